@@ -1,0 +1,36 @@
+"""Every error that nablax raises on purpose.
+
+    NablaxError
+    ├── HyperparameterError (ValueError)   a number outside its range, at construction
+    ├── ArgumentError (TypeError)          an argument of the wrong kind
+    ├── StructureError (ValueError)        trees, shapes or dtypes that do not belong together
+    ├── MissingParamsError (ValueError)    update() without the parameters it reads
+    └── ConvergenceError (RuntimeError)    a solver that could not do what it was asked
+
+Each also derives from the built-in class that existing `except` clauses catch. A message says who speaks, which
+argument, what is allowed and what came: `scale_by_adam: b1 must lie in [0, 1), got 1.5.`
+"""
+
+
+class NablaxError(Exception):
+    """Base class of all errors that nablax raises on purpose."""
+
+
+class HyperparameterError(NablaxError, ValueError):
+    """A hyperparameter lies outside its range."""
+
+
+class ArgumentError(NablaxError, TypeError):
+    """An argument is of the wrong kind."""
+
+
+class StructureError(NablaxError, ValueError):
+    """Trees, shapes or dtypes that should agree do not."""
+
+
+class MissingParamsError(NablaxError, ValueError):
+    """A transformation that reads the parameters was called without them."""
+
+
+class ConvergenceError(NablaxError, RuntimeError):
+    """A solver could not do what it was asked."""
