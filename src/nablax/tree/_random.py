@@ -1,0 +1,65 @@
+"""Random trees, one key a leaf."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+
+def split_key_like(rng_key: jax.Array, target_tree: Any) -> Any:
+    """A tree of keys with the structure of `target_tree`, split from one key in the order of the leaves.
+
+    >>> split_key_like(jax.random.key(0), {"w": 1.0, "frozen": None})["w"].shape
+    ()
+    """
+    leaves = jax.tree.leaves(target_tree)
+    return jax.tree.unflatten(jax.tree.structure(target_tree), list(jax.random.split(rng_key, len(leaves))))
+
+
+def random_like(
+    rng_key: jax.Array,
+    target_tree: Any,
+    sampler: Callable[..., Any] = jax.random.normal,
+    dtype: DTypeLike | None = None,
+) -> Any:
+    """Random values in the shapes of `target_tree`, independent from leaf to leaf.
+
+    Args:
+      rng_key: the key that all leaves' keys are split from.
+      target_tree: arrays, scalars or `jax.ShapeDtypeStruct`s.
+      sampler: called with (key, shape, dtype), and with the leaf's sharding where it has a parameter
+        `out_sharding`.
+      dtype: for all leaves; None is each leaf's own. The sampler has to support it.
+
+    >>> random_like(jax.random.key(0), {"w": jnp.ones(2)}, jax.random.uniform)["w"].shape
+    (2,)
+    """
+    takes_sharding = _takes_out_sharding(sampler)
+
+    def one(leaf: Any, key: jax.Array) -> Any:
+        shape, leaf_dtype = jnp.shape(leaf), jnp.result_type(leaf) if dtype is None else dtype
+        if takes_sharding and not isinstance(leaf, jax.ShapeDtypeStruct):
+            return sampler(key, shape, leaf_dtype, out_sharding=jax.typeof(leaf).sharding)
+        return sampler(key, shape, leaf_dtype)
+
+    return jax.tree.map(one, target_tree, split_key_like(rng_key, target_tree))
+
+
+def _takes_out_sharding(sampler: Callable[..., Any]) -> bool:
+    try:
+        return "out_sharding" in inspect.signature(sampler).parameters
+    except (TypeError, ValueError):  # some built-in callables have no signature
+        return False
+
+
+def unwrap_random_key_data(input_tree: Any) -> Any:
+    """The tree with every `jax.random.key` replaced by its uint32 data, which can be compared and saved."""
+
+    def one(leaf: Any) -> Any:
+        is_key = hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        return jax.random.key_data(leaf) if is_key else leaf
+
+    return jax.tree.map(one, input_tree)
