@@ -1,0 +1,88 @@
+"""Schedules against the installed Optax: names, signatures, values."""
+
+import inspect
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax.schedules as theirs
+import pytest
+
+import nablax.schedules as ours
+from schedules.schedule_cases import CASES, IDS
+
+COVERED_BY_CORE = {"Schedule"}
+COVERED_BY_WRAPPERS = {
+    "inject_hyperparams",
+    "inject_stateful_hyperparams",
+    "InjectHyperparamsState",
+    "InjectStatefulHyperparamsState",
+}
+
+
+def public(module):
+    return {n for n, v in vars(module).items() if not n.startswith("_") and not inspect.ismodule(v)}
+
+
+def test_names():
+    assert public(ours) == public(theirs) - COVERED_BY_CORE - COVERED_BY_WRAPPERS
+
+
+def test_every_schedule_has_a_case():
+    functions = {n for n in public(ours) if inspect.isfunction(getattr(ours, n))}
+    assert {name for name, _, _ in CASES} == functions - {"join_schedules"}
+
+
+@pytest.mark.parametrize("name", sorted(public(ours) - {"StatefulSchedule"}))
+def test_signature(name):
+    mine = inspect.signature(getattr(ours, name)).parameters
+    reference = inspect.signature(getattr(theirs, name)).parameters
+    assert [(p.name, p.default, p.kind) for p in mine.values()] == [
+        (p.name, p.default, p.kind) for p in reference.values()
+    ]
+
+
+def test_stateful_protocol_has_the_same_methods():
+    methods = ("init", "update", "__call__")
+    assert all(
+        list(inspect.signature(getattr(ours.StatefulSchedule, m)).parameters)
+        == list(inspect.signature(getattr(theirs.StatefulSchedule, m)).parameters)
+        for m in methods
+    )
+
+
+@pytest.mark.parametrize(("name", "args", "kwargs"), CASES, ids=IDS)
+def test_values(name, args, kwargs):
+    counts = range(14)
+    mine = getattr(ours, name)(*args, **kwargs)(np.array(counts))
+    with jax.enable_x64(True):
+        precise = getattr(ours, name)(*args, **kwargs)(np.array(counts))
+        reference = getattr(theirs, name)(*args, **kwargs)
+        expected = np.array([reference(jnp.array(c)) for c in counts], np.float64)
+        np.testing.assert_allclose(precise, expected, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(mine, expected, rtol=1e-6, atol=1e-7)
+
+
+def test_join():
+    def build(module):
+        pieces = [module.linear_schedule(0.0, 1.0, 3), module.constant_schedule(0.5)]
+        return module.join_schedules([*pieces, module.exponential_decay(1.0, 2, 0.5)], [3, 6])
+
+    counts = np.arange(12)
+    expected = [build(theirs)(int(c)) for c in counts]
+    np.testing.assert_allclose(build(ours)(counts), expected, rtol=1e-6)
+    # A schedule that is not ours takes part, and ours take part in theirs.
+    mixed = ours.join_schedules([theirs.linear_schedule(0.0, 1.0, 3), ours.constant_schedule(2.0)], [3])
+    np.testing.assert_allclose([mixed(1), mixed(jnp.array(7))], [1 / 3, 2.0], rtol=1e-6)
+    foreign = theirs.join_schedules([ours.linear_schedule(0.0, 1.0, 3), ours.constant_schedule(2.0)], [3])
+    np.testing.assert_allclose([foreign(1), foreign(7)], [1 / 3, 2.0], rtol=1e-6)
+
+
+def test_stateful():
+    mine, reference = (m.WrappedSchedule(m.linear_schedule(0.0, 1.0, 4)) for m in (ours, theirs))
+    state, expected = mine.init(), reference.init()
+    for _ in range(3):
+        assert type(state).__name__ == type(expected).__name__
+        assert state._fields == expected._fields
+        np.testing.assert_allclose(mine(state, loss=1.0), reference(expected), rtol=1e-6)
+        state, expected = mine.update(state, loss=1.0), reference.update(expected)

@@ -1,0 +1,109 @@
+"""What every schedule promises: any count, any way of calling, any number traced."""
+
+import pickle
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import nablax.schedules as schedules
+from nablax.schedules._schedule import FormulaSchedule
+from schedules.schedule_cases import CASES, IDS
+
+
+def build(case):
+    name, args, kwargs = case
+    return getattr(schedules, name)(*args, **kwargs)
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_counts_of_any_kind(case):
+    f = build(case)
+    vector = f(np.arange(12))
+    assert vector.shape == (12,)
+    assert vector.dtype == jnp.float32
+    for count in (5, np.int64(5), np.uint8(5), jnp.array(5), jnp.array(5, jnp.int8)):
+        value = f(count)
+        assert value.shape == ()
+        assert value.dtype == jnp.float32
+        np.testing.assert_allclose(value, vector[5], rtol=1e-6)
+    np.testing.assert_allclose(jax.jit(f)(5), vector[5], rtol=1e-6)
+    np.testing.assert_allclose(jax.vmap(f)(jnp.arange(12).reshape(3, 4)), vector.reshape(3, 4), rtol=1e-6)
+    assert f(-3) == f(0)
+    np.testing.assert_allclose(f(2**31 - 1), f(10**6), rtol=1e-6)
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_float64_under_x64(case):
+    with jax.enable_x64(True):
+        assert build(case)(3).dtype == jnp.float64
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_every_number_may_be_traced(case):
+    """Values and finite gradients, with all the numbers of the call traced."""
+    name, args, kwargs = case
+    function = getattr(schedules, name)
+    fixed = {k: v for k, v in kwargs.items() if isinstance(v, bool)}
+    words = [a for a in args if isinstance(a, str)]
+
+    def call(args, kwargs, count):
+        return function(*words, *args, **kwargs, **fixed)(count)
+
+    args = [a for a in args if not isinstance(a, str)]
+    kwargs = {k: v for k, v in kwargs.items() if k not in fixed}
+    expected = build(case)(jnp.arange(12))
+    np.testing.assert_allclose(jax.jit(call)(args, kwargs, jnp.arange(12)), expected, rtol=2e-6, atol=1e-8)
+    gradient = jax.grad(lambda *a: call(*a).sum(), (0, 1), allow_int=True)
+    leaves = jax.tree.leaves(jax.jit(gradient)(args, kwargs, jnp.arange(12)))
+    assert all(np.all(np.isfinite(x)) for x in leaves if x.dtype == jnp.float32)
+    assert any(np.any(x != 0) for x in leaves if x.dtype == jnp.float32)
+
+
+def test_no_tracer_leaks():
+    def step(carry, count):
+        f = schedules.warmup_cosine_decay_schedule(0.0, carry, 2, 10)
+        return carry, f(count)
+
+    with jax.checking_leaks():
+        _, values = jax.jit(lambda p: jax.lax.scan(step, p, jnp.arange(5)))(0.5)
+    np.testing.assert_allclose(values, schedules.warmup_cosine_decay_schedule(0.0, 0.5, 2, 10)(np.arange(5)))
+
+
+def test_schedules_of_one_kind_share_a_program():
+    from nablax.schedules._schedule import _evaluate
+
+    schedules.linear_schedule(0.0, 1.0, 10)(3)
+    size = _evaluate._cache_size()
+    for steps in range(11, 20):
+        schedules.linear_schedule(0.5, 1.5, steps)(3)
+    assert _evaluate._cache_size() == size
+
+
+def test_numbers_of_any_kind():
+    expected = schedules.linear_schedule(1.0, 0.1, 7)(3)
+    for kind in (np.float32, np.float64, jnp.float32, jnp.array):
+        f = schedules.linear_schedule(kind(1.0), kind(0.1), 7)
+        np.testing.assert_allclose(f(3), expected, rtol=1e-6)
+        assert f(3).dtype == jnp.float32
+    assert schedules.constant_schedule(jnp.bfloat16(0.5))(0).dtype == jnp.float32
+    np.testing.assert_allclose(schedules.linear_schedule(np.ones(2), np.zeros(2), 4)(1), [0.75, 0.75])
+
+
+def test_opaque_readable_and_picklable():
+    f = schedules.linear_schedule(1.0, 0.0, 4)
+    assert jax.tree.leaves(f) == [f]
+    assert repr(f) == "linear_schedule(init_value=1.0, end_value=0.0, transition_steps=4, transition_begin=0)"
+    assert isinstance(f, FormulaSchedule)
+    assert f.__name__ == "linear_schedule"
+    assert pickle.loads(pickle.dumps(f))(1) == f(1)
+
+
+def test_large_counts_keep_their_last_digits():
+    """2**24 + 1 is no float32: boundaries and stairs are found on the integers."""
+    step = 2**24 + 1
+    f = schedules.piecewise_constant_schedule(1.0, {step: 0.5})
+    np.testing.assert_array_equal(f(np.array([step - 1, step])), [1.0, 0.5])
+    g = schedules.exponential_decay(1.0, step, 0.5, staircase=True)
+    np.testing.assert_array_equal(g(np.array([step - 1, step])), [1.0, 0.5])
