@@ -1,1 +1,30 @@
-"""..."""
+"""Optimizers: one algorithm family a file, with its equations, its source, its state and its `scale_by_*` part."""
+
+from nablax.optimizers._adagrad import ScaleByRssState as ScaleByRssState
+from nablax.optimizers._adagrad import adagrad as adagrad
+from nablax.optimizers._adagrad import scale_by_rss as scale_by_rss
+from nablax.optimizers._adam import ScaleByAdamState as ScaleByAdamState
+from nablax.optimizers._adam import adam as adam
+from nablax.optimizers._adam import adamw as adamw
+from nablax.optimizers._adam import nadam as nadam
+from nablax.optimizers._adam import nadamw as nadamw
+from nablax.optimizers._adam import scale_by_adam as scale_by_adam
+from nablax.optimizers._adamax import adamax as adamax
+from nablax.optimizers._adamax import adamaxw as adamaxw
+from nablax.optimizers._adamax import scale_by_adamax as scale_by_adamax
+from nablax.optimizers._amsgrad import ScaleByAmsgradState as ScaleByAmsgradState
+from nablax.optimizers._amsgrad import amsgrad as amsgrad
+from nablax.optimizers._amsgrad import scale_by_amsgrad as scale_by_amsgrad
+from nablax.optimizers._lion import ScaleByLionState as ScaleByLionState
+from nablax.optimizers._lion import lion as lion
+from nablax.optimizers._lion import scale_by_lion as scale_by_lion
+from nablax.optimizers._rmsprop import ScaleByRmsState as ScaleByRmsState
+from nablax.optimizers._rmsprop import ScaleByRmsWithCountState as ScaleByRmsWithCountState
+from nablax.optimizers._rmsprop import ScaleByRStdDevState as ScaleByRStdDevState
+from nablax.optimizers._rmsprop import ScaleByRStdDevWithCountState as ScaleByRStdDevWithCountState
+from nablax.optimizers._rmsprop import rmsprop as rmsprop
+from nablax.optimizers._rmsprop import scale_by_rms as scale_by_rms
+from nablax.optimizers._rmsprop import scale_by_stddev as scale_by_stddev
+from nablax.optimizers._sgd import momentum as momentum
+from nablax.optimizers._sgd import nesterov as nesterov
+from nablax.optimizers._sgd import sgd as sgd

@@ -1,0 +1,103 @@
+"""The last step: parameters plus updates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from nablax.core._base import Params, Updates
+from nablax.core._errors import StructureError
+from nablax.core._program import Program
+from nablax.tree import path_str
+
+
+def _is_none(x: Any) -> bool:
+    return x is None
+
+
+def _add(row: Any, shared: Any) -> Any:
+    p, u = (jnp.asarray(x) for x in row)
+    if p.shape != u.shape:
+        raise StructureError(f"shape {p.shape} against {u.shape}")
+    if p.dtype == u.dtype and jnp.issubdtype(p.dtype, jnp.inexact):
+        return lax.add(p, u)
+    return (p + u).astype(p.dtype)
+
+
+_ADD = Program(_add, "apply_updates")
+
+
+def apply_updates(params: Params, updates: Updates) -> Params:
+    """params + updates, leaf by leaf, in the dtypes of the parameters.
+
+    Args:
+      params: tree of arrays.
+      updates: tree of the same structure and shapes; where it has None, the parameter stays as it is.
+
+    Returns:
+      Tree of the structure, shapes and dtypes of params.
+
+    Raises:
+      StructureError: the trees, or the shapes of a leaf, differ.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> apply_updates({"w": jnp.ones(2)}, {"w": jnp.array([1.0, -1.0])})["w"]
+      Array([2., 0.], dtype=float32)
+    """
+    leaves, treedef = jax.tree.flatten(params, is_leaf=_is_none)
+    try:
+        changes = treedef.flatten_up_to(updates)
+    except (ValueError, TypeError) as e:
+        raise StructureError(f"apply_updates: params and updates must have one structure. {e}") from e
+    moving = [i for i, (p, u) in enumerate(zip(leaves, changes, strict=True)) if p is not None and u is not None]
+    try:
+        moved = _ADD.map([(leaves[i], changes[i]) for i in moving], None)
+    except StructureError:
+        paths = [path for path, _ in jax.tree.flatten_with_path(params, is_leaf=_is_none)[0]]
+        for i in moving:
+            if jnp.shape(leaves[i]) != jnp.shape(changes[i]):
+                raise StructureError(
+                    f"apply_updates: params and updates differ at {path_str(paths[i])}: shape "
+                    f"{jnp.shape(leaves[i])} against {jnp.shape(changes[i])}."
+                ) from None
+        raise
+    for i, p in zip(moving, moved, strict=True):
+        leaves[i] = p
+    return treedef.unflatten(leaves)
+
+
+def incremental_update(new_tensors: Params, old_tensors: Params, step_size: Any) -> Params:
+    """step_size * new + (1 - step_size) * old: Polyak averaging of two sets of parameters.
+
+    Args:
+      new_tensors: tree of arrays.
+      old_tensors: tree of the same structure; its dtypes, integers included, are kept.
+      step_size: in [0, 1]; a number or a traced number.
+
+    Source: Polyak & Juditsky 1992, doi:10.1137/0330046.
+    """
+
+    def leaf(new: Any, old: Any) -> Any:
+        if new is None:
+            return None
+        old = jnp.asarray(old)
+        return (step_size * new + (1.0 - step_size) * old).astype(old.dtype)
+
+    return jax.tree.map(leaf, new_tensors, old_tensors, is_leaf=_is_none)
+
+
+def periodic_update(new_tensors: Params, old_tensors: Params, steps: Any, update_period: int) -> Params:
+    """The new parameters where `steps` is a multiple of `update_period`, the old ones otherwise.
+
+    Args:
+      new_tensors, old_tensors: trees of the same structure, shapes and dtypes.
+      steps: count of steps so far, an integer or an integer array of shape ().
+      update_period: steps between two updates, >= 1.
+    """
+    return lax.cond(
+        jnp.mod(steps, update_period) == 0, lambda _: new_tensors, lambda _: old_tensors, None
+    )

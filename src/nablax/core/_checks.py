@@ -1,0 +1,88 @@
+"""Checks of hyperparameters at construction: concrete numbers only, NaN refused, traced values let through."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from typing import Any
+
+import jax
+import numpy as np
+
+from nablax.core._errors import ArgumentError, HyperparameterError
+
+
+def check_number(
+    who: str,
+    name: str,
+    value: Any,
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    open_low: bool = False,
+    open_high: bool = False,
+    optional: bool = False,
+    schedule: bool = False,
+) -> None:
+    """Refuses a hyperparameter that is not a real number within its bounds.
+
+    Args:
+      who: the function that speaks.
+      name: its argument.
+      value: what came. Tracers pass: their value is not known yet.
+      low, high: bounds, included unless `open_low` or `open_high`.
+      optional: None is allowed.
+      schedule: a function of the step is allowed.
+
+    Raises:
+      ArgumentError: not a number.
+      HyperparameterError: NaN, or out of bounds.
+
+    Example:
+      >>> check_number("scale_by_adam", "b1", 1.5, 0, 1, open_high=True)
+      Traceback (most recent call last):
+      nablax.core._errors.HyperparameterError: scale_by_adam: b1 must lie in [0, 1), got 1.5.
+    """
+    if (optional and value is None) or isinstance(value, jax.core.Tracer) or (schedule and callable(value)):
+        return
+    if isinstance(value, np.ndarray | jax.Array) and value.shape == () and value.dtype != bool:
+        number = value.item()
+    else:
+        number = value.item() if isinstance(value, np.generic) else value
+    if isinstance(number, bool) or not isinstance(number, numbers.Real):
+        also = (" or None" if optional else "") + (" or a schedule" if schedule else "")
+        raise ArgumentError(f"{who}: {name} must be a real number{also}, got {type(value).__name__}: {value!r}."[:300])
+    below = number <= low if open_low else number < low
+    above = number >= high if open_high else number > high
+    if math.isnan(number) or below or above:
+        raise HyperparameterError(f"{who}: {name} must {_allowed(low, high, open_low, open_high)}, got {number!r}.")
+
+
+def _allowed(low: float, high: float, open_low: bool, open_high: bool) -> str:
+    if high == math.inf:
+        if low == -math.inf:
+            return "be a number"
+        if low == 0:
+            return "be positive" if open_low else "not be negative"
+        return f"be {'greater than' if open_low else 'at least'} {low:g}"
+    if low == -math.inf:
+        return f"be {'less than' if open_high else 'at most'} {high:g}"
+    return f"lie in {'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
+
+
+def check_decay(who: str, **decays: Any) -> None:
+    """Refuses decay rates of moving averages outside [0, 1)."""
+    for name, value in decays.items():
+        check_number(who, name, value, 0, 1, open_high=True, schedule=True)
+
+
+def check_nonnegative(who: str, **values: Any) -> None:
+    """Refuses negative numbers."""
+    for name, value in values.items():
+        check_number(who, name, value, 0, schedule=True)
+
+
+def check_positive(who: str, **values: Any) -> None:
+    """Refuses numbers that are not positive."""
+    for name, value in values.items():
+        check_number(who, name, value, 0, open_low=True, schedule=True)

@@ -1,0 +1,60 @@
+"""A function of one leaf, run over many: compiled, traced and lowered once for each distinct kind of leaf.
+
+Eagerly, a leaf costs one compiled call. Under a trace, calls cost too (about 0.15 ms each in tracing and lowering),
+so leaves of one kind are handed over in chunks: a chunk is one call of a function that holds its leaves' calls, and
+is itself traced once. On 1,000 leaves that is 4.9 times faster to trace and lower than one call after the other of
+the operations themselves, and XLA inlines it all again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+
+CHUNK = 16
+
+
+def is_traced(tree: Any) -> bool:
+    """Whether any leaf of a tree is a tracer."""
+    return any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(tree))
+
+
+class Program:
+    """`fn(row, shared)`, jitted.
+
+    Args:
+      fn: pure function of `row`, a pytree of the arrays that belong to one leaf, and `shared`, a pytree that all
+        leaves see. It returns a pytree of arrays.
+      name: what profiles and compiled programs call it.
+    """
+
+    def __init__(self, fn: Callable[[Any, Any], Any], name: str):
+        fn.__name__ = fn.__qualname__ = name
+        self.one = jax.jit(fn)
+
+        def many(rows: list[Any], shared: Any) -> list[Any]:
+            return [self.one(row, shared) for row in rows]
+
+        many.__name__ = many.__qualname__ = name + "_chunk"
+        self.many = jax.jit(many)
+
+    def map(self, rows: Sequence[Any], shared: Any) -> list[Any]:
+        """The results of all rows, in their order."""
+        if len(rows) < 2 or not is_traced((rows, shared)):
+            return [self.one(row, shared) for row in rows]
+        kinds: dict[Any, list[int]] = {}
+        for i, row in enumerate(rows):
+            leaves, treedef = jax.tree.flatten(row)
+            kinds.setdefault((treedef, *map(jax.typeof, leaves)), []).append(i)
+        results: list[Any] = [None] * len(rows)
+        for members in kinds.values():
+            for start in range(0, len(members), CHUNK):
+                chunk = members[start : start + CHUNK]
+                if len(chunk) == 1:
+                    results[chunk[0]] = self.one(rows[chunk[0]], shared)
+                    continue
+                for i, result in zip(chunk, self.many([rows[i] for i in chunk], shared), strict=True):
+                    results[i] = result
+        return results

@@ -1,0 +1,104 @@
+"""Adamax: Adam in the infinity norm.
+
+    m_t = b1 m_{t-1} + (1 - b1) g_t
+    n_t = max(b2 n_{t-1}, |g_t| + eps)
+    u_t = -lr_t m_t / ((1 - b1^t) n_t)
+
+Source: Kingma & Ba 2015, arXiv:1412.6980, Algorithm 2 (eps keeps n_t positive).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from nablax.core import (
+    GradientTransformation,
+    GradientTransformationExtraArgs,
+    MaskOrFn,
+    ScalarOrSchedule,
+    chain,
+    check_decay,
+    check_nonnegative,
+    leafwise,
+    lerp,
+    moment_like,
+    wide_moment_like,
+    zero_count,
+)
+from nablax.optimizers._adam import ScaleByAdamState
+from nablax.transforms import add_decayed_weights, scale_by_learning_rate
+
+
+def _adamax(
+    g: jax.Array, mu: jax.Array, nu: jax.Array, *, b1: Any, b2: Any, eps: Any, c1: Any
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    mu = lerp(mu, g, b1)
+    nu = jnp.maximum(b2 * nu, jnp.abs(g) + eps)
+    return mu / (c1 * nu), mu, nu
+
+
+def _correction(count: jax.Array, b1: Any) -> dict[str, Any]:
+    return {"c1": 1 - b1**count}
+
+
+def scale_by_adamax(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> GradientTransformation:
+    """Adamax's direction; its state is Adam's, with n_t in the place of the second moment.
+
+    Args:
+      b1, b2: decays, in [0, 1).
+      eps: added to |g|, not negative.
+
+    Raises:
+      HyperparameterError: a number out of its range.
+
+    Source: Kingma & Ba 2015, arXiv:1412.6980, section 7.1.
+    """
+    check_decay("scale_by_adamax", b1=b1, b2=b2)
+    check_nonnegative("scale_by_adamax", eps=eps)
+
+    def init(params: Any) -> ScaleByAdamState:
+        return ScaleByAdamState(zero_count(), moment_like(params), wide_moment_like(params, real=True))
+
+    return leafwise(_adamax, init, hyperparams={"b1": b1, "b2": b2, "eps": eps}, scalars=_correction)
+
+
+def adamax(
+    learning_rate: ScalarOrSchedule, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8
+) -> GradientTransformationExtraArgs:
+    """Adam in the infinity norm: its step in each coordinate is bounded by the learning rate.
+
+    Args:
+      learning_rate: not negative; a number, a traced number or a schedule.
+      b1, b2, eps: as in `scale_by_adamax`.
+
+    Source: Kingma & Ba 2015, arXiv:1412.6980, section 7.1.
+    """
+    return chain(scale_by_adamax(b1, b2, eps), scale_by_learning_rate(learning_rate))
+
+
+def adamaxw(
+    learning_rate: ScalarOrSchedule,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: ScalarOrSchedule = 1e-4,
+    mask: MaskOrFn | None = None,
+) -> GradientTransformationExtraArgs:
+    """Adamax with decoupled weight decay.
+
+    Args:
+      learning_rate: not negative; a number, a traced number or a schedule.
+      b1, b2, eps: as in `scale_by_adamax`.
+      weight_decay: not negative; multiplied by the learning rate.
+      mask: leaves that decay; see `add_decayed_weights`.
+
+    Source: Kingma & Ba 2015, arXiv:1412.6980; Loshchilov & Hutter 2019, arXiv:1711.05101.
+    """
+    return chain(
+        scale_by_adamax(b1, b2, eps),
+        add_decayed_weights(weight_decay, mask),
+        scale_by_learning_rate(learning_rate),
+    )

@@ -1,0 +1,74 @@
+"""`masked`: a transformation on some leaves only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+
+from nablax.core import (
+    GradientTransformationExtraArgs,
+    Leafwise,
+    Mask,
+    MaskedState,
+    MaskOrFn,
+    Params,
+    Updates,
+    Wrapper,
+    hide,
+    merge,
+    with_extra_args_support,
+)
+
+
+def masked(
+    inner: Any, mask: MaskOrFn, *, mask_compatible_extra_args: bool = False
+) -> GradientTransformationExtraArgs:
+    """Applies a transformation to the leaves that a mask selects; the others pass as they are.
+
+    Args:
+      inner: the transformation; it sees trees in which left-out leaves are `MaskedNode()`.
+      mask: tree of bools with the structure of params, or a prefix of it, or a function of the parameters that returns
+        one. A function is asked once, at init.
+      mask_compatible_extra_args: also mask the extra arguments that have the structure of the updates.
+
+    Returns:
+      A transformation with a `MaskedState`.
+
+    Raises:
+      StructureError: the mask does not fit the parameters.
+
+    Example: centralize all gradients but those of the embedding.
+      >>> import jax.numpy as jnp
+      >>> from nablax.transforms import centralize
+      >>> tx = masked(centralize(), {"embedding": False, "dense": True})
+      >>> g = {"embedding": jnp.array([[1.0, 3.0]]), "dense": jnp.array([[1.0, 3.0]])}
+      >>> updates, _ = tx.update(g, tx.init(g))
+      >>> updates
+      {'dense': Array([[-1.,  1.]], dtype=float32), 'embedding': Array([[1., 3.]], dtype=float32)}
+    """
+    if isinstance(inner, Leafwise) and inner.spec.mask is None and not mask_compatible_extra_args:
+        return inner.replace(mask=Mask(mask, f"masked({inner.spec.name})"))
+    tx = with_extra_args_support(inner)
+    where = Mask(mask, "masked")
+
+    def init(params: Params) -> MaskedState:
+        return MaskedState(tx.init(where.apply(params, remember=True)))
+
+    def update(updates: Updates, state: Any, params: Params = None, **extra: Any) -> tuple[Updates, Any]:
+        flags = where.flags(updates, params)
+        structure = jax.tree.structure(updates)
+        if mask_compatible_extra_args:
+            extra = {
+                k: hide(v, flags, updates) if jax.tree.structure(v) == structure else v for k, v in extra.items()
+            }
+        hidden_params = None if params is None else hide(params, flags, updates)
+        new, inner_state = tx.update(hide(updates, flags, updates), state.inner_state, hidden_params, **extra)
+        return merge(new, updates, flags), MaskedState(inner_state)
+
+    return Wrapper(
+        init,
+        update,
+        {"inner": inner},
+        lambda c: masked(c["inner"], mask, mask_compatible_extra_args=mask_compatible_extra_args),
+    )
