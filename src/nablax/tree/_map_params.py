@@ -121,7 +121,7 @@ def _template(init: Callable[[Any], Any], state: Any, rest: tuple) -> tuple[Any,
             except Exception:  # this structure is not the one that init expects
                 continue
             if _fits(template, state):
-                return template, treedef
+                return _join_marks(template, treedef), treedef
         raise error
     if not _fits(template, state):
         raise ValueError(
@@ -130,6 +130,22 @@ def _template(init: Callable[[Any], Any], state: Any, rest: tuple) -> tuple[Any,
             f"for a state {jax.tree.structure(state)}."
         )
     return template, None
+
+
+def _join_marks(template: Any, treedef: Any) -> Any:
+    """Marks whole trees where marks and masked leaves together make up the parameters' structure.
+
+    Then masked leaves have their place among the parameters too, and `is_leaf` may hand them to `f`.
+    """
+    if jax.tree_util.treedef_is_leaf(treedef):
+        return template
+
+    def is_params(x: Any) -> bool:
+        return jax.tree.structure(x, is_leaf=_is_childless) == treedef and all(
+            map(_is_childless, jax.tree.leaves(x, is_leaf=_is_childless))
+        )
+
+    return jax.tree.map(lambda x: ParamsPlaceholder() if is_params(x) else x, template, is_leaf=is_params)
 
 
 def _fits(template: Any, state: Any) -> bool:

@@ -14,11 +14,18 @@ import jax
 import jax.numpy as jnp
 
 from ._casting import at_least_float32
-from ._traverse import is_none
+from ._traverse import is_none, map_trees
 
 
 def _update_leaves(rule: Callable[[Any, Any], Any], updates: Any, moments: Any) -> Any:
-    return jax.tree.map(lambda g, m: m if g is None else rule(g, m), updates, moments, is_leaf=is_none)
+    def one(g: Any, m: Any) -> Any:
+        if g is None:
+            return m
+        if m is None:
+            raise ValueError("tree.update_moment: a leaf has an update, but None for its moment.")
+        return rule(g, m)
+
+    return map_trees("tree.update_moment", one, updates, moments, is_leaf=is_none)
 
 
 def _as_moment(value: Any, moment: Any) -> jax.Array:

@@ -77,10 +77,10 @@ def norm(tree: Any, ord: int | str | float | None = None, squared: bool = False)
         return jnp.zeros((), jnp.float32)
     dtype = norm_dtype(leaves)
     if ord in (None, 2):
-        total = reduce_scalars(operator.add, [_sum_of_squares(x, dtype) for x in leaves], 0)
+        total = reduce_scalars(operator.add, [_sum_of_squares(x, dtype) for x in leaves])
         return total if squared else jnp.sqrt(total)
     if ord == 1:
-        total = reduce_scalars(operator.add, [_sum_of_abs(x, dtype) for x in leaves], 0)
+        total = reduce_scalars(operator.add, [_sum_of_abs(x, dtype) for x in leaves])
     else:
-        total = reduce_scalars(jnp.maximum, [_max_of_abs(x, dtype) for x in leaves])
+        total = reduce_scalars(jax.lax.max, [_max_of_abs(x, dtype) for x in leaves])
     return total * total if squared else total

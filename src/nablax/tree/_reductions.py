@@ -40,7 +40,7 @@ def sum(tree: Any, associative_reduction: bool = False) -> Any:
     if not leaves:
         return 0
     dtype = _common_dtype(leaves)
-    return reduce_scalars(operator.add, [_sum_leaf(x, dtype) for x in leaves], 0)
+    return reduce_scalars(operator.add, [_sum_leaf(x, dtype) for x in leaves])
 
 
 @functools.partial(jax.jit, static_argnames="dtype")
@@ -69,7 +69,7 @@ def vdot(tree_x: Any, tree_y: Any) -> Any:
             raise ValueError(f"tree.vdot: two leaves have shapes {jnp.shape(x)} and {jnp.shape(y)}.")
         return _vdot_leaf(x, y, dtype)
 
-    return reduce_scalars(operator.add, jax.tree.leaves(map_trees("tree.vdot", one, tree_x, tree_y)), 0)
+    return reduce_scalars(operator.add, jax.tree.leaves(map_trees("tree.vdot", one, tree_x, tree_y)))
 
 
 def _extremum(tree: Any, of_leaf: Any, of_pair: Any, empty: float) -> Any:
@@ -86,12 +86,12 @@ def max(tree: Any) -> Any:
     >>> max({"w": jnp.array([1.0, 4.0]), "b": 2.0})
     Array(4., dtype=float32)
     """
-    return _extremum(tree, jnp.max, jnp.maximum, -float("inf"))
+    return _extremum(tree, jnp.max, jax.lax.max, -float("inf"))
 
 
 def min(tree: Any) -> Any:
     """The smallest element, in the leaves' common dtype; inf for an empty tree, NaN if there is a NaN."""
-    return _extremum(tree, jnp.min, jnp.minimum, float("inf"))
+    return _extremum(tree, jnp.min, jax.lax.min, float("inf"))
 
 
 def size(tree: Any) -> int:

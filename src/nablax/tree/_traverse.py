@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import numpy as np
 
 
 def is_none(x: Any) -> bool:
@@ -48,22 +47,23 @@ def describe_difference(tree: Any, other: Any) -> str:
         [jax.tree_util.keystr(path) or "the root" for path, _ in jax.tree_util.tree_flatten_with_path(t)[0]]
         for t in (tree, other)
     ]
-    only_first = [path for path in paths[0] if path not in set(paths[1])]
-    only_second = [path for path in paths[1] if path not in set(paths[0])]
-    if only_first or only_second:
-        found = [
-            f"the {name} tree has a leaf at {only[0]}"
-            for name, only in (("first", only_first), ("second", only_second))
-            if only
-        ]
-        return f"the trees differ: {', '.join(found)}, the other has none there."
+    known = [set(p) for p in paths]
+    only_first = [path for path in paths[0] if path not in known[1]]
+    only_second = [path for path in paths[1] if path not in known[0]]
+    found = []
+    if only_first:
+        found.append(f"the first has a leaf at {only_first[0]} and the second none")
+    if only_second:
+        found.append(f"the second has a leaf at {only_second[0]} and the first none")
+    if found:
+        return f"the trees differ: {', '.join(found)}."
     return (
         f"the trees hold the same leaves in different containers: "
         f"{jax.tree.structure(tree)} against {jax.tree.structure(other)}."
     )
 
 
-_CHUNK = 32
+_LONGEST_FOLD = 32
 
 
 @functools.partial(jax.jit, static_argnames="combine")
@@ -71,22 +71,20 @@ def _fold(values: list[Any], combine: Callable[[Any, Any], Any]) -> jax.Array:
     return functools.reduce(combine, values)
 
 
-def reduce_scalars(combine: Callable[[Any, Any], Any], scalars: Sequence[Any], neutral: Any = None) -> Any:
-    """Folds scalars of one dtype, `_CHUNK` of them a compiled call.
+def reduce_scalars(combine: Callable[[Any, Any], Any], scalars: Sequence[Any]) -> Any:
+    """Folds scalars of one dtype by an associative function of two, by compiled calls on 2, 4, ..., 32 of them.
 
-    The arity is fixed, so one program serves every tree: a program over 1,000 scalars at once takes seconds
-    to compile.
-
-    Args:
-      combine: an associative function of two scalars, hashable by identity.
-      scalars: what to fold; not empty.
-      neutral: x with combine(a, x) = a, to fill the last chunk; may be left out where combine(a, a) = a.
+    So five programs serve every tree. One program for all scalars would be another for each number of leaves,
+    and take seconds to compile for 1,000 of them.
     """
     values = list(scalars)
     while len(values) > 1:
-        chunks = [values[i : i + _CHUNK] for i in range(0, len(values), _CHUNK)]
-        if len(chunks[-1]) < _CHUNK:
-            fill = values[0] if neutral is None else np.asarray(neutral, values[0].dtype)
-            chunks[-1] = chunks[-1] + [fill] * (_CHUNK - len(chunks[-1]))
-        values = [_fold(chunk, combine) for chunk in chunks]
+        folded = []
+        start = 0
+        while start < len(values):
+            power_of_two = 1 << ((len(values) - start).bit_length() - 1)
+            part = values[start : start + min(power_of_two, _LONGEST_FOLD)]
+            folded.append(_fold(part, combine) if len(part) > 1 else part[0])
+            start += len(part)
+        values = folded
     return values[0]
