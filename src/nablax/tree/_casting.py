@@ -15,13 +15,14 @@ def at_least_float32(dtype: DTypeLike) -> Any:
     """The dtype in which to compute with, or accumulate, values of `dtype`.
 
     float32 for floats of fewer than 32 bits (float16, bfloat16, float8, ...); every other dtype is returned
-    as it is, integers and complex numbers included.
+    as it is: integers, complex numbers, random keys.
 
     >>> at_least_float32("bfloat16"), at_least_float32("float32"), at_least_float32("int8")
     (dtype('float32'), dtype('float32'), dtype('int8'))
     """
-    if not isinstance(dtype, np.dtype):
-        dtype = jnp.dtype(dtype)
+    if jnp.issubdtype(dtype, jax.dtypes.extended):  # random keys
+        return dtype
+    dtype = jnp.dtype(dtype)
     if jnp.issubdtype(dtype, jnp.floating) and jnp.finfo(dtype).bits < 32:
         return jnp.dtype(jnp.float32)
     return dtype

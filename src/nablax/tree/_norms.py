@@ -49,7 +49,7 @@ def _max_of_abs(x: Any, dtype: Any) -> jax.Array:
 
 def norm_dtype(leaves: list[Any]) -> Any:
     """The real dtype, float32 at least, in which a norm of these leaves is computed."""
-    dtype = at_least_float32(jnp.result_type(*leaves, jnp.float32))
+    dtype = at_least_float32(jnp.result_type(*leaves, float))
     return jnp.finfo(dtype).dtype
 
 

@@ -72,7 +72,7 @@ def _fold(values: list[Any], combine: Callable[[Any, Any], Any]) -> jax.Array:
 
 
 def reduce_scalars(combine: Callable[[Any, Any], Any], scalars: Sequence[Any]) -> Any:
-    """Folds scalars of one dtype by an associative function of two, by compiled calls on 2, 4, ..., 32 of them.
+    """Folds scalars of one dtype by an associative function, in compiled calls on 2, 4, ..., 32 of them.
 
     So five programs serve every tree. One program for all scalars would be another for each number of leaves,
     and take seconds to compile for 1,000 of them.
