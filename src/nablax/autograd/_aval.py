@@ -1,0 +1,58 @@
+"""Abstract values: shape, dtype and weakness of an array, interned so that they compare by identity."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+_TABLE: dict[tuple, Aval] = {}
+_SCALARS = {
+    bool: np.dtype(bool),
+    int: np.dtype(np.int64),
+    float: np.dtype(np.float64),
+    complex: np.dtype(complex),
+}
+
+
+class Aval:
+    """Shape, dtype and weak type of an array. One object for each distinct triple.
+
+    `inexact` tells whether an array of this kind can carry a gradient; `struct` is what JAX's abstract evaluation
+    takes.
+    """
+
+    __slots__ = ("dtype", "inexact", "shape", "size", "struct", "weak")
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any, weak: bool) -> None:
+        self.shape = shape
+        self.dtype = dtype
+        self.weak = weak
+        self.size = int(np.prod(shape, dtype=np.int64))
+        self.inexact = bool(jnp.issubdtype(dtype, jnp.inexact))
+        self.struct = jax.ShapeDtypeStruct(shape, dtype, weak_type=weak)
+
+    def __repr__(self) -> str:
+        return f"{self.dtype}[{','.join(map(str, self.shape))}]{'~' if self.weak else ''}"
+
+
+def intern(shape: tuple[int, ...], dtype: Any, weak: bool) -> Aval:
+    """The one Aval of this shape, dtype and weakness."""
+    key = (shape, dtype, weak)
+    found = _TABLE.get(key)
+    if found is None:
+        found = _TABLE.setdefault(key, Aval(shape, dtype, weak))
+    return found
+
+
+def aval_of(value: Any) -> Aval:
+    """The Aval under which JAX would see an array, a tracer, a NumPy array or a Python scalar."""
+    if isinstance(value, jax.Array):
+        aval = value.aval
+        return intern(aval.shape, aval.dtype, bool(getattr(aval, "weak_type", False)))
+    if isinstance(value, np.ndarray | np.generic):
+        return intern(value.shape, jax.dtypes.canonicalize_dtype(value.dtype), False)
+    kind = type(value)
+    return intern((), jax.dtypes.canonicalize_dtype(_SCALARS[kind]), kind is not bool)

@@ -1,0 +1,331 @@
+"""Backward: from results back to leaves.
+
+The part of the graph that is still recorded is differentiated by one Gradient step in the same recording, so that
+forward and backward become one program. The part that ran before is a graph of nodes, walked from the latest to the
+earliest, one compiled program a node. With create_graph both are recorded as operations, and can be differentiated
+again.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Sequence
+from sys import getrefcount
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ._aval import aval_of
+from ._errors import NoGradientError, NonScalarError, user_line
+from ._node import freed_error
+from ._segment import flush, realize
+from ._trace import Recorded, Trace, emit, link_of, local, new, record, state_of
+from ._trie import Input, State
+
+
+class Sweep:
+    """One backward pass.
+
+    Gradients arrive at leaves through `arrive(leaf, gradient)`. `wanted` restricts it to some links (leaves by id,
+    outputs of nodes as pairs) whose gradients are then in `found`.
+    """
+
+    def __init__(
+        self, kind: type, create: bool, retain: bool, lazy: bool, wanted: Sequence[Any] | None
+    ) -> None:
+        self.kind = kind
+        self.create = create
+        self.retain = retain
+        self.lazy = lazy
+        self.wanted = None if wanted is None else list(wanted)
+        self.trace: Trace = local.trace
+        self.heap: list[tuple[int, int, Any]] = []
+        self.cotangents: dict[int, dict[int, Any]] = {}  # id of a node -> output -> cotangent
+        self.leaves: dict[int, tuple[Any, Any]] = {}  # id of a leaf -> leaf, gradient
+        self.kept: dict[int, Any] = {}  # id of a wanted intermediate -> gradient
+
+    # -- what the recording still holds ---------------------------------------------------------------------------
+
+    def start(self, roots: Sequence[Any], cotangents: Sequence[Any]) -> None:
+        """Send cotangents (tensors, arrays or None for one) into the graph of the roots."""
+        trace = self.trace
+        recorded, given = [], []
+        for root, ct in zip(roots, cotangents, strict=True):
+            if is_recorded(root):
+                recorded.append(trace.source(root))
+                given.append(None if ct is None else state_of(trace, ct))
+        if recorded:
+            self._recorded(recorded, given)
+        for root, ct in zip(roots, cotangents, strict=True):
+            if not is_recorded(root):
+                if ct is None:
+                    ct = jnp.ones(root._a.shape, root._a.dtype)
+                self.send(link_of(root), ct)
+
+    def _recorded(self, roots: list[State], cotangents: list[State | None]) -> None:
+        trace = self.trace
+        freed = trace.state.freed
+        for root in roots:
+            if root.mask & freed:
+                raise freed_error(root.where)
+        extra: dict[int, Any] = {}
+        wanted = None
+        if self.wanted is not None:
+            ids = {id(w) for w in self.wanted}
+            wanted = sum(
+                1 << s for s, link in trace.links.items() if isinstance(link, tuple) or id(link) in ids
+            )
+            extra = {
+                w._s.slot: w for w in self.wanted if isinstance(w, Recorded) and is_recorded(w) and not w._r
+            }
+        for tensor in trace.keep:
+            if is_recorded(tensor):
+                extra[tensor._s.slot] = tensor
+        state = trace.gradient(
+            roots, cotangents, wanted, sum(1 << s for s in extra), self.retain, self.create
+        )
+        for slot, out in zip(state.targets, state.outs or (), strict=True):
+            gradient = emit(trace, out, self.kind)
+            if slot in extra:
+                self._keep(extra[slot], gradient)
+            if slot in trace.links:
+                self.send(trace.links[slot], gradient)
+
+    def _keep(self, tensor: Any, gradient: Any) -> None:
+        self.kept[id(tensor)] = gradient
+        if tensor._keep:
+            tensor._g = gradient if tensor._g is None else tensor._g + gradient
+
+    # -- the graph of nodes ---------------------------------------------------------------------------------------
+
+    def send(self, link: Any, gradient: Any) -> None:
+        """A gradient on its way to a leaf or to an output of a node."""
+        if not isinstance(link, tuple):
+            known = self.leaves.get(id(link))
+            self.leaves[id(link)] = (link, gradient if known is None else self._plus(known[1], gradient))
+            return
+        node, k = link
+        waiting = self.cotangents.get(id(node))
+        if waiting is None:
+            waiting = self.cotangents[id(node)] = {}
+            heapq.heappush(self.heap, (-node.serial, id(node), node))
+        waiting[k] = self._plus(waiting[k], gradient) if k in waiting else gradient
+
+    def _plus(self, a: Any, b: Any) -> Any:
+        if self.create or isinstance(a, Recorded) or isinstance(b, Recorded):
+            return as_tensor(a, self.kind) + b
+        return _add(a, b)
+
+    def walk(self) -> None:
+        """Go through the nodes, latest first."""
+        if not self.heap:
+            return
+        if not self.create:
+            flush(self.trace)
+        while self.heap:
+            _, _, node = heapq.heappop(self.heap)
+            waiting = self.cotangents.pop(id(node))
+            outputs = sorted(waiting)
+            node.check(outputs)
+            for k in outputs:
+                waiting[k] = self._watched(node, k, waiting[k])
+            wants = tuple(
+                i
+                for i, link in enumerate(node.links)
+                if self._interesting(link) and node.program.reaches(outputs, i)
+            )
+            cotangents = {k: waiting[k] for k in outputs}
+            for i, gradient in zip(wants, self._pull(node, cotangents, wants), strict=True):
+                self.send(node.links[i], gradient)
+            if not self.retain:
+                node.free(outputs)
+
+    def _interesting(self, link: Any) -> bool:
+        return self.wanted is None or isinstance(link, tuple) or any(link is w for w in self.wanted)
+
+    def _watched(self, node: Any, k: int, gradient: Any) -> Any:
+        """Hooks and kept gradients of an output of a node."""
+        for hook in (node.hooks or {}).get(k, ()):
+            replaced = hook(as_tensor(gradient, self.kind))
+            gradient = gradient if replaced is None else replaced
+        for tensor in [] if node.keep is None else node.keep.get(k, ()):
+            if (alive := tensor()) is not None:
+                self._keep(alive, as_tensor(gradient, self.kind))
+        for w in self.wanted or ():
+            if w._s is None and w._n is node and w._k == k:
+                self.kept[id(w)] = gradient
+        return gradient
+
+    def _pull(self, node: Any, cotangents: dict[int, Any], wants: tuple[int, ...]) -> list[Any]:
+        program = node.program
+        if not wants:
+            return []
+        if self.create:
+            given = tuple(cotangents)
+            n = len(program.inputs)
+
+            def build() -> tuple[str, Callable[..., Any]]:
+                return "backward", lambda *a: program.pull_again(a[:n], list(a[n:]), given, wants)
+
+            shadows = self._shadows(node)
+            state = record(("pull", program, given, wants), build, [*shadows, *cotangents.values()])
+            return [emit(self.trace, out, self.kind) for out in state.outs or ()]
+        plain = {
+            k: cast(realize(ct) if isinstance(ct, Recorded) else ct, program, k)
+            for k, ct in cotangents.items()
+        }
+        sums: list[Any] = [None] * len(wants)
+        for place, i in enumerate(wants):
+            link = node.links[i]
+            if not isinstance(link, tuple) and id(link) in self.leaves:
+                leaf, known = self.leaves.pop(id(link))
+                # Donated: only what nobody else holds (here: the name, and the argument of getrefcount).
+                if isinstance(known, jax.Array) and getrefcount(known) == 2:
+                    sums[place] = known
+                else:
+                    self.leaves[id(link)] = (leaf, known)
+        return program.pull(node.values, node.residual, plain, wants, sums)
+
+    def _shadows(self, node: Any) -> list[Any]:
+        """Tensors for the inputs of a node, as they were, with their place in the graph."""
+        links = dict(zip(node.program.targets, node.links, strict=True))
+        shadows = []
+        for slot, value in zip(node.program.inputs, node.values, strict=True):
+            link = links.get(slot)
+            if isinstance(link, Recorded) and not is_recorded(link) and link._v is value:
+                shadows.append(link)
+                continue
+            shadow = as_tensor(value, self.kind)
+            if link is not None:
+                shadow._n, shadow._k = link if isinstance(link, tuple) else (link, -1)
+            shadows.append(shadow)
+        return shadows
+
+    # -- the leaves -----------------------------------------------------------------------------------------------
+
+    def accumulate(self) -> None:
+        """Add what arrived to `.grad` of the leaves."""
+        for leaf, gradient in self.leaves.values():
+            for hook in leaf._hooks or ():
+                replaced = hook(as_tensor(gradient, self.kind))
+                gradient = gradient if replaced is None else replaced
+            if leaf._g is None:
+                leaf._g = as_tensor(gradient, self.kind)
+            elif self.create:
+                leaf._g = leaf._g + gradient
+            else:
+                _accumulate(self.trace, leaf._g, gradient)
+        if not self.lazy and not self.create:
+            flush(self.trace)
+
+
+def backward(
+    roots: Sequence[Any], cotangents: Sequence[Any], retain: bool, create: bool, lazy: bool, kind: type
+) -> None:
+    """Accumulate gradients of the roots, weighted with cotangents, in the leaves."""
+    _check(roots, cotangents)
+    sweep = Sweep(kind, create, retain, lazy, None)
+    sweep.start(roots, cotangents)
+    sweep.walk()
+    sweep.accumulate()
+
+
+def gradients(
+    roots: Sequence[Any],
+    inputs: Sequence[Any],
+    cotangents: Sequence[Any],
+    retain: bool,
+    create: bool,
+    kind: type,
+) -> list[Any]:
+    """Gradients with respect to `inputs`, None where the roots do not depend on one."""
+    _check(roots, cotangents)
+    for i, x in enumerate(inputs):
+        if not x.requires_grad:
+            raise NoGradientError(
+                f"grad: input {i} does not require grad. Call requires_grad_() before computing with it."
+            )
+    sweep = Sweep(kind, create, retain, False, inputs)
+    sweep.start(roots, cotangents)
+    sweep.walk()
+    found = []
+    for x in inputs:
+        gradient = sweep.kept.get(id(x)) if not x._r else sweep.leaves.get(id(x), (None, None))[1]
+        for hook in (x._hooks or ()) if gradient is not None and x._r else ():
+            replaced = hook(as_tensor(gradient, kind))
+            gradient = gradient if replaced is None else replaced
+        found.append(None if gradient is None else as_tensor(gradient, kind))
+    if not create:
+        flush(local.trace)
+    return found
+
+
+def _check(roots: Sequence[Any], cotangents: Sequence[Any]) -> None:
+    for root, ct in zip(roots, cotangents, strict=True):
+        if not root.requires_grad:
+            raise NoGradientError(
+                f"backward: this tensor ({root._aval!r}) does not require grad and has no graph. Compute it from a tensor "
+                f"with requires_grad=True, outside no_grad() and not through detach(). At {user_line()}."
+            )
+        aval = root._aval
+        if ct is None and aval.size != 1:
+            raise NonScalarError(
+                f"backward: the tensor has shape {aval.shape}, and a gradient belongs to one number. Reduce it first, "
+                f"y.sum().backward(), or say how its elements weigh, y.backward(cotangent) with a cotangent of shape "
+                f"{aval.shape}. autograd.jacobian(y, x) gives the full matrix. At {user_line()}."
+            )
+        if ct is not None:
+            shape = ct._aval.shape if isinstance(ct, Recorded) else aval_of(ct).shape
+            if shape != aval.shape:
+                raise NonScalarError(
+                    f"backward: the cotangent has shape {shape}, the tensor has shape {aval.shape}; they must agree. "
+                    f"At {user_line()}."
+                )
+
+
+def is_recorded(tensor: Any) -> bool:
+    """Whether a tensor has no value yet."""
+    state = tensor._s
+    return state is not None and state.step.__class__ is not Input
+
+
+def as_tensor(value: Any, kind: type) -> Any:
+    """A tensor without gradient for an array; tensors as they are."""
+    if isinstance(value, Recorded):
+        return value
+    tensor = new(kind)
+    tensor._s = None
+    tensor._v = value
+    tensor._a = aval_of(value)
+    tensor._n = None
+    tensor._r = False
+    return tensor
+
+
+def cast(ct: Any, program: Any, k: int) -> Any:
+    """A cotangent in the dtype of the output it belongs to."""
+    dtype = program.avals[program.roots[k]].dtype
+    return ct if ct.dtype == dtype else jnp.asarray(ct, dtype)
+
+
+def _accumulate(trace: Trace, total: Any, gradient: Any) -> None:
+    """total += gradient, into the same buffer."""
+    from ._call import intern_call
+
+    states = (trace.source(total), state_of(trace, gradient))
+    if trace.state.full:
+        flush(trace)
+        states = (trace.source(total), state_of(trace, gradient))
+    key = ("accumulate", *states)
+    if key not in trace.state.edges:
+        call = intern_call("accumulate", lambda: ("accumulate", lambda a, b: a + b))
+        trace._extend(key, call, states, False, donate=states[0].slot)
+    trace.state = trace.state.edges[key]
+    if not is_recorded(total):
+        del total._v
+        trace.append(total)
+    total._s = trace.state
+
+
+_add = jax.jit(lambda a, b: a + b)

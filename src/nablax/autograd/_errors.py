@@ -1,0 +1,76 @@
+"""Every error that nablax.autograd raises on purpose.
+
+    AutogradError
+    ├── ShapeError (ValueError, TypeError)      shapes or dtypes that an operation does not take
+    ├── NonScalarError (RuntimeError)           backward() of a tensor with more than one number
+    ├── NoGradientError (RuntimeError)          a gradient of what requires none
+    ├── GraphFreedError (RuntimeError)          a second backward over a freed graph
+    ├── InPlaceError (RuntimeError)             an in-place operation on a leaf that requires grad
+    ├── LostTapeError (TypeError)               a tensor on its way to where its gradient would be dropped
+    ├── ThreadError (RuntimeError)              a tensor whose recording belongs to another thread
+    ├── AnomalyError (FloatingPointError)       detect_anomaly() saw a NaN or an infinity
+    └── GradcheckError (AssertionError)         derivatives that finite differences do not confirm
+
+Each also derives from the built-in class that existing `except` clauses catch. A message says who speaks, what is
+allowed and what came, and where in the user's own code.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+
+_HIDDEN = tuple(str(Path(p).parent) for p in (__file__, str(jax.__file__), str(np.__file__)))
+
+
+class AutogradError(Exception):
+    """Base class of all errors that nablax.autograd raises on purpose."""
+
+
+class ShapeError(AutogradError, ValueError, TypeError):
+    """Shapes or dtypes that an operation does not take."""
+
+
+class NonScalarError(AutogradError, RuntimeError):
+    """backward() without a cotangent of a tensor with more than one number."""
+
+
+class NoGradientError(AutogradError, RuntimeError):
+    """A gradient was asked of something that requires none."""
+
+
+class GraphFreedError(AutogradError, RuntimeError):
+    """A second backward over a graph that the first one freed."""
+
+
+class InPlaceError(AutogradError, RuntimeError):
+    """An in-place operation on a leaf that requires grad, outside no_grad()."""
+
+
+class LostTapeError(AutogradError, TypeError):
+    """A tensor on its way to a place where its gradient would be dropped silently."""
+
+
+class ThreadError(AutogradError, RuntimeError):
+    """A tensor whose recording is still open in another thread."""
+
+
+class AnomalyError(AutogradError, FloatingPointError):
+    """detect_anomaly() saw an operation make a NaN or an infinity."""
+
+
+class GradcheckError(AutogradError, AssertionError):
+    """Derivatives that finite differences do not confirm."""
+
+
+def user_line() -> str:
+    """`file:line` of the innermost frame that is neither ours nor JAX's nor NumPy's."""
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_HIDDEN):
+        frame = frame.f_back  # type: ignore[assignment]
+    if frame is None:
+        return "unknown line"
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -1,0 +1,55 @@
+"""Hooks on gradients, and gradients of intermediates.
+
+A hook on a leaf runs when its gradient is complete. A hook on an intermediate needs a place where the backward stops: the
+recording ends there, so that the tensor becomes an output of a node and what follows a segment of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ._backward import is_recorded
+from ._errors import NoGradientError
+from ._cut import isolate
+from ._segment import keep_at_node
+from ._trace import local
+
+
+class Handle:
+    """What register_hook returns: `remove()` takes the hook away."""
+
+    def __init__(self, hooks: list[Callable[..., Any]], hook: Callable[..., Any]) -> None:
+        self._hooks = hooks
+        self._hook = hook
+
+    def remove(self) -> None:
+        """Take the hook away."""
+        if self._hook in self._hooks:
+            self._hooks.remove(self._hook)
+
+
+def add_hook(tensor: Any, hook: Callable[..., Any]) -> Handle:
+    """Call `hook` with every gradient of `tensor`."""
+    if not tensor.requires_grad:
+        raise NoGradientError("register_hook: this tensor does not require grad, so it gets no gradient.")
+    if tensor._r:
+        if tensor._hooks is None:
+            tensor._hooks = []
+        hooks = tensor._hooks
+    else:
+        if is_recorded(tensor):
+            isolate(local.trace, tensor)
+        node = tensor._n
+        node.hooks = node.hooks or {}
+        hooks = node.hooks.setdefault(tensor._k, [])
+    hooks.append(hook)
+    return Handle(hooks, hook)
+
+
+def keep(tensor: Any) -> None:
+    """Have the backward leave the gradient of an intermediate in its `.grad`."""
+    if is_recorded(tensor):
+        local.trace.keep.append(tensor)
+    else:
+        keep_at_node(tensor)

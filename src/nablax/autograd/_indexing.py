@@ -1,0 +1,181 @@
+"""Indexing: slices, integers, integer and boolean arrays, tensors, None and Ellipsis; reading and writing.
+
+Integers are baked into the program until they take too many values, like any Python number. A boolean mask has a shape
+that depends on its values, so the mask is read; gradients flow through what it selects. Slices of concrete tensors without
+gradient are taken at once: a batch `X[i:i + B]` never enters a key.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from ._backward import as_tensor, is_recorded
+from ._inplace import replace
+from ._lift import static_key
+from ._operators import LITERALS
+from ._segment import realize
+from ._trace import Recorded, local, record, results
+
+
+class _Hole:
+    """Stands for an index that is an array."""
+
+
+HOLE = _Hole()
+
+
+class Indexing:
+    """`x[i]`, `x[i] = v`, iteration."""
+
+    __slots__ = ()
+
+    def __getitem__(self: Any, index: Any) -> Any:
+        if not self.requires_grad and not is_recorded(self) and _basic(index):
+            value = _at_once(self._v, index)
+            if value is not None:
+                return as_tensor(value, _kind())
+        shape = self.shape
+        parts, arrays = _parts(index, shape)
+
+        def build() -> tuple[str, Callable[..., Any]]:
+            return "getitem", lambda x, *holes: x[_filled(parts, holes)]
+
+        key = ("getitem", *map(_part_key, parts))
+        return results(local.trace, record(key, build, (self, *arrays)), _kind())
+
+    def __setitem__(self: Any, index: Any, value: Any) -> None:
+        if self._r and local.trace.mode:
+            replace(self, None, "x[i] = v")
+        parts, arrays = _parts(index, self.shape)
+        if not isinstance(value, Recorded | jax.Array):
+            value = np.asarray(value, self.dtype if isinstance(value, bool | int | float | complex) else None)
+
+        def build() -> tuple[str, Callable[..., Any]]:
+            return "setitem", lambda x, v, *holes: x.at[_filled(parts, holes)].set(v.astype(x.dtype))
+
+        key = ("setitem", *map(_part_key, parts))
+        replace(self, results(local.trace, record(key, build, (self, value, *arrays)), _kind()), "x[i] = v")
+
+    def __iter__(self: Any) -> Iterator[Any]:
+        if not self.shape:
+            raise TypeError("iteration over a tensor without axes")
+        return (self[i] for i in range(self.shape[0]))
+
+    def __contains__(self: Any, value: Any) -> bool:
+        return bool((self == value).any())
+
+
+def _kind() -> Any:
+    from ._tensor import Tensor
+
+    return Tensor
+
+
+def _basic(index: Any) -> bool:
+    parts = index if isinstance(index, tuple) else (index,)
+    return all(
+        isinstance(p, int | slice | np.integer | np.ndarray | list) or p is None or p is Ellipsis
+        for p in parts
+    )
+
+
+def _at_once(value: Any, index: Any) -> Any:
+    """The slice itself, as a view where NumPy can see the buffer; None where that would move data between devices."""
+    if isinstance(value, jax.Array):
+        if isinstance(value, jax.core.Tracer) or jax.dtypes.issubdtype(value.dtype, jax.dtypes.extended):
+            return None
+        if any(device.platform != "cpu" for device in value.devices()):
+            return None
+        value = np.asarray(value)
+    return value[index]
+
+
+def _parts(index: Any, shape: tuple[int, ...]) -> tuple[list[Any], list[Any]]:
+    """Static parts, with HOLE for each array, and the arrays. Raises IndexError where NumPy would."""
+    given = list(index) if isinstance(index, tuple) else [index]
+    parts: list[Any] = []
+    arrays: list[Any] = []
+    consumed = sum(_axes(p) for p in given if p is not None and p is not Ellipsis)
+    if consumed > len(shape):
+        raise IndexError(f"too many indices: the tensor has {len(shape)} axes, {consumed} were indexed")
+    axis = 0
+    for part in given:
+        if part is None or part is Ellipsis or isinstance(part, slice):
+            if isinstance(part, slice):
+                part = slice(
+                    *(None if v is None else operator.index(v) for v in (part.start, part.stop, part.step))
+                )
+            parts.append(part)
+            axis += len(shape) - consumed if part is Ellipsis else 0 if part is None else 1
+            continue
+        if isinstance(part, bool | np.bool_):
+            parts.append(bool(part))
+            continue
+        if isinstance(part, int | np.integer):
+            length = shape[axis]
+            if not -length <= part < length:
+                raise IndexError(f"index {part} is out of bounds for axis {axis} of length {length}")
+            part = int(part) % length
+            if _varies(axis, part, len(parts)):
+                parts.append(HOLE)
+                arrays.append(np.asarray(part, np.int32))
+            else:
+                parts.append(part)
+            axis += 1
+            continue
+        if isinstance(part, list | tuple):
+            part = np.asarray(part)
+        if part.dtype == np.bool_:
+            mask = np.asarray(realize(part) if isinstance(part, Recorded) else part)
+            if mask.shape != shape[axis : axis + mask.ndim]:
+                raise IndexError(
+                    f"a mask of shape {mask.shape} does not fit axes {shape[axis : axis + mask.ndim]}"
+                )
+            for where in np.nonzero(mask):
+                parts.append(HOLE)
+                arrays.append(where.astype(np.int32))
+            axis += mask.ndim
+            continue
+        if not np.issubdtype(part.dtype, np.integer):
+            raise IndexError(f"indices must be integers, booleans or slices, got an array of {part.dtype}")
+        if (
+            isinstance(part, np.ndarray)
+            and part.size
+            and not (-shape[axis] <= part.min() and part.max() < shape[axis])
+        ):
+            raise IndexError(f"an index is out of bounds for axis {axis} of length {shape[axis]}")
+        parts.append(HOLE)
+        arrays.append(part)
+        axis += 1
+    return parts, arrays
+
+
+def _axes(part: Any) -> int:
+    if isinstance(part, bool | np.bool_):
+        return 0
+    if isinstance(part, list):
+        part = np.asarray(part)
+    return part.ndim if getattr(part, "dtype", None) == np.bool_ else 1
+
+
+def _varies(axis: int, value: int, place: int) -> bool:
+    """Whether an integer index at this state of the recording has had too many values to be baked in."""
+    here = local.trace.state
+    seen = here.literals.setdefault(("index", place, axis), [])
+    if value not in seen and len(seen) <= LITERALS:
+        seen.append(value)
+    return len(seen) > LITERALS
+
+
+def _filled(parts: list[Any], holes: Any) -> tuple:
+    entering = iter(holes)
+    return tuple(next(entering) if p is HOLE else p for p in parts)
+
+
+def _part_key(part: Any) -> Any:
+    return HOLE if part is HOLE else static_key(part)

@@ -1,0 +1,113 @@
+"""Operations that look in place. Underneath they are functional: the tensor gets a new value and a new place in the
+graph; what was recorded with the old value keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+
+from ._backward import is_recorded
+from ._errors import InPlaceError, ShapeError, user_line
+from ._trace import local
+
+
+def replace(tensor: Any, result: Any, name: str) -> Any:
+    """Let `tensor` be `result` from here on.
+
+    Raises:
+      InPlaceError: a leaf that requires grad, outside no_grad().
+      ShapeError: the result has another shape.
+    """
+    trace = local.trace
+    leaf = tensor._r
+    if leaf and trace.mode:
+        raise InPlaceError(
+            f"{name}: a leaf that requires grad cannot change in place where gradients are recorded: the gradient would "
+            f"belong to the old value. Use `with autograd.no_grad():` for an update, or y = x + ... for a new tensor. "
+            f"At {user_line()}."
+        )
+    if result is NotImplemented:
+        return NotImplemented
+    if result.shape != tensor.shape:
+        raise ShapeError(
+            f"{name}: the result has shape {result.shape}, the tensor {tensor.shape}. At {user_line()}."
+        )
+    if result.dtype != tensor.dtype:
+        result = result.astype(tensor.dtype)
+    if not is_recorded(result):  # run at once, under detect_anomaly
+        tensor._s, tensor._v, tensor._a = None, result._v, result._a
+        tensor._n, tensor._k = (None, 0) if leaf else (result._n, result._k)
+        return tensor
+    state = trace.source(result)
+    if leaf:
+        state = trace.leaf(state)
+        trace.links[state.slot] = tensor
+    if not is_recorded(tensor):
+        del tensor._v
+        trace.append(tensor)
+    tensor._s = state
+    return tensor
+
+
+def _operator(name: str, operator: str) -> Callable[[Any, Any], Any]:
+    def method(self: Any, other: Any) -> Any:
+        if self._r and local.trace.mode:
+            return replace(self, None, name)
+        return replace(self, getattr(self, operator)(other), name)
+
+    method.__name__ = method.__qualname__ = name
+    return method
+
+
+def _named(name: str, compute: Callable[..., Any]) -> Callable[..., Any]:
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if self._r and local.trace.mode:
+            return replace(self, None, name)
+        return replace(self, compute(self, *args, **kwargs), name)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"{name[:-1]}, in place; returns the tensor itself."
+    return method
+
+
+def _copy(self: Any, other: Any) -> Any:
+    from ._namespaces import numpy
+
+    return numpy.broadcast_to(numpy.asarray(other), self.shape) + jnp.zeros((), self.dtype)
+
+
+class InPlace:
+    """`x += y`, `x.add_(y)` and their like."""
+
+    __slots__ = ()
+
+    __iadd__ = _operator("__iadd__", "__add__")
+    __isub__ = _operator("__isub__", "__sub__")
+    __imul__ = _operator("__imul__", "__mul__")
+    __itruediv__ = _operator("__itruediv__", "__truediv__")
+    __ifloordiv__ = _operator("__ifloordiv__", "__floordiv__")
+    __imod__ = _operator("__imod__", "__mod__")
+    __ipow__ = _operator("__ipow__", "__pow__")
+    __imatmul__ = _operator("__imatmul__", "__matmul__")
+    __iand__ = _operator("__iand__", "__and__")
+    __ior__ = _operator("__ior__", "__or__")
+    __ixor__ = _operator("__ixor__", "__xor__")
+
+    add_ = _named("add_", lambda x, y, alpha=1: x + (y if alpha == 1 else alpha * y))
+    sub_ = _named("sub_", lambda x, y, alpha=1: x - (y if alpha == 1 else alpha * y))
+    mul_ = _named("mul_", lambda x, y: x * y)
+    div_ = _named("div_", lambda x, y: x / y)
+    pow_ = _named("pow_", lambda x, y: x**y)
+    neg_ = _named("neg_", lambda x: -x)
+    exp_ = _named("exp_", lambda x: x.exp())
+    sqrt_ = _named("sqrt_", lambda x: x.sqrt())
+    tanh_ = _named("tanh_", lambda x: x.tanh())
+    relu_ = _named("relu_", lambda x: x.relu())
+    sigmoid_ = _named("sigmoid_", lambda x: x.sigmoid())
+    clamp_ = _named("clamp_", lambda x, *a, **k: x.clip(*a, **k))
+    clip_ = _named("clip_", lambda x, *a, **k: x.clip(*a, **k))
+    zero_ = _named("zero_", lambda x: _copy(x, 0.0))
+    fill_ = _named("fill_", lambda x, value: _copy(x, value))
+    copy_ = _named("copy_", lambda x, other: _copy(x, other))

@@ -1,0 +1,120 @@
+"""How tensors meet Python, NumPy and JAX: reading a value, NumPy's protocols, and the refusal to lose a tape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from ._errors import LostTapeError, user_line
+from ._segment import realize
+
+
+class Interop:
+    """float(x), np.sin(x), np.asarray(x), x.__array_namespace__() and their like."""
+
+    __slots__ = ()
+    __array_priority__ = 1000
+
+    # -- reading the one number in a tensor -----------------------------------------------------------------------
+
+    def item(self, *index: int) -> Any:
+        """The number in a tensor of one element (or at an index) as a Python number."""
+        if index:
+            return self[index if len(index) > 1 else index[0]].item()  # type: ignore[index]
+        return realize(self).item()
+
+    def tolist(self) -> Any:
+        """The elements as nested lists of Python numbers."""
+        return np.asarray(realize(self)).tolist()
+
+    def numpy(self, *, force: bool = False) -> np.ndarray:
+        """A NumPy copy of the value. Raises LostTapeError where a gradient is required, unless `force`."""
+        if not force:
+            self._refuse("numpy()", "x.detach().numpy()")
+        return np.array(realize(self))
+
+    def cpu(self) -> Any:
+        """The tensor itself; JAX places arrays."""
+        return self
+
+    def __bool__(self) -> bool:
+        value = realize(self)
+        if value.size != 1:
+            raise ValueError(
+                "the truth of a tensor with more than one element is ambiguous; use x.any() or x.all()"
+            )
+        # A memoryview reads a flag in the buffer in 1 us; bool(array) takes 12.
+        if value.dtype == bool and value.ndim == 0 and value.__class__ is _ARRAY:
+            return memoryview(value)[()]  # type: ignore[no-any-return]
+        return bool(value.item()) if not isinstance(value, jax.core.Tracer) else bool(value)
+
+    def __float__(self) -> float:
+        return float(_one(realize(self)))
+
+    def __int__(self) -> int:
+        return int(_one(realize(self)))
+
+    def __complex__(self) -> complex:
+        return complex(_one(realize(self)))
+
+    def __index__(self) -> int:
+        value = realize(self)
+        if not np.issubdtype(value.dtype, np.integer) or value.size != 1:
+            raise TypeError(
+                f"only a tensor of one integer can be an index, got {value.dtype} of shape {value.shape}"
+            )
+        return int(_one(value))
+
+    # -- NumPy --------------------------------------------------------------------------------------------------------
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        self._refuse("np.asarray", "np.asarray(x.detach())")
+        value = np.asarray(realize(self))
+        return np.array(value, dtype=dtype) if copy else value.astype(dtype or value.dtype, copy=False)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        from . import _namespaces
+
+        return _namespaces.ufunc(ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, function: Any, kinds: Any, args: Any, kwargs: Any) -> Any:
+        from . import _namespaces
+
+        return _namespaces.function(function, args, kwargs)
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        from ._namespaces import numpy
+
+        return numpy
+
+    # -- JAX ----------------------------------------------------------------------------------------------------------
+
+    def __jax_array__(self) -> Any:
+        raise LostTapeError(
+            "a plain JAX function was given a Tensor and would lose its recording. Use the function of the same name in "
+            "autograd.numpy (.nn, .lax, .scipy, .linalg, .random), wrap your own with autograd.lift(f), or pass x.value "
+            f"to compute without gradient. At {user_line()}."
+        )
+
+    def block_until_ready(self) -> Any:
+        """Compute the value and wait for it; returns the tensor itself."""
+        value = realize(self)
+        if isinstance(value, jax.Array):
+            value.block_until_ready()
+        return self
+
+    def _refuse(self, who: str, instead: str) -> None:
+        if self.requires_grad:  # type: ignore[attr-defined]
+            raise LostTapeError(
+                f"{who}: this tensor requires grad, and NumPy would drop its gradient silently. Use {instead}, or NumPy's "
+                f"functions on the tensor itself (np.sin(x) is recorded). At {user_line()}."
+            )
+
+
+def _one(value: Any) -> Any:
+    return value if isinstance(value, jax.core.Tracer) else value.item()
+
+
+_ARRAY = type(jax.numpy.zeros(()))

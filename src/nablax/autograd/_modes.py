@@ -1,0 +1,48 @@
+"""no_grad and enable_grad."""
+
+from __future__ import annotations
+
+import contextlib
+
+from ._trace import local
+
+
+class _Mode(contextlib.ContextDecorator):
+    _mode: bool
+
+    def __init__(self, function: object = None) -> None:
+        self._before: list[bool] = []
+
+    def __enter__(self) -> _Mode:
+        trace = local.trace
+        self._before.append(trace.mode)
+        trace.set_mode(self._mode)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        local.trace.set_mode(self._before.pop())
+
+
+class no_grad(_Mode):
+    """Record no gradients: as a context, `with no_grad():`, or as a decorator, `@no_grad()`.
+
+    >>> from nablax import autograd
+    >>> x = autograd.tensor(2.0, requires_grad=True)
+    >>> with autograd.no_grad():
+    ...     y = x * x
+    >>> y.requires_grad
+    False
+    """
+
+    _mode = False
+
+
+class enable_grad(_Mode):
+    """Record gradients again inside no_grad()."""
+
+    _mode = True
+
+
+def is_grad_enabled() -> bool:
+    """Whether gradients are being recorded in this thread."""
+    return local.trace.mode

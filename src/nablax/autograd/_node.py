@@ -1,0 +1,74 @@
+"""Nodes: what a segment leaves behind in the graph when its results carry gradients.
+
+    tensor -> (node, output) -> links -> earlier nodes and leaves
+
+References only go backwards in time, so dropping the last result frees its graph at once, without the collector.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+from ._errors import GraphFreedError
+
+_serial = itertools.count()
+
+
+class Node:
+    """One segment that ran.
+
+    program: what ran.  values: its inputs.  residual: what its backward needs (see _program.py).
+    links: for each of the program's targets, where its gradient goes: a leaf, or (node, output).
+    freed: slots whose graph an earlier backward freed, one bit each.
+    hooks: functions of an output's gradient.  keep: outputs that keep their gradient (retain_grad).
+    """
+
+    __slots__ = ("freed", "hooks", "keep", "links", "program", "residual", "serial", "values")
+
+    def __init__(self, program: Any, values: list[Any], residual: Any, links: tuple) -> None:
+        self.program = program
+        self.values: list[Any] | None = values
+        self.residual = residual
+        self.links = links
+        self.serial = next(_serial)
+        self.freed = 0
+        self.hooks: dict[int, list[Callable[..., Any]]] | None = None
+        self.keep: dict[int, Any] | None = None
+
+    def check(self, outputs: list[int]) -> None:
+        """Raise where the graph of one of these outputs was freed."""
+        for k in outputs:
+            if self.values is None or self.freed & self.program.masks[k]:
+                raise freed_error(self.program.wheres[k])
+
+    def free(self, outputs: list[int]) -> None:
+        """Free the graph of these outputs; the values go when no other output needs them."""
+        masks = self.program.masks
+        for k in outputs:
+            self.freed |= masks[k]
+        if all(self.freed & mask for mask in masks):
+            self.values = self.residual = None
+            self.links = ()
+
+
+class Freed:
+    """Stands for the graph of a result whose graph was freed by the backward that its own segment held."""
+
+    __slots__ = ("where",)
+    serial = -1
+    hooks = keep = None
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+
+    def check(self, outputs: list[int]) -> None:
+        raise freed_error(self.where)
+
+
+def freed_error(where: str, name: str = "the tensor") -> GraphFreedError:
+    return GraphFreedError(
+        f"backward: the graph of {name} recorded at {where} was freed by an earlier backward() or grad(). "
+        "Pass retain_graph=True to the earlier call to go through it again."
+    )

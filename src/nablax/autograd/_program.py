@@ -1,0 +1,245 @@
+"""Programs: a recording with a choice of results, and the ways to run it forward and backward."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from sys import getrefcount
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from . import _interpret
+from ._replay import pullback, run, width
+from ._stats import stats
+from ._trie import Gradient, Input, Leaf, State, bits
+
+_PROGRAMS: dict[tuple, Program] = {}
+TINY_WORK, TINY_SIZE = (
+    32,
+    16_384,
+)  # below both, backward computes the forward again instead of reading residuals
+COMPILE_SHARE = 12  # operations that compile, within a whole, about as fast as one on its own
+
+
+class Program:
+    """A recording and the slots it hands out.
+
+    kinds: for each result its aval, its output number in the graph (None without gradient, -1 if freed), its line.
+    roots: slots of the results that carry gradients; masks, wheres: their ancestors and lines.
+    targets: the sources (inputs and leaves) that those gradients reach.
+    """
+
+    def __init__(self, state: State, slots: tuple[int, ...]) -> None:
+        path = state.path()
+        self.steps = [s.step for s in path]
+        self.slots = slots
+        values = [v for s in path for v in (s.outs or (s,))]
+        self.avals = [v.aval for v in values]
+        self.needs = [v.needs for v in values]
+        self.lines = [s.where for s in path]
+        self.x64 = state.trace.x64
+        kinds = []
+        self.roots: list[int] = []
+        self.masks: list[int] = []
+        self.wheres: list[str] = []
+        self.reach: list[int] = []
+        reached = 0
+        for slot in slots:
+            value = values[slot]
+            output = None
+            if value.needs and not isinstance(value.step, Leaf):
+                output = -1
+                if not value.mask & state.freed:
+                    output = len(self.roots)
+                    self.roots.append(slot)
+                    self.masks.append(value.mask & ~state.sources)
+                    self.wheres.append(value.where)
+                    self.reach.append(value.mask & state.sources)
+                    reached |= self.reach[-1]
+            kinds.append((value.aval, output, value.where))
+        self.kinds = tuple(kinds)
+        self.targets = tuple(bits(reached))
+        self.weight = sum(
+            s.weight - p.weight for s, p in zip(path[1:], path[:-1], strict=True) if s.weight > p.weight
+        )
+        self.inputs = [slot for slot, step in _slots(self.steps) if isinstance(step, Input)]
+        self.donates = [] if self.targets else self._donated()
+        self.runs = 0
+        self._forward: Any = None
+        self._tree: Any = None
+        self._pulls: dict[tuple, Any] = {}
+
+    def _donated(self) -> list[int]:
+        marked = {getattr(step, "donate", -1) for step in self.steps}
+        return [i for i, slot in enumerate(self.inputs) if slot in marked]
+
+    @property
+    def tiny(self) -> bool:
+        """Whether computing it again costs less than handing out residuals."""
+        return self.weight <= TINY_WORK and sum(a.size for a in self.avals) <= TINY_SIZE
+
+    def reaches(self, outputs: Sequence[int], i: int) -> bool:
+        """Whether the gradient of one of these outputs flows to target number i."""
+        return any(self.reach[k] >> self.targets[i] & 1 for k in outputs)
+
+    # -- forward ------------------------------------------------------------------------------------------------
+
+    def forward(self, values: list[Any], tracing: bool, x64: bool) -> tuple[Sequence[Any], Any]:
+        """Results, and the residual for the backward: a pair of its kind and its data, None without gradients."""
+        if tracing:
+            return self._inline(values)
+        stats.segments += 1
+        program = self._forward
+        if program is None:
+            self.runs += 1
+            if self.runs == 1 and self._interpreting_is_cheaper():
+                stats.interpreted += 1
+                with jax.enable_x64(x64):
+                    env = _interpret.run(self.steps, values, self.avals, self.needs)
+                return [env[s] for s in self.slots], ("env", env) if self.targets else None
+            stats.compilations += 1
+            program = self._forward = self._compile()
+        else:
+            stats.hits += 1
+        for i in self.donates:
+            value = values[i]
+            if getrefcount(value) > 3 or not isinstance(value, jax.Array):
+                values[i] = jnp.array(value, copy=True)
+        if x64 == jax.config.jax_enable_x64:
+            results = program(*values)
+        else:
+            with jax.enable_x64(x64):
+                results = program(*values)
+        if results and isinstance(
+            results[0], jax.core.Tracer
+        ):  # read inside somebody's jit: compute now, not there
+            with jax.ensure_compile_time_eval():
+                results = program(*values)
+        if not self.targets:
+            return results, None
+        if self.tiny:
+            return results, ("again", None)
+        n = len(self.slots)
+        return results[:n], ("residuals", results[n:])
+
+    def _compile(self) -> Any:
+        if not self.targets or self.tiny:
+            return jax.jit(self._results, donate_argnums=self.donates)
+        return jax.jit(self._with_residuals)
+
+    def _results(self, *values: Any) -> list[Any]:
+        env = run(self.steps, values)
+        return [env[s] for s in self.slots]
+
+    def _with_residuals(self, *values: Any) -> list[Any]:
+        _, pull, env = self._pullback(values)
+        leaves, self._tree = jax.tree.flatten(pull)
+        return [env[s] for s in self.slots] + leaves
+
+    def _inline(self, values: list[Any]) -> tuple[Sequence[Any], Any]:
+        if not self.targets:
+            return self._results(*values), None
+        _, pull, env = self._pullback(values)
+        return [env[s] for s in self.slots], ("inline", pull)
+
+    def _pullback(self, values: Sequence[Any]) -> tuple:
+        return pullback(self.steps, values, self.roots, self.targets, [self.avals[t] for t in self.targets])
+
+    def _interpreting_is_cheaper(self) -> bool:
+        if any(isinstance(step, Gradient) and step.create for step in self.steps):
+            return False
+        if self.targets and any(isinstance(step, Gradient) for step in self.steps):
+            return False
+        missing = _interpret.missing(self.steps, self.avals, self.needs)
+        return missing <= 1 + self.weight // COMPILE_SHARE
+
+    # -- backward -----------------------------------------------------------------------------------------------
+
+    def pull(
+        self, values: Any, residual: Any, cotangents: dict[int, Any], wants: tuple[int, ...], sums: list[Any]
+    ) -> list:
+        """Cotangents of the targets number `wants`, given those of some outputs, added to `sums` where not None.
+
+        The buffers in `sums` are donated.
+        """
+        kind, data = residual
+        given = tuple(cotangents)
+        cts = list(cotangents.values())
+        if kind == "env":
+            grads = _interpret.pull(
+                self.steps, data, self.avals, self.needs,
+                {self.roots[k]: ct for k, ct in cotangents.items()}, [self.targets[i] for i in wants],
+            )  # fmt: skip
+            return [g if s is None else _interpret.add(s, g) for g, s in zip(grads, sums, strict=True)]
+        if kind == "inline":
+            return _sum(self._pull_residuals(data, cts, given, wants), sums)
+        mask = tuple([s is not None for s in sums])
+        key = (kind, given, wants, mask)
+        program = self._pulls.get(key)
+        if program is None:
+            stats.compilations += 1
+            program = self._pulls[key] = self._compile_pull(kind, given, wants, mask)
+        sums = [s for s in sums if s is not None]
+        entering = values if kind == "again" else data
+        if self.x64 == jax.config.jax_enable_x64:
+            return program(sums, entering, cts)
+        with jax.enable_x64(self.x64):
+            return program(sums, entering, cts)
+
+    def _compile_pull(
+        self, kind: str, given: tuple[int, ...], wants: tuple[int, ...], mask: tuple[bool, ...]
+    ) -> Any:
+        def program(sums: list[Any], entering: Any, cts: list[Any]) -> list[Any]:
+            if kind == "again":
+                grads = self.pull_again(entering, cts, given, wants)
+            else:
+                grads = self._pull_residuals(jax.tree.unflatten(self._tree, entering), cts, given, wants)
+            rest = iter(sums)
+            return _sum(grads, [next(rest) if m else None for m in mask])
+
+        return jax.jit(program, donate_argnums=0)
+
+    def pull_again(
+        self, values: Sequence[Any], cts: list[Any], given: Sequence[int], wants: Sequence[int]
+    ) -> list[Any]:
+        """Cotangents of targets as a function of the inputs and the cotangents of outputs: itself differentiable."""
+        targets = [self.targets[i] for i in wants]
+        avals = [self.avals[t] for t in targets]
+        _, pull, _ = pullback(self.steps, values, [self.roots[k] for k in given], targets, avals)
+        return pull(cts)[0]
+
+    def _pull_residuals(
+        self, pull: Any, cts: list[Any], given: Sequence[int], wants: Sequence[int]
+    ) -> list[Any]:
+        full: list[Any] = [jnp.zeros(self.avals[r].shape, self.avals[r].dtype) for r in self.roots]
+        for k, ct in zip(given, cts, strict=True):
+            full[k] = ct
+        grads = pull(full)[0]
+        return [grads[i] for i in wants]
+
+
+def program_for(state: State, slots: tuple[int, ...]) -> Program:
+    """The program of a recording, shared by all tries in which the same steps were recorded."""
+    key = (tuple(s.step for s in state.path()), slots, state.freed, state.trace.x64)
+    found = _PROGRAMS.get(key)
+    if found is None:
+        found = _PROGRAMS.setdefault(key, Program(state, slots))
+    return found
+
+
+def clear_programs() -> None:
+    """Forget all compiled segments."""
+    _PROGRAMS.clear()
+
+
+def _sum(grads: Sequence[Any], sums: Sequence[Any]) -> list[Any]:
+    return [g if s is None else s + g for g, s in zip(grads, sums, strict=True)]
+
+
+def _slots(steps: Sequence[Any]) -> list[tuple[int, Any]]:
+    found, slot = [], 0
+    for step in steps:
+        found.append((slot, step))
+        slot += width(step)
+    return found

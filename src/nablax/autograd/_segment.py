@@ -1,0 +1,98 @@
+"""Segments: what a recording becomes when a value is needed.
+
+The program of a segment is kept at the trie state where the recording ended, one for each set of results still alive,
+and shared between threads by its steps. How it runs depends on what is known:
+
+- First tier: a structure seen for the first time runs operation by operation, each from its own small compiled
+  program, if that asks less of the compiler than the whole would.
+- From the second time on, one compiled program for the whole.
+- Under jax.jit, grad or vmap (inputs are tracers), the replay runs inline.
+
+A segment whose results carry gradients leaves a `Node` behind. What its backward needs is handed out by the forward
+program (the residuals of `jax.vjp`) where the segment is big, and computed again by the backward program where it is
+tiny.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from sys import getrefcount
+from typing import Any
+
+import jax
+
+from ._node import Freed, Node
+from ._program import Program, program_for
+from ._trace import Trace, local
+from ._trie import Input
+
+
+def flush(trace: Trace) -> None:
+    """End the recording: compute the values that someone still holds, and start a new one."""
+    state = trace.state
+    if state.parent is None:
+        return
+    # Besides the list itself, the loop variable and the argument of getrefcount hold each tensor.
+    alive = [t for t in trace.outs if getrefcount(t) > 3]
+    slots = tuple([t._s.slot for t in alive])
+    program = state.programs.get(slots)
+    if program is None:
+        program = state.programs[slots] = program_for(state, slots)
+    values, links, tracing, x64 = trace.values, trace.links, trace.tracing, trace.x64
+    outs, keep = trace.outs, trace.keep
+    for tensor in trace.inputs:
+        if tensor is not None:
+            state = tensor._s
+            if state is not None and state.step.__class__ is Input:
+                tensor._s = None
+    trace.clear()
+    try:
+        results, residual = program.forward(values, tracing, x64)
+    except BaseException:
+        for tensor in outs:
+            tensor._s = None
+        raise
+    settle(program, alive, values, links, results, residual)
+    for tensor in keep:
+        keep_at_node(tensor)
+
+
+def settle(
+    program: Program, alive: list[Any], values: list[Any], links: dict, results: Sequence[Any], residual: Any
+) -> None:
+    """Give tensors their values, and those that carry gradients their place in the graph."""
+    node: Any = None
+    if program.targets:
+        node = Node(program, values, residual, tuple([links[slot] for slot in program.targets]))
+    for tensor, value, (aval, output, where) in zip(alive, results, program.kinds, strict=True):
+        tensor._v = value
+        tensor._a = aval
+        tensor._s = None
+        if output is None:
+            tensor._n = None
+        elif output >= 0:
+            tensor._n = node
+            tensor._k = output
+        else:
+            tensor._n = Freed(where)
+            tensor._k = 0
+
+
+def keep_at_node(tensor: Any) -> None:
+    """Have the backward through a node leave an output's gradient in `.grad` of its tensor."""
+    node = tensor._n
+    if isinstance(node, Node):
+        node.keep = node.keep or {}
+        node.keep.setdefault(tensor._k, []).append(weakref.ref(tensor))
+
+
+def realize(tensor: Any) -> Any:
+    """The value of a tensor, for whose sake its recording ends."""
+    state = tensor._s
+    if state is not None and state.step.__class__ is not Input:
+        trace = local.trace
+        if state.trace is not trace:
+            trace.source(tensor)  # raises ThreadError
+        flush(trace)
+    return tensor._v

@@ -1,0 +1,299 @@
+"""The trace: the recording that is open in a thread.
+
+An operation moves `state` along an edge of the trie and appends its result to `outs`. Reading a value ends the
+recording: `flush` (in _segment.py) runs the program of the last state and clears the trace.
+
+Liveness: a segment hands out the results that someone still holds. `outs` refers to the results strongly and counts
+their references when the segment ends: equivalent to weak references, and half their price (a weak reference is one
+more allocation for each operation). Clearing `outs` at the end leaves no cycle behind.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from ._aval import Aval, aval_of
+from ._call import Call, intern_call
+from ._errors import ThreadError, user_line
+from ._trie import Apply, Gradient, Input, Leaf, State, bits
+
+new = object.__new__
+LITERALS = 3  # values of a Python number at one state that are baked in, before the number becomes an input
+HEAVIEST = 32  # a single operation counts for no more than this towards max_segment
+
+
+class Recorded:
+    """The fields of a Tensor. Those in _UNSET read as the value there until they are set.
+
+    _s: state in the open recording, or None.    _v: value; unset while the operation is only recorded.
+    _a: aval of the value.                       _r: whether this is a leaf that requires grad.
+    _n, _k: node of the graph and output of it.  _g: .grad.
+    _hooks: functions of the gradient.           _keep: whether an intermediate keeps its gradient.
+    """
+
+    __slots__ = ("__weakref__", "_a", "_g", "_hooks", "_k", "_keep", "_n", "_name", "_r", "_s", "_v")
+
+    _s: State | None
+
+
+_UNSET: dict[str, Any] = {
+    "_r": False,
+    "_n": None,
+    "_g": None,
+    "_hooks": None,
+    "_keep": False,
+    "_name": None,
+    "_s": None,
+}
+
+
+class Settings:
+    """max_segment: operations in a recording before it is cut (see `max_segment`)."""
+
+    max_segment = 160
+
+
+settings = Settings()
+
+
+class Trace:
+    """One thread's open recording."""
+
+    __slots__ = (
+        "__weakref__", "append", "busy", "inputs", "keep", "kind", "links", "mode", "outs", "probe", "roots", "state",
+        "tracing", "values", "x64",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.mode = True
+        self.roots: dict[tuple, State] = {}
+        self.probe: Any = None
+        self.clear()
+
+    def clear(self) -> None:
+        """Start anew, at the root of the trie that fits the current settings."""
+        self.outs: list[Any] = []
+        self.append = self.outs.append
+        self.values: list[Any] = []
+        self.inputs: list[Any] = []  # the tensors that hold the values, or None
+        self.links: dict[int, Any] = {}  # slot of a source -> where its gradient goes
+        self.keep: list[Any] = []  # recorded tensors that want their gradient
+        self.tracing = False
+        self.begin()
+
+    def begin(self) -> None:
+        self.x64 = jax.config.jax_enable_x64
+        key = (self.x64, self.mode, settings.max_segment)
+        root = self.roots.get(key)
+        if root is None:
+            root = self.roots[key] = State(self, None, self.mode)
+        self.state = root
+
+    # -- moving along edges -------------------------------------------------------------------------------------
+
+    def source(self, tensor: Any) -> State:
+        """The state of a tensor in this recording; a tensor from outside becomes an input."""
+        state = tensor._s
+        if state is not None:
+            if state.trace is self:
+                return state
+            if not hasattr(tensor, "_v"):
+                raise ThreadError(
+                    f"a tensor recorded at {state.where or 'another line'} by another thread has no value yet; read it "
+                    f"there (tensor.realize()) before other threads use it. Used at {user_line()}."
+                )
+        needs = tensor._r or tensor._n is not None
+        state = self.enter(tensor._a, tensor._v, needs, tensor)
+        if needs:
+            self.links[state.slot] = link_of(tensor)
+        tensor._s = state
+        return state
+
+    def enter(self, aval: Aval, value: Any, needs: bool = False, tensor: Any = None) -> State:
+        """Record an input."""
+        if not self.values and self.state.parent is None:
+            self.begin()
+        if isinstance(value, jax.core.Tracer):
+            self.tracing = True
+        key = (aval, needs)
+        state = self.state.edges.get(key)
+        if state is None:
+            state = State(self, self.state, self.mode).result(aval, needs, 0)
+            state.step = Input(aval, needs)
+            state.sources |= state.mask
+            state.where = user_line()
+            self.state.edges[key] = state
+        self.values.append(value)
+        self.inputs.append(tensor)
+        self.state = state
+        return state
+
+    def set_mode(self, mode: bool) -> None:
+        """Record gradients from here on, or not."""
+        if mode == self.mode:
+            return
+        self.mode = mode
+        if self.state.parent is None:
+            self.begin()
+            return
+        state = self.state.edges.get((mode,))
+        if state is None:
+            state = self.state.edges[mode,] = State(self, self.state, mode)
+        self.state = state
+
+    def apply(
+        self, key: tuple, call: Callable[[], Call], args: Sequence[State], sever: bool = False
+    ) -> State:
+        """Record an operation: along the edge if it is there, else a new one."""
+        state = self.state.edges.get(key)
+        if state is None:
+            state = self._extend(key, call(), args, sever)
+        self.state = state
+        return state
+
+    def _extend(self, key: tuple, call: Call, args: Sequence[State], sever: bool, donate: int = -1) -> State:
+        parent = self.state
+        found = call.infer(tuple(arg.aval for arg in args), self.x64)
+        any_needs = any(arg.needs for arg in args)
+        carries = any_needs and self.mode and not sever
+        mask = 0
+        for arg in args:
+            mask |= arg.mask
+        needs = tuple(carries and aval.inexact for aval in found.avals)
+        state = State(self, parent, self.mode)
+        state.step = Apply(call, tuple(arg.slot for arg in args), any_needs and not carries, needs, donate)
+        self._results(state, found.avals, needs, mask)
+        state.tree = found.tree
+        state.weight += min(found.weight, HEAVIEST)
+        state.full = state.weight >= settings.max_segment
+        state.key = key
+        parent.edges[key] = state
+        return state
+
+    def _results(self, state: State, avals: Sequence[Aval], needs: Sequence[bool], mask: int) -> None:
+        state.where = user_line()
+        outs = []
+        for aval, need in zip(avals, needs, strict=True):
+            out = State(self, None, self.mode) if len(avals) != 1 else state
+            out.size = state.size
+            out.result(aval, need, mask)
+            state.size = out.size
+            out.where = state.where
+            outs.append(out)
+        state.outs = tuple(outs)
+
+    def leaf(self, state: State) -> State:
+        """A recorded value as a leaf of its own (an update in place under no_grad())."""
+        key = ("leaf", state)
+        found = self.state.edges.get(key)
+        if found is None:
+            found = State(self, self.state, self.mode).result(state.aval, True, 0)
+            found.step = Leaf(state.slot, state.aval)
+            found.sources |= found.mask
+            found.where = user_line()
+            self.state.edges[key] = found
+        self.state = found
+        return found
+
+    def gradient(self, roots: Sequence[State], cotangents: Sequence[State | None], wanted: int | None, extra: int,
+                 retain: bool, create: bool) -> State:  # fmt: skip
+        """Record a backward; `targets` of the state it leads to are the slots whose gradients its results are.
+
+        wanted: bits of the sources of interest, None for all.  extra: bits of other slots of interest.
+        """
+        key = ("gradient", tuple(roots), tuple(cotangents), wanted, extra, retain, create)
+        state = self.state.edges.get(key)
+        if state is None:
+            mask = 0
+            for root in roots:
+                mask |= root.mask
+            sources = self.state.sources
+            targets = tuple(bits(mask & (sources if wanted is None else sources & wanted | extra)))
+            if wanted is None and extra:
+                targets = tuple(bits(mask & (sources | extra)))
+            by_slot = {s.slot: s.aval for p in self.state.path() for s in (p.outs or (p,))}
+            avals = tuple(by_slot[t] for t in targets)
+            state = State(self, self.state, self.mode)
+            given = tuple(-1 if ct is None else ct.slot for ct in cotangents)
+            state.step = Gradient(tuple(root.slot for root in roots), given, targets, avals, create)
+            for ct in cotangents:
+                mask |= 0 if ct is None else ct.mask
+            self._results(state, avals, [create] * len(avals), mask)
+            state.targets = targets
+            state.weight = 0  # a backward costs what its forward costs: cut forwards, never between the two
+            if not retain:
+                state.freed |= mask & ~sources
+            self.state.edges[key] = state
+        self.state = state
+        return state
+
+
+class _Local(threading.local):
+    def __init__(self) -> None:
+        self.trace = Trace()
+
+
+local = _Local()
+
+
+def link_of(tensor: Any) -> Any:
+    """Where a tensor's gradient goes: the leaf itself, or (node, output)."""
+    if tensor._r:
+        return tensor
+    return tensor._n if tensor._k < 0 else (tensor._n, tensor._k)
+
+
+def plain(value: Any) -> Any:
+    """An array that enters as an input: NumPy arrays stay what they are, jit takes them faster than jnp.asarray."""
+    return value if isinstance(value, jax.Array | np.ndarray | np.generic) else np.asarray(value)
+
+
+def state_of(trace: Trace, value: Any) -> State:
+    """The state of an argument: a tensor, an array or a Python number (which enters with JAX's weak type)."""
+    if isinstance(value, Recorded):
+        return trace.source(value)
+    return trace.enter(aval_of(value), value)
+
+
+def emit(trace: Trace, state: State, kind: type) -> Any:
+    """A Tensor for the value of a state."""
+    tensor = new(kind)
+    tensor._s = state
+    trace.append(tensor)
+    return tensor
+
+
+def results(trace: Trace, state: State, kind: type) -> Any:
+    """Tensors for the results of the operation that led to a state, in the structure that it returned."""
+    if state.tree is None:
+        return emit(trace, state, kind)
+    return jax.tree.unflatten(state.tree, [emit(trace, out, kind) for out in state.outs or ()])
+
+
+def record(spec: Hashable, build: Callable[[], tuple[str, Callable[..., Any]]], args: Sequence[Any],
+           sever: bool = False) -> State:  # fmt: skip
+    """Record one operation on tensors, arrays or numbers, and return the state after it.
+
+    Args:
+      spec: identifies the operation with its static arguments.
+      build: gives name and function when the operation is new.
+      args: the arguments that are arrays.
+      sever: cut the gradient.
+    """
+    from ._cut import cut
+
+    trace = local.trace
+    if trace.state.full:
+        cut(trace)
+    states = tuple([state_of(trace, a) for a in args])
+    if not states and trace.state.parent is None:
+        trace.begin()
+    state = trace.apply((spec, *states), lambda: intern_call(spec, build), states, sever)
+    if trace.probe is not None:
+        trace.probe(state)
+    return state
