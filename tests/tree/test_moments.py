@@ -76,6 +76,11 @@ def test_none_updates_leave_the_moment():
     assert tree.bias_correction([None], 0.5, 1) == [None]
 
 
+def test_an_update_without_a_moment_is_refused():
+    with pytest.raises(ValueError, match=r"tree.update_infinity_moment: a leaf has an update, but None"):
+        tree.update_infinity_moment([jnp.array(1.0)], [None], 0.5, 0.0)
+
+
 def test_an_imaginary_part_is_never_lost_silently():
     with pytest.raises(ValueError, match="updates are complex, but their moment is float32"):
         tree.update_moment([1 + 1j], [jnp.array(1.0)], 0.5, 1)

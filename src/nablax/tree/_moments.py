@@ -17,15 +17,15 @@ from ._casting import at_least_float32
 from ._traverse import is_none, map_trees
 
 
-def _update_leaves(rule: Callable[[Any, Any], Any], updates: Any, moments: Any) -> Any:
+def _update_leaves(who: str, rule: Callable[[Any, Any], Any], updates: Any, moments: Any) -> Any:
     def one(g: Any, m: Any) -> Any:
         if g is None:
             return m
         if m is None:
-            raise ValueError("tree.update_moment: a leaf has an update, but None for its moment.")
+            raise ValueError(f"{who}: a leaf has an update, but None for its moment.")
         return rule(g, m)
 
-    return map_trees("tree.update_moment", one, updates, moments, is_leaf=is_none)
+    return map_trees(who, one, updates, moments, is_leaf=is_none)
 
 
 def _as_moment(value: Any, moment: Any) -> jax.Array:
@@ -34,7 +34,7 @@ def _as_moment(value: Any, moment: Any) -> jax.Array:
     if not jnp.issubdtype(dtype, jnp.inexact):
         return value
     if jnp.iscomplexobj(value) and not jnp.issubdtype(dtype, jnp.complexfloating):
-        raise ValueError(f"tree.update_moment: updates are complex, but their moment is {dtype}.")
+        raise ValueError(f"tree moments: updates are complex, but their moment is {dtype}.")
     return value.astype(dtype)
 
 
@@ -78,7 +78,11 @@ def update_moment(updates: Any, moments: Any, decay: Any, order: Any) -> Any:
     # 1 - decay in Python's precision: in float32, 1 - 0.999 is already off by 5e-5.
     decay = _full_precision(decay)
     complement = 1 - decay
-    return _update_leaves(lambda g, m: _moment_leaf(g, m, decay, complement, order), updates, moments)
+
+    def rule(g: Any, m: Any) -> jax.Array:
+        return _moment_leaf(g, m, decay, complement, order)
+
+    return _update_leaves("tree.update_moment", rule, updates, moments)
 
 
 def update_moment_per_elem_norm(updates: Any, moments: Any, decay: Any, order: Any) -> Any:
@@ -89,7 +93,11 @@ def update_moment_per_elem_norm(updates: Any, moments: Any, decay: Any, order: A
     """
     decay = _full_precision(decay)
     complement = 1 - decay
-    return _update_leaves(lambda g, m: _moment_of_norm_leaf(g, m, decay, complement, order), updates, moments)
+
+    def rule(g: Any, m: Any) -> jax.Array:
+        return _moment_of_norm_leaf(g, m, decay, complement, order)
+
+    return _update_leaves("tree.update_moment_per_elem_norm", rule, updates, moments)
 
 
 @jax.jit
@@ -106,7 +114,11 @@ def update_infinity_moment(updates: Any, moments: Any, decay: Any, eps: Any) -> 
     [Array(2., dtype=float32)]
     """
     decay = _full_precision(decay)
-    return _update_leaves(lambda g, m: _infinity_leaf(g, m, decay, eps), updates, moments)
+
+    def rule(g: Any, m: Any) -> jax.Array:
+        return _infinity_leaf(g, m, decay, eps)
+
+    return _update_leaves("tree.update_infinity_moment", rule, updates, moments)
 
 
 @jax.jit

@@ -72,12 +72,17 @@ def vdot(tree_x: Any, tree_y: Any) -> Any:
     return reduce_scalars(operator.add, jax.tree.leaves(map_trees("tree.vdot", one, tree_x, tree_y)))
 
 
+@functools.partial(jax.jit, static_argnames=("of_leaf", "dtype"))
+def _extremum_leaf(x: Any, of_leaf: Any, dtype: Any) -> jax.Array:
+    return of_leaf(x).astype(dtype)
+
+
 def _extremum(tree: Any, of_leaf: Any, of_pair: Any, empty: float) -> Any:
     leaves = [x for x in jax.tree.leaves(tree) if np.size(x)]
     if not leaves:
         return empty
     dtype = jnp.result_type(*leaves)
-    return reduce_scalars(of_pair, [of_leaf(x).astype(dtype) for x in leaves])
+    return reduce_scalars(of_pair, [_extremum_leaf(x, of_leaf, dtype) for x in leaves])
 
 
 def max(tree: Any) -> Any:
