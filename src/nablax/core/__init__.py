@@ -33,6 +33,7 @@ from nablax.core._errors import HyperparameterError as HyperparameterError
 from nablax.core._errors import MissingParamsError as MissingParamsError
 from nablax.core._errors import NablaxError as NablaxError
 from nablax.core._errors import StructureError as StructureError
+from nablax.core._hyperparams import current_values as current_values
 from nablax.core._hyperparams import hyperparams as hyperparams
 from nablax.core._hyperparams import resolve as resolve
 from nablax.core._hyperparams import with_hyperparams as with_hyperparams

@@ -48,12 +48,15 @@ def apply_updates(params: Params, updates: Updates) -> Params:
       >>> apply_updates({"w": jnp.ones(2)}, {"w": jnp.array([1.0, -1.0])})["w"]
       Array([2., 0.], dtype=float32)
     """
+    treedef: Any
     leaves, treedef = jax.tree.flatten(params, is_leaf=_is_none)
     try:
         changes = treedef.flatten_up_to(updates)
     except (ValueError, TypeError) as e:
         raise StructureError(f"apply_updates: params and updates must have one structure. {e}") from e
-    moving = [i for i, (p, u) in enumerate(zip(leaves, changes, strict=True)) if p is not None and u is not None]
+    moving = [
+        i for i, (p, u) in enumerate(zip(leaves, changes, strict=True)) if p is not None and u is not None
+    ]
     try:
         moved = _ADD.map([(leaves[i], changes[i]) for i in moving], None)
     except StructureError:
@@ -98,6 +101,4 @@ def periodic_update(new_tensors: Params, old_tensors: Params, steps: Any, update
       steps: count of steps so far, an integer or an integer array of shape ().
       update_period: steps between two updates, >= 1.
     """
-    return lax.cond(
-        jnp.mod(steps, update_period) == 0, lambda _: new_tensors, lambda _: old_tensors, None
-    )
+    return lax.cond(jnp.mod(steps, update_period) == 0, lambda _: new_tensors, lambda _: old_tensors, None)

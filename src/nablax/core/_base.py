@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import jax
-import jax.numpy as jnp
 
 from nablax.core._errors import ArgumentError
 
@@ -64,8 +63,8 @@ class GradientTransformation(NamedTuple):
 class GradientTransformationExtraArgs(GradientTransformation):
     """A transformation whose `update` also takes, and may ignore, keyword arguments such as `value=`."""
 
-    @property
-    def __class__(self) -> type:  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
         # Optax decides by isinstance whether to hand extra arguments on. Answering for its class, where it is
         # loaded, is what lets our transformations receive them inside an Optax chain.
         optax = sys.modules.get("optax")
@@ -78,10 +77,12 @@ class Wrapper(GradientTransformationExtraArgs):
     Attributes:
       children: the inner transformations by name.
       rebuild: makes the same wrapper around other children.
+      states: finds the children's states, by name, in the wrapper's; None where they cannot be told apart.
     """
 
     children: dict[str, GradientTransformation]
     rebuild: Callable[[dict[str, Any]], GradientTransformation]
+    states: Callable[[Any], dict[str, Any]] | None
 
     def __new__(
         cls,
@@ -89,10 +90,12 @@ class Wrapper(GradientTransformationExtraArgs):
         update: Callable[..., Any],
         children: Mapping[str, Any],
         rebuild: Callable[[dict[str, Any]], GradientTransformation],
+        states: Callable[[Any], dict[str, Any]] | None = None,
     ) -> Wrapper:
         self = super().__new__(cls, init, update)
         self.children = dict(children)
         self.rebuild = rebuild
+        self.states = states
         return self
 
 
@@ -173,7 +176,7 @@ def with_extra_args_support(tx: Any) -> GradientTransformationExtraArgs:
         return tx
     accepted = _keyword_names(update)
     if accepted is None:
-        return tx if isinstance(tx, GradientTransformation) else GradientTransformationExtraArgs(init, update)
+        return GradientTransformationExtraArgs(init, update)
 
     def filtered(
         updates: Updates, state: OptState, params: Params | None = None, **extra: Any

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 from nablax.core._base import GradientTransformationExtraArgs, Wrapper, with_extra_args_support
 from nablax.core._errors import ArgumentError, StructureError
@@ -20,13 +20,15 @@ class Chain(Wrapper):
     label: str
     _segments: list[list[Any]]
 
-    def __new__(cls, links: Sequence[Any], names: Sequence[str] | None = None, label: str = "") -> Chain:  # type: ignore[misc]
+    def __new__(cls, links: Sequence[Any], names: Sequence[str] | None = None, label: str = "") -> Chain:
         links = [tx if isinstance(tx, Chain) else with_extra_args_support(tx) for tx in links]
         labels = list(names) if names is not None else _labels(links)
 
         def init(params: Any) -> Any:
             states = [tx.init(params) for tx in links]
-            return tuple(states) if names is None else collections.OrderedDict(zip(names, states, strict=True))
+            return (
+                tuple(states) if names is None else collections.OrderedDict(zip(names, states, strict=True))
+            )
 
         def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
             states = iter(list(self._open(state)))
@@ -44,7 +46,11 @@ class Chain(Wrapper):
         def rebuild(children: dict[str, Any]) -> Chain:
             return Chain([children[k] for k in labels], names, self.label)
 
-        self = super().__new__(cls, init, update, dict(zip(labels, links, strict=True)), rebuild)
+        def states(state: Any) -> dict[str, Any]:
+            return dict(zip(labels, self._states(state), strict=True))
+
+        children = dict(zip(labels, links, strict=True))
+        self = cast(Chain, super().__new__(cls, init, update, children, rebuild, states))
         self.named = names is not None
         self.label = label
         self._segments = _segments(self)
@@ -67,7 +73,8 @@ class Chain(Wrapper):
         return type(like)(zip(like, new, strict=True)) if self.named else tuple(new)
 
     def _states(self, state: Any) -> Sequence[Any]:
-        if not isinstance(state, dict if self.named else tuple) or len(state) != len(self.children):
+        fits = isinstance(state, dict if self.named else tuple)
+        if not fits or len(state) != len(self.children):
             raise StructureError(
                 f"chain: expected the {'named ' if self.named else ''}states of {len(self.children)} transformations "
                 f"({', '.join(self.children)}), got {type(state).__name__} of {_length(state)}. Call init(params) "
@@ -151,7 +158,9 @@ def named_chain(*args: tuple[str, Any]) -> GradientTransformationExtraArgs:
     """
     for pair in args:
         if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str)):
-            raise ArgumentError(f"named_chain: each argument is a pair (name, transformation), got {pair!r}."[:300])
+            raise ArgumentError(
+                f"named_chain: each argument is a pair (name, transformation), got {pair!r}."[:300]
+            )
     names = [name for name, _ in args]
     if len(set(names)) < len(names):
         raise ArgumentError(f"named_chain: names must be distinct, got {names}.")

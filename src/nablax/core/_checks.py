@@ -45,17 +45,22 @@ def check_number(
     """
     if (optional and value is None) or isinstance(value, jax.core.Tracer) or (schedule and callable(value)):
         return
+    number: Any
     if isinstance(value, np.ndarray | jax.Array) and value.shape == () and value.dtype != bool:
         number = value.item()
     else:
         number = value.item() if isinstance(value, np.generic) else value
-    if isinstance(number, bool) or not isinstance(number, numbers.Real):
+    if isinstance(number, bool) or not isinstance(number, int | float | numbers.Real):
         also = (" or None" if optional else "") + (" or a schedule" if schedule else "")
-        raise ArgumentError(f"{who}: {name} must be a real number{also}, got {type(value).__name__}: {value!r}."[:300])
+        raise ArgumentError(
+            f"{who}: {name} must be a real number{also}, got {type(value).__name__}: {value!r}."[:300]
+        )
     below = number <= low if open_low else number < low
     above = number >= high if open_high else number > high
     if math.isnan(number) or below or above:
-        raise HyperparameterError(f"{who}: {name} must {_allowed(low, high, open_low, open_high)}, got {number!r}.")
+        raise HyperparameterError(
+            f"{who}: {name} must {_allowed(low, high, open_low, open_high)}, got {number!r}."
+        )
 
 
 def _allowed(low: float, high: float, open_low: bool, open_high: bool) -> str:

@@ -38,6 +38,33 @@ def hyperparams(tx: Any) -> dict[str, Any]:
     return dict(_walk(tx, label_of(tx)))
 
 
+def current_values(tx: Any, state: Any) -> dict[str, Any]:
+    """The value that the next update will use for each hyperparameter, schedules evaluated at their counts.
+
+    Args:
+      tx: a transformation.
+      state: its state.
+
+    Returns:
+      A dict by the paths of `hyperparams(tx)`; a schedule inside a wrapper that hides its states is left out.
+    """
+    return dict(_walk_values(tx, state, label_of(tx)))
+
+
+def _walk_values(tx: Any, state: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(tx, Leafwise):
+        state = state.inner_state if tx.spec.mask and state is not None else state
+        for name, value in tx.spec.hyperparams.items():
+            if callable(value):
+                value = value(state.count) if "count" in getattr(state, "_fields", ()) else None
+            if value is not None:
+                yield f"{path}/{name}", value
+    elif isinstance(tx, Wrapper):
+        states = tx.states(state) if tx.states and state is not None else {}
+        for label, child in tx.children.items():
+            yield from _walk_values(child, states.get(label), f"{path}/{label}".lstrip("/"))
+
+
 def with_hyperparams(tx: Any, values: Mapping[str, Any]) -> Any:
     """The same transformation, its state unchanged, with other hyperparameters.
 

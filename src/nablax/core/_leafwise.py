@@ -135,6 +135,7 @@ def leafwise(
         by name, run once an update. `count` is the number of this update, from 1. What it returns under the name of a
         field becomes the field's new value; the rest is handed to the rule.
       measure: `measure(updates, params, *, ...) -> dict`, for what needs all leaves at once, such as a global norm.
+        It may also ask for hyperparameters, options and any field of the state, by name.
       mask: leaves to work on: a tree of bools (or a prefix of one), or a function of params that returns one. The
         state is then a `MaskedState`.
 

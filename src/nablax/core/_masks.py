@@ -10,6 +10,7 @@ import numpy as np
 
 from nablax.core._base import MaskedNode
 from nablax.core._errors import ArgumentError, MissingParamsError, StructureError
+from nablax.tree import is_params_placeholder
 
 
 def _is_none(x: Any) -> bool:
@@ -24,13 +25,14 @@ def hide(tree: Any, flags: Sequence[bool], like: Any) -> Any:
       flags: one bool for each leaf of `like`, None counted.
       like: the tree that `flags` speaks of.
     """
-    treedef = jax.tree.structure(like, is_leaf=_is_none)
+    treedef: Any = jax.tree.structure(like, is_leaf=_is_none)
     parts = treedef.flatten_up_to(tree)
     return treedef.unflatten([x if on else MaskedNode() for x, on in zip(parts, flags, strict=True)])
 
 
 def merge(new: Any, old: Any, flags: Sequence[bool]) -> Any:
     """The leaves of `new` where the flag is True, those of `old` elsewhere."""
+    treedef: Any
     leaves, treedef = jax.tree.flatten(old, is_leaf=_is_none)
     parts = zip(treedef.flatten_up_to(new), leaves, flags, strict=True)
     return treedef.unflatten([n if on else o for n, o, on in parts])
@@ -85,7 +87,9 @@ class Mask:
         return self._spread(self.mask(params), updates)
 
     def apply(self, tree: Any, params: Any = None, remember: bool = False) -> Any:
-        """The tree with `MaskedNode()` for each leaf left out."""
+        """The tree with `MaskedNode()` for each leaf left out; what `tree.map_params` puts in its place passes."""
+        if is_params_placeholder(tree):
+            return tree
         return hide(tree, self.flags(tree, params, remember), tree)
 
     def _spread(self, mask: Any, tree: Any) -> tuple[bool, ...]:

@@ -57,7 +57,9 @@ def safe_norm(x: Any, min_norm: Any, ord: Any = None, axis: Any = None, keepdims
     norm = jnp.linalg.norm(x, ord=ord, axis=axis, keepdims=True)
     below = norm <= min_norm
     x = jnp.where(below, jnp.ones_like(x), x)
-    squeezed = below if keepdims else (jnp.squeeze(below, axis=axis) if axis is not None else jnp.squeeze(below))
+    squeezed = (
+        below if keepdims else (jnp.squeeze(below, axis=axis) if axis is not None else jnp.squeeze(below))
+    )
     return jnp.where(squeezed, min_norm, jnp.linalg.norm(x, ord=ord, axis=axis, keepdims=keepdims))
 
 

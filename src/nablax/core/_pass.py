@@ -56,9 +56,12 @@ def run(
         shared.append(dynamic)
         constants.append(static)
 
+    treedef: Any
     leaves, treedef = jax.tree.flatten(updates, is_leaf=_is_none)
     reads_params = any("params" in spec.inputs for spec in specs)
-    param_leaves = _align(treedef, updates, params, "params", specs[0]) if reads_params else [None] * len(leaves)
+    param_leaves = (
+        _align(treedef, updates, params, "params", specs[0]) if reads_params else [None] * len(leaves)
+    )
     columns = [
         [_align(treedef, updates, getattr(state, f), f"state.{f}", spec) for f in spec.fields]
         for spec, state in zip(specs, inner, strict=True)
@@ -71,13 +74,17 @@ def run(
     results = list(leaves)
     for active, members in kinds.items():
         program = _leaf_program(
-            tuple((s.name, s.rule, s.inputs, c, on) for s, c, on in zip(specs, constants, active, strict=True))
+            tuple(
+                (s.name, s.rule, s.inputs, c, on) for s, c, on in zip(specs, constants, active, strict=True)
+            )
         )
         rows = [(leaves[i], param_leaves[i], [[c[i] for c in cs] for cs in columns]) for i in members]
         try:
             outputs = program.map(rows, shared)
         except (TypeError, ValueError):
-            _explain(specs, rows, [jax.tree.flatten_with_path(updates, is_leaf=_is_none)[0][i][0] for i in members])
+            _explain(
+                specs, rows, [jax.tree.flatten_with_path(updates, is_leaf=_is_none)[0][i][0] for i in members]
+            )
             raise
         for i, (u, fields) in zip(members, outputs, strict=True):
             results[i] = u
@@ -100,7 +107,7 @@ def _resolve(spec: Spec, state: Any) -> dict[str, Any]:
     values = {}
     for name, value in spec.hyperparams.items():
         if callable(value):
-            if not hasattr(state, "count"):
+            if "count" not in getattr(state, "_fields", ()):
                 raise ArgumentError(f"{spec.name}: {name} cannot be a schedule: the state holds no count.")
             # An array, even where a schedule in plain Python returns a float: the float would be compiled in.
             value = jnp.asarray(value(state.count))
@@ -136,9 +143,8 @@ def _measure(
     if spec.mask:
         params = None if params is None else spec.mask.apply(params, params)
         updates = spec.mask.apply(updates, params)
-    wants = _lookup(
-        spec, spec.measure_wants, spec.optional, values, spec.options, _other_fields(spec, state), extra
-    )
+    fields = {f: getattr(state, f) for f in getattr(state, "_fields", ())}
+    wants = _lookup(spec, spec.measure_wants, spec.optional, values, spec.options, fields, extra)
     return spec.measure(updates, params, **wants)
 
 
@@ -160,14 +166,17 @@ def _scalars(
         options = {k: found.pop(k) for k in list(found) if k in spec.options}
         if "count" in fields:
             found["count"] = fields["count"]
-        keys.append((spec.name, spec.scalars, "count" in spec.scalars_wants and "count" in fields, _frozen(options)))
+        keys.append(
+            (spec.name, spec.scalars, "count" in spec.scalars_wants and "count" in fields, _frozen(options))
+        )
         inputs.append(found)
     if not any(inputs) and not any(spec.scalars for spec in specs):
         return [{} for _ in specs], list(states)
     outputs = _scalar_program(tuple(keys))(inputs)
     computed, new_states = [], []
     for spec, state, out in zip(specs, states, outputs, strict=True):
-        own = {k: v for k, v in out.items() if k in _other_fields(spec, state)}
+        fields = _other_fields(spec, state)
+        own = {k: _like(v, fields[k], spec.name) for k, v in out.items() if k in fields}
         new_states.append(state._replace(**own) if own else state)
         computed.append({k: v for k, v in out.items() if k not in own})
     return computed, new_states
@@ -232,7 +241,9 @@ def _leaf_program(keys: tuple[Any, ...]) -> Program:
         param, u = _widen(param), _widen(g)
         real = jnp.finfo(u.dtype).dtype if jnp.issubdtype(u.dtype, jnp.inexact) else None
         outputs = []
-        for (name, rule, names, constants, active), fields, dynamic in zip(keys, columns, shared, strict=True):
+        for (name, rule, names, constants, active), fields, dynamic in zip(
+            keys, columns, shared, strict=True
+        ):
             if not active:
                 outputs.append(fields)
                 continue

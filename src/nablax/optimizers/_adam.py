@@ -39,7 +39,7 @@ from nablax.transforms import add_decayed_weights, scale_by_learning_rate
 class ScaleByAdamState(NamedTuple):
     """count: updates so far, int32. mu: m_t, like params or in mu_dtype. nu: v_t, real, at least float32."""
 
-    count: jax.Array
+    count: Any
     mu: Any
     nu: Any
 
@@ -86,7 +86,9 @@ def scale_by_adam(
     check_nonnegative("scale_by_adam", eps=eps, eps_root=eps_root)
 
     def init(params: Any) -> ScaleByAdamState:
-        return ScaleByAdamState(zero_count(), moment_like(params, mu_dtype), wide_moment_like(params, real=True))
+        return ScaleByAdamState(
+            zero_count(), moment_like(params, mu_dtype), wide_moment_like(params, real=True)
+        )
 
     return leafwise(
         _adam,

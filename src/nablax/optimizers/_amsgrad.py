@@ -33,7 +33,7 @@ from nablax.transforms import scale_by_learning_rate
 class ScaleByAmsgradState(NamedTuple):
     """count: updates so far, int32. mu: m_t. nu: v_t. nu_max: w_t; the last two real, at least float32."""
 
-    count: jax.Array
+    count: Any
     mu: Any
     nu: Any
     nu_max: Any
@@ -52,7 +52,10 @@ def _amsgrad(
 def _corrections(
     count: jax.Array, b1: Any, b2: Any, bias_correction_mu: bool, bias_correction_nu: bool
 ) -> dict[str, Any]:
-    return {"c1": 1 - b1**count if bias_correction_mu else 1.0, "c2": 1 - b2**count if bias_correction_nu else 1.0}
+    return {
+        "c1": 1 - b1**count if bias_correction_mu else 1.0,
+        "c2": 1 - b2**count if bias_correction_nu else 1.0,
+    }
 
 
 def scale_by_amsgrad(

@@ -4,6 +4,9 @@
     m_t = b2 m_{t-1} + (1 - b2) g_t              memory
     u_t = -lr_t (d_t + weight_decay p_t)         update
 
+For b2 > 0 the direction is read from the new momentum: b1 m_{t-1} + (1 - b1) g_t = r m_t + (1 - r) g_t, r = b1 / b2.
+A compiled step that reads the old momentum after overwriting it has to copy it first.
+
 Source: Chen et al. 2023, arXiv:2302.06675, Algorithm 2.
 """
 
@@ -36,21 +39,26 @@ _MODES = ("hard", "smooth", "refined")
 class ScaleByLionState(NamedTuple):
     """count: updates so far, int32. mu: m_t; structure and shapes of params, their dtypes or mu_dtype."""
 
-    count: jax.Array
+    count: Any
     mu: Any
 
 
 def _lion(
-    g: jax.Array, mu: jax.Array, *, b1: Any, b2: Any, smooth_beta: Any, mode: str
+    g: jax.Array, mu: jax.Array, *, b1: Any, b2: Any, ratio: Any, smooth_beta: Any, mode: str
 ) -> tuple[jax.Array, jax.Array]:
-    c = lerp(mu, g, b1)
+    new_mu = lerp(mu, g, b2)
+    c = lerp(mu, g, b1) if ratio is None else lerp(new_mu, g, ratio)
     if mode == "smooth":
         direction = jnp.tanh(smooth_beta * c)
     elif mode == "refined":
         direction = c / jnp.maximum(jnp.abs(c), 1.0)
     else:
         direction = jnp.sign(c)
-    return direction, lerp(mu, g, b2)
+    return direction, new_mu
+
+
+def _ratio(b1: Any, b2: Any, forgets: bool) -> dict[str, Any]:
+    return {"ratio": None if forgets else b1 / b2}
 
 
 def scale_by_lion(
@@ -83,7 +91,8 @@ def scale_by_lion(
         _lion,
         init,
         hyperparams={"b1": b1, "b2": b2, "smooth_beta": smooth_beta},
-        options={"mode": mode},
+        options={"mode": mode, "forgets": not isinstance(b2, jax.core.Tracer) and b2 == 0},
+        scalars=_ratio,
     )
 
 

@@ -25,7 +25,6 @@ from nablax.core import (
     identity,
     leafwise,
     lerp,
-    moment_like,
     wide_moment_like,
     zero_count,
 )
@@ -41,7 +40,7 @@ class ScaleByRmsState(NamedTuple):
 class ScaleByRmsWithCountState(NamedTuple):
     """count: updates so far, int32. nu: as in ScaleByRmsState."""
 
-    count: jax.Array
+    count: Any
     nu: Any
 
 
@@ -55,7 +54,7 @@ class ScaleByRStdDevState(NamedTuple):
 class ScaleByRStdDevWithCountState(NamedTuple):
     """count: updates so far, int32. mu, nu: as in ScaleByRStdDevState."""
 
-    count: jax.Array
+    count: Any
     mu: Any
     nu: Any
 

@@ -8,7 +8,14 @@ import jax
 import jax.numpy as jnp
 
 from nablax import tree
-from nablax.core import EmptyState, GradientTransformation, abs_sq, check_nonnegative, check_positive, leafwise
+from nablax.core import (
+    EmptyState,
+    GradientTransformation,
+    abs_sq,
+    check_nonnegative,
+    check_positive,
+    leafwise,
+)
 
 ClipState = EmptyState
 ClipByGlobalNormState = EmptyState
@@ -17,7 +24,9 @@ AdaptiveGradClipState = EmptyState
 
 def _clip(g: jax.Array, *, max_delta: Any) -> jax.Array:
     if jnp.iscomplexobj(g):
-        return jax.lax.complex(jnp.clip(g.real, -max_delta, max_delta), jnp.clip(g.imag, -max_delta, max_delta))
+        return jax.lax.complex(
+            jnp.clip(g.real, -max_delta, max_delta), jnp.clip(g.imag, -max_delta, max_delta)
+        )
     return jnp.clip(g, -max_delta, max_delta)
 
 

@@ -22,7 +22,7 @@ AddDecayedWeightsState = EmptyState
 class WeightDecaySchedule(NamedTuple):
     """count: updates so far, an int32 scalar."""
 
-    count: jax.Array
+    count: Any
 
 
 def _add_decayed(g: jax.Array, params: jax.Array, *, weight_decay: Any) -> jax.Array:

@@ -57,10 +57,11 @@ def masked(
 
     def update(updates: Updates, state: Any, params: Params = None, **extra: Any) -> tuple[Updates, Any]:
         flags = where.flags(updates, params)
-        structure = jax.tree.structure(updates)
+        structure: Any = jax.tree.structure(updates)
         if mask_compatible_extra_args:
             extra = {
-                k: hide(v, flags, updates) if jax.tree.structure(v) == structure else v for k, v in extra.items()
+                k: hide(v, flags, updates) if jax.tree.structure(v) == structure else v
+                for k, v in extra.items()
             }
         hidden_params = None if params is None else hide(params, flags, updates)
         new, inner_state = tx.update(hide(updates, flags, updates), state.inner_state, hidden_params, **extra)
@@ -71,4 +72,5 @@ def masked(
         update,
         {"inner": inner},
         lambda c: masked(c["inner"], mask, mask_compatible_extra_args=mask_compatible_extra_args),
+        lambda state: {"inner": state.inner_state},
     )

@@ -24,7 +24,7 @@ class TraceState(NamedTuple):
 class EmaState(NamedTuple):
     """count: updates so far, an int32 scalar. ema: m_t before the bias correction, shaped like params."""
 
-    count: jax.Array
+    count: Any
     ema: Any
 
 

@@ -23,7 +23,7 @@ ScaleState = EmptyState
 class ScaleByScheduleState(NamedTuple):
     """count: updates so far, an int32 scalar; the schedule of the next update is evaluated at it."""
 
-    count: jax.Array
+    count: Any
 
 
 def _times(g: jax.Array, *, factor: jax.Array) -> jax.Array:
@@ -74,7 +74,9 @@ def scale_by_schedule(step_size_fn: Schedule) -> GradientTransformation:
       ArgumentError: not callable.
     """
     if not callable(step_size_fn):
-        raise ArgumentError(f"scale_by_schedule: step_size_fn must be a function of the step, got {step_size_fn!r}.")
+        raise ArgumentError(
+            f"scale_by_schedule: step_size_fn must be a function of the step, got {step_size_fn!r}."
+        )
     return leafwise(
         _times, scheduled_init(step_size_fn), hyperparams={"step_size": step_size_fn}, scalars=_by_step_size
     )

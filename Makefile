@@ -1,0 +1,35 @@
+# make demo   compare optimizers on real data and leave a report in out/demo
+# make test   run the tests (and the doctests)
+# make check  lint, format, types, import direction
+# make bench  print every ratio table of docs/performance.md (a quiet machine, 20-30 minutes, needs torch)
+# Each does its own set-up in .venv; PYTHON=python3.12 chooses another interpreter (3.11 or newer).
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test check bench clean
+.DEFAULT_GOAL := demo
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[workbench,dev]'
+	touch $@
+
+demo: $(READY)
+	$(BIN)/nablax compare digits --out out/demo
+
+test: $(READY)
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+bench: $(READY)
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf .venv .cache out .pytest_cache .mypy_cache .ruff_cache .hypothesis

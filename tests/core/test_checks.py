@@ -1,0 +1,68 @@
+"""Bad numbers are refused at construction, by name; traced ones pass."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nablax import optimizers, transforms
+from nablax.core import ArgumentError, HyperparameterError, NablaxError
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: optimizers.scale_by_adam(b1=1.5), r"scale_by_adam: b1 must lie in \[0, 1\), got 1.5."),
+        (lambda: optimizers.adam(1e-3, b2=float("nan")), r"b2 must lie in \[0, 1\), got nan"),
+        (lambda: optimizers.adam(-1.0), "learning_rate must not be negative, got -1.0"),
+        (lambda: optimizers.adamw(1e-3, weight_decay=-0.1), "weight_decay must not be negative, got -0.1"),
+        (lambda: optimizers.adam(np.float32("nan")), "learning_rate must not be negative, got nan"),
+        (lambda: optimizers.adam(jnp.array(-2.0)), "learning_rate must not be negative, got -2.0"),
+        (lambda: transforms.clip_by_block_rms(0), "threshold must be positive, got 0"),
+        (lambda: transforms.clip(-1), "clip: max_delta must not be negative, got -1"),
+    ],
+)
+def test_out_of_range(make, message):
+    with pytest.raises(HyperparameterError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: optimizers.adam("fast"),
+            "learning_rate must be a real number or a schedule, got str: 'fast'",
+        ),
+        (lambda: optimizers.sgd(True), "learning_rate must be a real number or a schedule, got bool"),
+        (lambda: optimizers.sgd(0.1, momentum="x"), "decay must be a real number, got str"),
+        (lambda: optimizers.sgd(1j), "got complex"),
+        (lambda: transforms.scale([1.0]), "step_size must be a real number, got list"),
+        (
+            lambda: optimizers.scale_by_lion(mode="soft"),
+            "mode must be one of hard, smooth, refined, got 'soft'",
+        ),
+    ],
+)
+def test_wrong_kind(make, message):
+    with pytest.raises(ArgumentError, match=message):
+        make()
+
+
+def test_errors_are_caught_by_the_clauses_people_have():
+    assert issubclass(HyperparameterError, ValueError)
+    assert issubclass(ArgumentError, TypeError)
+    assert issubclass(HyperparameterError, NablaxError)
+
+
+def test_traced_numbers_and_schedules_pass():
+    params = jnp.ones(3)
+
+    @jax.jit
+    def step(lr, b1):
+        tx = optimizers.adamw(lr, b1=b1, weight_decay=lambda count: 0.1)
+        return tx.update(params, tx.init(params), params)[0]
+
+    fixed = optimizers.adamw(0.1, b1=0.5, weight_decay=0.1)
+    expected = fixed.update(params, fixed.init(params), params)[0]
+    np.testing.assert_allclose(step(0.1, 0.5), expected, rtol=1e-6)
