@@ -1,0 +1,79 @@
+"""What every benchmark shares: interleaved timing, medians, and a table of ratios.
+
+Peers take turns, round after round, so that whatever else the machine does meets all of them alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+
+
+def arguments(description: str) -> argparse.Namespace:
+    """The command line of a benchmark: `--quick` is a smoke check in seconds, `--rounds` the turns of each peer."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--quick", action="store_true", help="small sizes and few rounds: a smoke check")
+    parser.add_argument("--rounds", type=int, default=None, help="turns of each peer")
+    return parser.parse_args()
+
+
+def seconds(fn: Callable[[], Any]) -> float:
+    """How long one call takes until its arrays are there."""
+    start = time.perf_counter()
+    jax.block_until_ready(fn())
+    return time.perf_counter() - start
+
+
+def medians(peers: Mapping[str, Callable[[], Any]], rounds: int, warmup: int = 1) -> dict[str, float]:
+    """The median seconds of a call of each peer, taken in turns.
+
+    Args:
+      peers: what to call, by name; each call's arrays are waited for.
+      rounds: turns.
+      warmup: turns that do not count.
+    """
+    taken: dict[str, list[float]] = {name: [] for name in peers}
+    gc.collect()
+    for turn in range(warmup + rounds):
+        for name, fn in peers.items():
+            spent = seconds(fn)
+            if turn >= warmup:
+                taken[name].append(spent)
+    return {name: statistics.median(values) for name, values in taken.items()}
+
+
+def milliseconds(value: float) -> str:
+    """A duration in ms with three digits."""
+    return f"{1e3 * value:.3g} ms"
+
+
+def times(ratio: float) -> str:
+    """A ratio with its sign: `2.31x`."""
+    return f"{ratio:.2f}x"
+
+
+def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints a Markdown table."""
+    widths = [max(len(str(row[i])) for row in [header, *rows]) for i in range(len(header))]
+    print(f"\n### {title}\n")
+    for i, row in enumerate([header, *rows]):
+        print("| " + " | ".join(str(cell).ljust(w) for cell, w in zip(row, widths, strict=True)) + " |")
+        if i == 0:
+            print("|" + "|".join("-" * (w + 2) for w in widths) + "|")
+
+
+def where() -> str:
+    """The machine and versions, for the line under a table."""
+    import numpy
+
+    return (
+        f"{jax.devices()[0].platform}, {len(jax.devices())} device, {platform.machine()}, Python "
+        f"{platform.python_version()}, jax {jax.__version__}, numpy {numpy.__version__}"
+    )
