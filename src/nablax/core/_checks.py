@@ -55,9 +55,10 @@ def check_number(
         raise ArgumentError(
             f"{who}: {name} must be a real number{also}, got {type(value).__name__}: {value!r}."[:300]
         )
-    below = number <= low if open_low else number < low
-    above = number >= high if open_high else number > high
-    if math.isnan(number) or below or above:
+    real: Any = number
+    below = real <= low if open_low else real < low
+    above = real >= high if open_high else real > high
+    if math.isnan(real) or below or above:
         raise HyperparameterError(
             f"{who}: {name} must {_allowed(low, high, open_low, open_high)}, got {number!r}."
         )
