@@ -1,0 +1,124 @@
+"""A problem from a Python file of the user's, or from the table.
+
+The file defines
+
+    init(key)              -> parameters, any pytree of arrays
+    loss(params, batch)    -> scalar
+    batches(key)           -> the batch of one step, in JAX (it is traced); or an iterator of batches, all of one shape
+    evaluate(params)       -> scalar, the held-out metric (optional)
+
+and may set METRIC (the metric's name), HIGHER_IS_BETTER (False unless set), STEPS and TARGET (a training loss).
+"""
+
+from __future__ import annotations
+
+import inspect
+import runpy
+import traceback
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from nablax.core import ArgumentError, NablaxError
+
+from ._names import nearest
+from ._problems import PROBLEMS, Problem
+
+_REQUIRED = {"init": "init(key)", "loss": "loss(params, batch)", "batches": "batches(key)"}
+
+
+def load_problem(name: str) -> Problem:
+    """The problem of that name, or in that Python file; checked, so that what is wrong with it is said in one line.
+
+    Raises:
+      ArgumentError: there is no such problem or file; the file lacks a function, or one of them fails.
+    """
+    if name in PROBLEMS:
+        return PROBLEMS[name].load()
+    path = Path(name)
+    if path.suffix != ".py":
+        raise ArgumentError(
+            f"compare: there is no problem {name!r}; {nearest(name, PROBLEMS)} A path ends in .py."
+        )
+    if not path.is_file():
+        raise ArgumentError(f"compare: there is no file {name}.")
+    return _from_file(path)
+
+
+def _from_file(path: Path) -> Problem:
+    try:
+        names = runpy.run_path(str(path))
+    except Exception as error:
+        raise ArgumentError(f"{path}: {_where(error, path)}") from error
+    for function, call in _REQUIRED.items():
+        if not callable(names.get(function)):
+            raise ArgumentError(f"{path}: must define {call}; it defines {_defined(names)}.")
+    evaluate = names.get("evaluate")
+    if evaluate is not None and not callable(evaluate):
+        raise ArgumentError(f"{path}: evaluate must be a function of params, got {evaluate!r}.")
+    defaults: dict[str, Any] = {"steps": 500, "target": None}
+    problem = Problem(
+        name=path.stem,
+        summary=inspect.cleandoc(names.get("__doc__") or "").partition("\n")[0]
+        or f"The problem in {path.name}",
+        init=names["init"],
+        loss=names["loss"],
+        batches=names["batches"],
+        evaluate=evaluate,
+        metric=str(names.get("METRIC", "final loss" if evaluate is None else "evaluate(params)")),
+        higher_is_better=evaluate is not None and bool(names.get("HIGHER_IS_BETTER", False)),
+        source=str(path),
+        **{key: names.get(key.upper(), value) for key, value in defaults.items()},
+    )
+    return _checked(problem, path)
+
+
+def _defined(names: dict[str, Any]) -> str:
+    own = [n for n, value in names.items() if inspect.isfunction(value) and value.__module__ == "<run_path>"]
+    return ", ".join(own) or "no function"
+
+
+def _checked(problem: Problem, path: Path) -> Problem:
+    """Runs each function once in the abstract. Says whether batches come as an iterator."""
+    key = jax.random.key(0)
+    stage = "init(key)"
+    try:
+        params = problem.init(key)
+        stage = "batches(key)"
+        batch = problem.batches(key)
+        streams = hasattr(batch, "__next__")
+        if streams:
+            batch = next(batch, None)
+            if batch is None:
+                raise ArgumentError("the iterator is empty.")
+        else:
+            batch = jax.eval_shape(problem.batches, key)
+        stage = "loss(params, batch)"
+        _check_scalar(jax.eval_shape(problem.loss, params, batch))
+        if problem.evaluate is not None:
+            stage = "evaluate(params)"
+            _check_scalar(jax.eval_shape(problem.evaluate, params))
+    except Exception as error:
+        raise ArgumentError(f"{path}: {stage}: {_where(error, path)}") from error
+    return Problem(**{**vars(problem), "streams": streams})
+
+
+def _check_scalar(out: Any) -> None:
+    shape = getattr(out, "shape", None)
+    if shape != ():
+        raise ArgumentError(
+            f"must return a scalar, got {type(out).__name__ if shape is None else f'shape {shape}'}."
+        )
+
+
+def _where(error: Exception, path: Path) -> str:
+    """The error in one line, with the line of the user's file where it arose."""
+    first = str(error).strip().partition("\n")[0]
+    if isinstance(error, NablaxError):
+        return first
+    if isinstance(error, SyntaxError):
+        return f"line {error.lineno}: SyntaxError: {error.msg}"
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+    at = f"line {lines[-1]}: " if lines else ""
+    return f"{at}{type(error).__name__}: {first}"
