@@ -1,0 +1,177 @@
+"""The extra-gradient method as a gradient transformation, in two phases of one step.
+
+    x_half = x - lr g(x)             phase one: extrapolate, and remember x
+    x'     = x - lr g(x_half)        phase two, fed the gradient at x_half
+
+With another optimizer as the base, both steps are the base's: its moments take in both gradients, and its second
+update starts from x (for Adam, Algorithm 4 of Gidel et al.).
+
+Sources: Korpelevich 1976; Gidel et al. 2019, arXiv:1802.10551.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from nablax import tree
+from nablax.core import (
+    ArgumentError,
+    GradientTransformationExtraArgs,
+    HyperparameterError,
+    ScalarOrSchedule,
+    Wrapper,
+    chain,
+    check_number,
+    hyperparams,
+    leafwise,
+    with_extra_args_support,
+    with_hyperparams,
+)
+from nablax.transforms import scale
+from nablax.transforms._scaling import scheduled_init
+
+
+class ExtragradientState(NamedTuple):
+    """extrapolated: bool scalar, the parameters are at x_half. remembered: x, structure and dtypes of params."""
+
+    extrapolated: jax.Array
+    remembered: Any
+
+
+def _step(
+    g: jax.Array, params: jax.Array, remembered: jax.Array, *, back: Any
+) -> tuple[jax.Array, jax.Array]:
+    start = jnp.where(back, remembered, params)
+    return g + (start - params), start
+
+
+def _phase(extrapolated: Any) -> dict[str, Any]:
+    return {"back": extrapolated, "extrapolated": ~extrapolated}
+
+
+def _init(params: Any) -> ExtragradientState:
+    return ExtragradientState(jnp.zeros((), bool), tree.zeros_like(params))
+
+
+def extragradient(
+    learning_rate: ScalarOrSchedule | None = None, *, base: Any = None, ascend: bool = False
+) -> GradientTransformationExtraArgs:
+    """Extra-gradient: look ahead, and step from where you were with the gradient you found there.
+
+    Two updates make one full step: the first moves the parameters to x_half, the second, fed the gradient at x_half,
+    to the next x. Each state knows its own phase, so players with own extragradients step together under
+    `partition`.
+
+    Args:
+      learning_rate: number, traced number or schedule of the count of full steps. Negative ascends.
+      base: any gradient transformation that makes the two steps, instead of a learning rate: `base=adam(1e-3)` is
+        Extra-Adam. Its schedules count full steps as well (those inside a transformation of another library count
+        updates, two a step). With both arguments, the learning rate scales what the base makes.
+      ascend: climb instead of descend.
+
+    Returns:
+      A transformation whose `update` needs params.
+
+    Raises:
+      ArgumentError: neither learning_rate nor base, or no number.
+      HyperparameterError: NaN, or a negative learning rate with ascend=True.
+      MissingParamsError: `update` without params.
+      StructureError: the gradients of the two phases have different structures.
+
+    Source: Korpelevich 1976; Gidel et al. 2019, arXiv:1802.10551, Algorithm 4.
+
+    Example: on min_x max_y x y, where simultaneous descent and ascent spiral out.
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> tx, z = extragradient(0.5), jnp.array([1.0, 1.0])
+      >>> state = tx.init(z)
+      >>> for _ in range(2):
+      ...     updates, state = tx.update(jnp.array([z[1], -z[0]]), state, z)
+      ...     z = z + updates
+      >>> z, bool(is_extrapolation(state))
+      (Array([0.25, 1.25], dtype=float32), False)
+    """
+    two_steps = stepper("extragradient", learning_rate, base, ascend)
+    part = leafwise(_step, _init, name="extragradient", scalars=_phase)
+    tx = chain(in_full_steps(two_steps, lambda count: count // 2), part)
+    return Wrapper(tx.init, tx.update, {"base": two_steps}, lambda c: extragradient(base=c["base"]))
+
+
+def is_extrapolation(state: Any) -> jax.Array:
+    """Whether the parameters that belong to a state are an extrapolated point, between the two phases.
+
+    Args:
+      state: state of `extragradient` or `anchored`, or any state that holds one, as that of `partition`.
+
+    Returns:
+      Bool scalar: False after init and after every full step, True after phase one.
+
+    Raises:
+      ArgumentError: the state holds no extrapolation.
+    """
+    found: list[Any] = []
+
+    def look(x: Any) -> bool:
+        is_state = hasattr(x, "extrapolated")
+        if is_state:
+            found.append(x.extrapolated)
+        return is_state
+
+    jax.tree.leaves(state, is_leaf=look)
+    if not found:
+        raise ArgumentError(
+            f"is_extrapolation: no state of extragradient or anchored in {type(state).__name__}."
+        )
+    return jnp.any(jnp.stack([jnp.asarray(x) for x in found]))
+
+
+def _signed(g: jax.Array, *, learning_rate: Any) -> jax.Array:
+    return -learning_rate * g
+
+
+def _signed_rate(learning_rate: ScalarOrSchedule) -> GradientTransformationExtraArgs:
+    """`scale_by_learning_rate` that lets a negative rate ascend."""
+    return leafwise(
+        _signed,
+        scheduled_init(learning_rate),
+        name="scale_by_learning_rate",
+        hyperparams={"learning_rate": learning_rate},
+    )
+
+
+def stepper(who: str, learning_rate: Any, base: Any, ascend: bool) -> GradientTransformationExtraArgs:
+    """The transformation that makes the steps of a method: by a learning rate, by a base, or by both."""
+    if learning_rate is None and base is None:
+        raise ArgumentError(f"{who}: give a learning_rate or a base, such as base=adam(1e-3).")
+    links: list[Any] = []
+    if learning_rate is not None:
+        check_number(who, "learning_rate", learning_rate, schedule=True)
+        if ascend and isinstance(learning_rate, int | float) and learning_rate < 0:
+            raise HyperparameterError(
+                f"{who}: a negative learning_rate ascends, and so does ascend=True: give one of them, got "
+                f"{learning_rate!r}."
+            )
+        links = [_signed_rate(learning_rate)]
+    if base is not None:
+        # A base comes with its own minus sign; a learning rate on top only scales.
+        links = [
+            with_extra_args_support(base),
+            *([_signed_rate(learning_rate), scale(-1.0)] if links else []),
+        ]
+    if ascend:
+        links = [scale(-1.0), *links]
+    return links[0] if len(links) == 1 else chain(*links)
+
+
+def in_full_steps(tx: Any, full: Callable[[Any], Any]) -> Any:
+    """The transformation with its schedules evaluated at `full(count)`, where it is updated several times a step."""
+
+    def slow(schedule: Any) -> Any:
+        return lambda count: schedule(full(count))
+
+    found = {path: slow(value) for path, value in hyperparams(tx).items() if callable(value)}
+    return with_hyperparams(tx, found) if found else tx
