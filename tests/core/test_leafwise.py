@@ -13,6 +13,8 @@ from nablax.core import (
     StructureError,
     chain,
     leafwise,
+    moment_like,
+    moment_like,
     zero_count,
 )
 from nablax.optimizers import adam, adamw, scale_by_adam
@@ -111,7 +113,7 @@ class count_executions:
         from nablax.core import _pass, _program
 
         self.calls = []
-        self.saved = _program.Program.map, _pass._scalar_program
+        self.saved = _program.Program.map, _pass.scalar_program
         calls = self.calls
 
         def each(program, rows, shared):
@@ -122,17 +124,17 @@ class count_executions:
             calls.append("scalars")
             return self.saved[1](keys)
 
-        _program.Program.map, _pass._scalar_program = each, scalars
+        _program.Program.map, _pass.scalar_program = each, scalars
         return calls
 
     def __exit__(self, *exc):
         from nablax.core import _pass, _program
 
-        _program.Program.map, _pass._scalar_program = self.saved
+        _program.Program.map, _pass.scalar_program = self.saved
 
 
 def test_equal_hyperparameters_share_one_program_and_unequal_ones_do_not():
-    from nablax.core._pass import _leaf_program
+    from nablax.core._compiled import leaf_program
 
     params = jnp.ones(7)
 
@@ -141,11 +143,11 @@ def test_equal_hyperparameters_share_one_program_and_unequal_ones_do_not():
         tx.update(params, tx.init(params))
 
     run(b1=0.55)
-    before = _leaf_program.cache_info().misses
+    before = leaf_program.cache_info().misses
     run(b1=0.55)
-    assert _leaf_program.cache_info().misses == before
+    assert leaf_program.cache_info().misses == before
     run(b1=0.56)
-    assert _leaf_program.cache_info().misses == before + 1
+    assert leaf_program.cache_info().misses == before + 1
 
 
 def test_constants_of_equal_value_and_unequal_kind_are_told_apart():
@@ -274,3 +276,49 @@ def test_a_rule_must_keep_the_shape_of_its_leaf():
     tx = leafwise(rule, name="shrinks")
     with pytest.raises(StructureError, match=r"shrinks: the rule made an update of shape \(\)"):
         tx.update(jnp.ones(2), tx.init(None))
+
+
+def _shrinks(g, *, decays):
+    return g * 0.5 if decays else g
+
+
+def test_flags_tell_the_rule_which_leaves_a_mask_selects():
+    tx = leafwise(_shrinks, flags={"decays": lambda params: {"a": True, "b": False}})
+    g = {"a": jnp.ones(2), "b": jnp.ones(2)}
+    updates, _ = tx.update(g, tx.init(g))
+    assert float(updates["a"][0]) == 0.5
+    assert float(updates["b"][0]) == 1.0
+    everywhere = leafwise(_shrinks, flags={"decays": None})
+    updates, _ = everywhere.update(g, everywhere.init(g))
+    assert float(updates["b"][0]) == 0.5
+
+
+class _Remembers(NamedTuple):
+    past: Any
+    total: Any
+
+
+def _follow(g, past):
+    return g + past, g
+
+
+def test_measure_may_ask_for_the_fields_of_the_rule_and_scalars_keep_their_dtype():
+    def measure(updates, params, *, past):
+        return {"seen": past["a"].sum()}
+
+    def scalars(seen, total):
+        return {"total": total + seen.astype(jnp.float32)}
+
+    tx = leafwise(
+        _follow, lambda p: _Remembers(p, jnp.zeros((), jnp.bfloat16)), measure=measure, scalars=scalars
+    )
+    g = {"a": jnp.ones(2)}
+    _, state = tx.update(g, tx.init(g))
+    assert float(state.total) == 2.0
+    assert state.total.dtype == jnp.bfloat16
+
+
+def test_a_real_dtype_keeps_the_moments_of_complex_leaves_complex():
+    mu = moment_like({"z": jnp.ones(2, jnp.complex64), "x": jnp.ones(2)}, jnp.bfloat16)
+    assert mu["z"].dtype == jnp.complex64
+    assert mu["x"].dtype == jnp.bfloat16

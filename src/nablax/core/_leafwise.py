@@ -53,6 +53,7 @@ class Spec:
     scalars: Callable[..., dict[str, Any]] | None
     measure: Callable[..., dict[str, Any]] | None
     mask: Mask | None
+    flags: Mapping[str, Mask] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         positional = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -63,7 +64,7 @@ class Spec:
         put = object.__setattr__
         put(self, "inputs", names[1:])
         put(self, "fields", tuple(n for n in names[1:] if n != "params"))
-        put(self, "wants", _names(self.rule, *keyword))
+        put(self, "wants", tuple(n for n in _names(self.rule, *keyword) if n not in self.flags))
         put(self, "scalars_wants", _names(self.scalars, *positional, *keyword) if self.scalars else ())
         fns = [f for f in (self.rule, self.scalars, self.measure) if f is not None]
         put(self, "optional", frozenset().union(*map(_with_default, fns)))
@@ -84,6 +85,8 @@ class Leafwise(GradientTransformationExtraArgs):
 
     def __new__(cls, spec: Spec) -> Leafwise:
         def init(params: Any) -> Any:
+            for flag in spec.flags.values():
+                flag.flags(params, remember=True)
             if spec.mask is None:
                 return spec.init(params)
             return MaskedState(spec.init(spec.mask.apply(params, remember=True)))
@@ -116,6 +119,7 @@ def leafwise(
     scalars: Callable[..., dict[str, Any]] | None = None,
     measure: Callable[..., dict[str, Any]] | None = None,
     mask: Any = None,
+    flags: Mapping[str, Any] | None = None,
 ) -> Leafwise:
     """Makes a gradient transformation of a rule for one array.
 
@@ -138,6 +142,8 @@ def leafwise(
         It may also ask for hyperparameters, options and any field of the state, by name.
       mask: leaves to work on: a tree of bools (or a prefix of one), or a function of params that returns one. The
         state is then a `MaskedState`.
+      flags: masks by the name of a boolean keyword argument of the rule, which is True on the leaves that the mask
+        selects; None selects all.
 
     Returns:
       A transformation that `chain` joins with its neighbours into one pass over the leaves.
@@ -161,9 +167,10 @@ def leafwise(
             rule=rule,
             init=init,
             hyperparams=numbers,
-            options=dict(options or {}),
+            options={k: True for k, v in (flags or {}).items() if v is None} | dict(options or {}),
             scalars=scalars,
             measure=measure,
             mask=None if mask is None else Mask(mask, name),
+            flags={k: Mask(v, name) for k, v in (flags or {}).items() if v is not None},
         )
     )

@@ -91,10 +91,17 @@ def moment_like(params: Any, dtype: Any = None, fill: float = 0.0) -> Any:
 
     Args:
       params: tree of arrays.
-      dtype: of the moment; None follows each leaf's own dtype.
+      dtype: of the moment; None follows each leaf's own dtype. The moment of a complex leaf stays complex.
       fill: the starting value.
     """
-    return jax.tree.map(lambda p: jnp.full_like(p, fill, dtype=dtype), params)
+
+    def leaf(p: Any) -> Any:
+        own = dtype
+        if own is not None and jnp.issubdtype(jnp.result_type(p), jnp.complexfloating):
+            own = jnp.promote_types(own, jnp.complex64)
+        return jnp.full_like(p, fill, dtype=own)
+
+    return jax.tree.map(leaf, params)
 
 
 def wide_moment_like(params: Any, dtype: Any = None, fill: float = 0.0, real: bool = False) -> Any:

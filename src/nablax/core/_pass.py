@@ -7,7 +7,6 @@ The states stay apart, one a transformation.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +14,12 @@ import jax
 import jax.numpy as jnp
 
 from nablax.core._base import MaskedState
+from nablax.core._compiled import Constants, leaf_program, like, scalar_program
 from nablax.core._errors import ArgumentError, MissingParamsError, StructureError
-from nablax.core._numerics import safe_increment
-from nablax.core._program import Program
-from nablax.tree import at_least_float32, path_str
+from nablax.tree import path_str
 
 if TYPE_CHECKING:
     from nablax.core._leafwise import Spec
-
-_COMPILED = 1024  # programs remembered; each holds the traces of one sequence of rules with their constants
 
 
 def _is_none(x: Any) -> bool:
@@ -39,7 +35,8 @@ def run(
       The updates and the new states, in order.
     """
     inner = [s.inner_state if spec.mask else s for spec, s in zip(specs, states, strict=True)]
-    flags = [spec.mask.flags(updates, params) if spec.mask else None for spec in specs]
+    masks = [spec.mask.flags(updates, params) if spec.mask else None for spec in specs]
+    flags = [{k: m.flags(updates, params) for k, m in spec.flags.items()} for spec in specs]
     for spec in specs:
         if params is None and "params" in spec.inputs:
             raise MissingParamsError(
@@ -70,12 +67,15 @@ def run(
     kinds: dict[Any, list[int]] = {}
     for i, g in enumerate(leaves):
         if g is not None:
-            kinds.setdefault(tuple(f is None or f[i] for f in flags), []).append(i)
+            active = tuple(m is None or m[i] for m in masks)
+            chosen = tuple(tuple((k, f[i]) for k, f in fs.items()) for fs in flags)
+            kinds.setdefault((active, chosen), []).append(i)
     results = list(leaves)
-    for active, members in kinds.items():
-        program = _leaf_program(
+    for (active, chosen), members in kinds.items():
+        program = leaf_program(
             tuple(
-                (s.name, s.rule, s.inputs, c, on) for s, c, on in zip(specs, constants, active, strict=True)
+                (s.name, s.rule, s.inputs, c.extended(more), on)
+                for s, c, more, on in zip(specs, constants, chosen, active, strict=True)
             )
         )
         rows = [(leaves[i], param_leaves[i], [[c[i] for c in cs] for cs in columns]) for i in members]
@@ -167,16 +167,16 @@ def _scalars(
         if "count" in fields:
             found["count"] = fields["count"]
         keys.append(
-            (spec.name, spec.scalars, "count" in spec.scalars_wants and "count" in fields, _frozen(options))
+            (spec.name, spec.scalars, "count" in spec.scalars_wants and "count" in fields, Constants(options))
         )
         inputs.append(found)
     if not any(inputs) and not any(spec.scalars for spec in specs):
         return [{} for _ in specs], list(states)
-    outputs = _scalar_program(tuple(keys))(inputs)
+    outputs = scalar_program(tuple(keys))(inputs)
     computed, new_states = [], []
     for spec, state, out in zip(specs, states, outputs, strict=True):
         fields = _other_fields(spec, state)
-        own = {k: _like(v, fields[k], spec.name) for k, v in out.items() if k in fields}
+        own = {k: like(v, fields[k], spec.name) for k, v in out.items() if k in fields}
         new_states.append(state._replace(**own) if own else state)
         computed.append({k: v for k, v in out.items() if k not in own})
     return computed, new_states
@@ -193,105 +193,7 @@ def _arguments(
         spec, spec.wants, spec.optional, computed, values, spec.options, _other_fields(spec, state), extra
     )
     static = {k: found.pop(k) for k in list(found) if k in constants or found[k] is None}
-    return found, _frozen(static)
-
-
-class _Frozen:
-    """A dict of constants as a key of a cache. 1, 1.0 and True differ, and so do 0.0 and -0.0."""
-
-    __slots__ = ("items", "key")
-
-    def __init__(self, items: dict[str, Any]):
-        self.items = items
-        self.key = tuple((k, type(v), v if callable(v) else repr(v)) for k, v in sorted(items.items()))
-
-    def __hash__(self) -> int:
-        return hash(self.key)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Frozen) and self.key == other.key
-
-
-def _frozen(items: dict[str, Any]) -> _Frozen:
-    return _Frozen(items)
-
-
-@functools.lru_cache(_COMPILED)
-def _scalar_program(keys: tuple[Any, ...]) -> Any:
-    def scalars(inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        outputs = []
-        for (_, fn, wants_count, options), given in zip(keys, inputs, strict=True):
-            given, out = dict(given), {}
-            if "count" in given:
-                out["count"] = safe_increment(given.pop("count"))
-            if fn is not None:
-                count = {"count": out["count"]} if wants_count else {}
-                out |= fn(**given, **count, **options.items)
-            outputs.append(out)
-        return outputs
-
-    return jax.jit(scalars)
-
-
-@functools.lru_cache(_COMPILED)
-def _leaf_program(keys: tuple[Any, ...]) -> Program:
-    def rules(row: Any, shared: list[dict[str, Any]]) -> Any:
-        g, param, columns = row
-        g = jnp.asarray(g)
-        param, u = _widen(param), _widen(g)
-        real = jnp.finfo(u.dtype).dtype if jnp.issubdtype(u.dtype, jnp.inexact) else None
-        outputs = []
-        for (name, rule, names, constants, active), fields, dynamic in zip(
-            keys, columns, shared, strict=True
-        ):
-            if not active:
-                outputs.append(fields)
-                continue
-            given = iter(fields)
-            args = [param if n == "params" else _widen(next(given)) for n in names]
-            out = rule(u, *args, **constants.items, **{k: _as_real(v, real) for k, v in dynamic.items()})
-            new_u, *new_fields = out if isinstance(out, tuple) else (out,)
-            if jnp.shape(new_u) != g.shape or len(new_fields) != len(fields):
-                raise StructureError(
-                    f"{name}: the rule made an update of shape {jnp.shape(new_u)} and {len(new_fields)} fields for a "
-                    f"gradient of shape {g.shape} and {len(fields)} fields."
-                )
-            u = new_u
-            outputs.append([_like(new, old, name) for new, old in zip(new_fields, fields, strict=True)])
-        return _like(u, g, keys[-1][0]) if real is not None else u, outputs
-
-    return Program(rules, "_".join(key[0] for key in keys))
-
-
-def _widen(x: Any) -> Any:
-    """Arrays of a field in at least float32; a field may hold several arrays a leaf."""
-
-    def leaf(a: Any) -> Any:
-        a = jnp.asarray(a)
-        return a.astype(at_least_float32(a.dtype)) if jnp.issubdtype(a.dtype, jnp.inexact) else a
-
-    return jax.tree.map(leaf, x)
-
-
-def _as_real(x: Any, real: Any) -> Any:
-    """Floating scalars in the precision of the leaf, so that float64 rates do not turn float32 leaves into float64."""
-
-    def leaf(a: Any) -> Any:
-        return a.astype(real) if real is not None and jnp.issubdtype(jnp.result_type(a), jnp.floating) else a
-
-    return jax.tree.map(lambda a: leaf(jnp.asarray(a)), x)
-
-
-def _like(new: Any, old: Any, name: str) -> Any:
-    """New arrays in the dtypes of the old ones, whose shapes they must have."""
-
-    def leaf(n: Any, o: Any) -> Any:
-        n = jnp.asarray(n)
-        if n.shape != jnp.shape(o):
-            raise StructureError(f"{name}: a field of shape {jnp.shape(o)} became one of shape {n.shape}.")
-        return n.astype(jnp.result_type(o)) if n.dtype != jnp.result_type(o) else n
-
-    return jax.tree.map(leaf, new, old)
+    return found, Constants(static)
 
 
 def _align(treedef: Any, updates: Any, tree: Any, what: str, spec: Spec) -> list[Any]:
