@@ -78,11 +78,13 @@ class Wrapper(GradientTransformationExtraArgs):
       children: the inner transformations by name.
       rebuild: makes the same wrapper around other children.
       states: finds the children's states, by name, in the wrapper's; None where they cannot be told apart.
+      label: what the wrapper is called in the paths of hyperparameters.
     """
 
     children: dict[str, GradientTransformation]
     rebuild: Callable[[dict[str, Any]], GradientTransformation]
     states: Callable[[Any], dict[str, Any]] | None
+    label: str
 
     def __new__(
         cls,
@@ -91,11 +93,13 @@ class Wrapper(GradientTransformationExtraArgs):
         children: Mapping[str, Any],
         rebuild: Callable[[dict[str, Any]], GradientTransformation],
         states: Callable[[Any], dict[str, Any]] | None = None,
+        label: str = "",
     ) -> Wrapper:
         self = super().__new__(cls, init, update)
         self.children = dict(children)
         self.rebuild = rebuild
         self.states = states
+        self.label = label
         return self
 
 

@@ -17,7 +17,6 @@ class Chain(Wrapper):
     """Transformations in sequence. The state is a tuple of theirs, or, with names, an ordered dict."""
 
     named: bool
-    label: str
     _segments: list[list[Any]]
 
     def __new__(cls, links: Sequence[Any], names: Sequence[str] | None = None, label: str = "") -> Chain:

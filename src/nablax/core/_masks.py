@@ -38,24 +38,31 @@ def merge(new: Any, old: Any, flags: Sequence[bool]) -> Any:
     return treedef.unflatten([n if on else o for n, o, on in parts])
 
 
-class Mask:
-    """A tree of bools, or a function of the parameters that returns one.
+class PerLeaf:
+    """A value for each leaf: a tree of values, or a function of the parameters that returns one.
 
-    A function is asked once for each structure of parameters, at `init`: asking it again on updates would let a mask
-    that looks at dtypes switch leaves in the middle of a run, because gradients may have other dtypes than parameters.
+    A function is asked once for each structure of parameters, at `init`: asking it again on updates would let labels
+    that look at dtypes change in the middle of a run, because gradients may have other dtypes than parameters.
 
     Args:
-      mask: tree of bools with the structure of params, or a prefix of it, or a function from params to one.
+      source: tree of values with the structure of params, or a prefix of it, or a function from params to one.
       who: the transformation that speaks in errors.
     """
 
-    def __init__(self, mask: Any, who: str):
-        self.mask = mask
-        self.who = who
-        self._known: dict[Any, tuple[bool, ...] | None] = {}
+    kind = "labels"
+    form = "a tree"
 
-    def flags(self, updates: Any, params: Any = None, remember: bool = False) -> tuple[bool, ...]:
-        """One bool for each leaf of `updates`, in order; None counts as a leaf.
+    def __init__(self, source: Any, who: str):
+        self.source = source
+        self.who = who
+        self._known: dict[Any, tuple[Any, ...] | None] = {}
+
+    def check(self, value: Any) -> Any:
+        """The value as it is meant; raises where it is none."""
+        return value
+
+    def values(self, updates: Any, params: Any = None, remember: bool = False) -> tuple[Any, ...]:
+        """One value for each leaf of `updates`, in order; None counts as a leaf.
 
         Args:
           updates: tree of updates, or of parameters at init.
@@ -63,52 +70,69 @@ class Mask:
           remember: keep what the function answered for this structure.
 
         Raises:
-          StructureError: the mask does not fit the tree.
-          MissingParamsError: the mask is a function, this structure was not seen by init, and params is None.
+          StructureError: the tree of values does not fit.
+          MissingParamsError: the source is a function, this structure was not seen by init, and params is None.
         """
+        if is_params_placeholder(updates):
+            return ()  # `tree.map_params` puts a node without leaves in place of all of them
         treedef = jax.tree.structure(updates, is_leaf=_is_none)
-        if not callable(self.mask):
+        if not callable(self.source):
             if treedef not in self._known:
-                self._known[treedef] = self._spread(self.mask, updates)
+                self._known[treedef] = self._spread(self.source, updates)
             return self._known[treedef]  # type: ignore[return-value]
         if remember:
-            flags = self._spread(self.mask(updates), updates)
+            values = self._spread(self.source(updates), updates)
             # Two trees of one structure that the function treats differently: ask again, on params, at update.
-            self._known[treedef] = flags if self._known.get(treedef, flags) == flags else None
-            return flags
+            self._known[treedef] = values if self._known.get(treedef, values) == values else None
+            return values
         known = self._known.get(treedef)
         if known is not None:
             return known
         if params is None:
             raise MissingParamsError(
-                f"{self.who}: the mask is a function of the parameters, which init() of this transformation has not "
-                "seen with this structure, and update() got params=None. Call update(gradients, state, params)."
+                f"{self.who}: the {self.kind} come from a function of the parameters, which init() of this "
+                "transformation has not seen with this structure, and update() got params=None. Call "
+                "update(gradients, state, params)."
             )
-        return self._spread(self.mask(params), updates)
+        return self._spread(self.source(params), updates)
+
+    def _spread(self, source: Any, like: Any) -> tuple[Any, ...]:
+        values: list[Any] = []
+
+        def under(value: Any, subtree: Any) -> None:
+            values.extend([self.check(value)] * len(jax.tree.leaves(subtree, is_leaf=_is_none)))
+
+        try:
+            jax.tree.map(under, source, like, is_leaf=_is_none)
+        except ValueError as e:
+            raise StructureError(
+                f"{self.who}: the {self.kind} must be {self.form} with the structure of the parameters, or a prefix "
+                f"of it. {e}"
+            ) from e
+        return tuple(values)
+
+
+class Mask(PerLeaf):
+    """Which leaves to work on: a tree of bools, or a function of the parameters that returns one."""
+
+    kind = "mask"
+    form = "a tree of bools"
+
+    def check(self, value: Any) -> bool:
+        value = False if value is None else value
+        if not isinstance(value, bool | np.bool_):
+            raise ArgumentError(
+                f"{self.who}: a mask holds Python bools, got {type(value).__name__}: {value!r}."[:300]
+            )
+        return bool(value)
+
+    def flags(self, updates: Any, params: Any = None, remember: bool = False) -> tuple[bool, ...]:
+        """One bool for each leaf; see `values`."""
+        return self.values(updates, params, remember)
 
     def apply(self, tree: Any, params: Any = None, remember: bool = False) -> Any:
         """The tree with `MaskedNode()` for each leaf left out; what `tree.map_params` puts in its place passes."""
-        if is_params_placeholder(tree):
-            return tree
         return hide(tree, self.flags(tree, params, remember), tree)
-
-    def _spread(self, mask: Any, tree: Any) -> tuple[bool, ...]:
-        def under(flag: Any, subtree: Any) -> list[bool]:
-            flag = False if flag is None else flag
-            if not isinstance(flag, bool | np.bool_):
-                raise ArgumentError(
-                    f"{self.who}: a mask holds Python bools, got {type(flag).__name__}: {flag!r}."[:300]
-                )
-            return [bool(flag)] * len(jax.tree.leaves(subtree, is_leaf=_is_none))
-
-        try:
-            lists = jax.tree.map(under, mask, tree, is_leaf=_is_none)
-        except ValueError as e:
-            raise StructureError(
-                f"{self.who}: the mask must be a tree of bools with the structure of the parameters, or a prefix of "
-                f"it. {e}"
-            ) from e
-        return tuple(jax.tree.leaves(lists))
 
 
 MaskOrFn = Any | Callable[[Any], Any]
