@@ -14,7 +14,6 @@ from nablax.core import (
     chain,
     leafwise,
     moment_like,
-    moment_like,
     zero_count,
 )
 from nablax.optimizers import adam, adamw, scale_by_adam
