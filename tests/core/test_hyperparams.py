@@ -20,7 +20,7 @@ def test_paths_follow_the_chain():
         "adamw/scale_by_adam/eps_root": 0.0,
         "adamw/add_decayed_weights/weight_decay": 1e-4,
         "adamw/scale_by_learning_rate/learning_rate": 0.1,
-        "wrapper/inner/scale_by_learning_rate/learning_rate": 0.2,
+        "masked/inner/scale_by_learning_rate/learning_rate": 0.2,
     }
 
 

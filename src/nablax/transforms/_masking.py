@@ -73,4 +73,5 @@ def masked(
         {"inner": inner},
         lambda c: masked(c["inner"], mask, mask_compatible_extra_args=mask_compatible_extra_args),
         lambda state: {"inner": state.inner_state},
+        "masked",
     )

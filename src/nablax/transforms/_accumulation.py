@@ -1,0 +1,275 @@
+"""Gradient accumulation: several small batches make one update.
+
+    mean:   a_n = a_{n-1} + (g_n - a_{n-1}) / n,     n = 1 ... k
+    sum:    a_n = a_{n-1} + g_n
+
+At n = k the inner transformation sees a_k, once, and a starts again at zero.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, cast
+
+import jax
+import jax.numpy as jnp
+
+from nablax import tree
+from nablax.core import (
+    GradientTransformation,
+    Params,
+    Updates,
+    Wrapper,
+    check_number,
+    leafwise,
+    safe_increment,
+    wide_moment_like,
+    with_extra_args_support,
+    zero_count,
+)
+from nablax.core._pass import run
+from nablax.transforms._branch import branch
+from nablax.tree._traverse import reduce_scalars
+
+
+class ApplyEvery(NamedTuple):
+    """count: updates since the last one let out, int32. grad_acc: their sum, at least float32."""
+
+    count: Any
+    grad_acc: Any
+
+
+def _sum_up(g: jax.Array, grad_acc: jax.Array, *, fresh: Any, emit: Any) -> tuple[jax.Array, jax.Array]:
+    grad_acc = jnp.where(fresh, 0, grad_acc) + g
+    return jnp.where(emit, grad_acc, 0), grad_acc
+
+
+def _every(count: jax.Array, k: Any) -> dict[str, Any]:
+    return {"fresh": count == 1, "emit": count == k, "count": (count % k).astype(count.dtype)}
+
+
+def apply_every(k: Any = 1) -> GradientTransformation:
+    """Sums up k updates and lets the sum out with the last of them; the others are zero.
+
+    In a chain the links before and after still run at every step: `MultiSteps` wraps them instead.
+
+    Args:
+      k: updates to sum, at least 1.
+
+    Raises:
+      HyperparameterError: k is less than 1.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> tx = apply_every(2)
+      >>> state = tx.init(jnp.zeros(()))
+      >>> first, state = tx.update(jnp.array(1.0), state)
+      >>> second, state = tx.update(jnp.array(2.0), state)
+      >>> print(first, second)
+      0.0 3.0
+    """
+    check_number("apply_every", "k", k, 1)
+
+    def init(params: Params) -> ApplyEvery:
+        return ApplyEvery(zero_count(), wide_moment_like(params))
+
+    return leafwise(_sum_up, init, hyperparams={"k": k}, scalars=_every)
+
+
+class ShouldSkipUpdateFunction(Protocol):
+    """`fn(updates, gradient_step, params) -> (should_skip, skip_state)`: which mini-steps to leave out.
+
+    `should_skip` is a boolean scalar; `skip_state` is any tree whose structure and dtypes stay the same, kept in
+    `MultiStepsState` for the user to read.
+    """
+
+    def __call__(self, updates: Updates, gradient_step: Any, params: Params | None) -> tuple[Any, Any]: ...
+
+
+@jax.jit
+def _count_not_finite(x: Any) -> jax.Array:
+    return jnp.sum(~jnp.isfinite(x), dtype=jnp.int32)
+
+
+def skip_not_finite(updates: Updates, gradient_step: Any, params: Params | None) -> tuple[jax.Array, Any]:
+    """Skips mini-steps whose gradients hold an infinity or a NaN.
+
+    Args:
+      updates, gradient_step, params: see `ShouldSkipUpdateFunction`.
+
+    Returns:
+      Whether to skip, and `{"should_skip": bool scalar, "num_not_finite": int32 scalar}`.
+    """
+    del gradient_step, params
+    counts = [_count_not_finite(x) for x in jax.tree.leaves(updates)]
+    total = reduce_scalars(operator.add, counts) if counts else zero_count()
+    return total > 0, {"should_skip": total > 0, "num_not_finite": total}
+
+
+def skip_large_updates(
+    updates: Updates, gradient_step: Any, params: Params | None, max_squared_norm: Any
+) -> tuple[jax.Array, Any]:
+    """Skips mini-steps whose gradients have a joint squared norm above a bound, or one that is NaN.
+
+    Args:
+      updates, gradient_step, params: see `ShouldSkipUpdateFunction`; bind `max_squared_norm` by `functools.partial`.
+      max_squared_norm: the bound.
+
+    Returns:
+      Whether to skip, and `{"should_skip": bool scalar, "norm_squared": scalar, at least float32}`.
+    """
+    del gradient_step, params
+    squared = tree.norm(updates, squared=True)
+    skip = ~(squared <= max_squared_norm)
+    return skip, {"should_skip": skip, "norm_squared": squared}
+
+
+class MultiStepsState(NamedTuple):
+    """The state of `MultiSteps`.
+
+    Attributes:
+      mini_step: mini-steps accumulated since the last update, int32 scalar.
+      gradient_step: updates done, int32 scalar.
+      inner_opt_state: state of the wrapped transformation.
+      acc_grads: mean or sum of the gradients so far, like params, at least float32 and no less precise than they are.
+      skip_state: what `should_skip_update_fn` last returned; () without one.
+    """
+
+    mini_step: Any
+    gradient_step: Any
+    inner_opt_state: Any
+    acc_grads: Any
+    skip_state: Any = ()
+
+
+def _accumulate(
+    g: jax.Array, acc_grads: jax.Array, *, n: Any, skip: Any, mean: bool
+) -> tuple[jax.Array, jax.Array]:
+    acc = acc_grads + ((g - acc_grads) / n if mean else g)
+    return jnp.zeros_like(g), jnp.where(skip, acc_grads, acc)
+
+
+def _place_in_batch(mini_step: jax.Array) -> dict[str, Any]:
+    return {"n": mini_step + 1}
+
+
+@jax.jit
+def _steps(mini_step: Any, gradient_step: Any, k: Any, skip: Any) -> tuple[Any, Any, Any]:
+    """Whether to emit, and the next counts."""
+    emit = ~skip & (mini_step + 1 >= k)
+    grown = jnp.where(skip, mini_step, mini_step + 1)
+    return (
+        emit,
+        jnp.where(emit, jnp.zeros_like(mini_step), grown),
+        jnp.where(emit, safe_increment(gradient_step), gradient_step),
+    )
+
+
+class MultiSteps(Wrapper):
+    """Accumulates gradients over k mini-steps and updates with their mean.
+
+    The updates of the other mini-steps are zero, and the inner transformation runs once per k: it sees neither them nor
+    a mini-step that was skipped. It is itself a transformation and may stand in a chain.
+
+    Args:
+      opt: the transformation to wrap.
+      every_k_schedule: k, at least 1; or a function of the number of updates done (`gradient_step`) to k.
+      use_grad_mean: hand over the mean of the gradients, else their sum.
+      should_skip_update_fn: see `ShouldSkipUpdateFunction`; a skipped mini-step does not count.
+      accumulator_dtype: dtype of the accumulator; it is raised to at least float32 and to the precision of params, so
+        that float64 and complex gradients keep what they hold.
+
+    Raises:
+      ArgumentError: every_k_schedule is no number and no function.
+      HyperparameterError: every_k_schedule is less than 1.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from nablax.optimizers import sgd
+      >>> tx = MultiSteps(sgd(1.0), 2)
+      >>> state = tx.init(jnp.zeros(()))
+      >>> first, state = tx.update(jnp.array(1.0), state)
+      >>> second, state = tx.update(jnp.array(3.0), state)
+      >>> print(first, second, tx.has_updated(state))
+      0.0 -2.0 True
+    """
+
+    inner_opt: GradientTransformation
+
+    def __new__(
+        cls,
+        opt: Any,
+        every_k_schedule: int | Callable[[Any], Any],
+        use_grad_mean: bool = True,
+        should_skip_update_fn: ShouldSkipUpdateFunction | None = None,
+        accumulator_dtype: Any = jnp.float32,
+    ) -> MultiSteps:
+        check_number("MultiSteps", "every_k_schedule", every_k_schedule, 1, schedule=True)
+        tx = with_extra_args_support(opt)
+        accumulate = leafwise(
+            _accumulate, name="MultiSteps", options={"mean": use_grad_mean}, scalars=_place_in_batch
+        )
+
+        def init(params: Params) -> MultiStepsState:
+            acc = jax.tree.map(lambda p: _zeros_to_accumulate(p, accumulator_dtype), params)
+            step = zero_count()
+            skip_state = should_skip_update_fn(acc, step, params)[1] if should_skip_update_fn else ()
+            return MultiStepsState(zero_count(), step, tx.init(params), acc, skip_state)
+
+        def update(
+            updates: Updates, state: Any, params: Params = None, **extra: Any
+        ) -> tuple[Updates, MultiStepsState]:
+            k = every_k_schedule(state.gradient_step) if callable(every_k_schedule) else every_k_schedule
+            skip, skip_state = jnp.array(False), state.skip_state
+            if should_skip_update_fn:
+                skip, skip_state = should_skip_update_fn(updates, state.gradient_step, params)
+            zeros, (state,) = run((accumulate.spec,), [state], updates, params, {"skip": skip})
+            emit, mini_step, gradient_step = _steps(state.mini_step, state.gradient_step, k, skip)
+
+            def step() -> tuple[Any, Any, Any]:
+                acc = jax.tree.map(
+                    lambda g, a: None if g is None else a,
+                    updates,
+                    state.acc_grads,
+                    is_leaf=lambda g: g is None,
+                )
+                new, inner_state = tx.update(acc, state.inner_opt_state, params, **extra)
+                return tree.cast_like(new, updates), inner_state, tree.zeros_like(state.acc_grads)
+
+            new, inner_state, acc = branch(
+                emit, step, lambda: (zeros, state.inner_opt_state, state.acc_grads)
+            )
+            return new, MultiStepsState(mini_step, gradient_step, inner_state, acc, skip_state)
+
+        def rebuild(children: dict[str, Any]) -> MultiSteps:
+            return MultiSteps(
+                children["opt"], every_k_schedule, use_grad_mean, should_skip_update_fn, accumulator_dtype
+            )
+
+        def states(state: Any) -> dict[str, Any]:
+            return {"opt": state.inner_opt_state}
+
+        self = cast(
+            MultiSteps, super().__new__(cls, init, update, {"opt": opt}, rebuild, states, "MultiSteps")
+        )
+        self.inner_opt = tx
+        return self
+
+    def has_updated(self, state: Any) -> Any:
+        """Whether the last mini-step ended a batch and so updated the parameters.
+
+        Args:
+          state: the state that `update` returned.
+        """
+        return jnp.logical_and(state.mini_step == 0, state.gradient_step > 0)
+
+    def gradient_transformation(self) -> GradientTransformation:
+        """This transformation, as a plain pair of functions."""
+        return GradientTransformation(self.init, self.update)
+
+
+def _zeros_to_accumulate(p: Any, dtype: Any) -> jax.Array:
+    """The accumulator of one leaf, in no less precision than the leaf, and at least float32."""
+    wide = tree.at_least_float32(jnp.result_type(p) if dtype is None else dtype)
+    return jnp.zeros_like(p, dtype=jnp.promote_types(wide, jnp.result_type(p)))

@@ -1,0 +1,255 @@
+"""Hyperparameters as a part of the state: to read, to change between steps, and to schedule, without recompiling."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nablax import tree
+from nablax.core import (
+    GradientTransformationExtraArgs,
+    Params,
+    Updates,
+    safe_increment,
+    with_extra_args_support,
+    zero_count,
+)
+from nablax.core._errors import ArgumentError
+from nablax.schedules import WrappedSchedule
+
+
+class InjectStatefulHyperparamsState(NamedTuple):
+    """The state of `inject_hyperparams`.
+
+    Attributes:
+      count: updates so far, int32 scalar.
+      hyperparams: by name, the values of the last update (at init: of the first). Those that are no schedules may be
+        replaced between updates.
+      hyperparams_states: by name, the states of the schedules.
+      inner_state: of the inner transformation.
+    """
+
+    count: Any
+    hyperparams: dict[str, Any]
+    hyperparams_states: dict[str, Any]
+    inner_state: Any
+
+
+class InjectHyperparamsState(NamedTuple):
+    """count, hyperparams and inner_state as in `InjectStatefulHyperparamsState`; kept for states saved long ago."""
+
+    count: Any
+    hyperparams: dict[str, Any]
+    inner_state: Any
+
+
+class _Arguments:
+    """The arguments of a factory, told apart: schedules, numbers to hold in the state, and everything else."""
+
+    def __init__(
+        self, factory: Callable[..., Any], static: frozenset[str], given: inspect.BoundArguments, dtype: Any
+    ):
+        self.schedules: dict[str, Any] = {}
+        self.numbers: dict[str, Any] = {}
+        self.fixed: dict[str, Any] = {}
+        hints = _hints(factory)
+        for name, parameter in given.signature.parameters.items():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                for key, value in given.arguments.get(name, {}).items():
+                    self._put(key, value, parameter.replace(name=key), Any, key in static, dtype)
+            elif name in given.arguments:
+                hint = hints.get(name, parameter.annotation)
+                self._put(name, given.arguments[name], parameter, hint, name in static, dtype)
+
+    def _put(self, name: str, value: Any, parameter: Any, hint: Any, static: bool, dtype: Any) -> None:
+        if static:
+            self.fixed[name] = value
+        elif _is_stateful_schedule(value):
+            self.schedules[name] = value
+        elif callable(value):
+            if _takes_numbers(parameter, hint):
+                self.schedules[name] = WrappedSchedule(value)
+            else:
+                self.fixed[name] = value
+        elif _is_real(value) or (_is_integer(value) and _takes_floats(parameter, hint)):
+            self.numbers[name] = as_hyperparameter(value, dtype)
+        else:
+            self.fixed[name] = value
+
+
+def _is_stateful_schedule(x: Any) -> bool:
+    return all(callable(getattr(x, method, None)) for method in ("init", "update", "__call__"))
+
+
+def _dtype_of(x: Any) -> Any:
+    return (
+        jnp.result_type(x)
+        if isinstance(x, int | float | complex | np.generic | np.ndarray | jax.Array)
+        else None
+    )
+
+
+def _is_real(x: Any) -> bool:
+    dtype = _dtype_of(x)
+    return dtype is not None and jnp.issubdtype(dtype, jnp.floating)
+
+
+def _is_integer(x: Any) -> bool:
+    dtype = _dtype_of(x)
+    return dtype is not None and jnp.issubdtype(dtype, jnp.integer)
+
+
+def _hints(factory: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(factory)
+    except Exception:  # annotations that name things which exist only for type checkers
+        return {}
+
+
+_FLOATS = (float, complex, jax.Array, np.ndarray, np.number, np.floating)
+
+
+def _allows_floats(hint: Any) -> bool:
+    """Whether a type hint names a floating number at its top level: `float | None`, `ScalarOrSchedule`, `ArrayLike`."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return any(map(_allows_floats, typing.get_args(hint)))
+    return any(hint is t for t in _FLOATS)
+
+
+def _takes_floats(parameter: inspect.Parameter, hint: Any) -> bool:
+    """Whether an integer given for a parameter means a real number: not for counts and sizes."""
+    if parameter.default is not parameter.empty and parameter.default is not None:
+        return _is_real(parameter.default)
+    return _allows_floats(hint) or hint is Any or hint is parameter.empty
+
+
+def _takes_numbers(parameter: inspect.Parameter, hint: Any) -> bool:
+    """Whether a function given for a parameter is a schedule: not for a mask, which is a function too."""
+    if _is_real(parameter.default) or _is_integer(parameter.default) or _allows_floats(hint):
+        return True
+    return parameter.default is parameter.empty and (hint is Any or hint is parameter.empty)
+
+
+def as_hyperparameter(value: Any, dtype: Any = None) -> jax.Array:
+    """A hyperparameter as an array: JAX's default float for a Python number, else at least float32."""
+    if dtype is None and isinstance(value, int | float):
+        dtype = jnp.result_type(float)
+    elif dtype is None:
+        dtype = jnp.promote_types(tree.at_least_float32(jnp.result_type(value)), jnp.float32)
+    return jnp.asarray(value, dtype)
+
+
+def inject_hyperparams(
+    inner_factory: Callable[..., Any], static_args: str | Iterable[str] = (), hyperparam_dtype: Any = None
+) -> Callable[..., GradientTransformationExtraArgs]:
+    """Holds the numbers that a transformation is made with in its state, as arrays.
+
+    There they can be read and replaced between updates, without recompiling, and each may be given as a schedule:
+
+      tx = inject_hyperparams(adamw)(learning_rate=warmup, weight_decay=0.1)
+      state.hyperparams["weight_decay"] = 0.01
+
+    Real numbers are injected, in at least float32 whatever the dtype of the parameters. Booleans, and integers
+    given for an integer parameter, shape the computation and stay as they are. A function is a schedule where its
+    parameter is declared numeric, by its type hint or a number as its default, or is not declared at all; so a
+    mask stays a mask.
+
+    Args:
+      inner_factory: function that returns a transformation.
+      static_args: names of parameters that are never injected.
+      hyperparam_dtype: dtype of the injected numbers; None is that of the number, at least float32.
+
+    Returns:
+      A function with the parameters of inner_factory, where numbers may be schedules: functions of the number of
+      updates so far, or objects with `init()`, `update(state, **extra_args)` and `__call__(state, **extra_args)`.
+      It returns a transformation with an `InjectStatefulHyperparamsState`.
+
+    Raises:
+      ArgumentError: static_args names no parameter, or arguments do not fit the factory.
+
+    Example:
+      >>> from nablax.transforms import scale
+      >>> tx = inject_hyperparams(scale)(step_size=-1.0)
+      >>> state = tx.init(jnp.ones(()))
+      >>> state.hyperparams["step_size"] = -0.5
+      >>> updates, state = tx.update(jnp.ones(()), state)
+      >>> print(updates)
+      -0.5
+    """
+    static = frozenset({static_args} if isinstance(static_args, str) else static_args)
+    signature = inspect.signature(inner_factory)
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+    unknown = static - set(signature.parameters)
+    if unknown and not open_ended:
+        raise ArgumentError(
+            f"inject_hyperparams: static_args names {', '.join(map(repr, sorted(unknown)))}, but "
+            f"{getattr(inner_factory, '__name__', inner_factory)} takes {', '.join(signature.parameters)}."
+        )
+
+    @functools.wraps(inner_factory)
+    def make(*args: Any, **kwargs: Any) -> GradientTransformationExtraArgs:
+        try:
+            given = signature.bind(*args, **kwargs)
+        except TypeError as e:
+            raise ArgumentError(f"inject_hyperparams({getattr(inner_factory, '__name__', '')}): {e}.") from e
+        given.apply_defaults()
+        arguments = _Arguments(inner_factory, static, given, hyperparam_dtype)
+        return _injected(inner_factory, given, arguments, hyperparam_dtype)
+
+    return make
+
+
+def inject_stateful_hyperparams(
+    inner_factory: Callable[..., Any], static_args: str | Iterable[str] = (), hyperparam_dtype: Any = None
+) -> Callable[..., GradientTransformationExtraArgs]:
+    """The same as `inject_hyperparams`, which takes schedules with a state too.
+
+    Args:
+      inner_factory, static_args, hyperparam_dtype: as there.
+    """
+    return inject_hyperparams(inner_factory, static_args, hyperparam_dtype)
+
+
+def _injected(
+    factory: Callable[..., Any], given: inspect.BoundArguments, arguments: _Arguments, dtype: Any
+) -> GradientTransformationExtraArgs:
+    def build(values: Mapping[str, Any]) -> Any:
+        """The inner transformation with these values in place of the numbers and schedules."""
+        filled = {**arguments.fixed, **values}
+        args: list[Any] = []
+        kwargs: dict[str, Any] = {}
+        for name, parameter in given.signature.parameters.items():
+            if parameter.kind is parameter.VAR_POSITIONAL:
+                args += given.arguments[name]
+            elif parameter.kind is parameter.VAR_KEYWORD:
+                kwargs |= {key: filled[key] for key in given.arguments[name]}
+            elif parameter.kind is parameter.KEYWORD_ONLY:
+                kwargs[name] = filled[name]
+            else:
+                args.append(filled[name])
+        return with_extra_args_support(factory(*args, **kwargs))
+
+    def scheduled(states: Mapping[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
+        return {k: as_hyperparameter(f(states[k], **extra), dtype) for k, f in arguments.schedules.items()}
+
+    def init(params: Params) -> InjectStatefulHyperparamsState:
+        states = {k: f.init() for k, f in arguments.schedules.items()}
+        values = {**arguments.numbers, **scheduled(states, {})}
+        return InjectStatefulHyperparamsState(zero_count(), values, states, build(values).init(params))
+
+    def update(updates: Updates, state: Any, params: Params = None, **extra: Any) -> tuple[Updates, Any]:
+        values = {k: jnp.asarray(state.hyperparams[k], like.dtype) for k, like in arguments.numbers.items()}
+        values |= scheduled(state.hyperparams_states, extra)
+        states = {k: f.update(state.hyperparams_states[k], **extra) for k, f in arguments.schedules.items()}
+        new, inner_state = build(values).update(updates, state.inner_state, params, **extra)
+        return new, InjectStatefulHyperparamsState(safe_increment(state.count), values, states, inner_state)
+
+    return GradientTransformationExtraArgs(init, update)

@@ -1,0 +1,143 @@
+"""Lookahead: fast steps, and slow parameters that follow them part of the way.
+
+    fast <- fast + u_t                                        every step
+    slow <- slow + slow_step_size (fast - slow),  fast <- slow   every sync_period steps
+
+Source: Zhang et al. 2019, arXiv:1907.08610.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from nablax import tree
+from nablax.core import (
+    GradientTransformationExtraArgs,
+    Params,
+    Updates,
+    Wrapper,
+    apply_updates,
+    check_number,
+    with_extra_args_support,
+    zero_count,
+)
+from nablax.core._errors import ArgumentError
+from nablax.core._program import Program
+from nablax.transforms._branch import branch
+
+
+class LookaheadParams(NamedTuple):
+    """The two sets of parameters: take gradients at `fast`, evaluate and keep `slow`.
+
+    Attributes:
+      fast: where gradients are taken.
+      slow: what a model is evaluated and saved with; the structure, shapes and dtypes of fast.
+    """
+
+    fast: Params
+    slow: Params
+
+    @classmethod
+    def init_synced(cls, params: Params) -> LookaheadParams:
+        """Both sets equal to params."""
+        return cls(fast=params, slow=params)
+
+
+class LookaheadState(NamedTuple):
+    """fast_state: of the fast optimizer. steps_since_sync: fast steps since the sets were equal, int32 scalar."""
+
+    fast_state: Any
+    steps_since_sync: Any
+
+
+def _updates(row: Any, shared: Any) -> tuple[jax.Array, jax.Array]:
+    """The updates of one leaf, of its fast and of its slow parameters."""
+    u, fast, slow = row
+    sync, step_size = shared
+    wide = tree.at_least_float32(jnp.result_type(fast, u))
+    reached = fast.astype(wide) + u.astype(wide)
+    change = jnp.asarray(step_size, wide) * (reached - slow.astype(wide))
+    slow_update = jnp.where(sync, change, 0)
+    fast_update = jnp.where(sync, slow.astype(wide) + change - fast.astype(wide), u)
+    return fast_update.astype(u.dtype), slow_update.astype(slow.dtype)
+
+
+_UPDATES = Program(_updates, "lookahead")
+
+
+def lookahead(
+    fast_optimizer: Any, sync_period: Any, slow_step_size: Any, reset_state: bool = False
+) -> GradientTransformationExtraArgs:
+    """Every few steps of a fast optimizer, moves slow parameters towards the fast ones and starts from there again.
+
+    Parameters are `LookaheadParams`; gradients are those at `params.fast`. The updates must be applied as they are, so
+    this is the last link of a chain.
+
+    Args:
+      fast_optimizer: a transformation; extra arguments reach it.
+      sync_period: fast steps from one synchronisation to the next, at least 1.
+      slow_step_size: how far the slow parameters follow: 0 not at all, 1 all the way.
+      reset_state: start the fast optimizer anew after each synchronisation.
+
+    Raises:
+      ArgumentError: the parameters are no `LookaheadParams`.
+      HyperparameterError: sync_period is less than 1, or a number is NaN.
+
+    Source: Zhang et al. 2019, arXiv:1907.08610, Algorithm 1.
+
+    Example:
+      >>> from nablax.optimizers import sgd
+      >>> tx = lookahead(sgd(0.5), sync_period=1, slow_step_size=0.5)
+      >>> params = LookaheadParams.init_synced(jnp.array(2.0))
+      >>> updates, state = tx.update(jnp.array(2.0), tx.init(params), params)
+      >>> params = apply_updates(params, updates)
+      >>> print(params.fast, params.slow)
+      1.5 1.5
+    """
+    check_number("lookahead", "sync_period", sync_period, 1)
+    check_number("lookahead", "slow_step_size", slow_step_size)
+    tx = with_extra_args_support(fast_optimizer)
+
+    def init(params: Any) -> LookaheadState:
+        # Fast parameters alone are enough to start from.
+        return LookaheadState(tx.init(getattr(params, "fast", params)), zero_count())
+
+    def update(updates: Updates, state: Any, params: Any = None, **extra: Any) -> tuple[LookaheadParams, Any]:
+        if not (hasattr(params, "fast") and hasattr(params, "slow")):
+            raise ArgumentError(
+                "lookahead: params must be LookaheadParams(fast, slow), as LookaheadParams.init_synced makes them, got "
+                f"{type(params).__name__}. Call update(gradients, state, params)."
+            )
+        updates, fast_state = tx.update(updates, state.fast_state, params.fast, **extra)
+        steps = state.steps_since_sync + 1
+        sync = steps >= sync_period
+        both = _both_updates(updates, params, sync, slow_step_size)
+        if reset_state:
+            fast_state = branch(
+                sync,
+                lambda: tree.cast_like(tx.init(apply_updates(params.fast, both.fast)), fast_state),
+                lambda: fast_state,
+            )
+        return both, LookaheadState(fast_state, jnp.where(sync, jnp.zeros_like(steps), steps))
+
+    return Wrapper(
+        init,
+        update,
+        {"fast": fast_optimizer},
+        lambda c: lookahead(c["fast"], sync_period, slow_step_size, reset_state),
+        lambda state: {"fast": state.fast_state},
+        "lookahead",
+    )
+
+
+def _both_updates(updates: Updates, params: Any, sync: Any, slow_step_size: Any) -> LookaheadParams:
+    treedef: Any
+    leaves, treedef = jax.tree.flatten(updates, is_leaf=lambda x: x is None)
+    parts = zip(leaves, treedef.flatten_up_to(params.fast), treedef.flatten_up_to(params.slow), strict=True)
+    rows = [tuple(map(jnp.asarray, row)) for row in parts if row[0] is not None]
+    done = iter(_UPDATES.map(rows, (sync, slow_step_size)))
+    pairs = [(None, None) if u is None else next(done) for u in leaves]
+    return LookaheadParams(*(treedef.unflatten([pair[i] for pair in pairs]) for i in (0, 1)))

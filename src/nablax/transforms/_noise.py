@@ -1,0 +1,139 @@
+"""Gradient noise, annealed.
+
+    u_t = g_t + n_t,     n_t ~ N(0, eta / t^gamma),     t = 1, 2, ...
+
+Source: Neelakantan et al. 2015, arXiv:1511.06807.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from nablax import tree
+from nablax.core import (
+    GradientTransformationExtraArgs,
+    Params,
+    Updates,
+    Wrapper,
+    check_nonnegative,
+    check_number,
+    leafwise,
+    zero_count,
+)
+from nablax.core._errors import ArgumentError
+from nablax.core._program import Program
+
+
+class AddNoiseState(NamedTuple):
+    """count: updates so far, an int32 scalar. rng_key: the key that the next noise comes from."""
+
+    count: Any
+    rng_key: Any
+
+
+class AnnealState(NamedTuple):
+    """count: updates so far, an int32 scalar."""
+
+    count: Any
+
+
+def as_key(who: str, key: Any, seed: int | None = None) -> jax.Array:
+    """A random key from a key or an int that came under one of two names; that of 0 where none came.
+
+    Raises:
+      ArgumentError: both came.
+    """
+    if key is not None and seed is not None:
+        raise ArgumentError(f"{who}: give key or seed, not both; got key={key!r} and seed={seed!r}.")
+    chosen = jnp.asarray(0 if key is None and seed is None else seed if key is None else key)
+    return (
+        jax.random.key(chosen) if jnp.issubdtype(chosen.dtype, jnp.integer) and chosen.ndim == 0 else chosen
+    )
+
+
+def wide_like(updates: Any) -> Any:
+    """Shapes and dtypes to draw noise in: those of the updates, at least float32."""
+    return jax.tree.map(
+        lambda g: jax.ShapeDtypeStruct(jnp.shape(g), tree.at_least_float32(jnp.result_type(g))), updates
+    )
+
+
+def _scaled(n: jax.Array, *, std: jax.Array) -> jax.Array:
+    return std * n
+
+
+def _annealed(count: jax.Array, eta: Any, gamma: Any) -> dict[str, Any]:
+    return {"std": jnp.sqrt(eta / count**gamma)}
+
+
+def _sum(row: Any, shared: Any) -> jax.Array:
+    g, noise = row
+    return (g + noise).astype(jnp.result_type(g))
+
+
+_SUM = Program(_sum, "add_noise")
+
+
+def sum_leaves(updates: Updates, noise: Any) -> Updates:
+    """updates + noise in the dtypes of the updates."""
+    treedef: Any
+    leaves, treedef = jax.tree.flatten(updates)
+    return treedef.unflatten(_SUM.map(list(zip(leaves, treedef.flatten_up_to(noise), strict=True)), None))
+
+
+def add_noise(
+    eta: Any, gamma: Any, key: Any = None, *, seed: int | None = None
+) -> GradientTransformationExtraArgs:
+    """Adds Gaussian noise whose variance falls with time: eta / t^gamma at update t, from 1.
+
+    The noise of complex gradients is complex, with that variance in total.
+
+    Args:
+      eta: variance at the first update, not negative.
+      gamma: exponent of the decay; the source recommends 0.55.
+      key: random key, or an int to make one of; None is 0.
+      seed: another name for an int key.
+
+    Raises:
+      ArgumentError: both key and seed are given.
+      HyperparameterError: eta is negative, or a number is NaN.
+
+    Source: Neelakantan et al. 2015, arXiv:1511.06807.
+
+    Example:
+      >>> tx = add_noise(eta=0.01, gamma=0.55, key=0)
+      >>> updates, state = tx.update(jnp.zeros(1000), tx.init(jnp.zeros(1000)))
+      >>> bool(abs(updates.std() - 0.1) < 0.01)
+      True
+    """
+    check_nonnegative("add_noise", eta=eta)
+    check_number("add_noise", "gamma", gamma)
+    first_key = as_key("add_noise", key, seed)
+    anneal = leafwise(
+        _scaled, lambda params: AnnealState(zero_count()), name="anneal",
+        hyperparams={"eta": eta, "gamma": gamma}, scalars=_annealed,
+    )  # fmt: skip
+    return _add_annealed(anneal, first_key)
+
+
+def _add_annealed(anneal: Any, first_key: jax.Array) -> GradientTransformationExtraArgs:
+    def init(params: Params) -> AddNoiseState:
+        del params
+        return AddNoiseState(zero_count(), first_key)
+
+    def update(updates: Updates, state: Any, params: Params = None, **extra: Any) -> tuple[Updates, Any]:
+        next_key, key = jax.random.split(state.rng_key)
+        noise, annealed = anneal.update(tree.random_like(key, wide_like(updates)), AnnealState(state.count))
+        return sum_leaves(updates, noise), AddNoiseState(annealed.count, next_key)
+
+    return Wrapper(
+        init,
+        update,
+        {"anneal": anneal},
+        lambda c: _add_annealed(c["anneal"], first_key),
+        lambda state: {"anneal": AnnealState(state.count)},
+        "add_noise",
+    )
