@@ -1,7 +1,31 @@
 """Define-by-run differentiation at compiled speed: `y = f(x); y.backward(); x.grad`."""
 
-from ._backward import backward as _backward_many
+from typing import Any
+
+from . import _namespaces
+from ._anomaly import detect_anomaly as detect_anomaly
+from ._cache import cache_clear as cache_clear
+from ._checks import gradcheck as gradcheck
+from ._checks import gradgradcheck as gradgradcheck
 from ._cut import max_segment as max_segment
+from ._errors import AnomalyError as AnomalyError
+from ._errors import AutogradError as AutogradError
+from ._errors import GradcheckError as GradcheckError
+from ._errors import GraphFreedError as GraphFreedError
+from ._errors import InPlaceError as InPlaceError
+from ._errors import LostTapeError as LostTapeError
+from ._errors import NoGradientError as NoGradientError
+from ._errors import NonScalarError as NonScalarError
+from ._errors import ShapeError as ShapeError
+from ._errors import ThreadError as ThreadError
+from ._functional import functional as functional
+from ._functional import grad as grad
+from ._functional import hessian as hessian
+from ._functional import hvp as hvp
+from ._functional import jacobian as jacobian
+from ._functional import jvp as jvp
+from ._functional import vjp as vjp
+from ._graph import graph as graph
 from ._modes import enable_grad as enable_grad
 from ._modes import is_grad_enabled as is_grad_enabled
 from ._modes import no_grad as no_grad
@@ -12,6 +36,12 @@ from ._namespaces import linalg as linalg
 from ._namespaces import nn as nn
 from ._namespaces import numpy as numpy
 from ._namespaces import random as random
+from ._protocol import assign as assign
+from ._protocol import grads as grads
+from ._protocol import parameters as parameters
+from ._protocol import update as update
+from ._protocol import values as values
+from ._stats import CacheInfo as CacheInfo
 from ._stats import cache_info as cache_info
 from ._tensor import Parameter as Parameter
 from ._tensor import Tensor as Tensor
@@ -19,7 +49,11 @@ from ._tensor import tensor as tensor
 from ._tensor import zero_grad as zero_grad
 
 
-def __getattr__(name):
-    if name == "dot":
-        return numpy.dot
-    raise AttributeError(name)
+def __getattr__(name: str) -> Any:
+    """Functions of jax.numpy are found here, too (autograd.dot), and jax.scipy is imported when asked for."""
+    if name == "scipy":
+        return _namespaces.scipy
+    if name.startswith("_") or not hasattr(numpy._module, name):
+        raise AttributeError(f"module 'nablax.autograd' has no attribute '{name}'")
+    found = globals()[name] = getattr(numpy, name)
+    return found

@@ -19,9 +19,12 @@ import jax.numpy as jnp
 from ._aval import aval_of
 from ._errors import NoGradientError, NonScalarError, user_line
 from ._node import freed_error
+from ._program import AGAIN
 from ._segment import flush, realize
 from ._trace import Recorded, Trace, emit, link_of, local, new, record, state_of
 from ._trie import Input, State
+
+CHAIN = 4  # turns of a loop of tiny segments whose backward is one program
 
 
 class Sweep:
@@ -60,7 +63,7 @@ class Sweep:
         for root, ct in zip(roots, cotangents, strict=True):
             if not is_recorded(root):
                 if ct is None:
-                    ct = jnp.ones(root._a.shape, root._a.dtype)
+                    ct = _one(root._a)
                 self.send(link_of(root), ct)
 
     def _recorded(self, roots: list[State], cotangents: list[State | None]) -> None:
@@ -82,9 +85,12 @@ class Sweep:
         for tensor in trace.keep:
             if is_recorded(tensor):
                 extra[tensor._s.slot] = tensor
+        before = trace.state
         state = trace.gradient(
             roots, cotangents, wanted, sum(1 << s for s in extra), self.retain, self.create
         )
+        if len(roots) == 1 and cotangents[0] is None and wanted is None and not extra and not self.create:
+            before.edges["gradient", roots[0], self.retain] = state  # where _quickly looks
         for slot, out in zip(state.targets, state.outs or (), strict=True):
             gradient = emit(trace, out, self.kind)
             if slot in extra:
@@ -126,20 +132,54 @@ class Sweep:
         while self.heap:
             _, _, node = heapq.heappop(self.heap)
             waiting = self.cotangents.pop(id(node))
-            outputs = sorted(waiting)
+            outputs = tuple(sorted(waiting))
             node.check(outputs)
-            for k in outputs:
-                waiting[k] = self._watched(node, k, waiting[k])
-            wants = tuple(
-                i
-                for i, link in enumerate(node.links)
-                if self._interesting(link) and node.program.reaches(outputs, i)
-            )
+            if node.hooks or node.keep or self.wanted is not None:
+                for k in outputs:
+                    waiting[k] = self._watched(node, k, waiting[k])
+            wants = node.program.wants(outputs)
+            if self.wanted is not None:
+                wants = tuple([i for i in wants if self._interesting(node.links[i])])
+            elif len(wants) == len(outputs) == 1 and not self.create and self.trace.probe is None:
+                chain = self._chain(node, outputs[0], wants)
+                if chain is not None:
+                    self._pull_chain(chain, waiting[outputs[0]], outputs[0], wants[0])
+                    continue
             cotangents = {k: waiting[k] for k in outputs}
-            for i, gradient in zip(wants, self._pull(node, cotangents, wants), strict=True):
+            pulled = self._pull(node, cotangents, wants)
+            if self.trace.probe is not None:
+                self.trace.probe.__self__.backward(node.program, pulled)
+            for i, gradient in zip(wants, pulled, strict=True):
                 self.send(node.links[i], gradient)
             if not self.retain:
                 node.free(outputs)
+
+    def _chain(self, node: Any, k: int, wants: tuple[int, ...]) -> list[Any] | None:
+        """The next nodes, if they are turns of one loop that hand one gradient to each other and to nobody else."""
+        program = node.program
+        chain = [node]
+        while len(chain) < CHAIN:
+            link = node.links[wants[0]]
+            if link.__class__ is not tuple or link[1] != k:
+                return None
+            node = link[0]
+            if node.program is not program or node.hooks or node.keep or id(node) in self.cotangents:
+                return None
+            node.check((k,))
+            chain.append(node)
+        if any(n.residual is not AGAIN for n in chain) or (self.heap and -self.heap[0][0] >= node.serial):
+            return None
+        return chain
+
+    def _pull_chain(self, chain: list[Any], ct: Any, k: int, want: int) -> None:
+        program = chain[0].program
+        ct = cast(realize(ct) if isinstance(ct, Recorded) else ct, program, k)
+        link = chain[-1].links[want]
+        ct = program.pull_chain([node.values for node in chain], ct, k, want)
+        if not self.retain:
+            for node in chain:
+                node.free((k,))
+        self.send(link, ct)
 
     def _interesting(self, link: Any) -> bool:
         return self.wanted is None or isinstance(link, tuple) or any(link is w for w in self.wanted)
@@ -224,6 +264,13 @@ def backward(
     roots: Sequence[Any], cotangents: Sequence[Any], retain: bool, create: bool, lazy: bool, kind: type
 ) -> None:
     """Accumulate gradients of the roots, weighted with cotangents, in the leaves."""
+    trace = local.trace
+    if (
+        not (create or lazy or trace.keep)
+        and cotangents[0] is None
+        and _quickly(trace, roots[0], retain, kind)
+    ):
+        return
     _check(roots, cotangents)
     sweep = Sweep(kind, create, retain, lazy, None)
     sweep.start(roots, cotangents)
@@ -259,6 +306,30 @@ def gradients(
     if not create:
         flush(local.trace)
     return found
+
+
+def _quickly(trace: Trace, root: Any, retain: bool, kind: type) -> bool:
+    """The common backward, seen before: a recorded number, all of whose gradients go to leaves without hooks."""
+    state = trace.state.edges.get(("gradient", root._s, retain))
+    if state is None:
+        return False
+    links = trace.links
+    leaves = [links[slot] for slot in state.targets]
+    for leaf in leaves:
+        if leaf.__class__ is tuple or leaf._hooks:
+            return False
+    trace.state = state
+    for leaf, out in zip(leaves, state.outs or (), strict=True):
+        gradient = new(kind)
+        gradient._s = out
+        trace.append(gradient)
+        if leaf._g is None:
+            leaf._g = gradient
+        else:
+            _accumulate(trace, leaf._g, gradient)
+    del gradient
+    flush(trace)
+    return True
 
 
 def _check(roots: Sequence[Any], cotangents: Sequence[Any]) -> None:
@@ -329,3 +400,15 @@ def _accumulate(trace: Trace, total: Any, gradient: Any) -> None:
 
 
 _add = jax.jit(lambda a, b: a + b)
+_ones: dict[Any, Any] = {}
+
+
+def _one(aval: Any) -> Any:
+    """The cotangent 1; kept, for making an array takes longer than a backward through a small segment."""
+    found = _ones.get(aval)
+    if found is None:
+        found = jnp.ones(aval.shape, aval.dtype)
+        if isinstance(found, jax.core.Tracer):  # inside somebody's jit
+            return found
+        _ones[aval] = found
+    return found

@@ -39,10 +39,7 @@ class max_segment:
 
     def _set(self, operations: int) -> None:
         settings.max_segment = operations
-        if local.trace.state.parent is None:
-            local.trace.begin()
-        else:
-            flush(local.trace)
+        flush(local.trace)
 
     def __enter__(self) -> max_segment:
         return self

@@ -6,7 +6,7 @@
     ├── NoGradientError (RuntimeError)          a gradient of what requires none
     ├── GraphFreedError (RuntimeError)          a second backward over a freed graph
     ├── InPlaceError (RuntimeError)             an in-place operation on a leaf that requires grad
-    ├── LostTapeError (TypeError)               a tensor on its way to where its gradient would be dropped
+    ├── LostTapeError (RuntimeError)            a tensor on its way to where its gradient would be dropped
     ├── ThreadError (RuntimeError)              a tensor whose recording belongs to another thread
     ├── AnomalyError (FloatingPointError)       detect_anomaly() saw a NaN or an infinity
     └── GradcheckError (AssertionError)         derivatives that finite differences do not confirm
@@ -19,11 +19,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import FrameType
 
 import jax
 import numpy as np
 
 _HIDDEN = tuple(str(Path(p).parent) for p in (__file__, str(jax.__file__), str(np.__file__)))
+
+_IS_HIDDEN: dict[str, bool] = {}
 
 
 class AutogradError(Exception):
@@ -50,7 +53,7 @@ class InPlaceError(AutogradError, RuntimeError):
     """An in-place operation on a leaf that requires grad, outside no_grad()."""
 
 
-class LostTapeError(AutogradError, TypeError):
+class LostTapeError(AutogradError, RuntimeError):
     """A tensor on its way to a place where its gradient would be dropped silently."""
 
 
@@ -66,11 +69,21 @@ class GradcheckError(AutogradError, AssertionError):
     """Derivatives that finite differences do not confirm."""
 
 
+def user_frame() -> FrameType | None:
+    """The innermost frame that is neither ours nor JAX's nor NumPy's."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        hidden = _IS_HIDDEN.get(name)
+        if hidden is None:
+            hidden = _IS_HIDDEN[name] = name.startswith(_HIDDEN)
+        if not hidden:
+            return frame
+        frame = frame.f_back
+    return None
+
+
 def user_line() -> str:
-    """`file:line` of the innermost frame that is neither ours nor JAX's nor NumPy's."""
-    frame = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(_HIDDEN):
-        frame = frame.f_back  # type: ignore[assignment]
-    if frame is None:
-        return "unknown line"
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    """`file:line` of the user's own code that is running."""
+    frame = user_frame()
+    return "unknown line" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ._backward import is_recorded
-from ._errors import NoGradientError
 from ._cut import isolate
+from ._errors import NoGradientError
 from ._segment import keep_at_node
 from ._trace import local
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -91,7 +93,12 @@ class Interop:
 
     # -- JAX ----------------------------------------------------------------------------------------------------------
 
+    @property
     def __jax_array__(self) -> Any:
+        # A property: JAX asks for the attribute before anything else, and only this error then reaches the user. Its own
+        # operators ask, too, before they leave `array * tensor` to us; they are told that there is no such thing.
+        if Path(sys._getframe(1).f_code.co_filename).name == "array_methods.py":
+            raise AttributeError("__jax_array__")
         raise LostTapeError(
             "a plain JAX function was given a Tensor and would lose its recording. Use the function of the same name in "
             "autograd.numpy (.nn, .lax, .scipy, .linalg, .random), wrap your own with autograd.lift(f), or pass x.value "

@@ -20,6 +20,13 @@ _HOLE = "·"  # stands for an array among the static leaves
 _ARRAYS = (jax.Array, np.ndarray, np.generic)
 
 
+class _Key:
+    """Stands for the key of a function: equal by identity, so quick to hash."""
+
+
+_KEYS: dict[Hashable, _Key] = {}
+
+
 class Lifted:
     """A JAX function that also takes tensors. `autograd.lift` makes one.
 
@@ -30,7 +37,7 @@ class Lifted:
     def __init__(self, fn: Callable[..., Any], name: str, key: Hashable, kind: type) -> None:
         self.fn = fn
         self._name = name
-        self._key = key
+        self._key = _KEYS.setdefault(key, _Key())
         self._kind = kind
         functools.update_wrapper(self, fn, updated=())
 
@@ -38,10 +45,25 @@ class Lifted:
         return f"<lifted {self._name}>"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not kwargs:  # only tensors, seen before: the fast path, as for operators
+            trace = local.trace
+            try:
+                state = trace.state.edges[(self._key, *[a._s for a in args])]
+            except (KeyError, AttributeError):
+                pass
+            else:
+                trace.state = state
+                return results(trace, state, self._kind)
         leaves, tree = jax.tree.flatten((args, kwargs))
         arrays: list[Any] = []
         static: list[Any] = []
         keys: list[Hashable] = [self._key, tree]
+        if not kwargs and all(isinstance(a, Recorded) for a in args):
+
+            def build_plain() -> tuple[str, Callable[..., Any]]:
+                return self._name, self.fn
+
+            return results(local.trace, record(self._key, build_plain, args), self._kind)
         for leaf in leaves:
             if isinstance(leaf, Recorded) or isinstance(leaf, _ARRAYS):
                 arrays.append(leaf)

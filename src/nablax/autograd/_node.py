@@ -8,7 +8,7 @@ References only go backwards in time, so dropping the last result frees its grap
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ._errors import GraphFreedError
@@ -37,13 +37,13 @@ class Node:
         self.hooks: dict[int, list[Callable[..., Any]]] | None = None
         self.keep: dict[int, Any] | None = None
 
-    def check(self, outputs: list[int]) -> None:
+    def check(self, outputs: Sequence[int]) -> None:
         """Raise where the graph of one of these outputs was freed."""
         for k in outputs:
             if self.values is None or self.freed & self.program.masks[k]:
                 raise freed_error(self.program.wheres[k])
 
-    def free(self, outputs: list[int]) -> None:
+    def free(self, outputs: Sequence[int]) -> None:
         """Free the graph of these outputs; the values go when no other output needs them."""
         masks = self.program.masks
         for k in outputs:
@@ -63,7 +63,7 @@ class Freed:
     def __init__(self, where: str) -> None:
         self.where = where
 
-    def check(self, outputs: list[int]) -> None:
+    def check(self, outputs: Sequence[int]) -> None:
         raise freed_error(self.where)
 
 

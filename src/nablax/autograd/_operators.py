@@ -73,6 +73,10 @@ def binary(
         state = trace.source(self)
         here = trace.state
         kind = type(other)
+        known = here.edges.get((key, state, kind, other)) if other else None
+        if known is not None:
+            trace.state = known
+            return results(trace, known, _KIND)
         group = (key, state, kind)
         if group in here.generic:
             return array(self, other, key)
@@ -91,8 +95,6 @@ def binary(
 
         spec = (key, kind, value)
         after = trace.apply((key, state, kind, value), lambda: intern_call(spec, with_number), (state,))
-        if trace.probe is not None:
-            trace.probe(after)
         return results(trace, after, _KIND)
 
     def array(self: Any, other: Any, key: str) -> Any:

@@ -22,6 +22,9 @@ TINY_WORK, TINY_SIZE = (
 COMPILE_SHARE = 12  # operations that compile, within a whole, about as fast as one on its own
 
 
+AGAIN = ("again", None)
+
+
 class Program:
     """A recording and the slots it hands out.
 
@@ -65,8 +68,11 @@ class Program:
         )
         self.inputs = [slot for slot, step in _slots(self.steps) if isinstance(step, Input)]
         self.donates = [] if self.targets else self._donated()
+        self.tiny = self._is_tiny()
         self.runs = 0
-        self._forward: Any = None
+        self.compiled: Any = None
+        self.quick = False  # compiled, and nothing to do but to call it
+        self._wants: dict[tuple, tuple[int, ...]] = {}
         self._tree: Any = None
         self._pulls: dict[tuple, Any] = {}
 
@@ -74,14 +80,22 @@ class Program:
         marked = {getattr(step, "donate", -1) for step in self.steps}
         return [i for i, slot in enumerate(self.inputs) if slot in marked]
 
-    @property
-    def tiny(self) -> bool:
+    def _is_tiny(self) -> bool:
         """Whether computing it again costs less than handing out residuals."""
         return self.weight <= TINY_WORK and sum(a.size for a in self.avals) <= TINY_SIZE
 
     def reaches(self, outputs: Sequence[int], i: int) -> bool:
         """Whether the gradient of one of these outputs flows to target number i."""
         return any(self.reach[k] >> self.targets[i] & 1 for k in outputs)
+
+    def wants(self, outputs: tuple[int, ...]) -> tuple[int, ...]:
+        """The targets that the gradients of these outputs flow to, by number."""
+        found = self._wants.get(outputs)
+        if found is None:
+            found = self._wants[outputs] = tuple(
+                i for i in range(len(self.targets)) if self.reaches(outputs, i)
+            )
+        return found
 
     # -- forward ------------------------------------------------------------------------------------------------
 
@@ -90,7 +104,7 @@ class Program:
         if tracing:
             return self._inline(values)
         stats.segments += 1
-        program = self._forward
+        program = self.compiled
         if program is None:
             self.runs += 1
             if self.runs == 1 and self._interpreting_is_cheaper():
@@ -99,7 +113,8 @@ class Program:
                     env = _interpret.run(self.steps, values, self.avals, self.needs)
                 return [env[s] for s in self.slots], ("env", env) if self.targets else None
             stats.compilations += 1
-            program = self._forward = self._compile()
+            program = self.compiled = self._compile()
+            self.quick = not self.donates and (not self.targets or self.tiny)
         else:
             stats.hits += 1
         for i in self.donates:
@@ -119,7 +134,7 @@ class Program:
         if not self.targets:
             return results, None
         if self.tiny:
-            return results, ("again", None)
+            return results, AGAIN
         n = len(self.slots)
         return results[:n], ("residuals", results[n:])
 
@@ -199,6 +214,24 @@ class Program:
             return _sum(grads, [next(rest) if m else None for m in mask])
 
         return jax.jit(program, donate_argnums=0)
+
+    def pull_chain(self, values: list[Any], ct: Any, k: int, want: int) -> Any:
+        """The same as `pull` through several runs of this program, each of which got its input from the one after it."""
+        key = ("chain", len(values), k, want)
+        program = self._pulls.get(key)
+        if program is None:
+            stats.compilations += 1
+
+            def chain(values: list[Any], ct: Any) -> Any:
+                for entering in values:
+                    (ct,) = self.pull_again(entering, [ct], (k,), (want,))
+                return ct
+
+            program = self._pulls[key] = jax.jit(chain)
+        if self.x64 == jax.config.jax_enable_x64:
+            return program(values, ct)
+        with jax.enable_x64(self.x64):
+            return program(values, ct)
 
     def pull_again(
         self, values: Sequence[Any], cts: list[Any], given: Sequence[int], wants: Sequence[int]

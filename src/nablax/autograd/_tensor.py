@@ -293,6 +293,7 @@ def tensor(
     made._n = None
     made._r = False
     made._g = None
+    made._hooks = None
     made._name = name
     if requires_grad:
         if not made._a.inexact:

@@ -19,10 +19,12 @@ import numpy as np
 
 from ._aval import Aval, aval_of
 from ._call import Call, intern_call
-from ._errors import ThreadError, user_line
+from ._errors import ThreadError, user_frame, user_line
 from ._trie import Apply, Gradient, Input, Leaf, State, bits
 
 new = object.__new__
+_ARRAY = type(jax.numpy.zeros(()))
+MOST_ROOTS = 4096  # tries kept by a thread
 LITERALS = 3  # values of a Python number at one state that are baked in, before the number becomes an input
 HEAVIEST = 32  # a single operation counts for no more than this towards max_segment
 
@@ -65,7 +67,7 @@ class Trace:
     """One thread's open recording."""
 
     __slots__ = (
-        "__weakref__", "append", "busy", "inputs", "keep", "kind", "links", "mode", "outs", "probe", "roots", "state",
+        "__weakref__", "append", "closed", "inputs", "keep", "kind", "links", "mode", "outs", "probe", "roots", "state",
         "tracing", "values", "x64",
     )  # fmt: skip
 
@@ -73,10 +75,11 @@ class Trace:
         self.mode = True
         self.roots: dict[tuple, State] = {}
         self.probe: Any = None
+        self.closed = State(self, None, True)
         self.clear()
 
     def clear(self) -> None:
-        """Start anew, at the root of the trie that fits the current settings."""
+        """Start anew."""
         self.outs: list[Any] = []
         self.append = self.outs.append
         self.values: list[Any] = []
@@ -84,15 +87,43 @@ class Trace:
         self.links: dict[int, Any] = {}  # slot of a source -> where its gradient goes
         self.keep: list[Any] = []  # recorded tensors that want their gradient
         self.tracing = False
-        self.begin()
+        self.rest()
 
     def begin(self) -> None:
+        """Take the root for the current settings and for the line of the user's code that starts the recording.
+
+        Lines have tries of their own so that a state's line is right; programs are shared between them.
+        """
         self.x64 = jax.config.jax_enable_x64
-        key = (self.x64, self.mode, settings.max_segment)
+        frame = user_frame()
+        caller = None if frame is None else frame.f_back
+        key = (
+            self.x64, self.mode, settings.max_segment,
+            frame and id(frame.f_code), frame and frame.f_lasti, caller and id(caller.f_code), caller and caller.f_lasti,
+        )  # fmt: skip
         root = self.roots.get(key)
         if root is None:
+            if len(self.roots) >= MOST_ROOTS:
+                self.roots.clear()
             root = self.roots[key] = State(self, None, self.mode)
+            root.code = (
+                frame and frame.f_code,
+                caller and caller.f_code,
+            )  # alive, so that no other takes their ids
         self.state = root
+
+    def rest(self) -> None:
+        """No recording is open: a root without edges, so that the first operation takes the slow path to `begin`."""
+        self.state = self.closed
+        self.state.mode = self.mode
+
+    def discard(self) -> None:
+        """Drop what is still recorded: its values can no longer be computed (their tracers are gone)."""
+        if self.state is not self.closed:
+            for tensor in (*self.outs, *self.inputs):
+                if tensor is not None:
+                    tensor._s = None
+            self.clear()
 
     # -- moving along edges -------------------------------------------------------------------------------------
 
@@ -107,8 +138,17 @@ class Trace:
                     f"a tensor recorded at {state.where or 'another line'} by another thread has no value yet; read it "
                     f"there (tensor.realize()) before other threads use it. Used at {user_line()}."
                 )
+        if self.state is self.closed:
+            self.begin()
         needs = tensor._r or tensor._n is not None
-        state = self.enter(tensor._a, tensor._v, needs, tensor)
+        state = self.state.edges.get((tensor._a, needs))
+        value = tensor._v
+        if state is None or value.__class__ is not _ARRAY:
+            state = self.enter(tensor._a, value, needs, tensor)
+        else:
+            self.values.append(value)
+            self.inputs.append(tensor)
+            self.state = state
         if needs:
             self.links[state.slot] = link_of(tensor)
         tensor._s = state
@@ -116,7 +156,7 @@ class Trace:
 
     def enter(self, aval: Aval, value: Any, needs: bool = False, tensor: Any = None) -> State:
         """Record an input."""
-        if not self.values and self.state.parent is None:
+        if self.state is self.closed:
             self.begin()
         if isinstance(value, jax.core.Tracer):
             self.tracing = True
@@ -138,8 +178,8 @@ class Trace:
         if mode == self.mode:
             return
         self.mode = mode
-        if self.state.parent is None:
-            self.begin()
+        if self.state is self.closed:
+            self.rest()
             return
         state = self.state.edges.get((mode,))
         if state is None:
@@ -271,8 +311,12 @@ def emit(trace: Trace, state: State, kind: type) -> Any:
 def results(trace: Trace, state: State, kind: type) -> Any:
     """Tensors for the results of the operation that led to a state, in the structure that it returned."""
     if state.tree is None:
-        return emit(trace, state, kind)
-    return jax.tree.unflatten(state.tree, [emit(trace, out, kind) for out in state.outs or ()])
+        made = emit(trace, state, kind)
+    else:
+        made = jax.tree.unflatten(state.tree, [emit(trace, out, kind) for out in state.outs or ()])
+    if trace.probe is not None:
+        trace.probe(state, made)
+    return made
 
 
 def record(spec: Hashable, build: Callable[[], tuple[str, Callable[..., Any]]], args: Sequence[Any],
@@ -285,15 +329,18 @@ def record(spec: Hashable, build: Callable[[], tuple[str, Callable[..., Any]]], 
       args: the arguments that are arrays.
       sever: cut the gradient.
     """
-    from ._cut import cut
-
     trace = local.trace
     if trace.state.full:
+        from ._cut import cut
+
         cut(trace)
-    states = tuple([state_of(trace, a) for a in args])
-    if not states and trace.state.parent is None:
+    states = [trace.source(a) if isinstance(a, Recorded) else state_of(trace, a) for a in args]
+    if trace.state is trace.closed:
         trace.begin()
-    state = trace.apply((spec, *states), lambda: intern_call(spec, build), states, sever)
-    if trace.probe is not None:
-        trace.probe(state)
+    key = (spec, *states)
+    state = trace.state.edges.get(key)
+    if state is not None:
+        trace.state = state
+        return state
+    state = trace.apply(key, lambda: intern_call(spec, build), states, sever)
     return state

@@ -69,7 +69,7 @@ class State:
     """
 
     __slots__ = (
-        "aval", "cut", "edges", "freed", "full", "generic", "key", "literals", "mask", "mode", "needs", "outs", "parent", "programs",
+        "aval", "code", "cut", "edges", "freed", "full", "generic", "key", "literals", "mask", "mode", "needs", "outs", "parent", "programs",
         "size", "slot", "sources", "step", "targets", "trace", "tree", "weight", "where",
     )  # fmt: skip
 
@@ -99,6 +99,7 @@ class State:
         self.full = False
         self.key: tuple = ()
         self.cut: State | None = None
+        self.code: Any = None
         if parent is None:
             self.size = self.weight = self.sources = self.freed = 0
         else:

@@ -1,0 +1,70 @@
+"""detect_anomaly: find the operation, and the line, that first made a NaN."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ._errors import AnomalyError, user_line
+from ._segment import flush, realize
+from ._trace import Recorded, Trace, local
+from ._trie import Apply, State
+
+
+class detect_anomaly:
+    """Run every operation at once and check its result, and every step of a backward; slow, for finding NaNs.
+
+    Args:
+      inf: refuse infinities, too.
+    Raises:
+      AnomalyError: inside the context, naming the operation and the line that first made a NaN.
+
+    >>> from nablax import autograd
+    >>> with autograd.detect_anomaly():
+    ...     autograd.tensor(-1.0).log()
+    Traceback (most recent call last):
+    nablax.autograd._errors.AnomalyError: log made a NaN at ...
+    """
+
+    def __init__(self, inf: bool = False) -> None:
+        self._inf = inf
+        self._before: list[Any] = []
+
+    def __enter__(self) -> detect_anomaly:
+        flush(local.trace)
+        self._before.append(local.trace.probe)
+        local.trace.probe = self._forward
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        local.trace.probe = self._before.pop()
+
+    def _forward(self, state: State, made: Any) -> None:
+        trace: Trace = local.trace
+        entered = [v for v in trace.values if _is_bad(v, self._inf)]
+        name = state.step.call.name if isinstance(state.step, Apply) else "an operation"
+        flush(trace)
+        for leaf in jax.tree.leaves(made):
+            bad = _is_bad(realize(leaf), self._inf) if isinstance(leaf, Recorded) else None
+            if bad:
+                already = " (one of its arguments held one already)" if entered else ""
+                raise AnomalyError(f"{name} made {bad} at {user_line()}{already}.")
+
+    def backward(self, program: Any, gradients: list[Any]) -> None:
+        """Check the gradients that came out of a node."""
+        for gradient in gradients:
+            bad = _is_bad(realize(gradient) if isinstance(gradient, Recorded) else gradient, self._inf)
+            if bad:
+                names = [step.call.name for step in program.steps if isinstance(step, Apply)]
+                where = program.wheres[0] if program.wheres else "an unknown line"
+                raise AnomalyError(f"the backward of {', '.join(names)}, recorded at {where}, made {bad}.")
+
+
+def _is_bad(value: Any, inf: bool) -> str | None:
+    if isinstance(value, jax.core.Tracer) or not jnp.issubdtype(value.dtype, jnp.inexact):
+        return None
+    if bool(jnp.isnan(value).any()):
+        return "a NaN"
+    return "an infinity" if inf and bool(jnp.isinf(value).any()) else None

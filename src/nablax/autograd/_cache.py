@@ -1,0 +1,18 @@
+"""Forgetting what was compiled."""
+
+from __future__ import annotations
+
+from ._call import clear_calls
+from ._program import clear_programs
+from ._segment import flush
+from ._stats import stats
+from ._trace import local
+
+
+def cache_clear() -> None:
+    """Forget all recordings, programs and counters of this process (other threads keep their tries until they end)."""
+    flush(local.trace)
+    local.trace.roots.clear()
+    clear_programs()
+    clear_calls()
+    stats.clear()

@@ -1,0 +1,212 @@
+"""Derivatives as functions: grad, vjp, jvp, hvp, jacobian, hessian; and `functional`, the way back to pure JAX.
+
+grad          d y / d x as tensors, .grad untouched
+jacobian      [i, j] = d y_i / d x_j
+jvp           J v, from two backwards: v^T is linear in u for u^T J, so J v = d(u^T J v)/du
+hvp           H v = d(grad^T v)/dx
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ._backward import as_tensor, gradients
+from ._errors import NoGradientError
+from ._modes import enable_grad
+from ._namespaces import numpy
+from ._segment import flush, realize
+from ._tensor import Tensor, as_cotangent, tensor
+from ._trace import Recorded, local
+
+
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+) -> Any:
+    """Gradients of `outputs` with respect to `inputs`, as tensors; `.grad` stays as it is.
+
+    Args:
+      outputs: a tensor, or a sequence of tensors whose gradients are summed.
+      inputs: a tensor or a pytree of tensors, leaves or intermediates; the result has the same structure.
+      grad_outputs: cotangents, one for each output; may be left out for single numbers.
+      retain_graph: keep the graph for another backward; default is `create_graph`.
+      create_graph: record the backward, so that the gradients can be differentiated.
+      allow_unused: give None, instead of raising, for inputs that the outputs do not depend on.
+
+    Raises:
+      NoGradientError: an input that does not require grad, or on which the outputs do not depend.
+
+    >>> from nablax import autograd
+    >>> x = autograd.tensor(3.0, requires_grad=True)
+    >>> g = autograd.grad(x ** 3, x, create_graph=True)
+    >>> autograd.grad(g, x)
+    tensor(18.)
+    """
+    roots = (outputs,) if isinstance(outputs, Recorded) else tuple(outputs)
+    if grad_outputs is None:
+        cotangents: tuple = (None,) * len(roots)
+    else:
+        given = (grad_outputs,) if isinstance(outputs, Recorded) else tuple(grad_outputs)
+        cotangents = tuple(None if ct is None else as_cotangent(ct) for ct in given)
+    leaves, tree = jax.tree.flatten(inputs)
+    retain = create_graph if retain_graph is None else retain_graph
+    found = gradients(roots, leaves, cotangents, retain, create_graph, Tensor)
+    for i, g in enumerate(found):
+        if g is None and not allow_unused:
+            raise NoGradientError(
+                f"grad: the outputs do not depend on input {i}. Pass allow_unused=True to get None for such inputs."
+            )
+    return jax.tree.unflatten(tree, found)
+
+
+def vjp(fn: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """Value of `fn` and its pullback: `pull(v)` gives v^T J, one tensor for each primal."""
+    xs = _fresh(primals)
+    with enable_grad():
+        y = fn(*xs)
+
+    def pull(v: Any) -> Any:
+        found = grad(
+            y, list(xs), v, retain_graph=True, create_graph=_differentiable(primals), allow_unused=True
+        )
+        return tuple(numpy.zeros_like(x.detach()) if g is None else g for g, x in zip(found, xs, strict=True))
+
+    return y.detach() if not _differentiable(primals) else y, pull
+
+
+def jvp(fn: Callable[..., Any], primals: Any, tangents: Any) -> tuple[Any, Any]:
+    """Value of `fn` and J v at `primals` (a tensor or a tuple of them) in the direction `tangents`."""
+    primals, tangents = _tuple(primals), _tuple(tangents)
+    xs = _fresh(primals)
+    with enable_grad():
+        y = fn(*xs)
+        u = tensor(np.zeros(y.shape, y.dtype), requires_grad=True)
+        pulled = grad(y, list(xs), u, retain_graph=True, create_graph=True, allow_unused=True)
+        along = [(g * v).sum() for g, v in zip(pulled, tangents, strict=True) if g is not None]
+        if not along:
+            return y.detach(), numpy.zeros_like(y.detach())
+        tangent = grad(functools.reduce(lambda a, b: a + b, along), u, create_graph=_differentiable(primals))
+    return (y if _differentiable(primals) else y.detach()), tangent
+
+
+def hvp(fn: Callable[..., Any], x: Any, v: Any) -> tuple[Any, Any]:
+    """Value of `fn` (one number) and H v, its Hessian times `v`, without forming the Hessian."""
+    (at,) = _fresh((x,))
+    with enable_grad():
+        y = fn(at)
+        g = grad(y, at, create_graph=True)
+        if not g.requires_grad:  # linear: no second derivative
+            return y.detach(), numpy.zeros_like(at.detach())
+        product = grad((g * v).sum(), at, create_graph=_differentiable((x,)))
+    return y if _differentiable((x,)) else y.detach(), product
+
+
+def jacobian(y: Any, x: Any, create_graph: bool = False) -> Any:
+    """The matrix of derivatives: shape `y.shape + x.shape`.
+
+    Args:
+      y: a tensor computed from `x`, whose graph is kept; or a function of `x`.
+      x: a tensor, or a sequence of tensors (one matrix for each).
+      create_graph: record it, so that it can be differentiated.
+
+    >>> from nablax import autograd
+    >>> x = autograd.tensor([1., 2.], requires_grad=True)
+    >>> autograd.jacobian(x * x, x)
+    tensor([[2., 0.],
+            [0., 4.]])
+    """
+    if isinstance(y, Recorded):
+        xs = [x] if isinstance(x, Recorded) else list(x)
+    else:
+        xs = list(_fresh((x,) if isinstance(x, Recorded | np.ndarray | jax.Array) else tuple(x)))
+        create_graph = create_graph or _differentiable(_tuple(x))
+        with enable_grad():
+            y = y(*xs)
+    columns: list[list[Any]] = [[] for _ in xs]
+    for i in range(math.prod(y.shape)):
+        row = np.zeros(y.size, y.dtype)
+        row[i] = 1
+        found = grad(
+            y, xs, row.reshape(y.shape), retain_graph=True, create_graph=create_graph, allow_unused=True
+        )
+        for column, g, at in zip(columns, found, xs, strict=True):
+            column.append(as_tensor(jnp.zeros(at.shape, at.dtype), Tensor) if g is None else g)
+    matrices = [
+        numpy.stack(rows).reshape(y.shape + at.shape) if rows else numpy.zeros(y.shape + at.shape, at.dtype)
+        for rows, at in zip(columns, xs, strict=True)
+    ]
+    return matrices[0] if isinstance(x, Recorded | np.ndarray | jax.Array) else matrices
+
+
+def hessian(fn: Callable[[Any], Any], x: Any, create_graph: bool = False) -> Any:
+    """The matrix of second derivatives of a function to one number: shape `x.shape + x.shape`.
+
+    >>> from nablax import autograd
+    >>> autograd.hessian(lambda x: (x ** 3).sum(), autograd.tensor([1., 2.]))
+    tensor([[ 6.,  0.],
+            [ 0., 12.]])
+    """
+    (at,) = _fresh((x,))
+    with enable_grad():
+        g = grad(fn(at), at, create_graph=True)
+        if not g.requires_grad:
+            return numpy.zeros(at.shape + at.shape, at.dtype)
+        return jacobian(g, at, create_graph=create_graph or _differentiable((x,)))
+
+
+def functional(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """The pure JAX function of a function written with tensors: arrays in, arrays out.
+
+    It can be given to jax.jit, grad, vmap and the rest, so that the same code is debugged eagerly and shipped compiled.
+    Array arguments (in pytrees, too) arrive in `fn` as tensors; tensors in its result leave as arrays. Inside a
+    transformation, branching on a traced value raises as it does in JAX.
+
+    >>> import jax
+    >>> from nablax import autograd
+    >>> f = autograd.functional(lambda x: (x * x).sum())
+    >>> jax.jit(jax.grad(f))(jax.numpy.array([1., 2.]))
+    Array([2., 4.], dtype=float32)
+    """
+
+    @functools.wraps(fn)
+    def pure(*args: Any, **kwargs: Any) -> Any:
+        trace = local.trace
+        with jax.ensure_compile_time_eval():
+            flush(trace)
+
+        def into(x: Any) -> Any:
+            return as_tensor(x, Tensor) if isinstance(x, jax.Array | np.ndarray) else x
+
+        args, kwargs = jax.tree.map(into, (args, kwargs))
+        try:
+            return jax.tree.map(lambda x: realize(x) if isinstance(x, Recorded) else x, fn(*args, **kwargs))
+        finally:
+            trace.discard()
+
+    return pure
+
+
+def _tuple(x: Any) -> tuple:
+    return tuple(x) if isinstance(x, tuple | list) else (x,)
+
+
+def _differentiable(xs: Sequence[Any]) -> bool:
+    return local.trace.mode and any(isinstance(x, Recorded) and x.requires_grad for x in xs)  # type: ignore[attr-defined]
+
+
+def _fresh(xs: Sequence[Any]) -> tuple[Any, ...]:
+    """Arguments to differentiate by: as they are where they carry gradients, else as leaves of their own."""
+    return tuple(
+        x if isinstance(x, Tensor) and x.requires_grad else tensor(x, requires_grad=True) for x in xs
+    )

@@ -1,0 +1,96 @@
+"""How an optimizer sees tensors: four functions over pytrees that contain them.
+
+    values(tree)            arrays in the place of tensors
+    grads(tree)             arrays of accumulated gradients; None where there is none
+    assign(tree, values)    new values for leaves, in place
+    update(fn, tree, ...)   fn(values, grads, ...) recorded, so that it joins the program of a lazy backward
+
+Leaves of the tree that are no tensors pass through `values` and stay what they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ._aval import aval_of
+from ._backward import is_recorded
+from ._errors import ShapeError
+from ._inplace import replace
+from ._modes import no_grad
+from ._namespaces import lift
+from ._segment import flush
+from ._tensor import Parameter, Tensor
+from ._trace import local
+
+
+def parameters(tree: Any) -> Any:
+    """The pytree with a Parameter in the place of every array of floating or complex numbers (a flax or equinox module's)."""
+
+    def into(leaf: Any) -> Any:
+        is_array = isinstance(leaf, jax.Array | np.ndarray)
+        return Parameter(leaf) if is_array and jnp.issubdtype(leaf.dtype, jnp.inexact) else leaf
+
+    return jax.tree.map(into, tree)
+
+
+def values(tree: Any) -> Any:
+    """The pytree with arrays in the place of tensors."""
+    return jax.tree.map(lambda leaf: leaf.value if isinstance(leaf, Tensor) else leaf, tree)
+
+
+def grads(tree: Any) -> Any:
+    """The pytree with accumulated gradients, as arrays, in the place of tensors; None where there is none."""
+
+    def of(leaf: Any) -> Any:
+        return leaf.grad.value if isinstance(leaf, Tensor) and leaf.grad is not None else None
+
+    return jax.tree.map(of, tree)
+
+
+def assign(tree: Any, values: Any) -> None:
+    """Give the tensors in a pytree new values, in place; what was computed with the old ones keeps them.
+
+    Raises:
+      ShapeError: a value of another shape or dtype.
+    """
+    trace = local.trace
+    for tensor, value in zip(jax.tree.leaves(tree), jax.tree.leaves(values), strict=True):
+        if not isinstance(tensor, Tensor):
+            continue
+        aval = aval_of(value)
+        if aval.shape != tensor.shape or aval.dtype != tensor.dtype:
+            was = f"{tensor.dtype}{list(tensor.shape)}"
+            raise ShapeError(f"assign: the tensor is {was}, the value {aval.dtype}{list(aval.shape)}.")
+        if tensor._s is not None:  # part of the open recording, under its old value
+            flush(trace)
+        tensor._v, tensor._a = value, aval
+        if not tensor._r:
+            tensor._n = None
+
+
+def update(fn: Callable[..., Any], tree: Any, *state: Any) -> Any:
+    """Update leaves by a JAX function of their values and gradients, as part of the recording.
+
+    `fn(values, grads, *state)` returns new values and new state. With `loss.backward(lazy=True)` before it, forward, backward
+    and update are one compiled program. Gradients that are None raise, so zero them only after the update.
+
+    Returns:
+      The new state, tensors in the place of arrays; pass it on to the next update.
+    """
+    tensors = jax.tree.leaves(tree)
+    gradients = jax.tree.map(lambda leaf: leaf.grad, tree)
+    with no_grad():
+        new_values, new_state = lift(fn)(tree, gradients, *state)
+        for tensor, value in zip(tensors, jax.tree.leaves(new_values), strict=True):
+            replace(tensor, value, "update")
+    for tensor in tensors:
+        tensor.grad = None
+    if not any(is_recorded(t) for t in tensors):
+        return new_state
+    flush(local.trace)
+    return new_state
