@@ -43,7 +43,7 @@ def test_a_step_is_the_functional_loop(make):
 def test_the_compiled_step_updates_in_place_without_a_copy(make):
     params = {"w": jnp.ones((256, 256)), "b": jnp.ones(256)}
     opt = Optimizer(make(1e-3), params)
-    lowered = opt._compiled.lower(opt._params, opt._state, opt._counters, opt._live.vector, params, {})
+    lowered = opt._compiled.lower(opt._state, opt._counters, opt._params, opt._live.vector, params, {})
     text = lowered.compile().as_text()
     copies = [line for line in text.splitlines() if re.search(r"= \w+\[[\d,]*\d[\d,]*\]\S* copy\(", line)]
     assert not copies, copies
@@ -184,3 +184,65 @@ def test_without_donation_old_parameters_stay():
     old = opt.params
     opt.step(GRADS)
     np.testing.assert_array_equal(old["b"], PARAMS["b"])
+
+
+def test_without_gradients_the_right_call_is_shown():
+    with pytest.raises(StructureError, match=r"step\(grads\)"):
+        Optimizer(sgd(0.1), PARAMS).step()
+
+
+# --- tensors of the autograd wing ------------------------------------------------------------------------------------
+
+
+def test_tensors_train_by_their_own_gradients():
+    from nablax import autograd
+
+    w = autograd.tensor([[1.0, -2.0]], requires_grad=True)
+    b = autograd.Parameter(jnp.zeros(1))
+    frozen = autograd.tensor([5.0])
+    opt = Optimizer(adam(0.1), [w, b, frozen])
+    x, y = jnp.ones((4, 2)), jnp.full((4, 1), 2.0)
+
+    def loss(w, b):
+        return ((x @ w.T + b - y) ** 2).mean()
+
+    params, tx = [jnp.array([[1.0, -2.0]]), jnp.zeros(1)], adam(0.1)
+    state = tx.init(params)
+    for _ in range(5):
+        opt.zero_grad()
+        loss(w, b).backward()
+        assert opt.step() is opt.params
+        grads = jax.grad(lambda p: loss(*p))(params)
+        updates, state = tx.update(grads, state)
+        params = core.apply_updates(params, updates)
+    assert_close([w.detach().numpy(), b.detach().numpy()], params)
+    np.testing.assert_array_equal(frozen.numpy(), [5.0])
+    assert opt.compilations == 1
+    opt.zero_grad()
+    assert w.grad is None
+
+
+def test_a_graph_recorded_before_a_step_still_has_its_values():
+    from nablax import autograd
+
+    w = autograd.tensor([3.0], requires_grad=True)
+    opt = Optimizer(sgd(0.1), [w])
+    y = (w * w).sum()
+    y.backward(retain_graph=True)
+    opt.step()
+    opt.zero_grad()
+    y.backward()
+    np.testing.assert_allclose(w.grad.numpy(), [6.0])
+    np.testing.assert_allclose(w.detach().numpy(), [2.4], rtol=1e-6)
+
+
+def test_tensors_restart_from_a_state_dict():
+    from nablax import autograd
+
+    w = autograd.tensor([3.0], requires_grad=True)
+    opt = Optimizer(sgd(0.1), [w])
+    saved = opt.state_dict()
+    (w * w).sum().backward()
+    opt.step()
+    opt.load_state_dict(saved)
+    np.testing.assert_array_equal(w.detach().numpy(), [3.0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import Any
 
@@ -25,7 +26,9 @@ class Optimizer:
 
     Args:
       tx: a gradient transformation.
-      params: tree of arrays. They are copied once: the caller's stay valid.
+      params: tree of arrays; they are copied once, the caller's stay valid. Or a tree of `autograd` tensors: then
+        `step()` reads their `.grad` and gives them new values, and `zero_grad()` clears it. Their buffers are not
+        donated: graphs that were recorded before may still need them.
       metrics: also compute the norms of gradients, updates and parameters in each step.
       skip_nonfinite: leave parameters and state as they are where a gradient is infinite or NaN.
       donate: False keeps old parameters valid, at the price of a second copy in memory.
@@ -51,6 +54,9 @@ class Optimizer:
         donate: bool = True,
     ):
         self.tx = with_extra_args_support(tx)
+        self._tensors = params if _holds_tensors(params) else None
+        if self._tensors is not None:
+            params = autograd().values(params)
         # Distinct buffers: two leaves that are one array could not both be donated.
         self._params = jax.tree.map(lambda p: jnp.array(p, copy=True), params)
         self._state = jax.tree.map(lambda x: jnp.array(x, copy=True), self.tx.init(self._params))
@@ -59,9 +65,10 @@ class Optimizer:
         self._with_norms, self._skip = metrics, skip_nonfinite
         self._live = Hyperparams(self.tx, self._current)
         self._lock = threading.Lock()
-        self._compiled: Any = jax.jit(self._program, donate_argnums=(0, 1, 2) if donate else ())
+        kept = 2 if self._tensors is not None else 3
+        self._compiled: Any = jax.jit(self._program, donate_argnums=tuple(range(kept)) if donate else ())
 
-    def _program(self, params: Any, state: Any, counters: Any, live: Any, grads: Any, extra: Any) -> Any:
+    def _program(self, state: Any, counters: Any, params: Any, live: Any, grads: Any, extra: Any) -> Any:
         tx = self._live.bind(self.tx, live)
         report = learning_rates(tx, state)
         updates, new_state = tx.update(grads, state, params, **extra)
@@ -73,30 +80,45 @@ class Optimizer:
             skipped = 1 - finite.astype(jnp.int32)
         if self._with_norms:
             report |= norms(grads, updates, new_params)
-        return new_params, new_state, counters + jnp.stack([1, skipped]), report
+        return new_state, counters + jnp.stack([1, skipped]), new_params, report
 
-    def step(self, grads: Any, **extra: Any) -> Any:
+    def step(self, grads: Any = None, **extra: Any) -> Any:
         """One update of parameters and state.
 
         Args:
-          grads: tree of gradients, structure and shapes of params; None leaves keep their parameter.
+          grads: tree of gradients, structure and shapes of params; None leaves keep their parameter. With tensors for
+            parameters it may be left out: their `.grad` is taken.
           **extra: what the transformation asks for beyond gradients, such as `value=loss`: arrays.
 
         Returns:
           The new parameters (also `opt.params`).
 
         Raises:
-          StructureError: grads do not fit the parameters. Nothing is lost.
+          StructureError: grads do not fit the parameters, or are missing. Nothing is lost.
         """
+        if grads is None:
+            if self._tensors is None:
+                raise StructureError(
+                    "Optimizer.step needs the gradients: step(grads). Only tensors carry their own."
+                )
+            grads = autograd().grads(self._tensors)
         with self._lock:
-            out = self._compiled(self._params, self._state, self._counters, self._live.vector, grads, extra)
-            self._params, self._state, self._counters, self._report = out
-        return self._params
+            self._read_tensors()
+            out = self._compiled(self._state, self._counters, self._params, self._live.vector, grads, extra)
+            self._state, self._counters, self._params, self._report = out
+            if self._tensors is not None:
+                autograd().assign(self._tensors, self._params)
+        return self.params
+
+    def zero_grad(self) -> None:
+        """Clears `.grad` of the tensors."""
+        if self._tensors is not None:
+            autograd().zero_grad(jax.tree.leaves(self._tensors))
 
     @property
     def params(self) -> Any:
-        """The parameters; valid until the next step."""
-        return self._params
+        """The parameters: arrays, valid until the next step, or the tensors."""
+        return self._params if self._tensors is None else self._tensors
 
     @property
     def state(self) -> Any:
@@ -122,6 +144,7 @@ class Optimizer:
     def state_dict(self) -> dict[str, Any]:
         """A copy of everything a restart needs: NumPy arrays, and the hyperparameters that were set by hand."""
         with self._lock:
+            self._read_tensors()
             arrays = {"params": self._params, "state": self._state, "counters": self._counters}
             live = dict(zip(self._live, self._live._values.tolist(), strict=True))
             return {"version": _VERSION, **jax.tree.map(np.array, arrays), "hyperparams": live}
@@ -146,8 +169,14 @@ class Optimizer:
         with self._lock:
             new = jax.tree.map(jnp.array, theirs)
             self._params, self._state, self._counters = new["params"], new["state"], new["counters"]
+            if self._tensors is not None:
+                autograd().assign(self._tensors, self._params)
             for path, value in live.items():
                 self._live[path] = None if np.isnan(value) else value
+
+    def _read_tensors(self) -> None:
+        if self._tensors is not None:
+            self._params = autograd().values(self._tensors)
 
     def _current(self) -> dict[str, Any]:
         return current_values(self.tx, self._state)
@@ -155,6 +184,16 @@ class Optimizer:
     def __repr__(self) -> str:
         size = sum(np.size(p) for p in jax.tree.leaves(self._params))
         return f"Optimizer({size} parameters, {self._live!r})"
+
+
+def autograd() -> Any:
+    """The autograd wing, which nothing loads before tensors are there."""
+    return sys.modules["nablax.autograd"]
+
+
+def _holds_tensors(params: Any) -> bool:
+    wing = sys.modules.get("nablax.autograd")
+    return wing is not None and any(isinstance(x, wing.Tensor) for x in jax.tree.leaves(params))
 
 
 def _check_same(mine: Any, theirs: Any) -> None:
