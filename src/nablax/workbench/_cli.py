@@ -21,6 +21,7 @@ from ._results import Comparison
 from ._results import compare as summarise
 from ._user_problem import load_problem
 
+RESULTS = "results.json"
 INTERRUPTED = 130  # what a shell reports for a process that SIGINT ended
 
 
@@ -81,7 +82,7 @@ def compare_command(
     loaded = load_problem(problem)
     out = out or Path(f"nablax-{loaded.name}")
     _check_writable(out)
-    comparison = _run(loaded, specs, given or list(loaded.rates), steps or loaded.steps, seeds, target)
+    comparison = _run(loaded, specs, given or list(loaded.rates), steps or loaded.steps, seeds, target, out)
     if comparison is None:
         click.echo("nablax: interrupted before any optimizer had finished; nothing was written.", err=True)
         raise click.exceptions.Exit(INTERRUPTED)
@@ -110,10 +111,27 @@ def _run(
     steps: int,
     seeds: int,
     target: float | None,
+    out: Path,
 ) -> Comparison | None:
-    """Runs the optimizers one after the other; after Ctrl-C, what was finished. None if that is nothing."""
+    """Runs the optimizers one after the other; after Ctrl-C, what was finished. None if that is nothing.
+
+    The results are written anew after each optimizer, so that even a killed process leaves them.
+    """
+    options = [word for spec in specs for word in ("--optimizer", spec.text)]
+    command = [
+        "nablax", "compare", problem.source or problem.name, *options, "--lr", ",".join(map(repr, rates)),
+        "--steps", str(steps), "--seeds", str(seeds), *([] if target is None else ["--target", repr(target)]),
+    ]  # fmt: skip
     started = datetime.now(UTC).isoformat(timespec="seconds")
     done: list[tuple[_optimizers.Spec, _runner.Sweep]] = []
+
+    def summary() -> Comparison:
+        return summarise(
+            problem, done, rates, target,
+            seeds=seeds, not_run=[spec.text for spec in specs[len(done) :]],
+            environment=environment(), started=started, command=shlex.join(command),
+        )  # fmt: skip
+
     console = Console(stderr=True)
     try:
         with _progress(console) as progress:
@@ -121,22 +139,13 @@ def _run(
             start = _runner.Start.of(problem, seeds)
             for spec in specs:
                 progress.update(task, description=spec.text)
-                done.append(
-                    (spec, _runner.sweep(problem, spec, rates, start, steps, lambda: progress.advance(task)))
-                )
+                swept = _runner.sweep(problem, spec, rates, start, steps, lambda: progress.advance(task))
+                done.append((spec, swept))
+                summary().save(out / RESULTS)
     except KeyboardInterrupt:
         if not done:
             return None
-    options = [word for spec in specs for word in ("--optimizer", spec.text)]
-    command = [
-        "nablax", "compare", problem.source or problem.name, *options, "--lr", ",".join(map(repr, rates)),
-        "--steps", str(steps), "--seeds", str(seeds), *([] if target is None else ["--target", repr(target)]),
-    ]  # fmt: skip
-    return summarise(
-        problem, done, rates, target,
-        seeds=seeds, not_run=[spec.text for spec in specs[len(done) :]],
-        environment=environment(), started=started, command=shlex.join(command),
-    )  # fmt: skip
+    return summary()
 
 
 def _progress(console: Console) -> Progress:
@@ -154,7 +163,7 @@ def _progress(console: Console) -> Progress:
 
 def _write(comparison: Comparison, out: Path) -> None:
     """The results first: they are there even if Ctrl-C comes while the figures are drawn."""
-    comparison.save(out / "results.json")
+    comparison.save(out / RESULTS)
     (out / "curves.png").write_bytes(_figures.png(_figures.curves(comparison)))
     (out / "sensitivity.png").write_bytes(_figures.png(_figures.sensitivity(comparison)))
     (out / "report.html").write_text(_report.html(comparison), encoding="utf-8")

@@ -100,7 +100,7 @@ def curves(comparison: Comparison, style: Style = WIDE) -> Figure:
         _log_if_positive(axes[1], levels[1])
     for axis in axes:
         axis.set_xlim(0, comparison.steps)
-        axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axis.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
     if not sound:
         axes[0].text(
             0.5,
@@ -122,7 +122,7 @@ def sensitivity(comparison: Comparison, style: Style = WIDE) -> Figure:
     failing = [entry for entry in ranked if any(any(t.diverged) for t in entry.trials)]
     figure = _figure(style, 5.6 if style.narrow else 4.8, len(ranked))
     if failing:
-        strip_height = 0.045 * len(failing) + 0.02
+        strip_height = 0.03 * len(failing) + 0.02
         strip, axis = figure.subplots(2, 1, sharex=True, height_ratios=[strip_height, 1 - strip_height])
         _strip(strip, failing, looks, style)
     else:
@@ -167,7 +167,8 @@ def _strip(axis: Any, failing: Sequence[Entry], looks: dict[str, _theme.Look], s
     axis.grid(False)
     axis.set_ylim(-0.7, len(failing) - 0.3)
     axis.set_yticks([(len(failing) - 1) / 2], ["diverged"])
-    axis.tick_params(axis="both", length=0, labelbottom=False)
+    axis.tick_params(axis="both", which="both", length=0, labelbottom=False)
+    axis.spines["bottom"].set_visible(False)
 
 
 def _figure(style: Style, height: float, entries: int) -> Figure:

@@ -22,6 +22,7 @@ def nearest(name: str, names: Iterable[str]) -> str:
     lower = name.lower().replace("_", "-")
     close = difflib.get_close_matches(lower, [n.replace("_", "-") for n in names], n=3, cutoff=0.5)
     offered = [n for c in close for n in names if n.replace("_", "-") == c]
+    offered = offered or [n for n in names if n.startswith(name)][:3]
     if not offered:
         return f"choose from {', '.join(names)}."
     return f"did you mean {' or '.join(offered)}?"

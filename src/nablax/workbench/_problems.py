@@ -117,8 +117,9 @@ def _digits() -> Problem:
         return jnp.mean(jnp.argmax(logits(params, data.x_held), axis=-1) == data.y_held)
 
     return Problem(
-        "digits", PROBLEMS["digits"].summary, init, loss, data.batches(64), evaluate,
-        metric="held-out accuracy", higher_is_better=True, steps=400, target=0.1,
+        "digits", PROBLEMS["digits"].summary, jax.jit(init), loss, data.batches(64), evaluate,
+        metric="held-out accuracy", higher_is_better=True,
+        steps=400, rates=tuple(geometric(1e-4, 10.0, 11)), target=0.1,
     )  # fmt: skip
 
 

@@ -70,7 +70,10 @@ def _swatch(comparison: Comparison, entry: Entry) -> str:
 
 
 def _table(comparison: Comparison) -> str:
-    head = "".join(f"<th>{escape(h)}</th>" for h in ("#", "optimizer", *_theme.headers(comparison)))
+    names = ("#", "optimizer", *_theme.headers(comparison))
+    head = "".join(
+        f"<th>{escape(name).replace(' ↑', '&nbsp;↑').replace(' ↓', '&nbsp;↓')}</th>" for name in names
+    )
     rows = []
     for rank, entry in enumerate(comparison.ranked(), start=1):
         name = f'<th scope="row">{_swatch(comparison, entry)}{escape(entry.label)}</th>'

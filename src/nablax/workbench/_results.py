@@ -20,7 +20,7 @@ from ._optimizers import Spec
 from ._problems import Problem
 from ._runner import Sweep
 
-CURVE_POINTS = 100
+CURVE_POINTS = 50
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ def sweep(
         metric_steps=metric_steps,
         compile_seconds=compiled - began,
         run_seconds=time.perf_counter() - compiled,
-        state_bytes=_state_bytes(spec, start, steps),
+        state_bytes=state_bytes(spec, start, steps),
     )
 
 
@@ -199,7 +199,8 @@ def _one_params(start: Start) -> Any:
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), start.params)
 
 
-def _state_bytes(spec: Spec, start: Start, steps: int) -> float:
+def state_bytes(spec: Spec, start: Start, steps: int) -> float:
+    """Bytes of the optimizer's state for each number among the parameters."""
     params = _one_params(start)
     state = jax.eval_shape(lambda p: spec.build(1e-3, steps).init(p), params)
     numbers = sum(leaf.size for leaf in jax.tree.leaves(params))

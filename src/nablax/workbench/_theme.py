@@ -82,9 +82,9 @@ def headers(comparison: Comparison) -> tuple[str, ...]:
         "training loss",
         "best lr",
         f"steps to loss{target}",
-        "run s",
-        "compile s",
-        "state B/param",
+        "run, s",
+        "compile, s",
+        "state, B/param",
     )
 
 

@@ -1,0 +1,206 @@
+"""The command: what it leaves behind, what it says to bad input, and Ctrl-C."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from nablax.workbench.__main__ import main
+from nablax.workbench._optimizers import OPTIMIZERS
+from nablax.workbench._problems import PROBLEMS
+from nablax.workbench._schedules import SCHEDULES
+from workbench.small_problems import QUADRATIC, SLOW
+
+SMALL = ["--steps", "30", "--seeds", "2", "--lr", "1e-3,1e-2,1e3"]
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """One comparison on rosenbrock, and what was printed."""
+    import contextlib
+    import io
+
+    out = tmp_path_factory.mktemp("ran") / "new" / "dir"
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+        arguments = ["--optimizer", "adam:b1=0.8", "--optimizer", "sgd", *SMALL, "--out", str(out)]
+        code = main(["compare", "rosenbrock", *arguments])
+    return out, code, stdout.getvalue(), stderr.getvalue()
+
+
+def test_it_leaves_four_files_and_a_plain_table(ran):
+    out, code, stdout, stderr = ran
+    assert code == 0
+    assert sorted(p.name for p in out.iterdir()) == [
+        "curves.png",
+        "report.html",
+        "results.json",
+        "sensitivity.png",
+    ]
+    assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert (out / "sensitivity.png").read_bytes().startswith(b"\x89PNG")
+    assert "adam:b1=0.8" in stdout
+    assert "distance to the minimum" in stdout
+    assert "\x1b" not in stdout
+    assert stderr == ""
+
+
+def test_results_hold_what_reproduces_them(ran):
+    out, _, _, _ = ran
+    results = json.loads((out / "results.json").read_text())
+    assert results["rates"] == [0.001, 0.01, 1000.0]
+    assert (results["steps"], results["seeds"]) == (30, 2)
+    assert results["entries"][0]["options"] == {"b1": 0.8}
+    assert {"nablax", "jax", "jaxlib", "numpy", "python", "system", "device"} <= set(results["environment"])
+    assert len(results["entries"][0]["trials"][0]["loss_curves"]) == 2
+    assert any(any(t["diverged"]) for t in results["entries"][1]["trials"])  # sgd at 1000
+    assert results["command"].startswith(
+        "nablax compare rosenbrock --optimizer adam:b1=0.8 --optimizer sgd --lr"
+    )
+
+
+def test_the_command_for_one_optimizer_reproduces_its_best_run(ran, tmp_path, capsys):
+    import shlex
+
+    from nablax.workbench._report import reproduce
+    from nablax.workbench._results import Comparison
+
+    whole = Comparison.load(ran[0] / "results.json")
+    command = shlex.split(reproduce(whole, whole.entries[0]))
+    assert main([*command[1:], "--out", str(tmp_path)]) == 0
+    capsys.readouterr()
+    again = Comparison.load(tmp_path / "results.json")
+    assert again.entries[0].best_trial == whole.entries[0].best_trial
+
+
+def test_a_file_of_the_users_runs(tmp_path, capsys):
+    file = tmp_path / "line.py"
+    file.write_text(QUADRATIC)
+    arguments = [
+        str(file),
+        "--optimizer",
+        "sgd:schedule=linear",
+        "--lr",
+        "0.5",
+        "--steps",
+        "21",
+        "--seeds",
+        "1",
+    ]
+    assert main(["compare", *arguments, "--out", str(tmp_path / "out")]) == 0
+    assert "distance" in capsys.readouterr().out
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["source"] == str(file)
+    assert results["entries"][0]["schedule"] == "linear_schedule"
+
+
+def test_list_names_everything(capsys):
+    assert main(["list"]) == 0
+    shown = capsys.readouterr().out
+    for name in (*PROBLEMS, *OPTIMIZERS, *SCHEDULES):
+        assert f"  {name} " in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compare", "digit"], "no problem 'digit'; did you mean digits?"),
+        (["compare", "rosenbrock", "--optimizer", "adan"], "no optimizer 'adan'; did you mean adam"),
+        (["compare", "rosenbrock", "--optimizer", "adam:beta=1"], "it is adam(learning_rate, b1=0.9"),
+        (["compare", "rosenbrock", "--lr", "-1"], "--lr must be positive and finite, got -1."),
+        (["compare", "rosenbrock", "--lr", "nan"], "--lr must be positive and finite, got nan."),
+        (["compare", "rosenbrock", "--lr", "fast"], "--lr must be a number, got 'fast'."),
+        (["compare", "rosenbrock", "--target", "nan"], "--target must be a number"),
+        (["compare", "rosenbrock", "--steps", "0"], "'--steps': 0 is not in the range"),
+        (["compare", "rosenbrock", "--seeds", "many"], "'--seeds': 'many' is not a valid integer"),
+        (["compare", "rosenbrock", "--colour"], "No such option"),
+        (["compar"], "No such command 'compar'"),
+        (["compare", "nowhere.py"], "there is no file nowhere.py"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(arguments, message, capsys):
+    assert main(arguments) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert message in said.err
+    assert said.err.count("\n") == 1
+    assert said.err.startswith("nablax: ")
+
+
+def test_a_problem_file_without_loss(tmp_path, capsys):
+    (tmp_path / "mine.py").write_text(QUADRATIC.replace("def loss", "def cost"))
+    assert main(["compare", str(tmp_path / "mine.py")]) == 2
+    said = capsys.readouterr().err
+    assert "must define loss(params, batch)" in said
+    assert said.count("\n") == 1
+
+
+def test_a_directory_that_cannot_be_written(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main(["compare", "rosenbrock", "--out", str(tmp_path / "file" / "dir")]) == 2
+    said = capsys.readouterr().err
+    assert "cannot write there" in said
+    assert said.count("\n") == 1
+
+
+def test_everything_diverged_is_said_and_is_no_crash(tmp_path, capsys):
+    arguments = ["--optimizer", "sgd", "--lr", "1e4", "--steps", "20", "--seeds", "1", "--out", str(tmp_path)]
+    assert main(["compare", "rosenbrock", *arguments]) == 0
+    assert "diverged" in capsys.readouterr().out
+    assert "Every run diverged" in (tmp_path / "report.html").read_text()
+
+
+def test_ctrl_c_keeps_what_was_finished(tmp_path):
+    (tmp_path / "slow.py").write_text(SLOW)
+    command = [sys.executable, "-m", "nablax.workbench", "compare", "slow.py", "--lr", "0.1"]
+    names = ["sgd", *(["momentum:decay=0." + str(i) for i in range(100, 200)])]
+    for name in names:
+        command += ["--optimizer", name]
+    process = subprocess.Popen(
+        [*command, "--steps", "200", "--seeds", "2", "--out", "out"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "NABLAX_TEST_MARK": "1"},
+    )  # fmt: skip
+    out = tmp_path / "out"
+    deadline = time.monotonic() + 120
+    while not (out / "results.json").exists() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.1)  # the results of the first optimizer are there
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 130, stderr
+    assert "Traceback" not in stderr
+    assert "Interrupted. Not run: " in stdout
+    results = json.loads((out / "results.json").read_text())
+    done = [entry["label"] for entry in results["entries"]]
+    assert done
+    assert done + results["not_run"] == names
+    assert (out / "report.html").exists()
+
+
+def run_python(code, **options):
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, **options
+    )
+
+
+def test_without_the_extra_one_line_says_how_to_get_it():
+    for missing in ("click", "matplotlib"):
+        block = f"import sys; sys.modules['{missing}'] = None; "
+        done = run_python(block + "from nablax.workbench.__main__ import main; sys.exit(main())")
+        assert done.returncode == 2
+        assert done.stderr == f"nablax: the command line needs {missing}: pip install 'nablax[workbench]'\n"
+
+
+def test_importing_nablax_imports_nothing_of_the_extra():
+    code = "import sys, nablax; print([m for m in ('click', 'rich', 'matplotlib', 'sklearn') if m in sys.modules])"
+    assert run_python(code).stdout == "[]\n"
+
+
+def test_the_workbench_does_without_optax():
+    folder = Path(sys.modules["nablax.workbench._cli"].__file__).parent
+    assert not [p.name for p in folder.glob("*.py") if "optax" in p.read_text()]

@@ -1,0 +1,107 @@
+"""The tables of optimizers and schedules, and what the command line may say of them."""
+
+import inspect
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import nablax.optimizers
+import nablax.schedules
+from nablax.core import ArgumentError, HyperparameterError, NablaxError
+from nablax.workbench import _optimizers, _schedules
+from nablax.workbench._names import nearest
+from nablax.workbench._optimizers import OPTIMIZERS, parse, parse_rates
+from nablax.workbench._schedules import SCHEDULES
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_each_optimizer_has_a_line_and_takes_a_step(name):
+    assert OPTIMIZERS[name] is getattr(nablax.optimizers, name)
+    assert len(_optimizers.describe(name)) > 10
+    parameters = list(inspect.signature(OPTIMIZERS[name]).parameters.values())
+    if any(p.default is p.empty for p in parameters[1:]):
+        with pytest.raises(ArgumentError, match="needs"):
+            parse(name)
+        return
+    tx = parse(name).build(0.1, 10)
+    params = jnp.ones((2, 2))
+    assert jax.eval_shape(tx.init, params) is not None
+
+
+def test_the_table_holds_what_everybody_expects():
+    assert {"sgd", "momentum", "nesterov", "rmsprop", "adagrad", "adam", "adamw", "lion"} <= set(OPTIMIZERS)
+    assert not any(name.startswith("scale_by") for name in OPTIMIZERS)
+    assert set(_optimizers.DEFAULT_OPTIMIZERS) <= set(OPTIMIZERS)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_each_schedule_has_a_line_and_is_a_shape_or_says_why_not(name):
+    assert SCHEDULES[name] is getattr(nablax.schedules, name)
+    assert len(_schedules.describe(name)) > 10
+    if name in {"join_schedules", "sgdr_schedule", "piecewise_interpolate_schedule"}:
+        with pytest.raises(ArgumentError, match="also needs"):
+            _schedules.resolve_name(name)
+        return
+    full = _schedules.resolve_name(name)
+    values = np.asarray(jax.vmap(_schedules.shape(full, 100))(jnp.arange(101)))
+    assert np.isclose(values.max(), 1.0), name
+    assert values.min() >= 0
+
+
+def test_values_are_literals():
+    spec = parse("adamw:weight_decay=1e-2,b1=0.8,mu_dtype=bfloat16,nesterov=True")
+    assert spec.options == {"weight_decay": 0.01, "b1": 0.8, "mu_dtype": "bfloat16", "nesterov": True}
+    assert parse("adam: b1=0.5").options == {"b1": 0.5}
+    assert parse("adam").options == {}
+
+
+def test_a_schedule_multiplies_the_rate():
+    spec = parse("sgd:schedule=cosine")
+    assert spec.schedule == "cosine_decay_schedule"
+    tx = spec.build(0.5, 4)
+    state, moved = tx.init(jnp.zeros(())), []
+    for _ in range(5):
+        update, state = tx.update(jnp.ones(()), state)
+        moved.append(float(update))
+    np.testing.assert_allclose(moved, [-0.25 * (1 + np.cos(np.pi * t / 4)) for t in range(5)], atol=1e-7)
+    assert parse("sgd:schedule=warmup_cosine").schedule == "warmup_cosine_decay_schedule"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("adan", r"no optimizer 'adan'; did you mean adam"),
+        ("zzz", r"choose from adagrad, adam"),
+        ("adam:beta1=0.8", r"adam takes no beta1; it is adam\(learning_rate, b1=0.9, b2=0.999"),
+        ("adam:b1", r"expected key=value, got 'b1'"),
+        ("adam:b1=0.1,b1=0.2", r"b1 is given twice"),
+        ("adam:b1=1.5", r"b1 must lie in \[0, 1\), got 1.5"),
+        ("adam:b1=big", r"b1 must be a real number"),
+        ("adam:learning_rate=1", r"set by --lr"),
+        ("adam:schedule=cosin", r"no schedule 'cosin'; did you mean cosine"),
+        ("adam:schedule=sgdr", r"it also needs cosine_kwargs"),
+    ],
+)
+def test_bad_optimizers_are_refused_in_one_line(text, message):
+    with pytest.raises(NablaxError, match=message) as caught:
+        parse(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_rates():
+    assert parse_rates(["1e-4:1:5", "0.5,0.01"]) == [0.0001, 0.001, 0.01, 0.1, 0.5, 1.0]
+    assert parse_rates(["0.1 0.2", "0.1"]) == [0.1, 0.2]
+
+
+@pytest.mark.parametrize(
+    "text", ["-1", "0", "nan", "inf", "fast", "1:2", "1:2:1", "1:-2:3", "1:2:3:4", ",", "1e999"]
+)
+def test_bad_rates_are_refused(text):
+    with pytest.raises(HyperparameterError, match="--lr"):
+        parse_rates([text])
+
+
+def test_nearest_names():
+    assert nearest("breast_cancer", ["breast-cancer", "digits"]) == "did you mean breast-cancer?"

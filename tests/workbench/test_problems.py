@@ -1,0 +1,97 @@
+"""The problems that ship, and a user's file."""
+
+import jax
+import numpy as np
+import pytest
+
+from nablax.core import ArgumentError
+from nablax.workbench._problems import PROBLEMS, split
+from nablax.workbench._user_problem import load_problem
+from workbench.small_problems import QUADRATIC
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_each_problem_has_a_finite_loss_and_metric_and_seeds_of_its_own(name):
+    problem = PROBLEMS[name].load()
+    assert problem.name == name
+    assert problem.summary == PROBLEMS[name].summary
+    params = [problem.init(jax.random.key(seed)) for seed in (0, 1)]
+    leaves = [np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(p)]) for p in params]
+    assert not np.array_equal(*leaves)
+    batch = problem.batches(jax.random.key(2))
+    assert np.isfinite(problem.loss(params[0], batch))
+    assert np.isfinite(problem.evaluate(params[0]))
+
+
+def test_the_split_is_fixed_disjoint_and_standardised_with_the_training_part_alone():
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(3.0, 2.0, (200, 4)), np.ones((200, 1))], axis=1)
+    x[:, 0] = np.arange(200)  # names the row
+    y = np.arange(200) % 4
+    one, two = split(x, y, classes=True), split(x, y, classes=True)
+    np.testing.assert_array_equal(one.x, two.x)
+    np.testing.assert_array_equal(one.y_held, two.y_held)
+    assert not set(one.x[:, 0]) & set(one.x_held[:, 0])
+    assert len(one.x) + len(one.x_held) == 200
+    np.testing.assert_allclose(one.x[:, :4].mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(one.x[:, :4].std(axis=0), 1, atol=1e-5)
+    assert np.abs(one.x_held[:, 1:4].mean(axis=0)).max() > 1e-3  # the held-out part keeps its own mean
+    np.testing.assert_array_equal(one.x[:, 4], 0)  # a column without deviation
+    assert np.bincount(one.y_held).tolist() == [13, 12, 13, 12] or np.ptp(np.bincount(one.y_held)) <= 1
+
+
+def test_batches_come_from_the_training_part():
+    rng = np.random.default_rng(0)
+    data = split(rng.normal(size=(40, 2)), np.arange(40.0), classes=False)
+    x, y = data.batches(256)(jax.random.key(0))
+    assert set(np.asarray(y).tolist()) == set(data.y.tolist())
+    row = int(np.flatnonzero(data.y == y[0])[0])
+    np.testing.assert_array_equal(x[0], data.x[row])
+
+
+def test_a_file_of_the_users(tmp_path):
+    file = tmp_path / "line.py"
+    file.write_text("STEPS = 7\n" + QUADRATIC)
+    problem = load_problem(str(file))
+    assert (problem.name, problem.metric, problem.steps, problem.streams) == ("line", "distance", 7, False)
+    assert not problem.higher_is_better
+    file.write_text(QUADRATIC.partition("def evaluate")[0])
+    assert load_problem(str(file)).evaluate is None
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (
+            QUADRATIC.replace("def loss", "def cost"),
+            r"must define loss\(params, batch\); it defines init, cost, batches",
+        ),
+        (QUADRATIC.replace("def init(key)", "def init()"), r"init\(key\): TypeError"),
+        (
+            QUADRATIC.replace("jnp.mean(", "("),
+            r"loss\(params, batch\): must return a scalar, got shape \(3,\)",
+        ),
+        (QUADRATIC.replace("jnp.linalg.norm(", "float("), r"evaluate\(params\): line 18: "),
+        (QUADRATIC + "\ndef f(:\n", r"line 20: SyntaxError"),
+        (
+            QUADRATIC + "\nimport no_such_module\n",
+            r"line 20: ModuleNotFoundError: No module named 'no_such_module'",
+        ),
+        (QUADRATIC + "\ndef batches(key):\n    return iter(())\n", r"batches\(key\): the iterator is empty"),
+        (QUADRATIC + "\nevaluate = 3\n", r"evaluate must be a function of params, got 3"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said_in_one_line(tmp_path, source, message):
+    file = tmp_path / "mine.py"
+    file.write_text(source)
+    with pytest.raises(ArgumentError, match=message) as caught:
+        load_problem(str(file))
+    assert "\n" not in str(caught.value)
+    assert "mine.py" in str(caught.value)
+
+
+def test_unknown_problems():
+    with pytest.raises(ArgumentError, match="no problem 'digit'; did you mean digits"):
+        load_problem("digit")
+    with pytest.raises(ArgumentError, match=r"no file nowhere\.py"):
+        load_problem("nowhere.py")
