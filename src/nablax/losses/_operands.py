@@ -1,0 +1,111 @@
+"""What the losses do with their arguments before the mathematics: kinds, shapes, precision.
+
+A loss computes in at least float32 and returns the dtype of its floating arguments, so in float16 or bfloat16 only
+the last rounding is coarse. Shapes that do not fit raise StructureError with the function's name and both shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import checkify
+
+from nablax.core._errors import ArgumentError, StructureError
+
+Axis = int | tuple[int, ...] | None
+
+
+def floating(who: str, name: str, x: Any) -> jax.Array:
+    """x as an array, which must be of a real floating dtype."""
+    x = jnp.asarray(x)
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ArgumentError(f"{who}: {name} must be of a real floating dtype, got {x.dtype}.")
+    return x
+
+
+def integers(who: str, name: str, x: Any) -> jax.Array:
+    """x as an array, which must be of an integer dtype."""
+    x = jnp.asarray(x)
+    if not jnp.issubdtype(x.dtype, jnp.integer):
+        raise ArgumentError(f"{who}: {name} must be of an integer dtype, got {x.dtype}.")
+    return x
+
+
+def wide(x: Any) -> jax.Array:
+    """x in at least float32."""
+    x = jnp.asarray(x)
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def same_shape(who: str, **arrays: Any) -> None:
+    """Refuses arrays of different shapes."""
+    shapes = {name: jnp.shape(x) for name, x in arrays.items()}
+    if len(set(shapes.values())) > 1:
+        listed = " and ".join(f"{name} of shape {shape}" for name, shape in shapes.items())
+        raise StructureError(f"{who}: shapes must be equal, got {listed}.")
+
+
+def broadcastable(who: str, **arrays: Any) -> tuple[int, ...]:
+    """The shape that the arrays broadcast to; refuses arrays that do not."""
+    shapes = {name: jnp.shape(x) for name, x in arrays.items()}
+    try:
+        return jnp.broadcast_shapes(*shapes.values())
+    except ValueError:
+        listed = " and ".join(f"{name} of shape {shape}" for name, shape in shapes.items())
+        raise StructureError(f"{who}: shapes must broadcast, got {listed}.") from None
+
+
+def pair(who: str, **arrays: Any) -> tuple[jax.Array, jax.Array, jnp.dtype]:
+    """Two floating arrays whose shapes broadcast, in at least float32, and the dtype of the result."""
+    first, second = (floating(who, name, x) for name, x in arrays.items())
+    broadcastable(who, **arrays)
+    return wide(first), wide(second), jnp.result_type(first, second)
+
+
+def axes_of(who: str, axis: Axis | Sequence[int], ndim: int) -> tuple[int, ...]:
+    """The axes meant, each from 0; None means all."""
+    if axis is None:
+        return tuple(range(ndim))
+    axes = (axis,) if isinstance(axis, int) else tuple(axis)
+    for a in axes:
+        if not -ndim <= a < ndim:
+            raise StructureError(
+                f"{who}: axis must lie in [-{ndim}, {ndim}) for {ndim} dimensions, got {axis}."
+            )
+    return tuple(a % ndim for a in axes)
+
+
+def mask_like(who: str, where: Any, shape: tuple[int, ...], axes: tuple[int, ...]) -> jax.Array | None:
+    """`where` as a mask of this shape. It may also have the shape without `axes`: then it takes whole slices."""
+    if where is None:
+        return None
+    mask = jnp.asarray(where, bool)
+    if mask.ndim == len(shape) - len(axes) and mask.ndim < len(shape):
+        without = tuple(n for i, n in enumerate(shape) if i not in axes)
+        if mask.shape == without:
+            mask = jnp.expand_dims(mask, axes)
+    if broadcastable(who, where=mask, logits=jnp.empty(shape, bool)) != shape:
+        raise StructureError(f"{who}: where of shape {mask.shape} must broadcast to {shape}.")
+    return jnp.broadcast_to(mask, shape)
+
+
+def keep(mask: jax.Array | None, x: jax.Array, fill: Any) -> jax.Array:
+    """x where the mask holds, elsewhere a harmless number: what is left out must not reach the gradients."""
+    return x if mask is None else jnp.where(mask, x, fill)
+
+
+def check_labels(who: str, labels: jax.Array, classes: int, mask: jax.Array | None = None) -> jax.Array:
+    """Where labels lie in [0, classes). `jax.experimental.checkify` reports the others."""
+    valid = (labels >= 0) & (labels < classes)
+    counted = valid if mask is None else valid | ~mask
+    checkify.debug_check(
+        jnp.all(counted),
+        f"{who}: labels must lie in [0, {classes}), got {{label}}.",
+        label=jnp.where(counted, 0, labels).ravel()[jnp.argmin(counted.ravel())]
+        if labels.size
+        else jnp.int32(0),
+    )
+    return valid
