@@ -24,8 +24,9 @@ def problem(**changes):
 def swept(finals, metrics, first=4.0):
     """Three rates, two seeds: losses that fall in a straight line to `finals`, one for each rate or run."""
     ends = np.stack([np.broadcast_to(np.float32(final), 2) for final in finals])
-    losses = first + (ends - first)[..., None] * np.linspace(0, 1, STEPS, dtype=np.float32)
-    losses = np.where(np.isfinite(ends)[..., None], losses, ends[..., None])
+    line = np.linspace(0, 1, STEPS, dtype=np.float32)
+    losses = np.where(np.isfinite(ends), ends - first, 0)[..., None] * line + first
+    losses[~np.isfinite(ends), -1] = ends[~np.isfinite(ends)]
     losses[..., 0] = first
     held = np.broadcast_to(np.asarray(metrics, np.float32).reshape(3, -1, 1), (3, 2, 4))
     return Sweep(losses, held, [10, 20, 30, 40], 1.0, 2.0, 8.0)
@@ -43,9 +44,8 @@ def compared(sweeps, target=None, **changes):
 def full():
     return compared(
         [
-            swept(
-                [1.0, 0.2, 0.3], [0.1, 0.5, 0.99]
-            ),  # the middle rate trains best, though the last is better held out
+            # The middle rate trains best, though the last is better held out.
+            swept([1.0, 0.2, 0.3], [0.1, 0.5, 0.99]),
             swept([1.0, 0.1, np.nan], [0.1, 0.9, 0.9]),
             swept([np.inf, [0.0, np.nan], np.nan], [0.9, 0.9, 0.9]),  # some seed fails at every rate
             swept([3.0, 0.3, 90.0], [0.1, 0.2, 0.3]),  # explodes at the last rate, without a NaN
@@ -162,7 +162,7 @@ def texts_overlap(figure):
     canvas.draw()
     renderer = canvas.get_renderer()
     texts = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip()]
-    in_view = [t for t in texts if t.axes is None or t not in _ticks_out_of_view(t.axes)]
+    in_view = [t for t in texts if t not in _tick_labels_out_of_view(figure, renderer)]
     boxes = [(t.get_text(), t.get_window_extent(renderer)) for t in in_view]
     return [
         (a, b)
@@ -172,12 +172,16 @@ def texts_overlap(figure):
     ]
 
 
-def _ticks_out_of_view(axes):
+def _tick_labels_out_of_view(figure, renderer):
+    """Matplotlib keeps labels beyond the ends of an axis, and does not draw them."""
     out = []
-    for axis in (axes.xaxis, axes.yaxis):
-        low, high = sorted(axis.get_view_interval())
-        out += [t.label1 for t in axis.get_major_ticks() if not low <= t.get_loc() <= high]
-        out += [t.label1 for t in axis.get_minor_ticks() if not low <= t.get_loc() <= high]
+    for axes in figure.axes:
+        frame = axes.get_window_extent(renderer)
+        for axis, low, high, way in ((axes.xaxis, *frame.intervalx, 0), (axes.yaxis, *frame.intervaly, 1)):
+            for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
+                box = tick.label1.get_window_extent(renderer)
+                middle = ((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2)[way]
+                out += [tick.label1] if not low - 3 <= middle <= high + 3 else []
     return out
 
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -134,18 +139,51 @@ def _run(
 
     console = Console(stderr=True)
     try:
-        with _progress(console) as progress:
+        with _heard_between_calls() as check, _progress(console) as progress:
+
+            def tick() -> None:
+                progress.advance(task)
+                check()
+
             task = progress.add_task("preparing", total=len(specs) * _runner.ticks(steps))
             start = _runner.Start.of(problem, seeds)
             for spec in specs:
                 progress.update(task, description=spec.text)
-                swept = _runner.sweep(problem, spec, rates, start, steps, lambda: progress.advance(task))
+                swept = _runner.sweep(problem, spec, rates, start, steps, tick)
                 done.append((spec, swept))
                 summary().save(out / RESULTS)
     except KeyboardInterrupt:
         if not done:
             return None
     return summary()
+
+
+@contextmanager
+def _heard_between_calls() -> Iterator[Callable[[], None]]:
+    """Holds Ctrl-C back until the function it gives is called, which then raises KeyboardInterrupt.
+
+    Raised in the midst of a compilation it could get lost in a callback. A second Ctrl-C is not held back.
+    """
+    heard = False
+
+    def listen(signum: int, frame: Any) -> None:
+        nonlocal heard
+        if heard:
+            raise KeyboardInterrupt
+        heard = True
+
+    def check() -> None:
+        if heard:
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # where Python delivers no signals
+        yield check
+        return
+    before = signal.signal(signal.SIGINT, listen)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _progress(console: Console) -> Progress:
