@@ -117,7 +117,7 @@ def test_schedules_count_full_steps():
     np.testing.assert_allclose(rates(extragradient(schedule), 6), expected, rtol=1e-6)
     np.testing.assert_allclose(rates(extragradient(base=sgd(schedule)), 6), expected, rtol=1e-6)
     # Adam with equal gradients steps by the learning rate: its own count of moments goes on in every update.
-    np.testing.assert_allclose(rates(extragradient(base=adam(schedule)), 6), expected, rtol=1e-5)
+    np.testing.assert_allclose(rates(extragradient(base=adam(schedule)), 6), expected, rtol=1e-4)
     np.testing.assert_allclose(rates(extragradient(schedule, base=optax.scale(-1.0)), 6), expected, rtol=1e-6)
     np.testing.assert_allclose(rates(anchored(schedule, "eag-c"), 2), [1, 1], rtol=1e-6)
 
@@ -203,10 +203,9 @@ def test_traced_learning_rate_and_hyperparameters():
     np.testing.assert_allclose(
         play(faster, rotation, z, 2)[0][1], play(extragradient(0.3), rotation, z, 2)[0][1]
     )
-    slow = with_hyperparams(
-        extragradient(base=adam(0.1)), {"base/scale_by_learning_rate/learning_rate": lambda k: 0.5**k}
-    )
-    np.testing.assert_allclose(rates(slow, 4), [1, 1, 0.5, 0.5], rtol=1e-5)
+    tx = extragradient(base=adam(lambda k: 0.1 / (k + 1)))
+    slower = with_hyperparams(tx, {"base/scale_by_learning_rate/learning_rate": lambda k: 0.5**k})
+    np.testing.assert_allclose(rates(slower, 4), [1, 1, 0.5, 0.5], rtol=1e-4)
 
 
 def test_state_may_be_donated_with_the_parameters():
@@ -245,7 +244,7 @@ def test_bad_input():
         extragradient("fast")
     with pytest.raises(HyperparameterError, match="extragradient: learning_rate"):
         extragradient(float("nan"))
-    with pytest.raises(HyperparameterError, match="give one of them, got -0.1"):
+    with pytest.raises(HyperparameterError, match=r"give one of them, got -0\.1"):
         extragradient(-0.1, ascend=True)
     with pytest.raises(ArgumentError, match="functions init and update"):
         extragradient(base=3)
@@ -265,5 +264,7 @@ def test_structures_that_differ_between_phases():
     with pytest.raises(StructureError, match=r"extragradient: updates and .* differ at .*y"):
         tx.update(fewer, state, fewer)
     other = {"x": jnp.zeros(2), "y": jnp.zeros(4)}
-    with pytest.raises(StructureError, match=r"extragradient: .*differ at .*y: shape \(4,\) against \(3,\)"):
+    with pytest.raises(
+        StructureError, match=r"extragradient: .*differ at .*y.*: shape \(4,\) against \(3,\)"
+    ):
         tx.update(other, state, other)

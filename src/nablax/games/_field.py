@@ -212,10 +212,10 @@ class Operator(Field):
         batch, key = self._data(batch, key)
         data = {"batch": batch, "key": key}
         value = self.fn(z, **{n: data[n] for n in self.wants})
-        if jax.tree.structure(value) != jax.tree.structure(z):
+        wanted, got = structures(z, value)
+        if wanted != got:
             raise StructureError(
-                f"games.operator: the field must have the structure of the point, {jax.tree.structure(z)}, got "
-                f"{jax.tree.structure(value)}."
+                f"games.operator: the field must have the structure of the point, {wanted}, got {got}."
             )
         return value
 
@@ -300,6 +300,11 @@ def operator(fn: Callable[..., Any], *, projection: Callable[[Any], Any] | None 
     named, catches_all = _named_arguments(fn)
     wants = tuple(n for n in _DATA if n in named[1:] or catches_all)
     return Operator((), {} if projection is None else {"": projection}, fn=fn, wants=wants)
+
+
+def structures(*trees: Any) -> list[Any]:
+    """The structure of each tree."""
+    return [jax.tree.structure(t) for t in trees]
 
 
 def as_field(f: Any) -> Field:

@@ -37,7 +37,8 @@ def duality_gap(a: Any, x: Any, y: Any) -> jax.Array:
     a, x, y = jnp.asarray(a), jnp.asarray(x), jnp.asarray(y)
     if a.ndim != 2 or x.shape != a.shape[:1] or y.shape != a.shape[1:]:
         raise StructureError(
-            f"games.duality_gap: a, x and y must have shapes (n, m), (n,) and (m,), got {a.shape}, {x.shape}, {y.shape}."
+            "games.duality_gap: a, x and y must have shapes (n, m), (n,) and (m,), got "
+            f"{a.shape}, {x.shape}, {y.shape}."
         )
     return jnp.max(a.T @ x) - jnp.min(a @ y)
 
@@ -68,13 +69,13 @@ def exploitability(payoffs: Sequence[Any], strategies: Sequence[Any]) -> jax.Arr
     strategies = [jnp.asarray(s) for s in strategies]
     if not payoffs or len(payoffs) != len(strategies):
         raise ArgumentError(
-            f"games.exploitability: one strategy for each of the {len(payoffs)} players' payoffs, got {len(strategies)}."
+            f"games.exploitability: give one strategy for each of {len(payoffs)} payoffs, got {len(strategies)}."
         )
     shape = tuple(s.shape[0] if s.ndim == 1 else -1 for s in strategies)
     for i, u in enumerate(payoffs):
         if u.shape != shape:
             raise StructureError(
-                f"games.exploitability: payoffs[{i}] must have one axis for each player's actions, {shape}, got {u.shape}."
+                f"games.exploitability: payoffs[{i}] must have one axis a player, {shape}, got {u.shape}."
             )
     gains = []
     for i, u in enumerate(payoffs):

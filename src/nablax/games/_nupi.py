@@ -34,7 +34,7 @@ from nablax.transforms import scale_by_learning_rate
 class ScaleByNupiState(NamedTuple):
     """count: updates so far, int32. xi: xi_t; structure, shapes and dtypes of params."""
 
-    count: jax.Array
+    count: jax.Array  # type: ignore[assignment]
     xi: Any
 
 

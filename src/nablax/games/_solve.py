@@ -18,7 +18,7 @@ from jax.experimental import io_callback
 
 from nablax import tree
 from nablax.core import ArgumentError, HyperparameterError, StructureError, check_nonnegative, check_positive
-from nablax.games._field import Field, as_field
+from nablax.games._field import Field, as_field, structures
 from nablax.games._solution import REASONS, Solution, Stopped
 from nablax.games.methods._method import Method
 from nablax.games.methods._simultaneous import simultaneous
@@ -94,11 +94,19 @@ def solve(
     check_positive("games.solve", max_growth=max_growth)
     method, field, z = prepare(method, field, z0)
     _check_batches(batches)
-    fixed = dict(method=method, field=field, steps=steps, callback=callback)
-    if callable(batches):
-        solution = _run(z, tol, None, key, max_growth, batch_of=batches, **fixed)
-    else:
-        solution = _run(z, tol, batches, key, max_growth, batch_of=None, **fixed)
+    data, batch_of = (None, batches) if callable(batches) else (batches, None)
+    solution = _run(
+        z,
+        tol,
+        data,
+        key,
+        max_growth,
+        method=method,
+        field=field,
+        steps=steps,
+        callback=callback,
+        batch_of=batch_of,
+    )
     if callback is not None:
         jax.block_until_ready(solution)  # so that no call of the callback is still to come
     return solution
@@ -235,10 +243,9 @@ def _run(
 def _check_value(field: Field, z: Any) -> None:
     """The field has the structure and shapes of the point."""
     value = jax.eval_shape(field, z)
-    if jax.tree.structure(value) != jax.tree.structure(z):
-        raise StructureError(
-            f"games.solve: the field has the structure {jax.tree.structure(value)}, the point {jax.tree.structure(z)}."
-        )
+    wanted, got = structures(z, value)
+    if wanted != got:
+        raise StructureError(f"games.solve: the field has the structure {got}, the point {wanted}.")
     for (path, x), v in zip(jax.tree.flatten_with_path(z)[0], jax.tree.leaves(value), strict=True):
         if x.shape != v.shape:
             raise StructureError(

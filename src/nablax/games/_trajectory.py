@@ -41,9 +41,8 @@ def trajectory(
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise HyperparameterError(f"games.trajectory: steps must be an integer of at least 1, got {steps!r}.")
     method, field, z = prepare(method, field, z0)
-    if callable(batches):
-        return _scan(z, None, key, method=method, field=field, steps=steps, batch_of=batches)
-    return _scan(z, batches, key, method=method, field=field, steps=steps, batch_of=None)
+    data, batch_of = (None, batches) if callable(batches) else (batches, None)
+    return _scan(z, data, key, method=method, field=field, steps=steps, batch_of=batch_of)
 
 
 @functools.partial(jax.jit, static_argnames=("method", "field", "steps", "batch_of"))

@@ -24,6 +24,8 @@ def competitive(
 ) -> Method:
     """Competitive gradient descent, for games of two players.
 
+    Made for games without constraints: where a projection is active, its resting points are not the game's.
+
     Args:
       learning_rate: positive number: lr above.
       base: any gradient transformation, fed (dx, dy) / -lr; default: the step (dx, dy) itself.

@@ -19,6 +19,8 @@ from nablax.games.methods._method import Method, Step, as_base, move
 def consensus(learning_rate: Any, weight: float = 1.0) -> Method:
     """Consensus optimization: a step costs one evaluation and one product with the transposed Jacobian.
 
+    Made for games without constraints: where a projection is active, its resting points are not the game's.
+
     Args:
       learning_rate: positive number, schedule, any gradient transformation, or a dict of these by player.
       weight: of the gradient of |F|^2/2, not negative.

@@ -20,6 +20,8 @@ from nablax.games.methods._method import Method, Step, as_base, move, need_playe
 def lola(learning_rate: Any, opponent_rate: float | None = None) -> Method:
     """Learning with opponent-learning awareness, with exact gradients.
 
+    Made for games without constraints: where a projection is active, its resting points are not the game's.
+
     Args:
       learning_rate: positive number, schedule, any gradient transformation, or a dict of these by player.
       opponent_rate: eta, the step size that players ascribe to the others, positive; default: the learning rate,

@@ -22,7 +22,7 @@ from nablax.games.methods._method import Method, Step
 class _State(NamedTuple):
     inner: Any
     slow: Any
-    count: jax.Array
+    count: jax.Array  # type: ignore[assignment]
 
 
 def lookahead_minmax(inner: Method, k: int = 5, alpha: float = 0.5) -> Method:

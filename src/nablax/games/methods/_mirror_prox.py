@@ -12,6 +12,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from nablax import tree
 from nablax.core import ArgumentError
 from nablax.games._bregman import BregmanMap, euclidean
 from nablax.games._extragradient import in_full_steps
@@ -25,8 +26,8 @@ def mirror_prox(learning_rate: Any, maps: BregmanMap | Mapping[str, BregmanMap])
     Args:
       learning_rate: positive number, schedule of full steps, any gradient transformation (which then makes the moves in
         the dual), or a dict of these by player.
-      maps: `euclidean(projection)` or `entropy()` for all players, or by player; who is left out moves in its
-        Euclidean space, projected as the field says.
+      maps: `euclidean()` or `entropy()` for all players, or by player; who is left out has the Euclidean one. A
+        Euclidean map without a projection of its own takes the field's.
 
     Raises:
       HyperparameterError: a step size that is not positive.
@@ -49,7 +50,7 @@ def mirror_prox(learning_rate: Any, maps: BregmanMap | Mapping[str, BregmanMap])
                 raise ArgumentError(
                     f"mirror_prox: maps names the unknown player {p!r}; the players are {', '.join(players)}."
                 )
-        return {p: given.get(p) or euclidean(field.projections.get(p)) for p in players}
+        return {p: _within(given.get(p, euclidean()), field.projections.get(p)) for p in players}
 
     def prepare(field: Field) -> Field:
         sets = {p: m.projection for p, m in by_player(field).items() if m.projection is not None}
@@ -69,3 +70,10 @@ def mirror_prox(learning_rate: Any, maps: BregmanMap | Mapping[str, BregmanMap])
         return Step(mirror(field, z, updates), state, z, value, half)
 
     return Method("mirror-prox", lambda field, z: tx.init(z), step, 2, prepare)
+
+
+def _within(m: BregmanMap, projection: Any) -> BregmanMap:
+    """The map, followed by the field's projection where it has no set of its own."""
+    if m.projection is not None or projection is None:
+        return m
+    return BregmanMap(lambda z, u: tree.cast_like(projection(m.step(z, u)), z), projection)

@@ -23,6 +23,8 @@ _EPSILON = 0.1  # of the source, section 3.5: tells weak attraction from weak re
 def symplectic(learning_rate: Any, weight: float = 1.0, *, align: bool = False) -> Method:
     """Symplectic gradient adjustment: one evaluation and two products with the Jacobian a step.
 
+    Made for games without constraints: where a projection is active, its resting points are not the game's.
+
     Args:
       learning_rate: positive number, schedule, any gradient transformation, or a dict of these by player.
       weight: of the adjustment.
@@ -40,7 +42,7 @@ def symplectic(learning_rate: Any, weight: float = 1.0, *, align: bool = False) 
         value, times = jax.linearize(field, z)
         (pull,) = jax.linear_transpose(times, z)(value)
         adjustment = tree.scale(0.5, tree.sub(pull, times(value)))
-        factor = weight
+        factor: Any = weight
         if align:
             factor = weight * jnp.sign(
                 tree.vdot(value, pull) * tree.vdot(adjustment, pull) / tree.size(z) + _EPSILON
