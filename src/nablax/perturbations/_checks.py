@@ -1,0 +1,42 @@
+"""Checks of arguments that this wing's functions share."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import jax
+import numpy as np
+
+from nablax.core._errors import ArgumentError, HyperparameterError
+
+
+def positive_int(who: str, name: str, value: Any) -> int:
+    """`value` as an int.
+
+    Raises:
+      ArgumentError: it is no integer.
+      HyperparameterError: it is less than 1.
+    """
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        value = operator.index(value)
+    except TypeError:
+        raise ArgumentError(f"{who}: {name} must be an integer, got {value!r}.") from None
+    if value < 1:
+        raise HyperparameterError(f"{who}: {name} must be at least 1, got {value}.")
+    return value
+
+
+def check_positive(who: str, name: str, tree: Any) -> None:
+    """Refuses numbers that are known not to be positive and finite; tracers pass."""
+    for value in jax.tree.leaves(tree):
+        if isinstance(value, jax.core.Tracer):
+            continue
+        # NumPy, not jax.numpy: under jit that would be traced.
+        number = np.asarray(value)
+        if number.dtype.kind not in "fiuV" or number.dtype == bool:
+            raise ArgumentError(f"{who}: {name} must be a real number, got {value!r}.")
+        if not (np.all(number > 0) and np.all(np.isfinite(number))):
+            raise HyperparameterError(f"{who}: {name} must be positive and finite, got {value}.")

@@ -1,0 +1,91 @@
+"""Distributions known only by what they can do: `sample` and `log_prob`."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from nablax.core._errors import ArgumentError
+
+
+class MultiNormalDiag:
+    """The normal law with independent coordinates, of mean `loc` and standard deviation exp(log_scale).
+
+    Attributes:
+      params: the pair (loc, log_scale).
+    """
+
+    def __init__(self, loc: Any, log_scale: Any):
+        self.loc = jnp.asarray(loc)
+        self.scale = jnp.exp(jnp.asarray(log_scale))
+        self.params = (loc, log_scale)
+
+    def sample(self, seed: jax.Array, sample_shape: tuple[int, ...] = ()) -> jax.Array:
+        """loc + scale z."""
+        shape = jnp.broadcast_shapes(self.loc.shape, self.scale.shape)
+        z = jax.random.normal(seed, (*sample_shape, *shape), self.loc.dtype)
+        return self.loc + self.scale * z
+
+    def log_prob(self, value: jax.Array) -> jax.Array:
+        """The logarithm of the density at `value`, summed over the last axis."""
+        z = (value - self.loc) / self.scale
+        terms = -0.5 * (jnp.square(z) + jnp.log(2 * jnp.pi)) - jnp.log(self.scale)
+        return jnp.sum(jnp.broadcast_to(terms, z.shape), -1)
+
+
+def multi_normal(loc: Any, log_scale: Any) -> MultiNormalDiag:
+    """A `dist_builder`: the diagonal normal law of its mean and the logarithm of its standard deviation."""
+    return MultiNormalDiag(loc, log_scale)
+
+
+def draw_samples(dist: Any, key: jax.Array, count: int) -> jax.Array:
+    """`count` samples, stacked along the first axis, whatever the distribution calls its arguments.
+
+    NumPyro takes sample(key, sample_shape), distrax sample(*, seed, sample_shape), TensorFlow Probability
+    sample(sample_shape, seed).
+
+    Raises:
+      ArgumentError: the object has no `sample` or no `log_prob`.
+    """
+    if not callable(getattr(dist, "sample", None)) or not callable(getattr(dist, "log_prob", None)):
+        raise ArgumentError(
+            f"dist_builder must return an object with sample and log_prob, got {type(dist).__name__}."
+        )
+    names = list(inspect.signature(dist.sample).parameters)
+    if "seed" in names:
+        return dist.sample(seed=key, sample_shape=(count,))
+    return dist.sample(key, (count,))
+
+
+def total_log_prob(dist: Any, sample: jax.Array) -> jax.Array:
+    """The log density of one sample as a scalar: coordinates that the distribution counts as separate are
+    independent."""
+    return jnp.sum(dist.log_prob(sample))
+
+
+def mean_and_std(dist: Any, who: str) -> tuple[jax.Array, jax.Array]:
+    """loc and scale of a normal distribution with independent coordinates, also under a wrapper such as
+    Independent.
+
+    Raises:
+      ArgumentError: it is not known to be one.
+    """
+    inner = dist
+    for _ in range(4):
+        if "normal" in type(inner).__name__.lower() and "log" not in type(inner).__name__.lower():
+            scale = getattr(inner, "scale", None)
+            if scale is None:
+                scale = getattr(inner, "scale_diag", None)
+            loc = getattr(inner, "loc", None)
+            if loc is not None and scale is not None:
+                loc, scale = jnp.asarray(loc), jnp.asarray(scale)
+                return loc, jnp.broadcast_to(scale, jnp.broadcast_shapes(loc.shape, scale.shape))
+        inner = next((getattr(inner, n) for n in ("base_dist", "distribution") if hasattr(inner, n)), None)
+        if inner is None:
+            break
+    raise ArgumentError(
+        f"{who}: dist_builder must return a normal distribution with loc and scale, got {type(dist).__name__}."
+    )
