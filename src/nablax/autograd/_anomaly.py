@@ -52,14 +52,13 @@ class detect_anomaly:
                 already = " (one of its arguments held one already)" if entered else ""
                 raise AnomalyError(f"{name} made {bad} at {user_line()}{already}.")
 
-    def backward(self, program: Any, gradients: list[Any]) -> None:
+    def backward(self, node: Any, gradients: list[Any]) -> None:
         """Check the gradients that came out of a node."""
         for gradient in gradients:
             bad = _is_bad(realize(gradient) if isinstance(gradient, Recorded) else gradient, self._inf)
             if bad:
-                names = [step.call.name for step in program.steps if isinstance(step, Apply)]
-                where = program.wheres[0] if program.wheres else "an unknown line"
-                raise AnomalyError(f"the backward of {', '.join(names)}, recorded at {where}, made {bad}.")
+                names = [step.call.name for step in node.program.steps if isinstance(step, Apply)]
+                raise AnomalyError(f"the backward of {', '.join(names)}, recorded at {node.where(0)}, made {bad}.")
 
 
 def _is_bad(value: Any, inf: bool) -> str | None:

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from ._aval import aval_of
 from ._errors import NoGradientError, NonScalarError, user_line
-from ._node import freed_error
+from ._node import freed_error, resolve
 from ._program import AGAIN
 from ._segment import flush, realize
 from ._trace import Recorded, Trace, emit, link_of, local, new, record, state_of
@@ -111,7 +111,7 @@ class Sweep:
             known = self.leaves.get(id(link))
             self.leaves[id(link)] = (link, gradient if known is None else self._plus(known[1], gradient))
             return
-        node, k = link
+        node, k = link if link[0].redirect is None else resolve(*link)
         waiting = self.cotangents.get(id(node))
         if waiting is None:
             waiting = self.cotangents[id(node)] = {}
@@ -148,7 +148,7 @@ class Sweep:
             cotangents = {k: waiting[k] for k in outputs}
             pulled = self._pull(node, cotangents, wants)
             if self.trace.probe is not None:
-                self.trace.probe.__self__.backward(node.program, pulled)
+                self.trace.probe.__self__.backward(node, pulled)
             for i, gradient in zip(wants, pulled, strict=True):
                 self.send(node.links[i], gradient)
             if not self.retain:
@@ -163,7 +163,7 @@ class Sweep:
             if link.__class__ is not tuple or link[1] != k:
                 return None
             node = link[0]
-            if node.program is not program or node.hooks or node.keep or id(node) in self.cotangents:
+            if node.redirect is not None or node.program is not program or node.hooks or node.keep or id(node) in self.cotangents:
                 return None
             node.check((k,))
             chain.append(node)
@@ -208,8 +208,7 @@ class Sweep:
             def build() -> tuple[str, Callable[..., Any]]:
                 return "backward", lambda *a: program.pull_again(a[:n], list(a[n:]), given, wants)
 
-            shadows = self._shadows(node)
-            state = record(("pull", program, given, wants), build, [*shadows, *cotangents.values()])
+            state = record(("pull", program, given, wants), build, [*shadows(node, self.kind), *cotangents.values()])
             return [emit(self.trace, out, self.kind) for out in state.outs or ()]
         plain = {
             k: cast(realize(ct) if isinstance(ct, Recorded) else ct, program, k)
@@ -227,26 +226,12 @@ class Sweep:
                     self.leaves[id(link)] = (leaf, known)
         return program.pull(node.values, node.residual, plain, wants, sums)
 
-    def _shadows(self, node: Any) -> list[Any]:
-        """Tensors for the inputs of a node, as they were, with their place in the graph."""
-        links = dict(zip(node.program.targets, node.links, strict=True))
-        shadows = []
-        for slot, value in zip(node.program.inputs, node.values, strict=True):
-            link = links.get(slot)
-            if isinstance(link, Recorded) and not is_recorded(link) and link._v is value:
-                shadows.append(link)
-                continue
-            shadow = as_tensor(value, self.kind)
-            if link is not None:
-                shadow._n, shadow._k = link if isinstance(link, tuple) else (link, -1)
-            shadows.append(shadow)
-        return shadows
-
     # -- the leaves -----------------------------------------------------------------------------------------------
 
     def accumulate(self) -> None:
         """Add what arrived to `.grad` of the leaves."""
-        for leaf, gradient in self.leaves.values():
+        while self.leaves:  # emptied, so that what is only added to a buffer is no result of the program
+            leaf, gradient = self.leaves.pop(next(iter(self.leaves)))
             for hook in leaf._hooks or ():
                 replaced = hook(as_tensor(gradient, self.kind))
                 gradient = gradient if replaced is None else replaced
@@ -256,6 +241,7 @@ class Sweep:
                 leaf._g = leaf._g + gradient
             else:
                 _accumulate(self.trace, leaf._g, gradient)
+        leaf = gradient = None
         if not self.lazy and not self.create:
             flush(self.trace)
 
@@ -293,6 +279,11 @@ def gradients(
             raise NoGradientError(
                 f"grad: input {i} does not require grad. Call requires_grad_() before computing with it."
             )
+    from ._cut import separate
+
+    for x in inputs:
+        if not x._r and not is_recorded(x):
+            separate(x)
     sweep = Sweep(kind, create, retain, False, inputs)
     sweep.start(roots, cotangents)
     sweep.walk()
@@ -372,6 +363,22 @@ def as_tensor(value: Any, kind: type) -> Any:
     tensor._n = None
     tensor._r = False
     return tensor
+
+
+def shadows(node: Any, kind: type) -> list[Any]:
+    """Tensors for the inputs of a node, as they were, with their place in the graph."""
+    links = dict(zip(node.program.targets, node.links, strict=True))
+    found = []
+    for slot, value in zip(node.program.inputs, node.values, strict=True):
+        link = links.get(slot)
+        if isinstance(link, Recorded) and not is_recorded(link) and link._v is value:
+            found.append(link)
+            continue
+        shadow = as_tensor(value, kind)
+        if link is not None:
+            shadow._n, shadow._k = link if isinstance(link, tuple) else (link, -1)
+        found.append(shadow)
+    return found
 
 
 def cast(ct: Any, program: Any, k: int) -> Any:

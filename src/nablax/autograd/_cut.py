@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from sys import getrefcount
 from typing import Any
 
+from ._backward import is_recorded, shadows
+from ._node import Node, resolve
 from ._segment import flush
 from ._stats import stats
 from ._trace import Trace, emit, local, settings
@@ -61,6 +63,46 @@ def cut(trace: Trace) -> None:
         flush(trace)
     else:
         _split(trace, end.cut)
+
+
+def separate(tensor: Any) -> None:
+    """Make a tensor that requires grad a place where a backward stops: an output of a node that no other output of the same
+    node was computed from. Otherwise its gradient through those others would pass it by inside their segment."""
+    trace = local.trace
+    if is_recorded(tensor):
+        isolate(trace, tensor)
+    tensor._n, tensor._k = resolve(tensor._n, tensor._k)
+    node = tensor._n
+    if not isinstance(node, Node) or node.values is None:
+        return
+    program, k = node.program, tensor._k
+    slot = program.roots[k]
+    if not any(mask >> slot & 1 for other, mask in enumerate(program.masks) if other != k):
+        return
+    flush(trace)
+    env: list[Any] = []
+    entering = iter(shadows(node, tensor.__class__))
+    mode = trace.mode
+    trace.set_mode(True)
+    for step in program.steps:
+        if isinstance(step, Input):
+            env.append(next(entering))
+        elif isinstance(step, Apply):
+            args = [trace.source(env[i]) for i in step.args]
+            key = ("again", step.call, step.sever, *args)
+            state = trace.apply(key, lambda step=step: step.call, args, step.sever)
+            env.extend(emit(trace, out, tensor.__class__) for out in state.outs or ())
+        else:  # a leaf or a gradient inside the segment: leave the node as it is
+            trace.discard()
+            trace.set_mode(mode)
+            return
+    outputs = [env[root] for root in program.roots]
+    del env
+    isolate(trace, outputs[k])
+    flush(trace)
+    trace.set_mode(mode)
+    node.redirect = {i: (out._n, out._k) for i, out in enumerate(outputs) if out._n is not None}
+    tensor._n, tensor._k = resolve(node, k)
 
 
 def isolate(trace: Trace, tensor: Any) -> None:

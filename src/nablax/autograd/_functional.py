@@ -70,46 +70,46 @@ def grad(
     return jax.tree.unflatten(tree, found)
 
 
-def vjp(fn: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], Any]]:
+def vjp(fn: Callable[..., Any], *primals: Any, create_graph: bool = False) -> tuple[Any, Callable[[Any], Any]]:
     """Value of `fn` and its pullback: `pull(v)` gives v^T J, one tensor for each primal."""
     xs = _fresh(primals)
     with enable_grad():
         y = fn(*xs)
 
     def pull(v: Any) -> Any:
-        found = grad(
-            y, list(xs), v, retain_graph=True, create_graph=_differentiable(primals), allow_unused=True
+        found = _grad(
+            y, list(xs), v, retain_graph=True, create_graph=create_graph, allow_unused=True
         )
         return tuple(numpy.zeros_like(x.detach()) if g is None else g for g, x in zip(found, xs, strict=True))
 
-    return y.detach() if not _differentiable(primals) else y, pull
+    return y if create_graph else y.detach(), pull
 
 
-def jvp(fn: Callable[..., Any], primals: Any, tangents: Any) -> tuple[Any, Any]:
+def jvp(fn: Callable[..., Any], primals: Any, tangents: Any, create_graph: bool = False) -> tuple[Any, Any]:
     """Value of `fn` and J v at `primals` (a tensor or a tuple of them) in the direction `tangents`."""
     primals, tangents = _tuple(primals), _tuple(tangents)
     xs = _fresh(primals)
     with enable_grad():
         y = fn(*xs)
         u = tensor(np.zeros(y.shape, y.dtype), requires_grad=True)
-        pulled = grad(y, list(xs), u, retain_graph=True, create_graph=True, allow_unused=True)
+        pulled = _grad(y, list(xs), u, retain_graph=True, create_graph=True, allow_unused=True)
         along = [(g * v).sum() for g, v in zip(pulled, tangents, strict=True) if g is not None]
         if not along:
             return y.detach(), numpy.zeros_like(y.detach())
-        tangent = grad(functools.reduce(lambda a, b: a + b, along), u, create_graph=_differentiable(primals))
-    return (y if _differentiable(primals) else y.detach()), tangent
+        tangent = grad(functools.reduce(lambda a, b: a + b, along), u, create_graph=create_graph)
+    return y if create_graph else y.detach(), tangent
 
 
-def hvp(fn: Callable[..., Any], x: Any, v: Any) -> tuple[Any, Any]:
+def hvp(fn: Callable[..., Any], x: Any, v: Any, create_graph: bool = False) -> tuple[Any, Any]:
     """Value of `fn` (one number) and H v, its Hessian times `v`, without forming the Hessian."""
     (at,) = _fresh((x,))
     with enable_grad():
         y = fn(at)
-        g = grad(y, at, create_graph=True)
-        if not g.requires_grad:  # linear: no second derivative
+        g = _grad(y, at, create_graph=True, allow_unused=True)
+        if g is None or not g.requires_grad:  # linear: no second derivative
             return y.detach(), numpy.zeros_like(at.detach())
-        product = grad((g * v).sum(), at, create_graph=_differentiable((x,)))
-    return y if _differentiable((x,)) else y.detach(), product
+        product = grad((g * v).sum(), at, create_graph=create_graph)
+    return y if create_graph else y.detach(), product
 
 
 def jacobian(y: Any, x: Any, create_graph: bool = False) -> Any:
@@ -130,14 +130,13 @@ def jacobian(y: Any, x: Any, create_graph: bool = False) -> Any:
         xs = [x] if isinstance(x, Recorded) else list(x)
     else:
         xs = list(_fresh((x,) if isinstance(x, Recorded | np.ndarray | jax.Array) else tuple(x)))
-        create_graph = create_graph or _differentiable(_tuple(x))
         with enable_grad():
             y = y(*xs)
     columns: list[list[Any]] = [[] for _ in xs]
     for i in range(math.prod(y.shape)):
         row = np.zeros(y.size, y.dtype)
         row[i] = 1
-        found = grad(
+        found = _grad(
             y, xs, row.reshape(y.shape), retain_graph=True, create_graph=create_graph, allow_unused=True
         )
         for column, g, at in zip(columns, found, xs, strict=True):
@@ -159,10 +158,10 @@ def hessian(fn: Callable[[Any], Any], x: Any, create_graph: bool = False) -> Any
     """
     (at,) = _fresh((x,))
     with enable_grad():
-        g = grad(fn(at), at, create_graph=True)
-        if not g.requires_grad:
+        g = _grad(fn(at), at, create_graph=True, allow_unused=True)
+        if g is None or not g.requires_grad:
             return numpy.zeros(at.shape + at.shape, at.dtype)
-        return jacobian(g, at, create_graph=create_graph or _differentiable((x,)))
+        return jacobian(g, at, create_graph=create_graph)
 
 
 def functional(fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -197,12 +196,15 @@ def functional(fn: Callable[..., Any]) -> Callable[..., Any]:
     return pure
 
 
+def _grad(y: Any, inputs: Any, *args: Any, **options: Any) -> Any:
+    """grad, or None for each input where `y` depends on none of them."""
+    if y.requires_grad:
+        return grad(y, inputs, *args, **options)
+    return jax.tree.map(lambda x: None, inputs)
+
+
 def _tuple(x: Any) -> tuple:
     return tuple(x) if isinstance(x, tuple | list) else (x,)
-
-
-def _differentiable(xs: Sequence[Any]) -> bool:
-    return local.trace.mode and any(isinstance(x, Recorded) and x.requires_grad for x in xs)  # type: ignore[attr-defined]
 
 
 def _fresh(xs: Sequence[Any]) -> tuple[Any, ...]:

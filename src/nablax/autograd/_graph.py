@@ -152,7 +152,7 @@ class _Drawing:
         links = dict(zip(program.targets, node.links, strict=True))
         sources = {slot: (value, None) for slot, value in zip(program.inputs, node.values, strict=True)}
         needed = set(range(len(program.avals)))
-        items = self._program(program, needed, id(node), sources, links)
+        items = self._steps(node.state.path(), needed, id(node), sources, links)
         self.segments.append((f"segment {len(self.segments) + 1}, has run", items))
 
     def _link(self, link: Any) -> None:
@@ -180,20 +180,6 @@ class _Drawing:
         self, path: list[State], needed: set[int], scope: int, sources: dict, links: dict
     ) -> list[_Item]:
         rows = [(s.step, [v.aval for v in s.outs or (s,)], s.where) for s in path]
-        return self._rows(rows, needed, scope, sources, links)
-
-    def _program(self, program: Any, needed: set[int], scope: int, sources: dict, links: dict) -> list[_Item]:
-        rows, slot = [], 0
-        for step, line in zip(program.steps, program.lines, strict=True):
-            width = (
-                len(step.needs)
-                if isinstance(step, Apply)
-                else len(step.targets)
-                if isinstance(step, Gradient)
-                else 1
-            )
-            rows.append((step, program.avals[slot : slot + width], line))
-            slot += width
         return self._rows(rows, needed, scope, sources, links)
 
     def _rows(

@@ -6,13 +6,14 @@ recording ends there, so that the tensor becomes an output of a node and what fo
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 from ._backward import is_recorded
-from ._cut import isolate
+from ._cut import separate
 from ._errors import NoGradientError
-from ._segment import keep_at_node
+from ._node import Node
 from ._trace import local
 
 
@@ -38,8 +39,7 @@ def add_hook(tensor: Any, hook: Callable[..., Any]) -> Handle:
             tensor._hooks = []
         hooks = tensor._hooks
     else:
-        if is_recorded(tensor):
-            isolate(local.trace, tensor)
+        separate(tensor)
         node = tensor._n
         node.hooks = node.hooks or {}
         hooks = node.hooks.setdefault(tensor._k, [])
@@ -51,5 +51,9 @@ def keep(tensor: Any) -> None:
     """Have the backward leave the gradient of an intermediate in its `.grad`."""
     if is_recorded(tensor):
         local.trace.keep.append(tensor)
-    else:
-        keep_at_node(tensor)
+        return
+    separate(tensor)
+    node = tensor._n
+    if isinstance(node, Node):
+        node.keep = node.keep or {}
+        node.keep.setdefault(tensor._k, []).append(weakref.ref(tensor))

@@ -128,7 +128,7 @@ def _parts(index: Any, shape: tuple[int, ...]) -> tuple[list[Any], list[Any]]:
                 parts.append(part)
             axis += 1
             continue
-        if isinstance(part, list | tuple):
+        if not isinstance(part, Recorded | jax.Array):
             part = np.asarray(part)
         if part.dtype == np.bool_:
             mask = np.asarray(realize(part) if isinstance(part, Recorded) else part)

@@ -19,16 +19,18 @@ _serial = itertools.count()
 class Node:
     """One segment that ran.
 
-    program: what ran.  values: its inputs.  residual: what its backward needs (see _program.py).
+    program: what ran.  state: where the recording ended.  values: its inputs.  residual: what its backward needs (see _program.py).
     links: for each of the program's targets, where its gradient goes: a leaf, or (node, output).
     freed: slots whose graph an earlier backward freed, one bit each.
+    redirect: outputs that other nodes took over.
     hooks: functions of an output's gradient.  keep: outputs that keep their gradient (retain_grad).
     """
 
-    __slots__ = ("freed", "hooks", "keep", "links", "program", "residual", "serial", "values")
+    __slots__ = ("freed", "hooks", "keep", "links", "program", "redirect", "residual", "serial", "state", "values")
 
-    def __init__(self, program: Any, values: list[Any], residual: Any, links: tuple) -> None:
+    def __init__(self, program: Any, state: Any, values: list[Any], residual: Any, links: tuple) -> None:
         self.program = program
+        self.state = state
         self.values: list[Any] | None = values
         self.residual = residual
         self.links = links
@@ -36,12 +38,18 @@ class Node:
         self.freed = 0
         self.hooks: dict[int, list[Callable[..., Any]]] | None = None
         self.keep: dict[int, Any] | None = None
+        self.redirect: dict[int, tuple[Any, int]] | None = None
 
     def check(self, outputs: Sequence[int]) -> None:
         """Raise where the graph of one of these outputs was freed."""
         for k in outputs:
             if self.values is None or self.freed & self.program.masks[k]:
-                raise freed_error(self.program.wheres[k])
+                raise freed_error(self.where(k))
+
+    def where(self, k: int) -> str:
+        """The line where an output was recorded."""
+        slot = self.program.roots[k]
+        return next(v.where for s in self.state.path() for v in s.outs or (s,) if v.slot == slot)
 
     def free(self, outputs: Sequence[int]) -> None:
         """Free the graph of these outputs; the values go when no other output needs them."""
@@ -53,12 +61,19 @@ class Node:
             self.links = ()
 
 
+def resolve(node: Any, k: int) -> tuple[Any, int]:
+    """The node and output that took the place of an output (see _cut.separate)."""
+    while getattr(node, "redirect", None):
+        node, k = node.redirect[k]
+    return node, k
+
+
 class Freed:
     """Stands for the graph of a result whose graph was freed by the backward that its own segment held."""
 
     __slots__ = ("where",)
     serial = -1
-    hooks = keep = None
+    hooks = keep = redirect = None
 
     def __init__(self, where: str) -> None:
         self.where = where

@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._call import intern_call
-from ._trace import LITERALS, Recorded, local, new, record, results
+from ._segment import flush
+from ._trace import LITERALS, Recorded, Restart, local, new, record, results
 
 _NUMBERS = (int, float, bool, complex)
 _ARRAYS = (jax.Array, np.ndarray, np.generic)
@@ -70,7 +71,11 @@ def binary(
             from ._cut import cut
 
             cut(trace)
-        state = trace.source(self)
+        try:
+            state = trace.source(self)
+        except Restart:
+            flush(trace)
+            state = trace.source(self)
         here = trace.state
         kind = type(other)
         known = here.edges.get((key, state, kind, other)) if other else None

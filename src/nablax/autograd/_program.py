@@ -28,8 +28,8 @@ AGAIN = ("again", None)
 class Program:
     """A recording and the slots it hands out.
 
-    kinds: for each result its aval, its output number in the graph (None without gradient, -1 if freed), its line.
-    roots: slots of the results that carry gradients; masks, wheres: their ancestors and lines.
+    kinds: for each result its aval, its output number in the graph (None without gradient, -1 if freed).
+    roots: slots of the results that carry gradients; masks: their ancestors.
     targets: the sources (inputs and leaves) that those gradients reach.
     """
 
@@ -40,12 +40,10 @@ class Program:
         values = [v for s in path for v in (s.outs or (s,))]
         self.avals = [v.aval for v in values]
         self.needs = [v.needs for v in values]
-        self.lines = [s.where for s in path]
         self.x64 = state.trace.x64
         kinds = []
         self.roots: list[int] = []
         self.masks: list[int] = []
-        self.wheres: list[str] = []
         self.reach: list[int] = []
         reached = 0
         for slot in slots:
@@ -57,10 +55,9 @@ class Program:
                     output = len(self.roots)
                     self.roots.append(slot)
                     self.masks.append(value.mask & ~state.sources)
-                    self.wheres.append(value.where)
                     self.reach.append(value.mask & state.sources)
                     reached |= self.reach[-1]
-            kinds.append((value.aval, output, value.where))
+            kinds.append((value.aval, output))
         self.kinds = tuple(kinds)
         self.targets = tuple(bits(reached))
         self.weight = sum(
@@ -111,6 +108,9 @@ class Program:
                 stats.interpreted += 1
                 with jax.enable_x64(x64):
                     env = _interpret.run(self.steps, values, self.avals, self.needs)
+                    if any(isinstance(v, jax.core.Tracer) for v in env):  # read inside somebody's jit
+                        with jax.ensure_compile_time_eval():
+                            env = _interpret.run(self.steps, values, self.avals, self.needs)
                 return [env[s] for s in self.slots], ("env", env) if self.targets else None
             stats.compilations += 1
             program = self.compiled = self._compile()

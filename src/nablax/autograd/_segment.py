@@ -15,7 +15,6 @@ tiny.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Sequence
 from sys import getrefcount
 from typing import Any
@@ -26,20 +25,20 @@ from ._node import Freed, Node
 from ._program import AGAIN, Program, program_for
 from ._stats import stats
 from ._trace import _ARRAY, Trace, local
-from ._trie import Input
+from ._trie import Input, State
 
 
 def flush(trace: Trace) -> None:
     """End the recording: compute the values that someone still holds, and start a new one."""
-    state = trace.state
-    if state is trace.closed:
+    end = trace.state
+    if end is trace.closed:
         return
     # Besides the list itself, the loop variable and the argument of getrefcount hold each tensor.
     alive = [t for t in trace.outs if getrefcount(t) > 3]
     slots = tuple([t._s.slot for t in alive])
-    program = state.programs.get(slots)
+    program = end.programs.get(slots)
     if program is None:
-        program = state.programs[slots] = program_for(state, slots)
+        program = end.programs[slots] = program_for(end, slots)
     values, links, tracing, x64 = trace.values, trace.links, trace.tracing, trace.x64
     outs, keep = trace.outs, trace.keep
     for tensor in trace.inputs:
@@ -62,19 +61,23 @@ def flush(trace: Trace) -> None:
         for tensor in outs:
             tensor._s = None
         raise
-    settle(program, alive, values, links, results, residual)
-    for tensor in keep:
-        keep_at_node(tensor)
+    settle(program, end, alive, values, links, results, residual)
+    if keep:
+        from ._hooks import keep as keep_gradient
+
+        for tensor in keep:
+            keep_gradient(tensor)
 
 
 def settle(
-    program: Program, alive: list[Any], values: list[Any], links: dict, results: Sequence[Any], residual: Any
+    program: Program, end: State, alive: list[Any], values: list[Any], links: dict, results: Sequence[Any], residual: Any
 ) -> None:
     """Give tensors their values, and those that carry gradients their place in the graph."""
     node: Any = None
     if program.targets:
-        node = Node(program, values, residual, tuple([links[slot] for slot in program.targets]))
-    for tensor, value, (aval, output, where) in zip(alive, results, program.kinds, strict=True):
+        node = Node(program, end, values, residual, tuple([links[slot] for slot in program.targets]))
+    for tensor, value, (aval, output) in zip(alive, results, program.kinds, strict=True):
+        where = "" if output is None or output >= 0 else tensor._s.where
         tensor._v = value
         tensor._a = aval
         tensor._s = None
@@ -86,14 +89,6 @@ def settle(
         else:
             tensor._n = Freed(where)
             tensor._k = 0
-
-
-def keep_at_node(tensor: Any) -> None:
-    """Have the backward through a node leave an output's gradient in `.grad` of its tensor."""
-    node = tensor._n
-    if isinstance(node, Node):
-        node.keep = node.keep or {}
-        node.keep.setdefault(tensor._k, []).append(weakref.ref(tensor))
 
 
 def realize(tensor: Any) -> Any:

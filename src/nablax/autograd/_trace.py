@@ -63,6 +63,13 @@ class Settings:
 settings = Settings()
 
 
+class Restart(Exception):  # noqa: N818
+    """A recording opened without x64 meets a 64-bit value: it must end, and the operation start another."""
+
+
+_WIDE = {np.dtype(t) for t in ("float64", "int64", "uint64", "complex128")}
+
+
 class Trace:
     """One thread's open recording."""
 
@@ -158,6 +165,8 @@ class Trace:
         """Record an input."""
         if self.state is self.closed:
             self.begin()
+        if not self.x64 and aval.dtype in _WIDE:
+            raise Restart
         if isinstance(value, jax.core.Tracer):
             self.tracing = True
         key = (aval, needs)
@@ -198,7 +207,12 @@ class Trace:
 
     def _extend(self, key: tuple, call: Call, args: Sequence[State], sever: bool, donate: int = -1) -> State:
         parent = self.state
-        found = call.infer(tuple(arg.aval for arg in args), self.x64)
+        avals = tuple(arg.aval for arg in args)
+        if self.x64 == jax.config.jax_enable_x64:
+            found = call.infer(avals, self.x64)
+        else:
+            with jax.enable_x64(self.x64):
+                found = call.infer(avals, self.x64)
         any_needs = any(arg.needs for arg in args)
         carries = any_needs and self.mode and not sever
         mask = 0
@@ -206,7 +220,7 @@ class Trace:
             mask |= arg.mask
         needs = tuple(carries and aval.inexact for aval in found.avals)
         state = State(self, parent, self.mode)
-        state.step = Apply(call, tuple(arg.slot for arg in args), any_needs and not carries, needs, donate)
+        state.step = Apply(call, tuple(arg.slot for arg in args), sever or not self.mode, needs, donate)
         self._results(state, found.avals, needs, mask)
         state.tree = found.tree
         state.weight += min(found.weight, HEAVIEST)
@@ -334,7 +348,13 @@ def record(spec: Hashable, build: Callable[[], tuple[str, Callable[..., Any]]], 
         from ._cut import cut
 
         cut(trace)
-    states = [trace.source(a) if isinstance(a, Recorded) else state_of(trace, a) for a in args]
+    try:
+        states = [trace.source(a) if isinstance(a, Recorded) else state_of(trace, a) for a in args]
+    except Restart:
+        from ._segment import flush
+
+        flush(trace)
+        states = [state_of(trace, a) for a in args]
     if trace.state is trace.closed:
         trace.begin()
     key = (spec, *states)

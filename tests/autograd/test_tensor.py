@@ -1,0 +1,394 @@
+"""What a user of torch expects: backward, grad, detach, no_grad, hooks, control flow."""
+
+import copy
+import pickle
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nablax import autograd
+
+
+def leaf(*values, **options):
+    return autograd.tensor(list(values) if len(values) > 1 else values[0], requires_grad=True, **options)
+
+
+def test_the_first_example():
+    x = autograd.tensor([0.0, 1.0, 2.0, 3.0], requires_grad=True)
+    assert x.grad is None
+    y = 2 * autograd.dot(x, x)
+    y.backward()
+    assert x.grad.tolist() == (4 * x).tolist() == [0, 4, 8, 12]
+    assert y.item() == 28
+    x.zero_grad()
+    assert x.grad is None
+    x.sum().backward()
+    autograd.zero_grad([x, {"a": x}])
+    assert x.grad is None
+
+
+def test_gradients_accumulate_in_the_same_tensor():
+    x = leaf(1.0, 2.0)
+    for n in range(1, 5):
+        (x * x).sum().backward()
+        if n == 1:
+            first = x.grad
+        assert x.grad is first
+        np.testing.assert_allclose(first.numpy(), [2 * n, 4 * n])
+
+
+def test_accumulation_reuses_the_buffer_and_holds_no_more_of_them():
+    x = autograd.tensor(np.ones(5000), requires_grad=True)
+    for _ in range(3):
+        (x * 2).sum().backward()
+    jax.block_until_ready(x.grad.value)
+    places, counts = set(), set()
+    for _ in range(300):
+        (x * 2).sum().backward()
+        places.add(x.grad.value.unsafe_buffer_pointer())
+        counts.add(len(jax.live_arrays()))
+    assert len(places) == 1
+    assert len(counts) == 1
+    np.testing.assert_allclose(x.grad.numpy(), 606.0)
+
+
+def test_accumulation_never_destroys_a_buffer_that_someone_holds():
+    x = autograd.tensor(np.ones(5000), requires_grad=True)
+    (x * 2).sum().backward()
+    (x * 2).sum().backward()
+    held, view = x.grad.value, np.asarray(x.grad)
+    (x * 2).sum().backward()
+    np.testing.assert_allclose(held, 4.0)
+    np.testing.assert_allclose(view, 4.0)
+    np.testing.assert_allclose(x.grad.numpy(), 6.0)
+
+
+def test_backward_of_more_than_one_number_shows_both_ways_out():
+    x = leaf(1.0, 2.0)
+    with pytest.raises(autograd.NonScalarError, match=r"y\.sum\(\)\.backward\(\).*y\.backward\(cotangent\)"):
+        (x * x).backward()
+    assert issubclass(autograd.NonScalarError, RuntimeError)
+    y = x * x
+    y.backward(autograd.tensor([1.0, 10.0]))
+    assert x.grad.tolist() == [2, 40]
+    (x * x).backward(np.array([1.0, 0.0]))
+    assert x.grad.tolist() == [4, 40]
+    with pytest.raises(autograd.NonScalarError, match=r"shape \(3,\).*\(2,\)"):
+        (x * x).backward(np.ones(3))
+    (x.sum() * 2).reshape(1, 1).backward()  # one number, whatever its axes
+
+
+def test_detach():
+    x = leaf(1.0, 2.0, 3.0)
+    y = x * x
+    u = y.detach()
+    z = u * x
+    z.sum().backward()
+    assert x.grad.tolist() == u.tolist() == [1, 4, 9]
+    assert not u.requires_grad
+    x.zero_grad()
+    y.sum().backward()
+    assert x.grad.tolist() == [2, 4, 6]
+
+
+def test_no_grad_as_context_and_decorator():
+    x = leaf(1.0, 2.0)
+    with autograd.no_grad():
+        y = x * 2
+        assert not autograd.is_grad_enabled()
+        with autograd.enable_grad():
+            z = x * 3
+    assert not y.requires_grad
+    assert z.requires_grad
+    (y * x + z).sum().backward()
+    assert x.grad.tolist() == [2 + 3, 4 + 3]
+
+    @autograd.no_grad()
+    def f(a):
+        return a * a
+
+    assert not f(x).requires_grad
+    assert autograd.is_grad_enabled()
+    with pytest.raises(ZeroDivisionError), autograd.no_grad():
+        raise ZeroDivisionError
+    assert autograd.is_grad_enabled()
+
+
+def test_requires_grad_and_is_leaf():
+    x = autograd.tensor([1.0, 2.0])
+    y = x * 2
+    assert x.is_leaf
+    assert y.is_leaf
+    assert not y.requires_grad
+    assert x.requires_grad_() is x
+    z = x * 2
+    assert x.is_leaf
+    assert not z.is_leaf
+    (z + y).sum().backward()
+    assert x.grad.tolist() == [2, 2]
+    with pytest.raises(autograd.NoGradientError, match="detach"):
+        z.requires_grad_(False)
+    with pytest.raises(autograd.NoGradientError, match="floating"):
+        autograd.tensor([1, 2]).requires_grad_()
+    w = x * 1.0  # recorded with the flag on
+    x.requires_grad_(False)
+    assert not (x * 2).requires_grad
+    assert w.requires_grad
+    p = (autograd.tensor([1.0]) * 3).requires_grad_()
+    (p * p).sum().backward()
+    assert p.grad.tolist() == [6]
+
+
+@pytest.mark.parametrize("look", [False, True])
+def test_retain_grad(look):
+    x = leaf(1.0, 2.0)
+    y = x * 2
+    if look:
+        float(y.sum())
+    y.retain_grad()
+    (y * y).sum().backward()
+    assert y.grad.tolist() == [4, 8]
+    assert x.grad.tolist() == [8, 16]
+    plain = x * 2
+    plain.sum().backward()
+    assert plain.grad is None
+    z = x * 3
+    z.retain_grad()
+    w = z * 2
+    float(w.sum())  # a segment ends between
+    (w * z).sum().backward()
+    np.testing.assert_allclose(z.grad.numpy(), 4 * 3 * x.numpy(force=True))
+
+
+@pytest.mark.parametrize("look", [False, True])
+def test_hooks(look):
+    x = leaf(1.0, 2.0)
+    seen = []
+    handle = x.register_hook(lambda g: seen.append(g.tolist()))
+    y = x * 2
+    z = y.sin() + y  # uses y before the hook is there
+    if look:
+        float(z.sum())
+    h = y.register_hook(lambda g: g * 10)
+    (z + y * y).sum().backward()
+    want = 10 * 2 * (np.cos([2.0, 4.0]) + 1 + np.array([4.0, 8.0]))
+    np.testing.assert_allclose(x.grad.numpy(), want, rtol=1e-5)
+    np.testing.assert_allclose(seen, [want], rtol=1e-5)
+    handle.remove()
+    h.remove()
+    x.zero_grad()
+    x.sum().backward()
+    assert len(seen) == 1
+    x.register_hook(lambda g: g * 0 + 7)
+    x.zero_grad()
+    x.sum().backward()
+    assert x.grad.tolist() == [7, 7]
+    with pytest.raises(autograd.NoGradientError):
+        autograd.tensor(1.0).register_hook(print)
+
+
+def test_parameter():
+    w = autograd.Parameter([1.0, 2.0], name="w")
+    assert isinstance(w, autograd.Tensor)
+    assert w.requires_grad
+    assert w.name == "w"
+    assert "Parameter" in repr(w)
+    (w * w).sum().backward()
+    with autograd.no_grad():
+        w -= 0.25 * w.grad
+    assert isinstance(w, autograd.Parameter)
+    assert w.requires_grad
+    assert w.is_leaf
+    assert w.tolist() == [0.5, 1.0]
+
+
+def double_until(a):
+    b = a * 2
+    while b.norm() < 1000:
+        b = b * 2
+    return b if b.sum() > 0 else 100 * b
+
+
+def test_a_while_loop_on_scalars_reuses_programs():
+    rng = np.random.default_rng(0)
+    before = autograd.cache_info()
+    for value in rng.standard_normal(60):
+        a = leaf(value)
+        d = double_until(a)
+        d.backward()
+        np.testing.assert_allclose(a.grad.item(), d.item() / a.item(), rtol=1e-6)
+    after = autograd.cache_info()
+    made = after.compilations + after.operations - before.compilations - before.operations
+    assert made <= 12
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 3)])
+def test_a_while_loop_on_vectors_and_matrices(shape):
+    for sign in (1, -1):
+        a = autograd.tensor(sign * np.abs(np.random.default_rng(1).standard_normal(shape)), requires_grad=True)
+        d = double_until(a)
+        d.sum().backward()
+        np.testing.assert_allclose(a.grad.numpy(), (d / a).numpy(force=True), rtol=1e-5)
+
+
+def test_recursion_comprehensions_early_return_and_exceptions():
+    def power(x, n):
+        return x if n == 1 else x * power(x, n - 1)
+
+    x = leaf(1.5)
+    power(x, 5).backward()
+    np.testing.assert_allclose(x.grad.item(), 5 * 1.5**4, rtol=1e-6)
+
+    def first_big(x):
+        for v in [x * k for k in range(1, 10)]:
+            if v > 4:
+                return v * v
+        return x
+
+    x.zero_grad()
+    first_big(x).backward()
+    np.testing.assert_allclose(x.grad.item(), 2 * 9 * 1.5, rtol=1e-6)
+
+    x.zero_grad()
+    y = x * x
+    with pytest.raises(KeyError):
+        z = y * 3
+        {}["missing"]
+    with pytest.raises(autograd.ShapeError):
+        y + autograd.tensor([1.0, 2.0]) @ autograd.tensor([1.0, 2.0, 3.0])
+    (y + z).backward()
+    np.testing.assert_allclose(x.grad.item(), 8 * 1.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("look", [False, True])
+def test_a_second_backward_names_tensor_line_and_way_out(look):
+    x = leaf(1.0, 2.0)
+    y = (x * x).sum()  # this line
+    if look:
+        y.item()
+    y.backward()
+    with pytest.raises(autograd.GraphFreedError, match=r"test_tensor\.py:\d+.*retain_graph=True") as caught:
+        y.backward()
+    line = next(i for i, text in enumerate(Path(__file__).read_text().splitlines(), 1) if text.endswith("# this line"))
+    assert f"test_tensor.py:{line} " in str(caught.value)
+    z = (x * x).sum()
+    z.backward(retain_graph=True)
+    z.backward()
+    assert x.grad.tolist() == [6, 12]
+
+
+def test_a_graph_is_freed_for_each_output():
+    x = leaf(2.0)
+    l1, l2 = x * x, x * x * x
+    l1.backward()
+    l2.backward()
+    assert x.grad.item() == 4 + 12
+    l1, l2 = x * x, x * x * x
+    float(l1)  # one segment holds both
+    l1.backward()
+    l2.backward()
+    assert x.grad.item() == 2 * (4 + 12)
+    y = x * x
+    a, b = y * 2, y * 3
+    a.backward()
+    with pytest.raises(autograd.GraphFreedError):
+        b.backward()
+
+
+def test_only_inputs_that_the_loss_reaches_get_a_gradient():
+    x, w = leaf(1.0), leaf(2.0)
+    y, other = x * x, w * w
+    y.backward()
+    assert w.grad is None
+    other.backward()
+    assert w.grad.item() == 4
+    x.zero_grad()
+    w.zero_grad()
+    y, other = x * x, w * w
+    y.item()
+    y.backward()
+    assert w.grad is None
+
+
+def test_backward_of_leaves_and_of_what_needs_none():
+    x = leaf(3.0)
+    x.backward()
+    assert x.grad.item() == 1
+    with pytest.raises(autograd.NoGradientError, match="requires_grad=True"):
+        autograd.tensor(1.0).backward()
+    with pytest.raises(autograd.NoGradientError):
+        (x.detach() * 2).backward()
+
+
+def test_values():
+    x = autograd.tensor([[1.0, 2.0], [3.0, 4.0]])
+    assert x.shape == (2, 2)
+    assert (x.ndim, x.size, len(x), x.dim(), x.numel()) == (2, 4, 2, 2, 4)
+    assert x.dtype == np.float32
+    assert repr(x) == "tensor([[1., 2.],\n        [3., 4.]])"
+    assert f"{x.sum():.2f}" == "10.00"
+    assert int(x[0, 0]) == 1
+    assert complex(x[0, 0]) == 1
+    assert [1, 2, 3][autograd.tensor(1)] == 2
+    assert 3.0 in x
+    assert isinstance(x.value, jax.Array)
+    assert hash(x) != hash(autograd.tensor([[1.0]]))
+    with pytest.raises(ValueError, match="ambiguous"):
+        bool(x)
+    with pytest.raises(TypeError):
+        len(autograd.tensor(1.0))
+    given = np.ones(3)
+    t = autograd.tensor(given)
+    given[0] = 5
+    assert t.tolist() == [1, 1, 1]
+    assert autograd.tensor([x[0], x[1]]).shape == (2, 2)
+    assert (x * True).dtype == np.float32
+    assert autograd.tensor([1, 2], dtype=jnp.bfloat16).dtype == jnp.bfloat16
+
+
+def test_tensors_are_pickled_and_copied_as_values():
+    x = leaf(1.0, 2.0, name="x")
+    for again in (pickle.loads(pickle.dumps(x)), copy.deepcopy(x)):
+        assert again.tolist() == [1, 2]
+        assert again.requires_grad
+        assert again.name == "x"
+    y = pickle.loads(pickle.dumps(x * 2))
+    assert y.tolist() == [2, 4]
+    assert not y.requires_grad
+    w = pickle.loads(pickle.dumps(autograd.Parameter([1.0])))
+    assert isinstance(w, autograd.Parameter)
+
+
+def test_lazy_backward_joins_the_update():
+    w = autograd.Parameter(np.ones(3))
+    for _ in range(4):
+        loss = ((w - 3) ** 2).sum()
+        loss.backward(lazy=True)
+        with autograd.no_grad():
+            w -= 0.1 * w.grad
+        w.zero_grad()
+    want = np.ones(3)
+    for _ in range(4):
+        want -= 0.1 * 2 * (want - 3)
+    np.testing.assert_allclose(w.numpy(force=True), want, rtol=1e-6)
+
+
+def test_float64_and_float32_do_not_mix_up():
+    x = leaf(1.0, 2.0)
+    y = x * 2
+    with jax.enable_x64(True):
+        z = leaf(1.0, 2.0)
+        assert z.dtype == np.float64
+        (z * z).sum().backward()
+        assert z.grad.dtype == np.float64
+        assert (y * 1).dtype == np.float32
+    y.sum().backward()
+    assert x.grad.dtype == np.float32
+    with jax.enable_x64(True):
+        w = (z * z).sum()
+    w.backward()
+    assert z.grad.dtype == np.float64
+    np.testing.assert_allclose(z.grad.numpy(), [4, 8])
