@@ -19,6 +19,8 @@ def test_each_problem_has_a_finite_loss_and_metric_and_seeds_of_its_own(name):
     leaves = [np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(p)]) for p in params]
     assert not np.array_equal(*leaves)
     batch = problem.batches(jax.random.key(2))
+    assert problem.streams == hasattr(batch, "__next__")
+    batch = next(batch) if problem.streams else batch
     assert np.isfinite(problem.loss(params[0], batch))
     assert np.isfinite(problem.evaluate(params[0]))
 
@@ -40,13 +42,18 @@ def test_the_split_is_fixed_disjoint_and_standardised_with_the_training_part_alo
     assert np.bincount(one.y_held).tolist() == [13, 12, 13, 12] or np.ptp(np.bincount(one.y_held)) <= 1
 
 
-def test_batches_come_from_the_training_part():
+def test_a_pass_holds_each_row_of_the_training_part_once_in_an_order_of_its_own():
     rng = np.random.default_rng(0)
     data = split(rng.normal(size=(40, 2)), np.arange(40.0), classes=False)
-    x, y = data.batches(256)(jax.random.key(0))
-    assert set(np.asarray(y).tolist()) == set(data.y.tolist())
-    row = int(np.flatnonzero(data.y == y[0])[0])
-    np.testing.assert_array_equal(x[0], data.x[row])
+    passes = [list(data.batches(7)(jax.random.key(i))) for i in (0, 0, 1)]
+    rows = [np.concatenate([y for _, y in batches]) for batches in passes]
+    assert [len(batches) for batches in passes] == [4, 4, 4]  # of 30 rows
+    assert len(set(rows[0])) == 28
+    assert set(rows[0]) <= set(data.y)
+    np.testing.assert_array_equal(rows[0], rows[1])
+    assert not np.array_equal(rows[0], rows[2])
+    x, y = passes[0][0]
+    np.testing.assert_array_equal(x[0], data.x[np.flatnonzero(data.y == y[0])[0]])
 
 
 def test_a_file_of_the_users(tmp_path):

@@ -6,7 +6,7 @@ with the mean and the deviation of the training part.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,15 +65,16 @@ class Split:
     x_held: np.ndarray
     y_held: np.ndarray
 
-    def batches(self, size: int) -> Callable[[Any], Any]:
-        """Batches drawn with replacement from the training part."""
-        x, y = jnp.asarray(self.x), jnp.asarray(self.y)
+    def batches(self, size: int) -> Callable[[Any], Iterator[Any]]:
+        """One pass over the training part in random order, in batches of one size; rows left over wait for the next."""
 
-        def draw(key: Any) -> tuple[jax.Array, jax.Array]:
-            rows = jax.random.randint(key, (size,), 0, len(y))
-            return x[rows], y[rows]
+        def one_pass(key: Any) -> Iterator[Any]:
+            order = np.random.default_rng(np.asarray(jax.random.key_data(key))).permutation(len(self.y))
+            for first in range(0, len(order) - size + 1, size):
+                rows = order[first : first + size]
+                yield self.x[rows], self.y[rows]
 
-        return draw
+        return one_pass
 
 
 def split(x: Any, y: Any, *, classes: bool) -> Split:
@@ -119,7 +120,7 @@ def _digits() -> Problem:
     return Problem(
         "digits", PROBLEMS["digits"].summary, jax.jit(init), loss, data.batches(64), evaluate,
         metric="held-out accuracy", higher_is_better=True,
-        steps=400, rates=tuple(geometric(1e-4, 10.0, 11)), target=0.1,
+        steps=400, rates=tuple(geometric(1e-4, 10.0, 11)), target=0.1, streams=True,
     )  # fmt: skip
 
 
@@ -141,7 +142,7 @@ def _breast_cancer() -> Problem:
         loss=lambda params, batch: mean_loss(params, *batch),
         batches=data.batches(32),
         evaluate=lambda params: mean_loss(params, jnp.asarray(data.x_held), jnp.asarray(data.y_held)),
-        metric="held-out log loss", steps=400, target=0.1,
+        metric="held-out log loss", steps=400, target=0.1, streams=True,
     )  # fmt: skip
 
 
@@ -164,7 +165,7 @@ def _diabetes() -> Problem:
     return Problem(
         "diabetes", PROBLEMS["diabetes"].summary,
         lambda key: _linear(key, 10), loss, data.batches(64), evaluate,
-        metric="held-out R²", higher_is_better=True, steps=400, target=0.55,
+        metric="held-out R²", higher_is_better=True, steps=400, target=0.55, streams=True,
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -59,11 +60,16 @@ class Start:
 
     @classmethod
     def of(cls, problem: Problem, seeds: int) -> Start:
-        keys = [jax.random.split(jax.random.key(seed)) for seed in range(seeds)]
-        params = [problem.init(init_key) for init_key, _ in keys]
-        return cls(
-            jax.tree.map(lambda *leaves: np.stack(leaves), *params), jnp.stack([key for _, key in keys])
-        )
+        init_keys, keys = _keys(seeds)
+        params = [problem.init(key) for key in init_keys]
+        return cls(jax.tree.map(lambda *leaves: np.stack(leaves), *params), keys)
+
+
+@partial(jax.jit, static_argnums=0)
+def _keys(seeds: int) -> tuple[list[Any], Any]:
+    """For each seed a key of the initial parameters, and one of the data."""
+    both = jax.vmap(lambda seed: jax.random.split(jax.random.key(seed)))(jnp.arange(seeds))
+    return [both[seed, 0] for seed in range(seeds)], both[:, 1]
 
 
 def ticks(steps: int) -> int:
