@@ -30,7 +30,10 @@ def sparsemax_case(quick: bool) -> tuple[str, dict[str, Callable[[], Any]]]:
         f = jax.jit(jax.value_and_grad(lambda s: module.multiclass_sparsemax_loss(s, labels).mean()))
         return lambda: f(scores)
 
-    return f"sparsemax ({rows}, {classes})", {"nablax": gradient(nablax.losses), "optax": gradient(optax.losses)}
+    return f"sparsemax ({rows}, {classes})", {
+        "nablax": gradient(nablax.losses),
+        "optax": gradient(optax.losses),
+    }
 
 
 def ctc_case(quick: bool) -> tuple[str, dict[str, Callable[[], Any]]]:
@@ -77,7 +80,9 @@ def medians(peers: dict[str, Callable[[], Any]], repeats: int) -> dict[str, floa
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="small shapes, seconds: a smoke check, no measurement")
+    parser.add_argument(
+        "--quick", action="store_true", help="small shapes, seconds: a smoke check, no measurement"
+    )
     quick = parser.parse_args().quick
     print("| case | nablax ms | optax ms | optax / nablax | torch ms |\n|---|---|---|---|---|")
     for case in (sparsemax_case, ctc_case):
