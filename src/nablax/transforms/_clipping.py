@@ -54,6 +54,11 @@ def _times(g: jax.Array, *, factor: jax.Array) -> jax.Array:
     return factor * g
 
 
+def global_norm(updates: Any) -> jax.Array:
+    """The Euclidean norm of all leaves together: `tree.norm`, under the name that Optax has for it."""
+    return tree.norm(updates)
+
+
 def _global_norm(updates: Any, params: Any) -> dict[str, jax.Array]:
     del params
     return {"norm": tree.norm(updates)}
@@ -134,15 +139,16 @@ def _unit_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
     return (0,) if len(shape) <= 3 else tuple(range(len(shape) - 1))
 
 
-def unitwise_clip(g_norm: Any, max_norm: Any, grad: Any) -> jax.Array:
+def unitwise_clip(g_norm: Any, max_norm: Any, grad: Any, div_eps: Any = 1e-6) -> jax.Array:
     """Scales the units of a gradient whose norm is above their bound.
 
     Args:
       g_norm: norms of the units, broadcastable to grad.
       max_norm: their bounds, broadcastable to grad.
       grad: gradient.
+      div_eps: the norms are taken to be at least this when dividing by them.
     """
-    return jnp.where(g_norm < max_norm, grad, grad * (max_norm / jnp.maximum(g_norm, 1e-6)))
+    return jnp.where(g_norm < max_norm, grad, grad * (max_norm / jnp.maximum(g_norm, div_eps)))
 
 
 def _adaptive_clip(g: jax.Array, params: jax.Array, *, clipping: Any, eps: Any, axis: Any) -> jax.Array:

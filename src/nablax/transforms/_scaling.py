@@ -12,6 +12,7 @@ from nablax.core import (
     ScalarOrSchedule,
     Schedule,
     check_number,
+    identity,
     leafwise,
     zero_count,
 )
@@ -83,12 +84,13 @@ def scale_by_schedule(step_size_fn: Schedule) -> GradientTransformation:
 
 
 def scale_by_learning_rate(
-    learning_rate: ScalarOrSchedule, *, flip_sign: bool = True
+    learning_rate: ScalarOrSchedule | None = None, *, flip_sign: bool = True
 ) -> GradientTransformation:
     """Multiplies updates by minus the learning rate: u_t = -lr_t g_t.
 
     Args:
-      learning_rate: not negative; a number, a traced number, or a function of the number of updates so far.
+      learning_rate: not negative; a number, a traced number, or a function of the number of updates so far. None
+        leaves updates as they are, without a change of sign.
       flip_sign: False multiplies by the learning rate itself, to ascend.
 
     Raises:
@@ -104,6 +106,8 @@ def scale_by_learning_rate(
       >>> float(first), float(second)
       (-1.0, -0.5)
     """
+    if learning_rate is None:
+        return identity()
     check_number("scale_by_learning_rate", "learning_rate", learning_rate, 0, schedule=True)
     return leafwise(
         _times,

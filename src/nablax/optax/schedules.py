@@ -1,0 +1,23 @@
+"""The names of `optax.schedules`."""
+
+from nablax.core import Schedule as Schedule
+from nablax.schedules import StatefulSchedule as StatefulSchedule
+from nablax.schedules import WrappedSchedule as WrappedSchedule
+from nablax.schedules import constant_schedule as constant_schedule
+from nablax.schedules import cosine_decay_schedule as cosine_decay_schedule
+from nablax.schedules import cosine_onecycle_schedule as cosine_onecycle_schedule
+from nablax.schedules import exponential_decay as exponential_decay
+from nablax.schedules import join_schedules as join_schedules
+from nablax.schedules import linear_onecycle_schedule as linear_onecycle_schedule
+from nablax.schedules import linear_schedule as linear_schedule
+from nablax.schedules import piecewise_constant_schedule as piecewise_constant_schedule
+from nablax.schedules import piecewise_interpolate_schedule as piecewise_interpolate_schedule
+from nablax.schedules import polynomial_schedule as polynomial_schedule
+from nablax.schedules import sgdr_schedule as sgdr_schedule
+from nablax.schedules import warmup_constant_schedule as warmup_constant_schedule
+from nablax.schedules import warmup_cosine_decay_schedule as warmup_cosine_decay_schedule
+from nablax.schedules import warmup_exponential_decay_schedule as warmup_exponential_decay_schedule
+from nablax.transforms import InjectHyperparamsState as InjectHyperparamsState
+from nablax.transforms import InjectStatefulHyperparamsState as InjectStatefulHyperparamsState
+from nablax.transforms import inject_hyperparams as inject_hyperparams
+from nablax.transforms import inject_stateful_hyperparams as inject_stateful_hyperparams

@@ -1,0 +1,37 @@
+"""The names of `optax.tree`."""
+
+from nablax.tree import add as add
+from nablax.tree import add_scale as add_scale
+from nablax.tree import allclose as allclose
+from nablax.tree import batch_shape as batch_shape
+from nablax.tree import bias_correction as bias_correction
+from nablax.tree import cast as cast
+from nablax.tree import cast_like as cast_like
+from nablax.tree import clip as clip
+from nablax.tree import conj as conj
+from nablax.tree import div as div
+from nablax.tree import dtype as dtype
+from nablax.tree import full_like as full_like
+from nablax.tree import get as get
+from nablax.tree import get_all_with_path as get_all_with_path
+from nablax.tree import map_params as map_params
+from nablax.tree import max as max
+from nablax.tree import min as min
+from nablax.tree import mul as mul
+from nablax.tree import norm as norm
+from nablax.tree import ones_like as ones_like
+from nablax.tree import random_like as random_like
+from nablax.tree import real as real
+from nablax.tree import scale as scale
+from nablax.tree import set as set
+from nablax.tree import size as size
+from nablax.tree import split_key_like as split_key_like
+from nablax.tree import sub as sub
+from nablax.tree import sum as sum
+from nablax.tree import unwrap_random_key_data as unwrap_random_key_data
+from nablax.tree import update_infinity_moment as update_infinity_moment
+from nablax.tree import update_moment as update_moment
+from nablax.tree import update_moment_per_elem_norm as update_moment_per_elem_norm
+from nablax.tree import vdot as vdot
+from nablax.tree import where as where
+from nablax.tree import zeros_like as zeros_like

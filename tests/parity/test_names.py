@@ -1,0 +1,126 @@
+"""The face: every public name of the installed Optax, in its module, with its signature."""
+
+import importlib
+import inspect
+
+import optax
+import pytest
+
+MODULES = [
+    "",
+    "assignment",
+    "contrib",
+    "losses",
+    "microbatching",
+    "perturbations",
+    "projections",
+    "schedules",
+    "second_order",
+    "transforms",
+    "tree",
+    "tree_utils",
+]
+
+# Names that nablax does not have yet: the one list, which is to become empty.
+MISSING: dict[str, str] = {
+    "": (
+        "FactoredState ScaleByAdaDeltaState ScaleByAdanState ScaleByBeliefState ScaleByNovogradState "
+        "ScaleByRpropState ScaleBySM3State adabelief adadelta adafactor adan fromage lamb lars microbatch "
+        "noisy_sgd novograd optimistic_adam optimistic_adam_v2 optimistic_gradient_descent polyak_sgd radam "
+        "rprop scale_by_adadelta scale_by_adan scale_by_belief scale_by_distance_over_gradients "
+        "scale_by_factored_rms scale_by_novograd scale_by_optimistic_gradient scale_by_polyak scale_by_radam "
+        "scale_by_rprop scale_by_sm3 scale_by_yogi sign_sgd signum sm3 yogi "
+    ),
+    "contrib": (
+        "COCOBState DAdaptAdamWState DoGState DoWGState GaLoreDimensionNumbers GaLoreState HutchinsonState "
+        "MadgradState MechanicState MomoAdamState MomoState MuonDimensionNumbers MuonState ProdigyState "
+        "SAMState ScaleByAdemamixState ScaleBySimplifiedAdEMAMixState ScheduleFreeState SophiaState acprop "
+        "ademamix adopt cocob dadapt_adamw dog dowg dpsgd galore hutchinson_estimator_diag_hessian madgrad "
+        "mechanize momo momo_adam muon prodigy sam scale_by_acprop scale_by_ademamix scale_by_adopt "
+        "scale_by_cocob scale_by_galore scale_by_madgrad scale_by_muon scale_by_simplified_ademamix "
+        "schedule_free schedule_free_adamw schedule_free_eval_params schedule_free_sgd simplified_ademamix "
+        "sophia "
+    ),
+    "second_order": "fisher_diag hessian_diag hvp",
+    "microbatching": "AccumulationType Accumulator micro_grad micro_vmap microbatch reshape_batch_axis",
+}
+
+
+def pair(module):
+    suffix = f".{module}" if module else ""
+    return importlib.import_module(f"nablax.optax{suffix}"), importlib.import_module(f"optax{suffix}")
+
+
+def public(module):
+    return {n for n, v in vars(module).items() if n[0] != "_" and not inspect.ismodule(v)}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_names(module):
+    mine, reference = map(public, pair(module))
+    missing = set(MISSING.get(module, "").split())
+    assert sorted(reference - mine) == sorted(missing)
+    assert sorted(mine - reference) == []
+
+
+def test_submodules():
+    assert all(inspect.ismodule(getattr(pair("")[0], m)) for m in [*MODULES[1:], "experimental"])
+
+
+def parameters(function):
+    found = inspect.signature(function).parameters.values()
+    return [(p.name, p.kind, p.default) for p in found]
+
+
+def same_default(a, b):
+    plain = (int, float, str, bool, type(None), tuple, type)
+    if isinstance(b, plain) and not hasattr(b, "_fields"):
+        return a is b or (type(a) is type(b) and a == b)
+    return a.__class__.__name__ == b.__class__.__name__  # an object that each library makes for itself
+
+
+def same_parameters(found, expected):
+    """The same parameters; further ones only by keyword, and optional."""
+    further = found[len(expected) :]
+    return (
+        len(found) >= len(expected)
+        and all(a[:2] == b[:2] and same_default(a[2], b[2]) for a, b in zip(found, expected, strict=False))
+        and all(
+            kind is inspect.Parameter.KEYWORD_ONLY and default is not inspect.Parameter.empty
+            for _, kind, default in further
+        )
+    )
+
+
+def callables():
+    for module in MODULES:
+        mine, reference = pair(module)
+        for name in sorted(public(reference) & public(mine)):
+            theirs = getattr(reference, name)
+            if (inspect.isfunction(theirs) or inspect.isclass(theirs)) and not getattr(
+                theirs, "_is_protocol", False
+            ):
+                yield f"{module}.{name}".lstrip("."), getattr(mine, name), theirs
+
+
+def test_signatures():
+    differing = []
+    for name, mine, theirs in callables():
+        if hasattr(theirs, "_fields"):
+            if mine._fields != theirs._fields or mine.__name__ != theirs.__name__:
+                differing.append((name, mine.__name__, mine._fields, theirs._fields))
+            continue
+        try:
+            expected = parameters(theirs)
+        except (TypeError, ValueError):  # a type hint, not a function
+            continue
+        found = parameters(mine)
+        if not same_parameters(found, expected):
+            differing.append((name, found, expected))
+    assert not differing, "\n".join(map(str, differing))
+
+
+def test_methods():
+    for name in ("MultiSteps", "WrappedSchedule", "LookaheadParams"):
+        mine, theirs = getattr(pair("")[0], name), getattr(optax, name)
+        assert {n for n in vars(theirs) if n[0] != "_"} <= set(dir(mine)) | {"inner_opt"}, name
