@@ -29,7 +29,7 @@ from nablax.core._base import (
     init_empty_state,
 )
 from nablax.core._errors import ArgumentError
-from nablax.core._masks import Mask
+from nablax.core._masks import Mask, PerLeaf
 from nablax.core._pass import run
 
 
@@ -53,7 +53,7 @@ class Spec:
     scalars: Callable[..., dict[str, Any]] | None
     measure: Callable[..., dict[str, Any]] | None
     mask: Mask | None
-    flags: Mapping[str, Mask] = dataclasses.field(default_factory=dict)
+    flags: Mapping[str, PerLeaf] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         positional = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -86,7 +86,7 @@ class Leafwise(GradientTransformationExtraArgs):
     def __new__(cls, spec: Spec) -> Leafwise:
         def init(params: Any) -> Any:
             for flag in spec.flags.values():
-                flag.flags(params, remember=True)
+                flag.values(params, remember=True)
             if spec.mask is None:
                 return spec.init(params)
             return MaskedState(spec.init(spec.mask.apply(params, remember=True)))
@@ -143,7 +143,7 @@ def leafwise(
       mask: leaves to work on: a tree of bools (or a prefix of one), or a function of params that returns one. The
         state is then a `MaskedState`.
       flags: masks by the name of a boolean keyword argument of the rule, which is True on the leaves that the mask
-        selects; None selects all.
+        selects; None selects all. Or a `PerLeaf`, whose values the argument then has; they need a telling repr.
 
     Returns:
       A transformation that `chain` joins with its neighbours into one pass over the leaves.
@@ -171,6 +171,10 @@ def leafwise(
             scalars=scalars,
             measure=measure,
             mask=None if mask is None else Mask(mask, name),
-            flags={k: Mask(v, name) for k, v in (flags or {}).items() if v is not None},
+            flags={
+                k: v if isinstance(v, PerLeaf) else Mask(v, name)
+                for k, v in (flags or {}).items()
+                if v is not None
+            },
         )
     )

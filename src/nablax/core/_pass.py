@@ -36,7 +36,7 @@ def run(
     """
     inner = [s.inner_state if spec.mask else s for spec, s in zip(specs, states, strict=True)]
     masks = [spec.mask.flags(updates, params) if spec.mask else None for spec in specs]
-    flags = [{k: m.flags(updates, params) for k, m in spec.flags.items()} for spec in specs]
+    flags = [{k: m.values(updates, params) for k, m in spec.flags.items()} for spec in specs]
     for spec in specs:
         if params is None and "params" in spec.inputs:
             raise MissingParamsError(
