@@ -1,0 +1,122 @@
+"""COCOB: betting on coins instead of choosing a learning rate. c_t = -g_t are the outcomes, for each parameter.
+
+    L_t = max(L_{t-1}, |c_t|),   G_t = G_{t-1} + |c_t|,   T_t = T_{t-1} + c_t
+    R_t = max(R_{t-1} + (p_t - p_1) c_t, 0)                                the money won so far
+    p_{t+1} = p_1 + T_t (L_t + R_t) / (L_t max(G_t + L_t, alpha L_t))
+
+A complex parameter bets in the plane: |c| is its modulus, and the money won Re((p_t - p_1) conj(c_t)).
+
+Source: Orabona & Tommasi 2017, arXiv:1705.07795, Algorithm 2.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from nablax.core import (
+    GradientTransformation,
+    GradientTransformationExtraArgs,
+    MaskOrFn,
+    ScalarOrSchedule,
+    chain,
+    check_positive,
+    leafwise,
+    wide_moment_like,
+)
+from nablax.optimizers._sums import inner
+from nablax.transforms import add_decayed_weights, scale_by_learning_rate
+from nablax.tree import at_least_float32
+
+
+class COCOBState(NamedTuple):
+    """Shapes of params, at least float32; all but the first two real.
+
+    init_particles: p_1. cumulative_gradients: T. scale: L. subgradients: G. reward: R.
+    """
+
+    init_particles: Any
+    cumulative_gradients: Any
+    scale: Any
+    subgradients: Any
+    reward: Any
+
+
+def _cocob(
+    c: jax.Array, params: jax.Array, init_particles: jax.Array, cumulative_gradients: jax.Array,
+    scale: jax.Array, subgradients: jax.Array, reward: jax.Array, *, alpha: Any,
+) -> tuple[jax.Array, ...]:  # fmt: skip
+    size = jnp.abs(c)
+    scale = jnp.maximum(scale, size)
+    subgradients = subgradients + size
+    reward = jnp.maximum(reward + inner(params - init_particles, c), 0.0)
+    cumulative_gradients = cumulative_gradients + c
+    bet = (scale + reward) / (scale * jnp.maximum(subgradients + scale, alpha * scale))
+    update = init_particles + cumulative_gradients * bet - params
+    return update, init_particles, cumulative_gradients, scale, subgradients, reward
+
+
+def wide_copy(params: Any) -> Any:
+    """The parameters in at least float32, in buffers of their own."""
+
+    def leaf(p: Any) -> jax.Array:
+        return jnp.array(p, at_least_float32(jnp.result_type(p)))
+
+    return jax.tree.map(leaf, params)
+
+
+def scale_by_cocob(alpha: float = 100.0, eps: float = 1e-8) -> GradientTransformation:
+    """Turns negative gradients into COCOB's steps.
+
+    Args:
+      alpha: how many of the largest gradients seen the first bets are spread over, positive.
+      eps: L_0, positive.
+
+    Raises:
+      HyperparameterError: a number out of its range.
+      MissingParamsError: `update` without params.
+
+    Source: Orabona & Tommasi 2017, arXiv:1705.07795.
+    """
+    check_positive("scale_by_cocob", alpha=alpha, eps=eps)
+
+    def init(params: Any) -> COCOBState:
+        return COCOBState(
+            wide_copy(params),
+            wide_moment_like(params),
+            wide_moment_like(params, fill=eps, real=True),
+            wide_moment_like(params, real=True),
+            wide_moment_like(params, real=True),
+        )
+
+    return leafwise(_cocob, init, hyperparams={"alpha": alpha})
+
+
+def cocob(
+    learning_rate: ScalarOrSchedule = 1.0,
+    alpha: float = 100.0,
+    eps: float = 1e-8,
+    weight_decay: ScalarOrSchedule = 0.0,
+    mask: MaskOrFn | None = None,
+) -> GradientTransformationExtraArgs:
+    """COCOB: gradient descent without a learning rate.
+
+    Args:
+      learning_rate: factor of the gradients, not negative; a number, a traced number or a schedule.
+      alpha, eps: as in `scale_by_cocob`.
+      weight_decay: not negative; added to the gradient.
+      mask: leaves that decay; see `add_decayed_weights`.
+
+    Raises:
+      HyperparameterError: a number out of its range.
+      MissingParamsError: `update` without params.
+
+    Source: Orabona & Tommasi 2017, arXiv:1705.07795.
+    """
+    return chain(
+        add_decayed_weights(weight_decay, mask),
+        scale_by_learning_rate(learning_rate),
+        scale_by_cocob(alpha, eps),
+    )

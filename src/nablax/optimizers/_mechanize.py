@@ -1,0 +1,139 @@
+"""Mechanic: learns the scale of the updates of any optimizer. Written for one decay b; there are several.
+
+    D_t = (p_t - p_0) / (S_t + eps),   S_t = sum of all s_t                  the base optimizer's updates, added up
+    h_t = -<D_t, g_t + weight_decay S_t (|g_t| / |p_t|) p_t>                 what a larger scale would have won
+    m_t = max(b m_{t-1}, |h_t| + eps),   v_t = b^2 v_{t-1} + h_t^2
+    r_t = b r_{t-1} + s_{t-1} clip(h_t, -m_{t-1}, m_{t-1})
+    s_t = (s_init / n m_t + max(r_t, 0)) / (sqrt(v_t) + eps)
+    p_{t+1} = p_0 + S_t (D_t + u_t)                                          u_t: the base update
+
+Source: Cutkosky et al. 2023, arXiv:2306.00144, Algorithm 1, with the weight decay of its section 3.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from nablax.core import (
+    GradientTransformationExtraArgs,
+    Wrapper,
+    abs_sq,
+    check_nonnegative,
+    check_number,
+    check_positive,
+    leafwise,
+    safe_increment,
+    with_extra_args_support,
+    zero_count,
+)
+from nablax.optimizers._cocob import wide_copy
+from nablax.optimizers._sums import inner, leaf_sums, require_params, scalar_like
+
+
+class MechanicState(NamedTuple):
+    """base_optimizer_state. count: updates so far, int32. r, m, v, s: real vectors, one number a decay.
+
+    x0: p_0, at least float32.
+    """
+
+    base_optimizer_state: Any
+    count: jax.Array
+    r: jax.Array
+    m: jax.Array
+    v: jax.Array
+    s: jax.Array
+    x0: Any
+
+
+def _terms(g: Any, p: Any, x0: Any) -> dict[str, Any]:
+    moved = p - x0
+    return {
+        "gain": inner(moved, g),
+        "drift": inner(moved, p),
+        "gradient": abs_sq(g),
+        "parameters": abs_sq(p),
+    }
+
+
+class _Start(NamedTuple):
+    x0: Any
+
+
+def _tuned(
+    u: jax.Array, params: jax.Array, x0: jax.Array, *, scale: Any, shrink: Any
+) -> tuple[jax.Array, jax.Array]:
+    return scale * u + shrink * (params - x0), x0
+
+
+def mechanize(
+    base_optimizer: Any,
+    weight_decay: float = 1e-2,
+    eps: float = 1e-8,
+    s_init: float = 1e-6,
+    num_betas: int = 6,
+) -> GradientTransformationExtraArgs:
+    """Learns the learning rate of an optimizer, up to a schedule of its own.
+
+    Args:
+      base_optimizer: the optimizer, with learning rate 1 or a schedule that peaks at 1.
+      weight_decay: strength of Mechanic's regulariser, not negative; not a decay of the weights.
+      eps: added to denominators, positive.
+      s_init: first scale, positive.
+      num_betas: number of decays, 1 - 10^-k for k = 1, ..., num_betas.
+
+    Raises:
+      HyperparameterError: a number out of its range.
+      MissingParamsError: `update` without params.
+
+    Source: Cutkosky et al. 2023, arXiv:2306.00144.
+    """
+    check_nonnegative("mechanize", weight_decay=weight_decay)
+    check_positive("mechanize", eps=eps, s_init=s_init)
+    check_number("mechanize", "num_betas", num_betas, 1)
+    base = with_extra_args_support(base_optimizer)
+    tune = leafwise(_tuned, name="mechanize")
+
+    def init(params: Any) -> MechanicState:
+        zeros = jnp.zeros(num_betas, scalar_like(params, 0.0).dtype)
+        s = zeros + s_init
+        return MechanicState(base.init(params), zero_count(), zeros, zeros, zeros, s, wide_copy(params))
+
+    def update(
+        updates: Any, state: MechanicState, params: Any = None, **extra: Any
+    ) -> tuple[Any, MechanicState]:
+        require_params("mechanize", params)
+        base_updates, base_state = base.update(updates, state.base_optimizer_state, params, **extra)
+        sums = leaf_sums(_terms, updates, params, state.x0)
+        r, m, v, s, old, new = _learn(sums, state, weight_decay, eps, s_init)
+        shrink = new / (old + eps) - 1
+        tuned, _ = tune.update(base_updates, _Start(state.x0), params, scale=new, shrink=shrink)
+        count = safe_increment(state.count)
+        return tuned, MechanicState(base_state, count, r, m, v, s, state.x0)
+
+    return Wrapper(
+        init,
+        update,
+        {"base_optimizer": base_optimizer},
+        lambda c: mechanize(c["base_optimizer"], weight_decay, eps, s_init, num_betas),
+        lambda state: {"base_optimizer": state.base_optimizer_state},
+    )
+
+
+@jax.jit
+def _learn(
+    sums: dict[str, Any], state: MechanicState, weight_decay: Any, eps: Any, s_init: Any
+) -> tuple[jax.Array, ...]:
+    n = state.s.shape[0]
+    betas = jnp.asarray([1 - 10.0**-k for k in range(1, n + 1)], state.s.dtype)
+    old = jnp.sum(state.s)
+    size = jnp.sqrt(sums["parameters"])
+    relative = jnp.where(size > 0, jnp.sqrt(sums["gradient"]) / jnp.where(size > 0, size, 1.0), 0.0)
+    h = -(sums["gain"] + weight_decay * old * relative * sums["drift"]) / (old + eps)
+    m = jnp.maximum(betas * state.m, jnp.abs(h) + eps)
+    v = jnp.square(betas) * state.v + jnp.square(h)
+    r = betas * state.r + state.s * jnp.clip(h, -state.m, state.m)
+    s = (s_init / n * m + jnp.maximum(r, 0.0)) / (jnp.sqrt(v) + eps)
+    return r, m, v, s, old, jnp.sum(s)

@@ -1,0 +1,37 @@
+"""Gradient descent with noise that fades:  u_t = -lr_t (g_t + N(0, eta / (1 + t)^gamma)).
+
+Source: Neelakantan et al. 2015, arXiv:1511.06807.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nablax.core import GradientTransformationExtraArgs, ScalarOrSchedule, chain, check_nonnegative
+from nablax.transforms import add_noise, scale_by_learning_rate
+
+
+def noisy_sgd(
+    learning_rate: ScalarOrSchedule,
+    eta: float = 0.01,
+    gamma: float = 0.55,
+    key: Any = None,
+    *,
+    seed: int | None = None,
+) -> GradientTransformationExtraArgs:
+    """Gradient descent with Gaussian noise on the gradients.
+
+    Args:
+      learning_rate: not negative; a number, a traced number or a schedule.
+      eta: variance of the first noise, not negative.
+      gamma: power of its decay, not negative.
+      key: random key, or an int.
+      seed: the same as an int.
+
+    Raises:
+      HyperparameterError: a number out of its range.
+
+    Source: Neelakantan et al. 2015, arXiv:1511.06807.
+    """
+    check_nonnegative("noisy_sgd", eta=eta, gamma=gamma)
+    return chain(add_noise(eta, gamma, key, seed=seed), scale_by_learning_rate(learning_rate))

@@ -1,0 +1,128 @@
+"""Rprop: a step size for each parameter that grows while the gradient keeps its sign.
+
+    eta_t = eta_{t-1} * (eta_plus if g_t s_{t-1} > 0, eta_minus if g_t s_{t-1} < 0, else 1), within its bounds
+    s_t   = 0 if g_t s_{t-1} < 0 else sign(g_t) eta_t
+    u_t   = -s_t
+
+Real and imaginary parts of complex parameters are two parameters.
+
+Sources: Riedmiller & Braun 1993, doi:10.1109/ICNN.1993.298623; Igel & Huesken 2003, doi:10.1016/S0925-2312(01)00700-7.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from nablax.core import (
+    GradientTransformation,
+    GradientTransformationExtraArgs,
+    chain,
+    check_number,
+    check_positive,
+    leafwise,
+    wide_moment_like,
+)
+from nablax.transforms import scale
+
+
+class ScaleByRpropState(NamedTuple):
+    """step_sizes: eta_t. prev_updates: s_t. Both like params, at least float32; complex where params are."""
+
+    step_sizes: Any
+    prev_updates: Any
+
+
+def _rprop_real(
+    g: Any, eta: Any, s: Any, eta_minus: Any, eta_plus: Any, low: Any, high: Any
+) -> tuple[Any, Any]:
+    agreement = jnp.sign(g) * jnp.sign(s)
+    factor = jnp.where(agreement > 0, eta_plus, jnp.where(agreement < 0, eta_minus, 1.0))
+    # Without agreement there is nothing to bound: the first step is the learning rate itself.
+    eta = jnp.where(agreement == 0, eta, jnp.clip(eta * factor, low, high))
+    return eta, jnp.where(agreement < 0, 0.0, jnp.sign(g) * eta)
+
+
+def _rprop(
+    g: jax.Array, step_sizes: jax.Array, prev_updates: jax.Array, *,
+    eta_minus: Any, eta_plus: Any, min_step_size: Any, max_step_size: Any,
+) -> tuple[jax.Array, jax.Array, jax.Array]:  # fmt: skip
+    numbers = eta_minus, eta_plus, min_step_size, max_step_size
+    if jnp.iscomplexobj(g):
+        eta_re, s_re = _rprop_real(g.real, step_sizes.real, prev_updates.real, *numbers)
+        eta_im, s_im = _rprop_real(g.imag, step_sizes.imag, prev_updates.imag, *numbers)
+        eta, s = jax.lax.complex(eta_re, eta_im), jax.lax.complex(s_re, s_im)
+    else:
+        eta, s = _rprop_real(g, step_sizes, prev_updates, *numbers)
+    return s, eta, s
+
+
+def scale_by_rprop(
+    learning_rate: float,
+    eta_minus: float = 0.5,
+    eta_plus: float = 1.2,
+    min_step_size: float = 1e-6,
+    max_step_size: float = 50.0,
+) -> GradientTransformation:
+    """Rprop's direction, of the gradient's sign: the step of this gradient, not of the one before.
+
+    Args:
+      learning_rate: eta_0, positive.
+      eta_minus: factor where the sign changes, in (0, 1).
+      eta_plus: factor where it stays, at least 1.
+      min_step_size, max_step_size: bounds of eta, positive.
+
+    Raises:
+      HyperparameterError: a number out of its range.
+
+    Source: Riedmiller & Braun 1993, doi:10.1109/ICNN.1993.298623.
+    """
+    who = "scale_by_rprop"
+    check_number(who, "learning_rate", learning_rate, 0)
+    check_number(who, "eta_minus", eta_minus, 0, 1, open_low=True, open_high=True)
+    check_number(who, "eta_plus", eta_plus, 1)
+    check_positive(who, min_step_size=min_step_size, max_step_size=max_step_size)
+
+    def init(params: Any) -> ScaleByRpropState:
+        step_sizes = jax.tree.map(
+            lambda p: (
+                jax.lax.complex(*2 * (jnp.full_like(p.real, learning_rate),))
+                if jnp.iscomplexobj(p)
+                else jnp.full_like(p, learning_rate)
+            ),
+            wide_moment_like(params),
+        )
+        return ScaleByRpropState(step_sizes, wide_moment_like(params))
+
+    hyperparams = {
+        "eta_minus": eta_minus,
+        "eta_plus": eta_plus,
+        "min_step_size": min_step_size,
+        "max_step_size": max_step_size,
+    }
+    return leafwise(_rprop, init, hyperparams=hyperparams)
+
+
+def rprop(
+    learning_rate: float,
+    eta_minus: float = 0.5,
+    eta_plus: float = 1.2,
+    min_step_size: float = 1e-6,
+    max_step_size: float = 50.0,
+) -> GradientTransformationExtraArgs:
+    """Rprop: steps that follow the signs of full-batch gradients, not their sizes.
+
+    Args:
+      learning_rate: first step size, not negative.
+      eta_minus, eta_plus, min_step_size, max_step_size: as in `scale_by_rprop`.
+
+    Raises:
+      HyperparameterError: a number out of its range.
+
+    Source: Riedmiller & Braun 1993, doi:10.1109/ICNN.1993.298623.
+    """
+    return chain(
+        scale_by_rprop(learning_rate, eta_minus, eta_plus, min_step_size, max_step_size), scale(-1.0)
+    )

@@ -1,0 +1,233 @@
+"""Schedule-free learning: interpolation and averaging in the place of a decaying learning rate.
+
+    z_{t+1} = z_t + base update at y_t
+    x_{t+1} = (1 - c_t) x_t + c_t z_{t+1},   c_t = w_t / sum_{s <= t} w_s,   w_t = (max_{s <= t} lr_s)^weight_lr_power
+    y_{t+1} = b1 x_{t+1} + (1 - b1) z_{t+1}
+
+The parameters are y, where gradients are taken; x is what to evaluate, and is found from y and z.
+
+Source: Defazio et al. 2024, arXiv:2405.15682.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from nablax.core import (
+    ArgumentError,
+    GradientTransformationExtraArgs,
+    MaskOrFn,
+    ScalarOrSchedule,
+    Wrapper,
+    chain,
+    check_nonnegative,
+    check_number,
+    leafwise,
+    safe_increment,
+    with_extra_args_support,
+    zero_count,
+)
+from nablax.optimizers._rmsprop import scale_by_rms
+from nablax.optimizers._sgd import sgd
+from nablax.optimizers._sums import require_params, scalar_like
+from nablax.schedules import warmup_constant_schedule
+from nablax.transforms import add_decayed_weights, scale_by_learning_rate
+
+
+class ScheduleFreeState(NamedTuple):
+    """State of `schedule_free`; its scalars are held in at least float32, z in `state_dtype`.
+
+    b1. weight_sum: of the weights so far. step_count: updates so far, int32. max_lr: largest learning rate so far.
+    base_optimizer_state. z: z_t, like params.
+    """
+
+    b1: jax.Array
+    weight_sum: jax.Array
+    step_count: jax.Array
+    max_lr: jax.Array
+    base_optimizer_state: Any
+    z: Any
+
+
+def _interpolate(
+    u: jax.Array, params: jax.Array, z: jax.Array, *, b1: Any, c: Any
+) -> tuple[jax.Array, jax.Array]:
+    x = (params - (1 - b1) * z) / b1
+    z = z + u
+    x = (1 - c) * x + c * z
+    return b1 * x + (1 - b1) * z - params, z
+
+
+class _Averaged(NamedTuple):
+    z: Any
+
+
+def _own_leaf(p: Any, dtype: Any) -> jax.Array:
+    return jnp.array(p, dtype)
+
+
+def schedule_free(
+    base_optimizer: Any,
+    learning_rate: ScalarOrSchedule,
+    b1: float = 0.9,
+    weight_lr_power: float = 2.0,
+    state_dtype: Any = None,
+) -> GradientTransformationExtraArgs:
+    """Makes an optimizer without momentum of its own schedule-free.
+
+    Args:
+      base_optimizer: the optimizer, its learning rate included.
+      learning_rate: that rate again, not negative; a number or a schedule of the updates so far, from 0.
+      b1: weight of the average in the point where gradients are taken, in (0, 1].
+      weight_lr_power: power of the learning rate in the weights of the average; not negative.
+      state_dtype: dtype of z; None follows each parameter's.
+
+    Raises:
+      HyperparameterError: a number out of its range.
+      MissingParamsError: `update` without params.
+
+    Source: Defazio et al. 2024, arXiv:2405.15682.
+    """
+    check_nonnegative("schedule_free", learning_rate=learning_rate, weight_lr_power=weight_lr_power)
+    check_number("schedule_free", "b1", b1, 0, 1, open_low=True)
+    base = with_extra_args_support(base_optimizer)
+    # The last part of the work is one rule, whose state is a piece of this transformation's.
+    mix = leafwise(_interpolate, name="schedule_free")
+
+    def init(params: Any) -> ScheduleFreeState:
+        zero = scalar_like(params, 0.0)
+        z = jax.tree.map(lambda p: _own_leaf(p, state_dtype), params)
+        return ScheduleFreeState(scalar_like(params, b1), zero, zero_count(), zero, base.init(params), z)
+
+    def update(
+        updates: Any, state: ScheduleFreeState, params: Any = None, **extra: Any
+    ) -> tuple[Any, ScheduleFreeState]:
+        require_params("schedule_free", params)
+        rate = learning_rate(state.step_count) if callable(learning_rate) else learning_rate
+        max_lr = jnp.maximum(state.max_lr, jnp.asarray(rate, state.max_lr.dtype))
+        weight = max_lr**weight_lr_power
+        weight_sum = state.weight_sum + weight
+        c = jnp.where(weight_sum > 0, weight / jnp.where(weight_sum > 0, weight_sum, 1.0), 0.0)
+        updates, base_state = base.update(updates, state.base_optimizer_state, params, **extra)
+        updates, averaged = mix.update(updates, _Averaged(state.z), params, b1=state.b1, c=c)
+        count = safe_increment(state.step_count)
+        return updates, ScheduleFreeState(state.b1, weight_sum, count, max_lr, base_state, averaged.z)
+
+    return Wrapper(
+        init,
+        update,
+        {"base_optimizer": base_optimizer},
+        lambda c: schedule_free(c["base_optimizer"], learning_rate, b1, weight_lr_power, state_dtype),
+        lambda state: {"base_optimizer": state.base_optimizer_state},
+    )
+
+
+def schedule_free_eval_params(state: Any, params: Any) -> Any:
+    """The averaged parameters x, at which to evaluate: x = (y - (1 - b1) z) / b1.
+
+    Args:
+      state: state of a schedule-free optimizer, by itself or somewhere within the state of a chain.
+      params: its parameters y.
+
+    Returns:
+      Tree like params.
+
+    Raises:
+      ArgumentError: the state holds no ScheduleFreeState.
+
+    Source: Defazio et al. 2024, arXiv:2405.15682.
+    """
+
+    def is_state(x: Any) -> bool:
+        return all(hasattr(x, name) for name in ("b1", "z", "weight_sum"))
+
+    found = [x for x in jax.tree.leaves(state, is_leaf=is_state) if is_state(x)]
+    if not found:
+        raise ArgumentError(
+            f"schedule_free_eval_params: state holds no ScheduleFreeState, got {type(state).__name__}."
+        )
+    b1 = found[0].b1
+
+    def leaf(y: Any, z: Any) -> jax.Array:
+        y = jnp.asarray(y)
+        return ((y - (1 - b1) * z) / b1).astype(y.dtype)
+
+    return jax.tree.map(leaf, params, found[0].z)
+
+
+def _warmed_up(learning_rate: Any, warmup_steps: int | None) -> Any:
+    return warmup_constant_schedule(0.0, learning_rate, warmup_steps) if warmup_steps else learning_rate
+
+
+def schedule_free_sgd(
+    learning_rate: float = 1.0,
+    warmup_steps: int | None = None,
+    b1: float = 0.9,
+    weight_decay: float | None = None,
+    weight_lr_power: float = 2.0,
+    state_dtype: Any = None,
+    *,
+    mask: MaskOrFn | None = None,
+) -> GradientTransformationExtraArgs:
+    """Schedule-free gradient descent.
+
+    Args:
+      learning_rate: not negative; reached after warmup_steps.
+      warmup_steps: length of a linear warm-up from 0; None has none.
+      b1, weight_lr_power, state_dtype: as in `schedule_free`.
+      weight_decay: not negative; added to the gradient.
+      mask: leaves that decay; see `add_decayed_weights`.
+
+    Raises:
+      HyperparameterError: a number out of its range.
+      MissingParamsError: `update` without params.
+
+    Source: Defazio et al. 2024, arXiv:2405.15682.
+    """
+    check_nonnegative("schedule_free_sgd", learning_rate=learning_rate)
+    rate = _warmed_up(learning_rate, warmup_steps)
+    base = sgd(rate)
+    if weight_decay is not None:
+        base = chain(add_decayed_weights(weight_decay, mask), base)
+    return schedule_free(base, rate, b1, weight_lr_power, state_dtype)
+
+
+def schedule_free_adamw(
+    learning_rate: float = 0.0025,
+    warmup_steps: int | None = None,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    weight_lr_power: float = 2.0,
+    state_dtype: Any = None,
+    *,
+    mask: MaskOrFn | None = None,
+) -> GradientTransformationExtraArgs:
+    """Schedule-free AdamW, whose first moment is replaced by the averaging.
+
+    Args:
+      learning_rate: not negative; reached after warmup_steps.
+      warmup_steps: length of a linear warm-up from 0; None has none.
+      b1, weight_lr_power, state_dtype: as in `schedule_free`.
+      b2, eps: decay of the second moment, in [0, 1), and what is added to its root.
+      weight_decay: not negative; multiplied by the learning rate.
+      mask: leaves that decay; see `add_decayed_weights`.
+
+    Raises:
+      HyperparameterError: a number out of its range.
+      MissingParamsError: `update` without params.
+
+    Source: Defazio et al. 2024, arXiv:2405.15682.
+    """
+    check_nonnegative("schedule_free_adamw", learning_rate=learning_rate)
+    rate = _warmed_up(learning_rate, warmup_steps)
+    base = chain(
+        scale_by_rms(b2, eps, eps_in_sqrt=False, bias_correction=True),
+        add_decayed_weights(weight_decay, mask),
+        scale_by_learning_rate(rate),
+    )
+    return schedule_free(base, rate, b1, weight_lr_power, state_dtype)

@@ -1,0 +1,57 @@
+"""Steps along the sign of the gradient, or of its average.
+
+    signSGD:  u_t = -lr_t sign(g_t)
+    Signum:   u_t = -lr_t sign(m_t),   m_t = beta m_{t-1} + (1 - beta) g_t
+
+The sign of a complex number is its direction z / |z|.
+
+Source: Bernstein et al. 2018, arXiv:1802.04434.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nablax.core import (
+    GradientTransformationExtraArgs,
+    ScalarOrSchedule,
+    chain,
+)
+from nablax.transforms import ema, scale_by_learning_rate, scale_by_sign
+
+
+def sign_sgd(learning_rate: ScalarOrSchedule) -> GradientTransformationExtraArgs:
+    """Gradient descent by signs: every parameter moves by the learning rate.
+
+    Args:
+      learning_rate: not negative; a number, a traced number or a schedule.
+
+    Raises:
+      HyperparameterError: negative or NaN.
+
+    Source: Bernstein et al. 2018, arXiv:1802.04434.
+    """
+    return chain(scale_by_sign(), scale_by_learning_rate(learning_rate))
+
+
+def signum(
+    learning_rate: ScalarOrSchedule, beta: float = 0.9, accumulator_dtype: Any = None
+) -> GradientTransformationExtraArgs:
+    """Gradient descent by the signs of averaged gradients.
+
+    Args:
+      learning_rate: not negative; a number, a traced number or a schedule.
+      beta: decay of the average, in [0, 1).
+      accumulator_dtype: dtype of the average; None follows each parameter's.
+
+    Raises:
+      HyperparameterError: a number out of its range.
+
+    Source: Bernstein et al. 2018, arXiv:1802.04434, Algorithm 2.
+    """
+    # The sign knows nothing of a positive factor: no bias correction is needed.
+    return chain(
+        ema(beta, debias=False, accumulator_dtype=accumulator_dtype),
+        scale_by_sign(),
+        scale_by_learning_rate(learning_rate),
+    )

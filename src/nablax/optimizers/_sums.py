@@ -1,0 +1,87 @@
+"""Sums over all leaves: what optimizers with one step size for all parameters measure before they step."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from nablax.core import MissingParamsError, Program
+from nablax.tree import at_least_float32
+from nablax.tree._norms import norm_dtype
+from nablax.tree._traverse import reduce_scalars
+
+
+def _is_none(x: Any) -> bool:
+    return x is None
+
+
+def _wide(x: Any) -> jax.Array:
+    x = jnp.asarray(x)
+    return x.astype(at_least_float32(x.dtype))
+
+
+def inner(x: jax.Array, y: jax.Array) -> jax.Array:
+    """The terms of the real inner product: Re(conj(x) y)."""
+    if jnp.iscomplexobj(x) or jnp.iscomplexobj(y):
+        return jnp.real(jnp.conj(x) * y)
+    return x * y
+
+
+def abs1(x: jax.Array) -> jax.Array:
+    """The terms of a 1-norm; of a complex entry |re| + |im|, so that it is the norm of the real vector."""
+    return jnp.abs(x.real) + jnp.abs(x.imag) if jnp.iscomplexobj(x) else jnp.abs(x)
+
+
+def require_params(who: str, params: Any) -> None:
+    """Refuses an update() without parameters.
+
+    Raises:
+      MissingParamsError: params is None.
+    """
+    if params is None:
+        raise MissingParamsError(
+            f"{who} reads the parameters, but update() got params=None. Call update(gradients, state, params)."
+        )
+
+
+def scalar_like(params: Any, value: Any) -> jax.Array:
+    """A number in the dtype in which `leaf_sums` over trees like params adds up."""
+    return jnp.asarray(value, norm_dtype(jax.tree.leaves(params)))
+
+
+@functools.lru_cache(256)
+def _program(terms: Callable[..., dict[str, jax.Array]], dtype: Any) -> Program:
+    def sums(row: Any, shared: dict[str, Any]) -> dict[str, jax.Array]:
+        out = terms(*map(_wide, row), **shared)
+        return {name: jnp.sum(x).astype(dtype) for name, x in out.items()}
+
+    return Program(sums, terms.__name__.strip("_"))
+
+
+def leaf_sums(
+    terms: Callable[..., dict[str, jax.Array]], tree: Any, *rest: Any, **shared: Any
+) -> dict[str, jax.Array]:
+    """Sums over all entries of all leaves, in at least float32.
+
+    Args:
+      terms: module-level function of one leaf of each tree and of `shared`; returns named arrays to be added up.
+      tree: tree of arrays; leaves that are None are skipped.
+      *rest: trees of the same structure.
+      **shared: numbers and scalars for every leaf.
+
+    Returns:
+      One real scalar a name, in the dtype of `scalar_like(tree, ...)`.
+    """
+    leaves, treedef = jax.tree.flatten(tree, is_leaf=_is_none)
+    rows = list(zip(leaves, *map(treedef.flatten_up_to, rest), strict=True))
+    rows = [row for row in rows if row[0] is not None]
+    dtype = norm_dtype([row[0] for row in rows])
+    if not rows:
+        return {name: jnp.zeros((), dtype) for name in terms(*[jnp.zeros(())] * (1 + len(rest)), **shared)}
+    outputs = _program(terms, dtype).map(rows, shared)
+    return {name: reduce_scalars(operator.add, [out[name] for out in outputs]) for name in outputs[0]}
