@@ -5,7 +5,6 @@ Re-exports only: each name is documented in the wing it comes from. docs/differe
 
 from nablax import core as _core
 from nablax import losses as _losses
-from nablax import optimizers as _optimizers
 from nablax import transforms as _transforms
 from nablax import tree as _tree
 from nablax.core import EmptyState as EmptyState
@@ -112,6 +111,7 @@ from nablax.optimizers import nadamw as nadamw
 from nablax.optimizers import noisy_sgd as noisy_sgd
 from nablax.optimizers import novograd as novograd
 from nablax.optimizers import optimistic_adam as optimistic_adam
+from nablax.optimizers import optimistic_adam_v2 as optimistic_adam_v2
 from nablax.optimizers import optimistic_gradient_descent as optimistic_gradient_descent
 from nablax.optimizers import polyak_sgd as polyak_sgd
 from nablax.optimizers import radam as radam
@@ -231,6 +231,5 @@ from nablax.tree import update_moment_per_elem_norm as update_moment_per_elem_no
 MultiTransformState = _transforms.PartitionState
 convex_kl_divergence = _losses.generalized_kl_divergence
 multi_transform = _transforms.partition
-optimistic_adam_v2 = _optimizers.optimistic_adam
 safe_int32_increment = _core.safe_increment
 tree_map_params = _tree.map_params
