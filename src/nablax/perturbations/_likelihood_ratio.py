@@ -142,4 +142,4 @@ def likelihood_ratio_estimate(
 
 def _dot(a: jax.Array, b: jax.Array) -> jax.Array:
     """a^T b over the samples, in full precision on every device: a has one column or two."""
-    return jnp.sum(a[:, :, None] * b[:, None, :], 0)
+    return jnp.matmul(a.T, b, precision="highest")

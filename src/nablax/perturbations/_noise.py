@@ -256,7 +256,10 @@ def log_ratio(noise: Any, z: jax.Array, delta: jax.Array) -> jax.Array:
     """log mu(z + delta) - log mu(z) of one sample, a scalar, for laws of ours and for any with a
     `log_prob`."""
     if isinstance(noise, Noise):
-        return jnp.sum(noise.log_ratio(z, delta))
+        terms = noise.log_ratio(z, delta)
+        # A sum written as a product with ones: XLA's CPU backend (jaxlib 0.10.2) computes wrong sums where it
+        # fuses a reduction over a short axis with what precedes it, from about 20,000 rows on.
+        return jnp.dot(terms, jnp.ones_like(terms), precision="highest")
     return jnp.sum(noise.log_prob(z + delta)) - jnp.sum(noise.log_prob(z))
 
 
