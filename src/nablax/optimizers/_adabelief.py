@@ -36,7 +36,7 @@ from nablax.transforms import scale_by_learning_rate
 class ScaleByBeliefState(NamedTuple):
     """count: updates so far, int32. mu: m_t, like params. nu: s_t, real, at least float32."""
 
-    count: jax.Array
+    count: jax.Array  # type: ignore[assignment]
     mu: Any
     nu: Any
 

@@ -53,7 +53,7 @@ class FactoredState(NamedTuple):
     v: of the other leaves, their shape.
     """
 
-    count: jax.Array
+    count: jax.Array  # type: ignore[assignment]
     v_row: Any
     v_col: Any
     v: Any
@@ -137,6 +137,7 @@ def scale_by_factored_rms(
     least = max(int(min_dim_size_to_factor), 1) if factored else np.iinfo(np.int64).max
 
     def init(params: Any) -> FactoredState:
+        treedef: Any
         leaves, treedef = jax.tree.flatten(params)
         parts = [_init_leaf(p, least) for p in leaves]
         trees = {k: treedef.unflatten([part[k] for part in parts]) for k in ("v_row", "v_col", "v")}

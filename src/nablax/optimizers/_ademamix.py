@@ -42,7 +42,7 @@ class ScaleByAdemamixState(NamedTuple):
     The slow average is held in at least float32: a step of 1 - b3 = 1e-4 is lost in bfloat16.
     """
 
-    count: jax.Array
+    count: jax.Array  # type: ignore[assignment]
     count_m2: jax.Array
     m1: Any
     m2: Any

@@ -45,7 +45,7 @@ class DAdaptAdamWState(NamedTuple):
     grad_sum: Any
     estim_lr: jax.Array
     numerator_weighted: jax.Array
-    count: jax.Array
+    count: jax.Array  # type: ignore[assignment]
 
 
 def _next_sum(g: Any, grad_sum: Any, root: Any, rest: Any, rate: Any) -> Any:

@@ -102,7 +102,7 @@ def _scale_by_dog(init_step: tuple[str, float], eps: Any) -> GradientTransformat
     kind, value = init_step
 
     def init(params: Any) -> DoGState:
-        distance = 0.0 if kind == "learning_rate" else value
+        distance: Any = 0.0 if kind == "learning_rate" else value
         if kind == "heuristic":
             distance = value * (1 + tree.norm(params))
         zero = scalar_like(params, 0.0)

@@ -53,7 +53,7 @@ class GaLoreState(NamedTuple):
     projector: P for each matrix, at least float32; an empty matrix for the other leaves.
     """
 
-    count: jax.Array
+    count: jax.Array  # type: ignore[assignment]
     base_optimizer_state: Any
     projector: Any
 
@@ -121,7 +121,7 @@ def scale_by_galore(
     Args:
       rank: of the projections, at least 1; smaller matrices keep their full rank.
       update_proj_gap: steps between two singular value decompositions, at least 1.
-      scale: factor of the lifted updates of matrices, and of the rest.
+      scale: factor of the lifted updates; that of the other leaves stays 1.
       base_optimizer: a transformation that reads no parameters, such as `scale_by_adam()`, the default.
       weight_dimension_numbers: `GaLoreDimensionNumbers` for all leaves, a tree of them with None for leaves not to
         project, or a function of the parameters that returns one; None projects the leaves with two axes.
@@ -187,10 +187,10 @@ def scale_by_galore(
             low[i] = plans[i].project(leaves[i], p).astype(leaves[i].dtype)
         small, base_state = base.update(treedef.unflatten(low), state.base_optimizer_state, None, **extra)
         out = treedef.flatten_up_to(small)
-        for i, u in enumerate(out):
-            if u is not None:
-                lifted = plans[i].lift(u.astype(projectors[i].dtype), projectors[i]) if i in matrices else u
-                out[i] = (scale * lifted).astype(leaves[i].dtype)
+        for i in matrices:
+            out[i] = (scale * plans[i].lift(out[i].astype(projectors[i].dtype), projectors[i])).astype(
+                leaves[i].dtype
+            )
         new = GaLoreState(safe_increment(state.count), base_state, treedef.unflatten(projectors))
         return treedef.unflatten(out), new
 

@@ -34,7 +34,7 @@ from nablax.transforms import add_decayed_weights
 class MadgradState(NamedTuple):
     """count: updates so far, int32. grad_sum_sq: v, real. s. x0: p_0. All three at least float32."""
 
-    count: jax.Array
+    count: jax.Array  # type: ignore[assignment]
     grad_sum_sq: Any
     s: Any
     x0: Any

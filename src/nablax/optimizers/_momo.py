@@ -44,7 +44,7 @@ class MomoState(NamedTuple):
     barf: jax.Array
     gamma: jax.Array
     lb: jax.Array
-    count: jax.Array
+    count: jax.Array  # type: ignore[assignment]
 
 
 class MomoAdamState(NamedTuple):
@@ -55,7 +55,7 @@ class MomoAdamState(NamedTuple):
     barf: jax.Array
     gamma: jax.Array
     lb: jax.Array
-    count: jax.Array
+    count: jax.Array  # type: ignore[assignment]
 
 
 def _value(who: str, value: Any, like: Any) -> Any:

@@ -71,7 +71,7 @@ class MuonDimensionNumbers(NamedTuple):
 class MuonState(NamedTuple):
     """count: updates so far, int32. mu: m_t, like params or in mu_dtype. ns_coeffs: (3,) or (steps, 3)."""
 
-    count: jax.Array
+    count: jax.Array  # type: ignore[assignment]
     mu: Any
     ns_coeffs: jax.Array
 

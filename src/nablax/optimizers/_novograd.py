@@ -35,7 +35,7 @@ from nablax.transforms import scale_by_learning_rate
 class ScaleByNovogradState(NamedTuple):
     """count: updates so far, int32. mu: m_t, like params or in mu_dtype. nu: v_t, a real scalar a leaf."""
 
-    count: jax.Array
+    count: jax.Array  # type: ignore[assignment]
     mu: Any
     nu: Any
 

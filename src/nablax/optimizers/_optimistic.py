@@ -41,7 +41,7 @@ class ScaleByOptimisticGradientState(NamedTuple):
 class ScaleByOptimisticGradientWithCountState(NamedTuple):
     """The same where alpha or beta is a schedule of `count`, the updates so far."""
 
-    count: jax.Array
+    count: jax.Array  # type: ignore[assignment]
     is_initial_step: jax.Array
     previous_gradient: Any
 

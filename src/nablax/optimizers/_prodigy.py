@@ -47,7 +47,7 @@ class ProdigyState(NamedTuple):
     params0: Any
     estim_lr: jax.Array
     numerator_weighted: jax.Array
-    count: jax.Array
+    count: jax.Array  # type: ignore[assignment]
 
 
 def _terms(g: Any, p: Any, p0: Any, s: Any, b3: Any, weight: Any) -> dict[str, Any]:

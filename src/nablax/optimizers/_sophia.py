@@ -1,12 +1,12 @@
 """Sophia: momentum over the diagonal of the Hessian, clipped.
 
-    m_t = b1 m_{t-1} + (1 - b1) g_t
+    m_t = b1 m_{t-1} + (1 - b1) g_t,   m^_t = m_t / (1 - b1^t)
     h_t = b2 h_{t-1} + (1 - b2) estimate of the Hessian's diagonal      every update_interval steps
-    u_t = -lr_t (clip(m_t / max(gamma h_t, eps), +-clip_threshold) + weight_decay p_t)
+    u_t = -lr_t (clip(m^_t / max(gamma h_t, eps), +-clip_threshold) + weight_decay p_t)
 
     Hutchinson's estimate: z * (H z) for a vector z of random signs; its mean is the diagonal.
 
-Source: Liu et al. 2023, arXiv:2305.14342, Algorithm 3; Hutchinson 1990, doi:10.1080/03610919008812866.
+Source: Liu et al. 2023, arXiv:2305.14342, Algorithm 3, with a bias correction of the momentum; Hutchinson 1990, doi:10.1080/03610919008812866.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class SophiaState(NamedTuple):
     hessian_fn_state: of the transformation that estimates the diagonal.
     """
 
-    count: jax.Array
+    count: jax.Array  # type: ignore[assignment]
     mu: Any
     nu: Any
     hessian_fn_state: Any
@@ -120,10 +120,10 @@ class _Moments(NamedTuple):
 
 
 def _sophia(
-    g: jax.Array, mu: jax.Array, nu: jax.Array, *, b1: Any, eps: Any, gamma: Any, clip_threshold: Any
+    g: jax.Array, mu: jax.Array, nu: jax.Array, *, b1: Any, eps: Any, gamma: Any, clip_threshold: Any, c1: Any
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     mu = lerp(mu, g, b1)
-    ratio = mu / jnp.maximum(gamma * nu, eps)
+    ratio = (mu / c1) / jnp.maximum(gamma * nu, eps)
     if clip_threshold is not None:
         if jnp.iscomplexobj(ratio):
             clipped = (jnp.clip(part, -clip_threshold, clip_threshold) for part in (ratio.real, ratio.imag))
@@ -162,10 +162,12 @@ def _scale_by_sophia(
 
         now = jnp.mod(state.count, update_interval) == 0
         nu, inner = jax.lax.cond(now, estimate, lambda _: (state.nu, state.hessian_fn_state), None)
-        updates, moments = direction.update(updates, _Moments(state.mu, nu), params)
+        count = safe_increment(state.count)
+        c1 = 1 - b1**count
+        updates, moments = direction.update(updates, _Moments(state.mu, nu), params, c1=c1)
         if report_every and clip_threshold is not None:
             _report(updates, state.count, clip_threshold, report_every)
-        return updates, SophiaState(safe_increment(state.count), moments.mu, nu, inner)
+        return updates, SophiaState(count, moments.mu, nu, inner)
 
     return Wrapper(
         init,

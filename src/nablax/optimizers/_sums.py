@@ -77,6 +77,7 @@ def leaf_sums(
     Returns:
       One real scalar a name, in the dtype of `scalar_like(tree, ...)`.
     """
+    treedef: Any
     leaves, treedef = jax.tree.flatten(tree, is_leaf=_is_none)
     rows = list(zip(leaves, *map(treedef.flatten_up_to, rest), strict=True))
     rows = [row for row in rows if row[0] is not None]
