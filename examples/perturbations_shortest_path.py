@@ -1,0 +1,72 @@
+"""Learning the cost of terrain from paths alone, by differentiating through a shortest-path solver.
+
+A map of four kinds of terrain has unknown costs. Shown only the cheapest paths of training maps, a Fenchel-Young loss learns one
+cost for each kind of terrain, up to their common scale.
+
+    python examples/perturbations_shortest_path.py [--quick] [--figure FILE]
+"""
+
+import argparse
+
+import jax
+import jax.numpy as jnp
+
+from nablax.perturbations import Normal, fenchel_young_loss, shortest_path_oracle
+
+TRUE_COSTS = jnp.array([1.0, 2.5, 6.0, 9.0])
+
+
+def terrain(key, size):
+    """A smooth random field cut into four levels."""
+    field = jax.image.resize(jax.random.normal(key, (4, 4)), (size, size), "cubic")
+    return jnp.digitize(field, jnp.array([-0.6, 0.0, 0.6]))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--figure")
+    arguments = parser.parse_args()
+    size, maps, steps, samples = (5, 4, 3, 4) if arguments.quick else (12, 24, 150, 16)
+    oracle = shortest_path_oracle()
+    kinds = jax.vmap(lambda k: terrain(k, size))(jax.random.split(jax.random.key(0), maps))
+    paths = jax.vmap(lambda m: oracle(-TRUE_COSTS[m]))(kinds)
+    loss = fenchel_young_loss(oracle, samples, 0.5, Normal())
+
+    def mean_loss(log_costs, key):
+        keys = jax.random.split(key, maps)
+        return jnp.mean(jax.vmap(lambda k, m, y: loss(k, -jnp.exp(log_costs)[m], y))(keys, kinds, paths))
+
+    def step(log_costs, key):
+        log_costs = log_costs - 0.1 * jax.grad(mean_loss)(log_costs, key)
+        return log_costs, jnp.exp(log_costs)
+
+    start = jnp.full((4,), jnp.log(3.0))
+    log_costs, history = jax.jit(lambda k: jax.lax.scan(step, start, jax.random.split(k, steps)))(jax.random.key(1))
+    costs = jnp.exp(log_costs)
+    found = jax.vmap(lambda m: oracle(-costs[m]))(kinds)
+    true = TRUE_COSTS[kinds]
+    regret = jnp.sum(found * true) / jnp.sum(paths * true) - 1
+    print(f"costs relative to the cheapest: {(costs / costs[0]).round(2)}, true {TRUE_COSTS}")
+    print(f"learned paths cost {100 * regret:.2f}% more than the cheapest")
+    if arguments.figure:
+        import matplotlib
+
+        matplotlib.use("Agg")
+        import matplotlib.pyplot as plt
+
+        figure, axes = plt.subplots(1, 3, figsize=(9, 3), layout="constrained")
+        for axis, path, title in ((axes[0], paths[0], "cheapest path"), (axes[1], found[0], "path by learned costs")):
+            axis.imshow(TRUE_COSTS[kinds[0]], cmap="YlGn")
+            rows, columns = jnp.nonzero(path)
+            axis.scatter(columns, rows, s=18, color="crimson")
+            axis.set(title=title, xticks=[], yticks=[])
+        for kind in range(4):
+            line = axes[2].plot(history[:, kind] / history[:, 0])
+            axes[2].axhline(TRUE_COSTS[kind], color=line[0].get_color(), linewidth=0.8, linestyle=":")
+        axes[2].set(title="learned costs (dotted: true)", xlabel="step", ylabel="relative to the cheapest")
+        figure.savefig(arguments.figure, dpi=80)
+
+
+if __name__ == "__main__":
+    main()
