@@ -81,7 +81,7 @@ def plot_trajectories(
     unit = towards / np.maximum(strength, 1e-12)[:, None]
     ax.quiver(
         xs.ravel(), ys.ravel(), unit[:, 0], unit[:, 1], strength / max(strength.max(), 1e-12),
-        cmap="Greys", clim=(-0.4, 1.6), scale=1.5 * _ARROWS, width=0.003, zorder=1,
+        cmap="Greys", clim=(-0.4, 2.2), scale=1.5 * _ARROWS, width=0.003, zorder=1,
     )  # fmt: skip
     for i, (name, path) in enumerate(paths.items()):
         colour = _COLOURS[i % len(_COLOURS)]
@@ -92,7 +92,8 @@ def plot_trajectories(
     if field.players and len(start) == 2:
         # Trees list the entries of a dict in the order of their names.
         ax.set(**dict(zip(("xlabel", "ylabel"), sorted(start), strict=True)))
-    ax.legend(loc="upper left", framealpha=0.9)
+    # Below the picture, where it hides no path.
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=min(3, len(paths)), frameon=False)
     return ax
 
 
