@@ -15,7 +15,7 @@ def _leaves():
     return [autograd.tensor(x, requires_grad=True) for x in START]
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(instructions())
 def test_values_and_gradients_of_random_programs(program):
     want, grads = jax.value_and_grad(lambda xs: OnArrays().run(program, xs))([jax.numpy.asarray(x) for x in START])
@@ -29,7 +29,7 @@ def test_values_and_gradients_of_random_programs(program):
         np.testing.assert_allclose(got, g, rtol=2e-3, atol=1e-3)
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(instructions(), st.booleans())
 def test_second_derivatives_of_random_programs(program, look_between):
     def penalty(xs):
@@ -52,7 +52,7 @@ def test_second_derivatives_of_random_programs(program, look_between):
         np.testing.assert_allclose(got, g, rtol=5e-3, atol=5e-3)
 
 
-@settings(max_examples=10)
+@settings(max_examples=6)
 @given(instructions())
 def test_a_short_max_segment_changes_nothing(program):
     leaves, short = _leaves(), _leaves()

@@ -14,6 +14,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from ._backward import as_tensor
+from ._errors import NoGradientError, user_line
+from ._segment import realize
 from ._trace import Recorded, local, record, results
 
 _HOLE = "·"  # stands for an array among the static leaves
@@ -63,7 +66,10 @@ class Lifted:
             def build_plain() -> tuple[str, Callable[..., Any]]:
                 return self._name, self.fn
 
-            return results(local.trace, record(self._key, build_plain, args), self._kind)
+            try:
+                return results(local.trace, record(self._key, build_plain, args), self._kind)
+            except jax.errors.ConcretizationTypeError:
+                return self._at_once(leaves, tree)
         for leaf in leaves:
             if isinstance(leaf, Recorded) or isinstance(leaf, _ARRAYS):
                 arrays.append(leaf)
@@ -80,7 +86,21 @@ class Lifted:
         def build() -> tuple[str, Callable[..., Any]]:
             return self._name, filled(self.fn, tree, static)
 
-        return results(local.trace, record(tuple(keys), build, arrays), self._kind)
+        try:
+            return results(local.trace, record(tuple(keys), build, arrays), self._kind)
+        except jax.errors.ConcretizationTypeError:
+            return self._at_once(leaves, tree)
+
+    def _at_once(self, leaves: list[Any], tree: Any) -> Any:
+        """A function that reads its arguments' values cannot be recorded: it runs now, without gradient."""
+        if any(isinstance(leaf, Recorded) and leaf.requires_grad for leaf in leaves):  # type: ignore[attr-defined]
+            raise NoGradientError(
+                f"{self._name} reads the values of its arguments, so no gradient can be recorded through it; detach them, "
+                f"or see whether it has a static argument (as size= or length=) that says what it wants to know. At {user_line()}."
+            )
+        args, kwargs = jax.tree.unflatten(tree, [realize(x) if isinstance(x, Recorded) else x for x in leaves])
+        found = self.fn(*args, **kwargs)
+        return jax.tree.map(lambda x: as_tensor(x, self._kind) if isinstance(x, jax.Array) else x, found)
 
 
 def filled(fn: Callable[..., Any], tree: Any, static: list[Any]) -> Callable[..., Any]:

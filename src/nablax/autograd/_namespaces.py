@@ -23,12 +23,12 @@ from ._trace import Recorded
 ABOUT_SHAPES = {
     "shape", "ndim", "size", "result_type", "promote_types", "can_cast", "issubdtype", "isdtype", "iscomplexobj",
     "isrealobj", "isscalar", "finfo", "iinfo", "dtype", "broadcast_shapes", "get_printoptions", "set_printoptions",
-    "printoptions", "einsum_path", "iterable",
+    "printoptions", "einsum_path",
 }  # fmt: skip
 ABOUT_VALUES = {
     "array_repr", "array_str", "save", "savez", "nonzero", "argwhere", "flatnonzero", "unique", "unique_all",
     "unique_counts", "unique_inverse", "unique_values", "extract", "compress", "union1d", "intersect1d", "setdiff1d",
-    "setxor1d", "array_equal", "array_equiv", "trim_zeros",
+    "setxor1d", "array_equal", "array_equiv", "trim_zeros", "iterable",
 }  # fmt: skip
 INTEGER_RESULTS = {
     "nonzero",
