@@ -2,8 +2,9 @@
 
     python benchmarks/perturbations.py [--quick]
 
-Times are medians of interleaved runs of one compiled value-and-gradient. Variances are sums over the gradient's entries. Memory is the
-temporary memory of the compiled program (`memory_analysis`), of a value-and-gradient with 100,000 samples.
+Times are medians of interleaved runs of one compiled value-and-gradient. Variances are sums over the
+gradient's entries. Memory is the temporary memory of the compiled program (`memory_analysis`), of a
+value-and-gradient with 100,000 samples.
 """
 
 import argparse
@@ -47,19 +48,27 @@ def variance(f, x, repeats):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a smoke check of a few seconds; the numbers mean nothing")
+    parser.add_argument(
+        "--quick", action="store_true", help="a smoke check of a few seconds; the numbers mean nothing"
+    )
     quick = parser.parse_args().quick
     samples, rounds, repeats = (50, 3, 20) if quick else (1000, 200, 400)
     key = jax.random.key(0)
 
-    print(f"{samples} samples, default settings       time optax    ours   ratio    variance ratio (Optax / ours)")
+    print(
+        f"{samples} samples, default settings       time optax    ours   ratio    variance ratio (Optax / "
+        "ours)"
+    )
     for d in (10,) if quick else (1, 10, 100):
         x = jnp.linspace(-0.2, 1.0, d)
         for name, fun in PROBLEMS.items():
             theirs, mine = (value_and_grad(m, fun, samples) for m in (peer, ours))
             a, b = times([theirs, mine], (key, x), rounds)
             ratio = variance(theirs, x, repeats) / max(variance(mine, x, repeats), 1e-30)
-            print(f"{name:10} d = {d:4}             {1e3 * a:9.3f} ms {1e3 * b:7.3f} ms {a / b:6.2f}x   {ratio:9.1f}")
+            print(
+                f"{name:10} d = {d:4}             {1e3 * a:9.3f} ms {1e3 * b:7.3f} ms {a / b:6.2f}x   "
+                f"{ratio:9.1f}"
+            )
 
     many = 2000 if quick else 100_000
     x = jnp.linspace(-0.2, 1.0, 10 if quick else 100)

@@ -1,7 +1,8 @@
 """Policy gradient on a bandit whose best arm is known: how much a control saves.
 
-A policy chooses arm i with probability softmax(theta)_i; arm i pays reward_i. Perturbing theta with Gumbel noise and taking the
-argmax samples that policy, so that the gradient of the perturbed reward is the policy gradient.
+A policy chooses arm i with probability softmax(theta)_i; arm i pays reward_i. Perturbing theta with Gumbel
+noise and taking the argmax samples that policy, so that the gradient of the perturbed reward is the policy
+gradient.
 
     python examples/perturbations_bandit.py [--quick] [--figure FILE]
 """
@@ -39,14 +40,17 @@ def main():
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--figure")
     arguments = parser.parse_args()
-    steps = 20 if arguments.quick else 300
+    steps = 20 if arguments.quick else 150
     curves = {}
     for baseline in ("none", "leave_one_out", "linear"):
         curves[baseline] = train(baseline, steps)
-        smooth = make_perturbed_fun(reward, 16, 1.0, Gumbel(), baseline=baseline)
-        s = gradient_statistics(
-            lambda key, f=smooth: jax.grad(f, 1)(key, jnp.zeros(5)), jax.random.key(1), 200, num_samples=16
+        gradient = jax.grad(make_perturbed_fun(reward, 16, 1.0, Gumbel(), baseline=baseline), 1)
+        statistics = jax.jit(
+            lambda key, g=gradient: gradient_statistics(
+                lambda k: g(k, jnp.zeros(5)), key, 200, num_samples=16
+            )
         )
+        s = statistics(jax.random.key(1))
         print(
             f"{baseline:14} mean reward {curves[baseline][:, -1].mean():.3f} of 6; signal to noise "
             f"{s.signal_to_noise:.3f}, samples for 10% error {s.recommended_num_samples:.0f}"
@@ -63,7 +67,11 @@ def main():
             axis.plot(middle, label=baseline)
             axis.fill_between(range(steps), low, high, alpha=0.2)
         axis.axhline(6, color="black", linewidth=0.8, linestyle=":")
-        axis.set(xlabel="step (16 samples each)", ylabel="mean reward of the policy", title="Policy gradient, five-armed bandit")
+        axis.set(
+            xlabel="step (16 samples each)",
+            ylabel="mean reward of the policy",
+            title="Policy gradient, five-armed bandit",
+        )
         axis.legend(title="baseline", loc="lower right")
         figure.savefig(arguments.figure, dpi=90)
 

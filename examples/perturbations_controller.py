@@ -1,7 +1,8 @@
 """Evolution strategies on a controller that has no gradient: a bang-bang thruster that balances a pole.
 
-The controller pushes left or right, by the sign of a linear function of the state; its cost (how far and how long the pole leans)
-is piecewise constant in places and jumps in others. Centred ranks and any optimizer do the rest; here a plain momentum step.
+The controller pushes left or right, by the sign of a linear function of the state; its cost (how far and how
+long the pole leans) is piecewise constant in places and jumps in others. Centred ranks and any optimizer do
+the rest; here a plain momentum step.
 
     python examples/perturbations_controller.py [--quick] [--figure FILE]
 """
@@ -34,7 +35,9 @@ def simulate(gains, start, steps=200):
 def cost(gains):
     states = jax.vmap(lambda s: simulate(gains, s))(STARTS)
     fallen = jnp.abs(states[..., 2]) > 0.5
-    return jnp.mean(jnp.where(fallen, 1.0, jnp.abs(states[..., 2]) + 0.1 * jnp.minimum(jnp.abs(states[..., 0]), 1)))
+    return jnp.mean(
+        jnp.where(fallen, 1.0, jnp.abs(states[..., 2]) + 0.1 * jnp.minimum(jnp.abs(states[..., 0]), 1))
+    )
 
 
 def main():
@@ -51,7 +54,9 @@ def main():
         return (gains + velocity, velocity), (value, cost(gains))
 
     start = (jnp.zeros(4), jnp.zeros(4))
-    (gains, _), (mean, own) = jax.jit(lambda k: jax.lax.scan(step, start, jax.random.split(k, steps)))(jax.random.key(0))
+    (gains, _), (mean, own) = jax.jit(lambda k: jax.lax.scan(step, start, jax.random.split(k, steps)))(
+        jax.random.key(0)
+    )
     print(f"cost {own[0]:.3f} at first, {own[-1]:.3f} at last; gains {gains.round(2)}")
     if arguments.figure:
         import matplotlib

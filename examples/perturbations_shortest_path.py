@@ -1,7 +1,7 @@
 """Learning the cost of terrain from paths alone, by differentiating through a shortest-path solver.
 
-A map of four kinds of terrain has unknown costs. Shown only the cheapest paths of training maps, a Fenchel-Young loss learns one
-cost for each kind of terrain, up to their common scale.
+A map of four kinds of terrain has unknown costs. Shown only the cheapest paths of training maps, a
+Fenchel-Young loss learns one cost for each kind of terrain, up to their common scale.
 
     python examples/perturbations_shortest_path.py [--quick] [--figure FILE]
 """
@@ -42,7 +42,9 @@ def main():
         return log_costs, jnp.exp(log_costs)
 
     start = jnp.full((4,), jnp.log(3.0))
-    log_costs, history = jax.jit(lambda k: jax.lax.scan(step, start, jax.random.split(k, steps)))(jax.random.key(1))
+    log_costs, history = jax.jit(lambda k: jax.lax.scan(step, start, jax.random.split(k, steps)))(
+        jax.random.key(1)
+    )
     costs = jnp.exp(log_costs)
     found = jax.vmap(lambda m: oracle(-costs[m]))(kinds)
     true = TRUE_COSTS[kinds]
@@ -56,7 +58,10 @@ def main():
         import matplotlib.pyplot as plt
 
         figure, axes = plt.subplots(1, 3, figsize=(9, 3), layout="constrained")
-        for axis, path, title in ((axes[0], paths[0], "cheapest path"), (axes[1], found[0], "path by learned costs")):
+        for axis, path, title in (
+            (axes[0], paths[0], "cheapest path"),
+            (axes[1], found[0], "path by learned costs"),
+        ):
             axis.imshow(TRUE_COSTS[kinds[0]], cmap="YlGn")
             rows, columns = jnp.nonzero(path)
             axis.scatter(columns, rows, s=18, color="crimson")

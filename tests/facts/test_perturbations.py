@@ -1,7 +1,8 @@
 """Facts of perturbed functions, against closed forms.
 
-Every statistical test has a fixed seed and compares with 5.5 standard errors, taken from theory or from independent repeats:
-a correct program fails a comparison with probability below 4e-8, and no test makes more than 25 of them (1e-6 a test).
+Every statistical test has a fixed seed and compares with 5.5 standard errors, taken from theory or from
+independent repeats: a correct program fails a comparison with probability below 4e-8, and no test makes more
+than 25 of them (1e-6 a test).
 """
 
 import jax
@@ -77,7 +78,9 @@ def test_quadratic_value_gradient_and_hessian(noise, estimator):
 @pytest.mark.parametrize("estimator", ["score", "antithetic"])
 def test_baselines_leave_every_order_unbiased(baseline, estimator):
     # Few samples: a baseline that depends on its own sample would show a bias of 1/8.
-    fun = make_perturbed_fun(lambda x: 3 + 0.5 * x @ H @ x, 8, 0.7, Normal(), estimator=estimator, baseline=baseline)
+    fun = make_perturbed_fun(
+        lambda x: 3 + 0.5 * x @ H @ x, 8, 0.7, Normal(), estimator=estimator, baseline=baseline
+    )
     x = jnp.array([1.0, -0.5])
     assert_mean(fun, x, H @ x, 1, 3000)
     assert_mean(fun, x, H, 2, 3000)
@@ -92,7 +95,12 @@ def test_argmax_with_gumbel_noise_is_softmax():
 
 
 def test_gumbel_noise_shifts_the_identity():
-    assert_mean(make_perturbed_fun(lambda x: x, 50, 0.5, Gumbel(), baseline="none"), jnp.float32(2), 2 + 0.5 * 0.5772157, 0)
+    assert_mean(
+        make_perturbed_fun(lambda x: x, 50, 0.5, Gumbel(), baseline="none"),
+        jnp.float32(2),
+        2 + 0.5 * 0.5772157,
+        0,
+    )
 
 
 def test_sign_and_relu_smoothing():

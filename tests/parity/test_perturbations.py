@@ -1,4 +1,5 @@
-"""Agreement with Optax 0.2.8: signatures, noise laws, and the distribution of estimates (not the same numbers for the same key)."""
+"""Agreement with Optax 0.2.8: signatures, noise laws, and the distribution of estimates (not the same numbers
+for the same key)."""
 
 import inspect
 
@@ -25,7 +26,9 @@ def test_noise_laws(name):
     a, b = getattr(peer, name)(), getattr(ours, name)()
     np.testing.assert_array_equal(a.sample(KEY, (5,)), b.sample(KEY, (5,)))
     z = jnp.linspace(-2, 2, 9)
-    np.testing.assert_allclose(jax.vmap(jax.grad(a.log_prob))(z), jax.vmap(jax.grad(b.log_prob))(z), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        jax.vmap(jax.grad(a.log_prob))(z), jax.vmap(jax.grad(b.log_prob))(z), rtol=1e-5, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", ["Normal", "Gumbel"])
@@ -33,7 +36,9 @@ def test_estimates_agree_in_distribution(name):
     x = jnp.array([0.2, 0.0, -0.1])
 
     def estimates(module):
-        fun = module.make_perturbed_fun(lambda x: jnp.sum(jnp.maximum(x, 0)), 100, 0.5, getattr(module, name)())
+        fun = module.make_perturbed_fun(
+            lambda x: jnp.sum(jnp.maximum(x, 0)), 100, 0.5, getattr(module, name)()
+        )
         out = jax.jit(jax.vmap(jax.value_and_grad(fun, 1), (0, None)))(jax.random.split(KEY, 400), x)
         return np.concatenate([np.asarray(out[0])[:, None], np.asarray(out[1])], 1)
 

@@ -1,4 +1,5 @@
-"""Optimizers, expectations, evolution strategies, MeZO and statistics. Seeds are fixed; tolerances are 5.5 standard errors or more."""
+"""Optimizers, expectations, evolution strategies, MeZO and statistics. Seeds are fixed; tolerances are 5.5
+standard errors or more."""
 
 import importlib.util
 
@@ -93,7 +94,15 @@ def test_jacobians_of_expectations(estimator, control):
 
         def with_control(key, state):
             return np_.control_variates_jacobians(
-                smooth_function, control, estimator, params, np_.multi_normal, key, 2000, state, estimate_cv_coeffs=True
+                smooth_function,
+                control,
+                estimator,
+                params,
+                np_.multi_normal,
+                key,
+                2000,
+                state,
+                estimate_cv_coeffs=True,
             )
 
         _, state = with_control(KEY, None)
@@ -138,7 +147,10 @@ def test_es_gradient_and_its_shaping():
     exact = 2 * X + WEIGHTS
     plain = jax.jit(lambda k: np_.es_gradient(smooth_function, k, X, 4000))(KEY)
     np.testing.assert_allclose(plain, exact, atol=0.1)
-    own = jax.jit(lambda k, b: np_.es_gradient(smooth_function, k, X, 4000, shaping=lambda v: v, batch_size=b), static_argnums=1)
+    own = jax.jit(
+        lambda k, b: np_.es_gradient(smooth_function, k, X, 4000, shaping=lambda v: v, batch_size=b),
+        static_argnums=1,
+    )
     np.testing.assert_allclose(own(KEY, None), own(KEY, 64), rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(own(KEY, None), exact, atol=0.5)
     ranks = [
@@ -217,7 +229,9 @@ def test_noise_laws():
             assert abs(jnp.mean(sample) - noise.mean) < 5.5 * noise.std / 141
             np.testing.assert_allclose(jnp.std(sample), noise.std, rtol=0.08)
         assert jnp.corrcoef(z, mirrored)[0, 1] < -0.7
-        np.testing.assert_allclose(noise.score(z), -jax.vmap(jax.grad(noise.log_prob))(z), rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(
+            noise.score(z), -jax.vmap(jax.grad(noise.log_prob))(z), rtol=1e-4, atol=1e-4
+        )
     sphere = np_.UniformSphere()
     point = sphere.sample(KEY, (3, 4))
     np.testing.assert_allclose(jnp.sum(point**2), 12, rtol=1e-5)

@@ -22,7 +22,11 @@ ROOT = Path(__file__).parents[2]
 def test_short_mode(script, words):
     environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
     run = subprocess.run(
-        [sys.executable, ROOT / script, "--quick"], capture_output=True, text=True, timeout=300, env=environment
+        [sys.executable, ROOT / script, "--quick"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=environment,
     )
     assert run.returncode == 0, run.stderr
     assert words in run.stdout

@@ -20,18 +20,26 @@ def quadratic(x):
 @pytest.mark.parametrize("estimator", ["score", "antithetic", "pathwise", "measure_valued"])
 def test_batches_change_results_by_rounding_only(estimator):
     whole, parts = (
-        make_perturbed_fun(quadratic, 50, 0.5, Normal(), estimator=estimator, batch_size=b) for b in (None, 16)
+        make_perturbed_fun(quadratic, 50, 0.5, Normal(), estimator=estimator, batch_size=b)
+        for b in (None, 16)
     )
 
     def all_orders(fun):
-        return jax.jit(lambda x: (fun(KEY, x), jax.grad(fun, 1)(KEY, x), jax.jacfwd(jax.jacrev(fun, 1), 1)(KEY, x)))(X)
+        return jax.jit(
+            lambda x: (fun(KEY, x), jax.grad(fun, 1)(KEY, x), jax.jacfwd(jax.jacrev(fun, 1), 1)(KEY, x))
+        )(X)
 
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-4), all_orders(whole), all_orders(parts))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-4),
+        all_orders(whole),
+        all_orders(parts),
+    )
 
 
 @pytest.mark.parametrize("baseline", ["none", "value", "leave_one_out", "linear"])
 def test_forward_and_reverse_differentiation_agree_with_many_samples(baseline):
-    # From 20,000 samples on, XLA's CPU backend fuses some sums wrongly: this is the guard of how ours are written.
+    # From 20,000 samples on, XLA's CPU backend fuses some sums wrongly: this is the guard of how ours are
+    # written.
     for noise in (Normal(), Laplace()):
         fun = make_perturbed_fun(quadratic, 20_000, 0.5, noise, baseline=baseline)
         forward, reverse = (jax.jit(d(fun, 1))(KEY, X) for d in (jax.jacfwd, jax.jacrev))
@@ -47,10 +55,16 @@ def test_trees_complex_and_integer_outputs():
         return {"steps": jnp.round(10 * x["a"]).astype(jnp.int32), "z": x["b"] * 2j, "low": x["c"]}
 
     out = jax.jit(make_perturbed_fun(fun, 2000, sigma, Normal()))(KEY, x)
-    assert {k: v.dtype for k, v in out.items()} == {"steps": jnp.float32, "z": jnp.complex64, "low": jnp.bfloat16}
+    assert {k: v.dtype for k, v in out.items()} == {
+        "steps": jnp.float32,
+        "z": jnp.complex64,
+        "low": jnp.bfloat16,
+    }
     np.testing.assert_allclose(out["steps"], [10, 20], atol=0.3)
     np.testing.assert_allclose(out["z"], (1 + 2j) * 2j, atol=0.05)
-    slope = jax.jit(jax.grad(lambda x: make_perturbed_fun(lambda x: jnp.abs(x["b"]) ** 2, 4000, sigma, Normal())(KEY, x)))(x)
+    slope = jax.jit(
+        jax.grad(lambda x: make_perturbed_fun(lambda x: jnp.abs(x["b"]) ** 2, 4000, sigma, Normal())(KEY, x))
+    )(x)
     np.testing.assert_allclose(slope["b"], 2 * jnp.conj(x["b"]), atol=0.5)
     assert slope["c"].dtype == jnp.bfloat16
 
@@ -69,7 +83,8 @@ def test_sigma_may_be_traced_and_differentiated():
 def test_common_random_numbers():
     points = jnp.array([1.0, 2.0])
     same, apart = (
-        make_perturbed_fun(lambda x: x, 10, 0.5, Normal(), baseline="none", common_random_numbers=c) for c in (True, False)
+        make_perturbed_fun(lambda x: x, 10, 0.5, Normal(), baseline="none", common_random_numbers=c)
+        for c in (True, False)
     )
     errors = jax.vmap(same, (None, 0))(KEY, points) - points
     np.testing.assert_allclose(errors[0], errors[1], atol=1e-6)
@@ -101,7 +116,9 @@ def test_laws_without_a_second_derivative_refuse_it(noise):
 
 
 def test_closed_over_parameters_get_their_own_gradient():
-    slope = jax.jit(jax.grad(lambda w: make_perturbed_fun(lambda x: w * jnp.sign(x), 100, 0.5, Normal())(KEY, 1.0)))(2.0)
+    slope = jax.jit(
+        jax.grad(lambda w: make_perturbed_fun(lambda x: w * jnp.sign(x), 100, 0.5, Normal())(KEY, 1.0))
+    )(2.0)
     assert 0.5 < slope < 1
 
 
@@ -152,8 +169,13 @@ def test_bad_functions_and_points():
 
 
 def test_default_variance_is_less_than_half_of_the_value_baseline():
-    # Ten parameters, where theory gives (N/2)/(d + 1) on linear functions. 64 repeats: ratios of 5 and more cannot be chance.
-    problems = {"linear": jnp.sum, "quadratic": lambda x: jnp.sum(x * x) + x[0] * x[1], "relu": lambda x: jnp.sum(jax.nn.relu(x))}
+    # Ten parameters, where theory gives (N/2)/(d + 1) on linear functions. 64 repeats: ratios of 5 and more
+    # cannot be chance.
+    problems = {
+        "linear": jnp.sum,
+        "quadratic": lambda x: jnp.sum(x * x) + x[0] * x[1],
+        "relu": lambda x: jnp.sum(jax.nn.relu(x)),
+    }
     x = jnp.linspace(-0.2, 1.0, 10)
     for name, fun in problems.items():
 

@@ -161,11 +161,11 @@ def control_variates_jacobians(
         return control(params, sample, control_variate_state)
 
     def both(key: jax.Array, count: int) -> tuple[Any, Any]:
-        return tuple(grad_estimator(f, params, dist_builder, key, count) for f in (function, h))  # type: ignore[return-value]
+        return tuple(grad_estimator(f, params, dist_builder, key, count) for f in (function, h))
 
     jacobians, controls = both(rng, num_samples)
     exact = jax.grad(lambda p: jnp.asarray(expected(p, control_variate_state), float))(params)
-    coefficients = [1.0] * len(params)
+    coefficients: list[Any] = [1.0] * len(params)
     if estimate_cv_coeffs:
         own = both(jax.random.fold_in(rng, 1), estimate_cv_coeffs_num_samples)
         coefficients = [_regress(f, g) for f, g in zip(*own, strict=True)]

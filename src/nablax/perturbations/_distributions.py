@@ -87,5 +87,6 @@ def mean_and_std(dist: Any, who: str) -> tuple[jax.Array, jax.Array]:
         if inner is None:
             break
     raise ArgumentError(
-        f"{who}: dist_builder must return a normal distribution with loc and scale, got {type(dist).__name__}."
+        f"{who}: dist_builder must return a normal distribution with loc and scale, got "
+        f"{type(dist).__name__}."
     )

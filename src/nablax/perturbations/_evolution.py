@@ -26,6 +26,8 @@ from ._noise import Normal, Rademacher, score_of
 from ._perturbed import make_perturbed_fun
 from ._sampling import accumulate, as_key, draw
 
+_NORMAL = Normal()
+_SIGNS = Rademacher()
 Fun = Callable[[Any], Any]
 
 
@@ -53,7 +55,7 @@ def es_value_and_gradient(
     params: Any,
     num_samples: int = 100,
     sigma: Any = 0.1,
-    noise: Any = Normal(),  # noqa: B008
+    noise: Any = _NORMAL,
     *,
     antithetic: bool = True,
     shaping: str | Callable[[jax.Array], jax.Array] | None = None,
@@ -149,7 +151,7 @@ def es_gradient(
     params: Any,
     num_samples: int = 100,
     sigma: Any = 0.1,
-    noise: Any = Normal(),  # noqa: B008
+    noise: Any = _NORMAL,
     *,
     antithetic: bool = True,
     shaping: str | Callable[[jax.Array], jax.Array] | None = None,
@@ -176,7 +178,7 @@ def spsa(
     params: Any,
     sigma: Any = 1e-2,
     num_samples: int = 2,
-    noise: Any = Rademacher(),  # noqa: B008
+    noise: Any = _SIGNS,
 ) -> Any:
     """Simultaneous perturbation: a gradient from two evaluations (or a few times two), whatever the number of
     parameters.

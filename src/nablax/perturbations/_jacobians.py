@@ -77,7 +77,8 @@ def pathwise_jacobians(
     shape = jax.eval_shape(lambda key: draw_samples(dist, key, 1), rng)
     if not jnp.issubdtype(shape.dtype, jnp.inexact) or getattr(dist, "has_rsample", True) is False:
         raise ArgumentError(
-            f"pathwise_jacobians: samples must depend smoothly on params, got {type(dist).__name__} with samples of dtype "
+            f"pathwise_jacobians: samples must depend smoothly on params, got {type(dist).__name__} with "
+            "samples of dtype "
             f"{shape.dtype}. Use score_function_jacobians."
         )
 

@@ -26,6 +26,7 @@ class Layout:
 
     def __init__(self, tree: Any):
         """Reads shapes and dtypes; `tree` holds arrays or `jax.ShapeDtypeStruct`s."""
+        self.treedef: Any
         leaves, self.treedef = jax.tree.flatten(tree)
         self.shapes = [jnp.shape(leaf) for leaf in leaves]
         self.dtypes = [np.dtype(jnp.result_type(leaf)) for leaf in leaves]
@@ -108,7 +109,8 @@ class Layout:
                 parts.append(jnp.tile(s, 2) if s.size < width else s)
         except (ValueError, TypeError) as error:
             raise StructureError(
-                f"{who}: sigma must be a number, or a tree like x with a number (or a broadcastable array) for each leaf: "
+                f"{who}: sigma must be a number, or a tree like x with a number (or a broadcastable array) "
+                "for each leaf: "
                 f"{error}"
             ) from None
         return jnp.concatenate(parts) if parts else jnp.zeros((0,), self.dtype)

@@ -109,7 +109,8 @@ def family_of(noise: Any, who: str) -> Any:
     """
     if type(noise) not in _FAMILIES:
         raise HyperparameterError(
-            f"{who}: estimator='measure_valued' needs noise whose density splits into a difference of two: Normal(), Gumbel() "
+            f"{who}: estimator='measure_valued' needs noise whose density splits into a difference of two: "
+            "Normal(), Gumbel() "
             f"or Laplace(), got {noise!r}."
         )
     return _FAMILIES[type(noise)]
@@ -173,7 +174,7 @@ def measure_valued_estimate(
 
     @moment.defjvp
     def moment_jvp(depth: int, primals: Any, tangents: Any) -> Any:
-        x, sigma, key, k, axis = primals
+        x, sigma, key, k, _ = primals
         if depth >= family.max_order:
             raise HyperparameterError(
                 f"make_perturbed_fun: estimator='measure_valued' with this noise has derivatives up to "
@@ -182,7 +183,7 @@ def measure_valued_estimate(
 
         def column(j: jax.Array) -> jax.Array:
             terms = family.terms(k[j], depth)
-            return sum(c * moment(depth + 1, x, sigma, key, k.at[j].set(to), j) for c, to in terms)  # type: ignore[return-value]
+            return sum(c * moment(depth + 1, x, sigma, key, k.at[j].set(to), j) for c, to in terms)
 
         # vmap, not lax.map: partial evaluation of a loop would lose the rule that the next derivative needs.
         columns = jax.vmap(column)(jnp.arange(x.size))
@@ -190,6 +191,7 @@ def measure_valued_estimate(
 
     sigma = differentiable_never(
         sigma,
-        "make_perturbed_fun: estimator='measure_valued' has no derivative in sigma; use 'score' or 'pathwise'.",
+        "make_perturbed_fun: estimator='measure_valued' has no derivative in sigma; use 'score' or "
+        "'pathwise'.",
     )
     return moment(0, x, sigma, key, jnp.zeros((x.size,), jnp.int32), jnp.int32(-1))

@@ -118,9 +118,8 @@ def mezo_gradient(key: jax.Array, params: Any, slopes: jax.Array) -> Any:
 def _move(tree: Any, key: jax.Array, distance: Any) -> Any:
     """tree + distance z, with z drawn from the key block by block, and written in place."""
     leaves, treedef = jax.tree.flatten(tree)
-    return treedef.unflatten(
-        [_move_leaf(x, jax.random.fold_in(key, n), distance) for n, x in enumerate(leaves)]
-    )
+    moved = [_move_leaf(x, jax.random.fold_in(key, n), distance) for n, x in enumerate(leaves)]
+    return jax.tree.unflatten(treedef, moved)
 
 
 def _move_leaf(x: jax.Array, key: jax.Array, distance: Any) -> jax.Array:

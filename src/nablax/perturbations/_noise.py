@@ -35,7 +35,8 @@ _KINK = (
     "Use Normal() or Gumbel() noise, or estimator='measure_valued', for second derivatives."
 )
 _NO_DENSITY = (
-    "Rademacher, UniformSphere: noise without a density has first derivatives only: there is no likelihood ratio that a second "
+    "Rademacher, UniformSphere: noise without a density has first derivatives only: there is no likelihood "
+    "ratio that a second "
     "one could differentiate. Use Normal() noise."
 )
 

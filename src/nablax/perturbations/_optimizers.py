@@ -23,6 +23,8 @@ from ._noise import Gumbel, Normal
 from ._oracles import argmax_oracle, rank_oracle, shortest_path_oracle, top_k_oracle
 from ._perturbed import make_perturbed_fun
 
+_NORMAL = Normal()
+_GUMBEL = Gumbel()
 Oracle = Callable[[Any], Any]
 
 
@@ -30,8 +32,8 @@ def perturbed_optimizer(
     oracle: Oracle,
     num_samples: int = 1000,
     sigma: Any = 0.1,
-    noise: Any = Normal(),
-    **options: Any,  # noqa: B008
+    noise: Any = _NORMAL,
+    **options: Any,
 ) -> Callable[[jax.Array, Any], Any]:
     """The differentiable mean solution of any linear-programming oracle.
 
@@ -52,8 +54,8 @@ def perturbed_argmax(
     scores: jax.Array,
     num_samples: int = 1000,
     sigma: Any = 0.1,
-    noise: Any = Gumbel(),
-    **options: Any,  # noqa: B008
+    noise: Any = _GUMBEL,
+    **options: Any,
 ) -> jax.Array:
     """The chance of each score along the last axis to be the largest once noise is added.
 
@@ -83,8 +85,8 @@ def perturbed_top_k(
     k: int,
     num_samples: int = 1000,
     sigma: Any = 0.1,
-    noise: Any = Gumbel(),
-    **options: Any,  # noqa: B008
+    noise: Any = _GUMBEL,
+    **options: Any,
 ) -> jax.Array:
     """The chance of each score along the last axis to be among the k largest once noise is added.
 
@@ -100,8 +102,8 @@ def perturbed_sort(
     scores: jax.Array,
     num_samples: int = 1000,
     sigma: Any = 0.1,
-    noise: Any = Normal(),
-    **options: Any,  # noqa: B008
+    noise: Any = _NORMAL,
+    **options: Any,
 ) -> jax.Array:
     """The mean of the sorted values, ascending along the last axis, of scores with noise added.
 
@@ -118,8 +120,8 @@ def perturbed_rank(
     scores: jax.Array,
     num_samples: int = 1000,
     sigma: Any = 0.1,
-    noise: Any = Normal(),
-    **options: Any,  # noqa: B008
+    noise: Any = _NORMAL,
+    **options: Any,
 ) -> jax.Array:
     """The mean rank of each score along the last axis, 1 for the smallest, once noise is added.
 
@@ -134,7 +136,7 @@ def perturbed_shortest_path(
     costs: jax.Array,
     num_samples: int = 1000,
     sigma: Any = 0.1,
-    noise: Any = Normal(),  # noqa: B008
+    noise: Any = _NORMAL,
     *,
     diagonal: bool = True,
     **options: Any,
@@ -156,8 +158,8 @@ def fenchel_young_loss(
     oracle: Oracle,
     num_samples: int = 1000,
     sigma: Any = 0.1,
-    noise: Any = Normal(),
-    **options: Any,  # noqa: B008
+    noise: Any = _NORMAL,
+    **options: Any,
 ) -> Callable[[jax.Array, Any, Any], jax.Array]:
     """The loss E max <y, theta + sigma z> - <theta, target>, convex in theta, minimal where the perturbed
     solution is the target.

@@ -28,6 +28,7 @@ from ._measure_valued import family_of, measure_valued_estimate
 from ._noise import Gumbel
 from ._sampling import accumulate, as_key, draw
 
+_GUMBEL = Gumbel()
 _WHO = "make_perturbed_fun"
 _ESTIMATORS = ("score", "antithetic", "pathwise", "measure_valued")
 _BASELINES = ("none", "value", "leave_one_out", "linear")
@@ -37,7 +38,7 @@ def make_perturbed_fun(
     fun: Callable[[Any], Any],
     num_samples: int = 1000,
     sigma: Any = 0.1,
-    noise: Any = Gumbel(),  # noqa: B008 - a law has no state
+    noise: Any = _GUMBEL,
     use_baseline: bool = True,
     *,
     estimator: str = "score",
@@ -109,7 +110,8 @@ def make_perturbed_fun(
             value = fun(point)
             if Layout(value) != out:
                 raise StructureError(
-                    f"{_WHO}: fun must return one structure whatever its input, got {jax.tree.structure(value)} after {out.treedef}, "
+                    f"{_WHO}: fun must return one structure whatever its input, got "
+                    f"{jax.tree.structure(value)} after {out.treedef}, "
                     "or other shapes or dtypes."
                 )
             return out.flatten(value)
@@ -175,7 +177,8 @@ class _Plan:
             raise ArgumentError(f"{_WHO}: noise must have functions sample and log_prob, got {noise!r}.")
         if baseline not in (None, "none") and estimator in ("pathwise", "measure_valued"):
             raise HyperparameterError(
-                f"{_WHO}: estimator={estimator!r} has no likelihood ratio that baseline={baseline!r} could reduce."
+                f"{_WHO}: estimator={estimator!r} has no likelihood ratio that baseline={baseline!r} could "
+                "reduce."
             )
         if estimator == "measure_valued":
             family_of(noise, _WHO)
@@ -186,7 +189,8 @@ class _Plan:
                 )
             if not callable(getattr(noise, "reflect", None)):
                 raise HyperparameterError(
-                    f"{_WHO}: estimator='antithetic' needs noise that says with reflect(z) which z' mirrors z: -z would be biased "
+                    f"{_WHO}: estimator='antithetic' needs noise that says with reflect(z) which z' mirrors "
+                    "z: -z would be biased "
                     f"for a skewed law. {noise!r} has none."
                 )
         self.units = num_samples // 2 if estimator == "antithetic" else num_samples
@@ -245,13 +249,16 @@ def _shape_of(fun: Callable[[Any], Any], x: Any) -> Any:
         return jax.eval_shape(fun, x)
     except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as error:
         raise ArgumentError(
-            f"{_WHO}: fun must not read the numbers in its input while it is traced, nor choose its output's structure by them: "
-            "its values at all samples are computed in one program. Write conditions with jnp.where or jax.lax.cond, and keep "
+            f"{_WHO}: fun must not read the numbers in its input while it is traced, nor choose its output's "
+            "structure by them: "
+            "its values at all samples are computed in one program. Write conditions with jnp.where or "
+            "jax.lax.cond, and keep "
             "shapes fixed; a function outside JAX goes through jax.pure_callback."
         ) from error
     except jax.errors.NonConcreteBooleanIndexError as error:
         raise ArgumentError(
-            f"{_WHO}: fun must return arrays whose shapes do not depend on the numbers in its input; use jnp.where instead of "
+            f"{_WHO}: fun must return arrays whose shapes do not depend on the numbers in its input; use "
+            "jnp.where instead of "
             "a Boolean index."
         ) from error
 
@@ -260,7 +267,8 @@ def _check_perturbable(layout: Layout) -> None:
     for dtype in layout.dtypes:
         if not jnp.issubdtype(dtype, jnp.inexact):
             raise StructureError(
-                f"{_WHO}: x must have floating or complex leaves, since noise is added to each, got {dtype}. Convert the leaf, or "
+                f"{_WHO}: x must have floating or complex leaves, since noise is added to each, got {dtype}. "
+                "Convert the leaf, or "
                 "close over what is not to be perturbed."
             )
 
@@ -269,6 +277,7 @@ def _check_differentiable(out: Layout) -> None:
     for dtype in out.dtypes:
         if not jnp.issubdtype(dtype, jnp.inexact):
             raise StructureError(
-                f"{_WHO}: estimator='pathwise' differentiates fun, whose output has dtype {dtype} and no derivative. "
+                f"{_WHO}: estimator='pathwise' differentiates fun, whose output has dtype {dtype} and no "
+                "derivative. "
                 "Use estimator='score' or 'antithetic'."
             )
