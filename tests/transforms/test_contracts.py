@@ -1,0 +1,118 @@
+"""What every transformation keeps to: states that scan, the same numbers under jit and vmap, updates like gradients."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax import lax
+
+from nablax.core import apply_updates, hyperparams, with_extra_args_support, with_hyperparams
+from parity.transform_cases import CASES, OURS
+
+STEPS, LANES = 5, 2
+WITHOUT_ORDER = {"keep_params_nonnegative"}  # complex numbers are not ordered
+
+
+def tree_of(dtype, seed, *batch):
+    rng = np.random.default_rng(seed)
+    return tuple(jnp.asarray(rng.normal(size=(*batch, 2, 3)), dtype) for _ in range(2))
+
+
+def at(tree, *index):
+    return jax.tree.map(lambda x: x[index], tree)
+
+
+def scan(tx, params, gradients, values):
+    def step(carry, given):
+        params, state = carry
+        grads, value = given
+        updates, state = tx.update(grads, state, params, value=value)
+        return (apply_updates(params, updates), state), updates
+
+    return lax.scan(step, (params, tx.init(params)), (gradients, values))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_jit_vmap_and_scan_give_what_eager_steps_give(name):
+    tx = with_extra_args_support(CASES[name](OURS))
+    params, gradients = tree_of(np.float32, 0, LANES), tree_of(np.float32, 1, LANES, STEPS)
+    values = jnp.ones((LANES, STEPS))
+    _, updates = jax.jit(jax.vmap(lambda p, g, v: scan(tx, p, g, v)))(params, gradients, values)
+    for lane in range(LANES):
+        p = at(params, lane)
+        state = tx.init(p)
+        for t in range(STEPS):
+            u, state = tx.update(at(gradients, lane, t), state, p, value=values[lane, t])
+            p = apply_updates(p, u)
+            for a, b in zip(u, at(updates, lane, t), strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "dtype", [jnp.bfloat16, jnp.float16, jnp.complex64], ids=["bfloat16", "float16", "complex64"]
+)
+@pytest.mark.parametrize("name", CASES)
+def test_states_and_updates_keep_their_dtypes(name, dtype):
+    if dtype == jnp.complex64 and name in WITHOUT_ORDER:
+        pytest.skip("needs an order")
+    tx = with_extra_args_support(CASES[name](OURS))
+    params, gradients = tree_of(dtype, 0), tree_of(dtype, 1, STEPS)
+    # lax.scan refuses a state that changes its shape or dtype.
+    (_, state), updates = jax.eval_shape(lambda p, g: scan(tx, p, g, jnp.ones(STEPS)), params, gradients)
+    assert all(u.dtype == dtype for u in jax.tree.leaves(updates))
+    assert jax.tree.structure(state) == jax.tree.structure(tx.init(params))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_none_leaves_pass(name):
+    tx = with_extra_args_support(CASES[name](OURS))
+    params = (jnp.ones((2, 3)), {"frozen": None, "w": jnp.ones((2, 3))})
+    updates, _ = tx.update(params, tx.init(params), params, value=1.0)
+    assert jax.tree.structure(updates) == jax.tree.structure(params)
+
+
+@pytest.mark.parametrize(
+    ("make", "path"),
+    [
+        (lambda o: o.masked(o.MultiSteps(o.trace(0.9), 2), (True, False)), "masked/inner/opt/decay"),
+        (lambda o: o.apply_if_finite(o.scale(0.9), 2), "apply_if_finite/inner/step_size"),
+        (lambda o: o.conditionally_mask(o.scale(0.9), bool), "conditionally_mask/inner/step_size"),
+        (lambda o: o.flatten(o.scale(0.9)), "flatten/inner/step_size"),
+        (lambda o: o.lookahead(o.scale(0.9), 2, 0.5), "lookahead/fast/step_size"),
+        (lambda o: o.partition({"a": o.scale(0.9)}, "a"), "partition/a/step_size"),
+        (lambda o: o.split_real_and_imaginary(o.scale(0.9)), "split_real_and_imaginary/inner/step_size"),
+        (lambda o: o.monitor({"m": o.measure_with_ema(jnp.sum, 0.9)}), "monitor/m/ema/decay"),
+        (lambda o: o.add_noise(0.9, 0.55, 0), "add_noise/anneal/eta"),
+        (
+            lambda o: o.differentially_private_aggregate(0.9, 1.0, 0),
+            "differentially_private_aggregate/noise/l2_norm_clip",
+        ),
+    ],
+    ids=lambda x: x if isinstance(x, str) else "",
+)
+def test_hyperparameters_inside_wrappers_are_reachable(make, path):
+    tx = make(OURS)
+    found = hyperparams(tx)
+    assert found[path] == 0.9
+    assert hyperparams(with_hyperparams(tx, {path: 0.25})) == {**found, path: 0.25}
+
+
+def test_a_new_hyperparameter_is_used():
+    tx = with_hyperparams(OURS.MultiSteps(OURS.scale(1.0), 1), {"MultiSteps/opt/step_size": -3.0})
+    updates, _ = tx.update(jnp.ones(2), tx.init(jnp.ones(2)))
+    np.testing.assert_array_equal(updates, [-3.0, -3.0])
+    noisy = with_hyperparams(OURS.add_noise(1.0, 0.5, 0), {"add_noise/anneal/eta": 0.0})
+    np.testing.assert_array_equal(noisy.update(jnp.ones(2), noisy.init(None))[0], [1.0, 1.0])
+
+
+@pytest.mark.parametrize("outer", ["ours", "theirs"])
+def test_wrappers_mix_with_optax(outer):
+    """Extra arguments reach the inner part through wrappers of either library."""
+    plateau = (optax.contrib if outer == "ours" else OURS).reduce_on_plateau(factor=0.5, patience=1)
+    o = OURS if outer == "ours" else optax
+    tx = o.chain(o.apply_if_finite(o.masked(plateau, True), 1), o.scale(1.0))
+    state = tx.init(jnp.ones(2))
+    for _ in range(3):
+        updates, state = tx.update(jnp.ones(2), state, jnp.ones(2), value=jnp.array(1.0))
+    np.testing.assert_array_equal(updates, [0.25, 0.25])
