@@ -1,0 +1,202 @@
+"""Losses against the installed Optax: names, signatures, dtypes, values and gradients."""
+
+import functools
+import inspect
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax.losses as theirs
+import pytest
+
+import nablax.losses as ours
+
+# An alias with a deprecation warning: one thing has one name here; the face has it.
+ALIASES = {"convex_kl_divergence"}
+
+RNG = np.random.default_rng(0)
+X, Z = RNG.normal(size=(2, 4, 3)), RNG.normal(size=(2, 4, 3))
+P = np.exp(Z) / np.exp(Z).sum(-1, keepdims=True)
+LOG_P = np.log(P)
+CLASSES = RNG.integers(0, 3, size=(2, 4))
+ONE_HOT = np.eye(3)[CLASSES]
+MASK = np.array([[[1, 1, 0]] * 4, [[1, 0, 1], [1, 1, 1], [0, 1, 1], [1, 1, 1]]], bool)
+ROWS = np.array([[1, 0, 1, 1], [0, 1, 1, 1]], bool)
+SIGNS = np.sign(Z)
+LOGITS = RNG.normal(size=(3, 6, 5))
+FRAMES = (np.arange(6) >= np.array([6, 5, 4])[:, None]).astype(float)
+LABELS = np.array([[1, 1, 3], [2, 4, 0], [3, 1, 0]])
+LENGTHS = (np.arange(3) >= np.array([3, 2, 1])[:, None]).astype(float)
+REGIONS = np.eye(3)[RNG.integers(0, 3, size=(2, 2, 3))]
+PIXELS = RNG.normal(size=(2, 2, 3, 3))
+
+CASES = [
+    ("softmax_cross_entropy", (X, P), {}),
+    ("softmax_cross_entropy", (X, P), {"axis": (0, 2), "where": MASK}),
+    ("softmax_cross_entropy", (X, P), {"where": ROWS}),
+    ("softmax_cross_entropy", (X, P), {"axis": None}),
+    ("safe_softmax_cross_entropy", (X, ONE_HOT), {}),
+    ("poly_loss_cross_entropy", (X, P), {"epsilon": -0.5}),
+    ("poly_loss_cross_entropy", (X, P), {"axis": 1, "where": MASK}),
+    ("softmax_cross_entropy_with_integer_labels", (X, CLASSES), {}),
+    ("softmax_cross_entropy_with_integer_labels", (X, CLASSES), {"where": ROWS}),
+    ("softmax_cross_entropy_with_integer_labels", (X, np.array([7, 11])), {"axis": (1, 2)}),
+    ("softmax_cross_entropy_with_integer_labels", (X, CLASSES[:, :3] % 4), {"axis": 1}),
+    ("sigmoid_binary_cross_entropy", (X, P), {}),
+    ("sigmoid_focal_loss", (X, P), {}),
+    ("sigmoid_focal_loss", (X, ONE_HOT), {"alpha": 0.25, "gamma": 1.5}),
+    ("smooth_labels", (ONE_HOT, 0.1), {}),
+    ("smooth_labels", (P, 0.2), {"axis": -1, "where": MASK}),
+    ("kl_divergence", (LOG_P, np.flip(P, 0)), {"where": MASK}),
+    ("kl_divergence", (LOG_P, ONE_HOT), {"axis": (1, 2)}),
+    ("kl_divergence_with_log_targets", (LOG_P, np.flip(LOG_P, 0)), {"where": MASK}),
+    ("generalized_kl_divergence", (X, np.exp(Z)), {"where": MASK}),
+    ("hinge_loss", (X, SIGNS), {}),
+    ("perceptron_loss", (X, SIGNS), {}),
+    ("multiclass_hinge_loss", (X, CLASSES), {}),
+    ("multiclass_perceptron_loss", (X, CLASSES), {}),
+    ("sparsemax_loss", (3 * X, (SIGNS > 0).astype(int)), {}),
+    ("multiclass_sparsemax_loss", (X[0], CLASSES[0]), {}),
+    ("squared_error", (X, Z), {}),
+    ("l2_loss", (X,), {}),
+    ("huber_loss", (X, Z), {"delta": 0.7}),
+    ("huber_loss", (X,), {}),
+    ("log_cosh", (X, 3 + Z), {}),
+    ("cosine_similarity", (X, Z), {"epsilon": 1e-3}),
+    ("cosine_distance", (X, Z), {"axis": (0, 1), "where": MASK}),
+    ("ntxent", (X[0], np.array([0, 0, 1, 0])), {"temperature": 0.5}),
+    ("triplet_margin_loss", (X, Z, X[::-1] + 0.1), {}),
+    ("triplet_margin_loss", (X, Z, X[::-1] + 0.1), {"norm_degree": 4, "margin": 0.3, "eps": 0.2, "axis": 1}),
+    ("ranking_softmax_loss", (X, P), {}),
+    ("ranking_softmax_loss", (X, P), {"where": MASK, "weights": P[::-1], "reduce_fn": jnp.sum}),
+    ("ranking_softmax_loss", (X, P), {"where": MASK & ROWS[..., None]}),
+    ("dice_loss", (PIXELS, REGIONS), {}),
+    (
+        "dice_loss",
+        (PIXELS, REGIONS),
+        {"axis": 1, "reduction": "none", "alpha": 0.3, "beta": 0.7, "smooth": 0.1},
+    ),
+    (
+        "dice_loss",
+        (PIXELS, REGIONS),
+        {"class_weights": np.array([1.0, 2.0, 3.0]), "ignore_background": True, "reduction": "sum"},
+    ),
+    ("dice_loss", (PIXELS[0, 0, 0], REGIONS[0, 0, 0]), {}),
+    ("binary_dice_loss", (PIXELS[..., 0], REGIONS[..., :1]), {"smooth": 0.5}),
+    ("multiclass_generalized_dice_loss", (PIXELS, REGIONS), {}),
+    ("multiclass_generalized_dice_loss", (PIXELS, REGIONS), {"ignore_background": True}),
+    ("ctc_loss", (LOGITS, FRAMES, LABELS, LENGTHS), {}),
+    ("ctc_loss", (LOGITS, FRAMES, LABELS, LENGTHS), {"blank_id": 2}),
+]
+IDS = [f"{name}-{i}" for i, (name, _, _) in enumerate(CASES)]
+
+
+def public(module):
+    return {n for n, v in vars(module).items() if not n.startswith("_") and not inspect.ismodule(v)}
+
+
+def test_names():
+    assert public(ours) == public(theirs) - ALIASES
+
+
+def test_every_loss_has_a_case():
+    elsewhere = {"make_fenchel_young_loss", "ctc_loss_with_forward_probs"}
+    assert {name for name, _, _ in CASES} | elsewhere == public(ours)
+
+
+@pytest.mark.parametrize("name", sorted(public(ours)))
+def test_signature(name):
+    mine, reference = (inspect.signature(getattr(m, name)).parameters.values() for m in (ours, theirs))
+    assert [(p.name, p.default, p.kind) for p in mine] == [(p.name, p.default, p.kind) for p in reference]
+
+
+def value_and_gradient(module, name, args, kwargs):
+    """The value, and the gradients of its elements' weighted sum in all floating arguments that have one."""
+    only_first = name.startswith(
+        ("ctc", "ntxent", "sigmoid_focal")
+    )  # Optax's focal loss cuts gradients in labels
+    wanted = (
+        (0,) if only_first else tuple(i for i, a in enumerate(args) if jnp.issubdtype(a.dtype, jnp.floating))
+    )
+
+    def scalar(*args):
+        value = getattr(module, name)(*args, **kwargs)
+        return jnp.sum(value * jnp.cos(jnp.arange(value.size, dtype=value.dtype)).reshape(value.shape)), value
+
+    (_, value), gradient = jax.value_and_grad(scalar, wanted, has_aux=True)(*args)
+    return value, gradient
+
+
+@functools.cache
+def results(module, dtype):
+    """Those of all cases, by one compiled program: one for each case takes ten times as long."""
+
+    def every(inputs):
+        return [
+            value_and_gradient(module, name, x, kw) for (name, _, kw), x in zip(CASES, inputs, strict=True)
+        ]
+
+    with jax.enable_x64(dtype == jnp.float64):
+        inputs = [
+            [jnp.asarray(a, dtype) if np.asarray(a).dtype.kind == "f" else jnp.asarray(a) for a in args]
+            for _, args, _ in CASES
+        ]
+        return jax.tree.map(np.asarray, jax.jit(every)(inputs))
+
+
+def close(mine, expected, rtol):
+    """Relative to the largest element: a sum's small elements are only known to the rounding of its terms."""
+    for a, b in zip(jax.tree.leaves(mine), jax.tree.leaves(expected), strict=True):
+        a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+        assert np.all(np.isfinite(a))
+        known = np.isfinite(b)  # Optax's gradients are NaN in labels that are left out, and at 0 log 0
+        scale = max(float(np.max(np.abs(b[known]), initial=0.0)), 1.0)
+        np.testing.assert_allclose(a[known], b[known], rtol=0, atol=rtol * scale)
+
+
+@pytest.mark.parametrize("case", range(len(CASES)), ids=IDS)
+def test_values_and_gradients(case):
+    expected = results(theirs, jnp.float64)[case]
+    precise = results(ours, jnp.float64)[case]
+    assert precise[0].dtype == expected[0].dtype
+    assert precise[0].shape == expected[0].shape
+    close(precise, expected, 1e-12)
+    close(results(ours, jnp.float32)[case], expected, 1e-6)
+
+
+@pytest.mark.parametrize(("name", "args", "kwargs"), CASES, ids=IDS)
+def test_dtype_in_half_precision(name, args, kwargs):
+    args = [jnp.asarray(a, jnp.bfloat16) if np.asarray(a).dtype.kind == "f" else jnp.asarray(a) for a in args]
+    kwargs = {
+        k: jnp.asarray(v, jnp.bfloat16) if isinstance(v, np.ndarray) and v.dtype.kind == "f" else v
+        for k, v in kwargs.items()
+    }
+    dtypes = [jax.eval_shape(lambda m=m: getattr(m, name)(*args, **kwargs)).dtype for m in (ours, theirs)]
+    assert dtypes[0] == dtypes[1]
+
+
+def test_fenchel_young():
+    args = (jnp.asarray(X), jnp.asarray(P))
+    mine, expected = (m.make_fenchel_young_loss(jax.nn.logsumexp)(*args) for m in (ours, theirs))
+    np.testing.assert_allclose(mine, expected, rtol=1e-6)
+
+
+def test_forward_probabilities():
+    """At the last frame Optax returns blanks and labels added up: compared before that, where they are possible."""
+    args = (jnp.asarray(LOGITS), jnp.asarray(FRAMES), jnp.asarray(LABELS), jnp.asarray(LENGTHS))
+    mine, expected = (jax.jit(m.ctc_loss_with_forward_probs)(*args) for m in (ours, theirs))
+    np.testing.assert_allclose(mine[0], expected[0], rtol=1e-6)
+    for a, b in zip(mine[1:], expected[1:], strict=True):
+        assert a.shape == b.shape
+        possible = np.asarray(b[:-1]) > -1e4
+        np.testing.assert_allclose(a[:-1][possible], b[:-1][possible], rtol=1e-5)
+
+
+def test_deprecated_alias_is_the_same_function():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = theirs.convex_kl_divergence(jnp.asarray(X), jnp.asarray(P))
+    np.testing.assert_allclose(
+        ours.generalized_kl_divergence(jnp.asarray(X), jnp.asarray(P)), expected, rtol=1e-6
+    )
