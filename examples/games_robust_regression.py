@@ -22,6 +22,7 @@ import matplotlib.pyplot as plt
 
 from nablax import games
 from nablax.games import methods
+from nablax.projections import projection_box
 
 RIDGE = 1e-3
 
@@ -54,9 +55,11 @@ def attacked_accuracy(w, x, y, eps):
 
 def train(x, y, eps, steps):
     """The weights of the game's solution. The attacker's gradients are small: a patient weighs 1/400."""
-    box = jax.tree_util.Partial(jnp.clip, min=-eps, max=eps)
     F = games.field(
-        lambda w, delta: loss(w, x + delta, y), minimize="w", maximize="delta", projections={"delta": box}
+        lambda w, delta: loss(w, x + delta, y),
+        minimize="w",
+        maximize="delta",
+        projections={"delta": lambda delta: projection_box(delta, -eps, eps)},
     )
     method = methods.extragradient({"w": lambda k: 0.2 / jnp.sqrt(1 + k / 50), "delta": 40.0})
     z0 = {"w": jnp.zeros(x.shape[1] + 1), "delta": jnp.zeros_like(x)}
