@@ -24,9 +24,10 @@ def test_trap_mixed_dtypes_get_a_buffer_each():
     grads = jax.tree.map(lambda p: jnp.full(p.shape, 2.0, jnp.float32), params)
     for expected in (2.0, 3.0):
         updates, state = jax.jit(tx.update)(grads, state)
-        jax.tree.map(
-            lambda u, g: np.testing.assert_array_equal(u, jnp.full_like(g, expected)), updates, grads
-        )
+        assert jax.tree.map(jnp.shape, updates) == jax.tree.map(jnp.shape, grads)
+        for u in jax.tree.leaves(updates):
+            assert u.dtype == jnp.float32
+            np.testing.assert_array_equal(u, jnp.full_like(u, expected))
     assert state.trace["bfloat16"].dtype == jnp.bfloat16
 
 

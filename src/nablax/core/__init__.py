@@ -39,6 +39,9 @@ from nablax.core._hyperparams import resolve as resolve
 from nablax.core._hyperparams import with_hyperparams as with_hyperparams
 from nablax.core._leafwise import Leafwise as Leafwise
 from nablax.core._leafwise import leafwise as leafwise
+from nablax.core._linalg import matrix_inverse_pth_root as matrix_inverse_pth_root
+from nablax.core._linalg import nnls as nnls
+from nablax.core._linalg import power_iteration as power_iteration
 from nablax.core._masks import Mask as Mask
 from nablax.core._masks import MaskOrFn as MaskOrFn
 from nablax.core._masks import hide as hide

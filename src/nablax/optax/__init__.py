@@ -26,8 +26,11 @@ from nablax.core import chain as chain
 from nablax.core import identity as identity
 from nablax.core import incremental_update as incremental_update
 from nablax.core import init_empty_state as init_empty_state
+from nablax.core import matrix_inverse_pth_root as matrix_inverse_pth_root
 from nablax.core import named_chain as named_chain
+from nablax.core import nnls as nnls
 from nablax.core import periodic_update as periodic_update
+from nablax.core import power_iteration as power_iteration
 from nablax.core import safe_increment as safe_increment
 from nablax.core import safe_norm as safe_norm
 from nablax.core import safe_root_mean_squares as safe_root_mean_squares
@@ -35,9 +38,6 @@ from nablax.core import set_to_zero as set_to_zero
 from nablax.core import stateless as stateless
 from nablax.core import stateless_with_tree_map as stateless_with_tree_map
 from nablax.core import with_extra_args_support as with_extra_args_support
-from nablax.core._linalg import matrix_inverse_pth_root as matrix_inverse_pth_root
-from nablax.core._linalg import nnls as nnls
-from nablax.core._linalg import power_iteration as power_iteration
 from nablax.linesearch import ScaleByBacktrackingLinesearchState as ScaleByBacktrackingLinesearchState
 from nablax.linesearch import ScaleByLBFGSState as ScaleByLBFGSState
 from nablax.linesearch import ScaleByZoomLinesearchState as ScaleByZoomLinesearchState
