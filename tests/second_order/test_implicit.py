@@ -27,7 +27,9 @@ def descend(w, theta):
     )[0]  # fmt: skip
 
 
-@pytest.mark.parametrize("solve", ["cg", "gmres", "bicgstab", lambda mv, b: jax.scipy.sparse.linalg.cg(mv, b)[0]])
+@pytest.mark.parametrize(
+    "solve", ["cg", "gmres", "bicgstab", lambda mv, b: jax.scipy.sparse.linalg.cg(mv, b)[0]]
+)
 def test_it_differentiates_like_the_unrolled_solver(solve):
     with jax.enable_x64(True):
         w0, theta = {"a": jnp.zeros(3)}, {"l2": jnp.asarray(0.3)}
@@ -77,7 +79,9 @@ def test_fixed_point_of_a_map_that_is_not_symmetric():
 
 
 def test_bad_arguments():
-    with pytest.raises(ArgumentError, match="custom_root: solve must be one of 'cg', 'gmres', 'bicgstab' or a function"):
+    with pytest.raises(
+        ArgumentError, match="custom_root: solve must be one of 'cg', 'gmres', 'bicgstab' or a function"
+    ):
         custom_root(jax.grad(ridge), solve="lu")
     solver = custom_root(lambda x, t: jnp.sum(x) - t)(lambda x0, t: x0)
     with pytest.raises(StructureError, match="as many equations as unknowns"):

@@ -26,12 +26,15 @@ def full_hessian():
 def test_products_are_those_of_the_full_hessian():
     h = full_hessian()
     v = jax.random.normal(jax.random.key(2), (8,))
-    np.testing.assert_allclose(hvp(loss, v, PARAMS, INPUTS, TARGETS), h @ v, rtol=1e-5, atol=1e-7)
     diagonal = jax.jit(lambda p: hessian_diag(loss, p, INPUTS, TARGETS))(PARAMS)
     np.testing.assert_allclose(diagonal, np.diag(h), rtol=1e-5, atol=1e-7)
     _, unravel = jax.flatten_util.ravel_pytree(PARAMS)
-    product = hessian_product(loss, PARAMS, INPUTS, TARGETS)(unravel(v))
-    np.testing.assert_allclose(jax.flatten_util.ravel_pytree(product)[0], h @ v, rtol=1e-5, atol=1e-7)
+    for product in (
+        hessian_product(loss, PARAMS, INPUTS, TARGETS)(unravel(v)),
+        hvp(loss, unravel(v), PARAMS, INPUTS, TARGETS),
+        hvp(loss, v, PARAMS, INPUTS, TARGETS),
+    ):
+        np.testing.assert_allclose(jax.flatten_util.ravel_pytree(product)[0], h @ v, rtol=1e-5, atol=1e-7)
 
 
 def test_fisher_is_the_square_of_the_gradient():
@@ -40,5 +43,5 @@ def test_fisher_is_the_square_of_the_gradient():
 
 
 def test_a_vector_of_another_size_is_refused():
-    with pytest.raises(StructureError, match=r"hvp: v must have the shape of the flat params, \(8,\), got \(3,\)"):
+    with pytest.raises(StructureError, match="hvp: v must hold as many numbers as params, 8, got 3"):
         hvp(loss, jnp.ones(3), PARAMS, INPUTS, TARGETS)

@@ -59,7 +59,7 @@ def test_means_wait_for_all_calls_and_a_nan_does_not_stay():
     assert int(state[2][0].count) == 0
     _, state = tx.update(GRADS[1], state)
     fresh = tx.init(PARAMS)
-    jax.tree.map(np.testing.assert_array_equal, state[1].avg_grad, fresh[1].avg_grad)
+    jax.tree.map(np.testing.assert_array_equal, state[1][1].avg_grad, fresh[1][1].avg_grad)
     accumulate = ours.average_incrementally_updates(None, 2)
     state = accumulate.init(jnp.zeros(2))
     _, state = accumulate.update(jnp.array([1.0, 3.0]), state)

@@ -1,5 +1,11 @@
 """What runs a transformation well: compiled and donated steps, live hyperparameters, metrics."""
 
+from nablax.runtime._accumulation import AccumulationType as AccumulationType
+from nablax.runtime._accumulation import Accumulator as Accumulator
 from nablax.runtime._live import Hyperparams as Hyperparams
+from nablax.runtime._microbatch import micro_grad as micro_grad
+from nablax.runtime._microbatch import micro_vmap as micro_vmap
+from nablax.runtime._microbatch import microbatch as microbatch
+from nablax.runtime._microbatch import reshape_batch_axis as reshape_batch_axis
 from nablax.runtime._optimizer import Optimizer as Optimizer
 from nablax.runtime._train_step import train_step as train_step

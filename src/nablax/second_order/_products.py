@@ -43,27 +43,29 @@ def _flat(loss: Callable[..., Any], params: Any, inputs: Any, targets: Any) -> t
     return x, lambda y: loss(unravel(y), inputs, targets)
 
 
-def hvp(loss: Callable[..., Any], v: jax.Array, params: Any, inputs: Any, targets: Any) -> jax.Array:
-    """The Hessian of a loss times a vector, both laid out flat.
+def hvp(loss: Callable[..., Any], v: Any, params: Any, inputs: Any, targets: Any) -> Any:
+    """The Hessian of a loss times a vector.
 
     Args:
       loss: `loss(params, inputs, targets)` returns a scalar.
-      v: shape (size,), in the order of `jax.flatten_util.ravel_pytree(params)`.
-      params: tree of arrays, `size` numbers in all.
+      v: a tree like params, or flat, in the order of `jax.flatten_util.ravel_pytree(params)`.
+      params: tree of arrays.
       inputs, targets: handed to loss.
 
     Returns:
-      H v, shape (size,).
+      H v, a tree like params.
 
     Raises:
-      StructureError: v has another shape.
+      StructureError: v has neither layout.
 
     Source: Pearlmutter 1994, doi:10.1162/neco.1994.6.1.147.
     """
-    x, flat_loss = _flat(loss, params, inputs, targets)
-    if jnp.shape(v) != x.shape:
-        raise StructureError(f"hvp: v must have the shape of the flat params, {x.shape}, got {jnp.shape(v)}.")
-    return jax.jvp(jax.grad(flat_loss), (x,), (jnp.asarray(v, x.dtype),))[1]
+    x, unravel = ravel_pytree(params)
+    flat = ravel_pytree(v)[0]
+    if flat.shape != x.shape:
+        raise StructureError(f"hvp: v must hold as many numbers as params, {x.size}, got {flat.size}.")
+    tangent = unravel(flat.astype(x.dtype))
+    return jax.jvp(lambda p: jax.grad(loss)(p, inputs, targets), (params,), (tangent,))[1]
 
 
 def hessian_diag(loss: Callable[..., Any], params: Any, inputs: Any, targets: Any) -> jax.Array:
