@@ -1,12 +1,13 @@
 """The autograd wing against torch eager and jax.jit of the same: `python benchmarks/autograd.py [--quick]`.
 
-Everything runs in one process pinned to one core, torch with one thread, peers interleaved; medians. The goals are those of the
-project: times torch's speed for the first column, and against jax.jit for the second.
+Everything runs in one process pinned to one core, torch with one thread, peers interleaved; medians. The goals are
+those of the project: times torch's speed for the first column, and against jax.jit for the second.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import statistics
 import time
@@ -17,13 +18,13 @@ if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
 
-from nablax import autograd as ag  # noqa: E402
-from nablax.autograd._trace import local  # noqa: E402
+from nablax import autograd as ag
+from nablax.autograd._trace import local
 
 torch.set_num_threads(1)
 RNG = np.random.default_rng(0)
@@ -36,7 +37,8 @@ def array(*shape: int, scale: float = 1.0) -> np.ndarray:
 class Case:
     """One row: a loss written once for each library over a list of parameters and a list of data."""
 
-    def __init__(self, name: str, params: list, data: list, ours: Callable, jaxs: Callable, torchs: Callable, goal_torch: float,
+    def __init__(self, name: str, params: list, data: list, ours: Callable, jaxs: Callable, torchs: Callable,
+    goal_torch: float,
                  goal_jax: str, adam: bool = False) -> None:  # fmt: skip
         self.name, self.goal_torch, self.goal_jax = name, goal_torch, goal_jax
         self.runs = {
@@ -165,7 +167,9 @@ def lstm(sigmoid: Callable, tanh: Callable, width: int) -> Callable:
     return loss
 
 
-def transformer(softmax: Callable, gelu: Callable, mean: Callable, sqrt: Callable, swap: Callable) -> Callable:
+def transformer(
+    softmax: Callable, gelu: Callable, mean: Callable, sqrt: Callable, swap: Callable
+) -> Callable:
     def norm(x: Any) -> Any:
         centred = x - mean(x)
         return centred / sqrt(mean(centred * centred) + 1e-5)
@@ -187,19 +191,34 @@ def transformer(softmax: Callable, gelu: Callable, mean: Callable, sqrt: Callabl
 def cases() -> list[Callable[[], Case]]:
     t, nn = torch, jax.nn
     sizes = [784, 256, 256, 10]
-    weights = [a for i, o in zip(sizes[:-1], sizes[1:], strict=True) for a in (array(i, o, scale=i**-0.5), array(o))]
+    weights = [a for i, o in itertools.pairwise(sizes) for a in (array(i, o, scale=i**-0.5), array(o))]
     targets = np.eye(10, dtype=np.float32)[RNG.integers(0, 10, 128)]
     cell = [array(64, 64, scale=0.1), array(64, 64, scale=0.1), array(64)]
     two = [array(128, 256, scale=0.1), array(256), array(128, 256, scale=0.1), array(256)]
-    block = [s * a for _ in range(2) for s, a in ((0.06, array(256, 768)), (0.06, array(256, 256)), (0.06, array(256, 1024)), (0.03, array(1024, 256)))]  # noqa: E501
+    block = [
+        s * a
+        for _ in range(2)
+        for s, a in (
+            (0.06, array(256, 768)),
+            (0.06, array(256, 256)),
+            (0.06, array(256, 1024)),
+            (0.03, array(1024, 256)),
+        )
+    ]
     block = [a.astype(np.float32) for a in block]
     sequence = [array(32, 64) for _ in range(51)]
-    dot = (lambda p, d: 2 * ag.dot(p[0], p[0]), lambda p, d: 2 * jnp.dot(p[0], p[0]), lambda p, d: 2 * t.dot(p[0], p[0]))
+    dot = (
+        lambda p, d: 2 * ag.dot(p[0], p[0]),
+        lambda p, d: 2 * jnp.dot(p[0], p[0]),
+        lambda p, d: 2 * t.dot(p[0], p[0]),
+    )
     sins = (lambda x: x.sin(), jnp.sin, t.sin)
     l_ours = lstm(lambda x: x.sigmoid(), lambda x: x.tanh(), 64)
     l_jax, l_torch = lstm(nn.sigmoid, jnp.tanh, 64), lstm(t.sigmoid, t.tanh, 64)
 
-    def case(name: str, params: list, data: list, fns: Any, goal: float, other: str, adam: bool = False) -> Callable[[], Case]:
+    def case(
+        name: str, params: list, data: list, fns: Any, goal: float, other: str, adam: bool = False
+    ) -> Callable[[], Case]:
         return lambda: Case(name, params, data, *fns, goal, other, adam)
 
     return [
@@ -207,9 +226,10 @@ def cases() -> list[Callable[[], Case]]:
         case("100 operations on 64 numbers", [array(64)], [], [many_ops(s, 25) for s in sins], 6, ""),
         case("24 operations on 10^6 numbers", [array(10**6)], [], [many_ops(s, 6) for s in sins], 8, "1.05"),
         case("MLP 784-256-256-10, Adam", weights, [array(128, 784), targets],
-             [mlp(ag.nn.relu, ag.nn.log_softmax), mlp(nn.relu, nn.log_softmax), mlp(t.relu, lambda x: t.log_softmax(x, -1))],
-             1.1, "1.10", adam=True),
-        case("RNN, 50 steps, hidden 64", cell, sequence, [rnn(lambda x: x.tanh()), rnn(jnp.tanh), rnn(t.tanh)], 1.6, "1.00"),
+             [mlp(ag.nn.relu, ag.nn.log_softmax), mlp(nn.relu, nn.log_softmax), mlp(t.relu, lambda x:
+             t.log_softmax(x, -1))], 1.1, "1.10", adam=True),
+        case("RNN, 50 steps, hidden 64", cell, sequence, [rnn(lambda x: x.tanh()), rnn(jnp.tanh), rnn(t.tanh)], 1.6,
+        "1.00"),
         case("LSTM, 2 layers, 50 steps", two, [np.zeros((32, 64), np.float32), *sequence[1:]],
              [lambda p, d: l_ours(p, d, lambda a, b: ag.numpy.concatenate([a, b], axis=1)),
               lambda p, d: l_jax(p, d, lambda a, b: jnp.concatenate([a, b], axis=1)),
@@ -298,7 +318,10 @@ def per_operation() -> float:
 def row(name: str, torch_: float, jax_: float | None, ours: float, goal_torch: str, goal_jax: str) -> None:
     jax_text = f"{jax_ * 1e6:10.1f}" if jax_ is not None else "         -"
     against = f"{ours / jax_:5.2f} ({(ours - jax_) * 1e6:+.1f} us)" if jax_ is not None else "-"
-    print(f"{name:<34}{torch_ * 1e6:10.1f} {jax_text} {ours * 1e6:10.1f}   {torch_ / ours:5.2f}x  {goal_torch:<7} {against:<22} {goal_jax}")
+    print(
+        f"{name:<34}{torch_ * 1e6:10.1f} {jax_text} {ours * 1e6:10.1f}   {torch_ / ours:5.2f}x  {goal_torch:<7} "
+        f"{against:<22} {goal_jax}"
+    )
 
 
 def main() -> None:
@@ -306,15 +329,22 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a smoke check of the small rows, in seconds")
     quick = parser.parse_args().quick
     seconds = 0.3 if quick else 5.0
-    print(f"{'median us, forward + backward':<34}{'torch':>10} {'jax.jit':>10} {'ours':>10}   faster  goal    ours / jax.jit         goal")
+    print(
+        f"{'median us, forward + backward':<34}{'torch':>10} {'jax.jit':>10} {'ours':>10}   faster  goal    ours / "
+        f"jax.jit         goal"
+    )
     firsts = []
     for make in cases()[: 2 if quick else None]:
         case = make()
         medians, first = measure(case.runs, seconds)
-        row(case.name, medians["torch"], medians["jax"], medians["ours"], f"{case.goal_torch}x", case.goal_jax)
+        row(
+            case.name, medians["torch"], medians["jax"], medians["ours"], f"{case.goal_torch}x", case.goal_jax
+        )
         firsts.append((case.name, first))
     while_loop(seconds)
-    print("\nfirst call, seconds" + " " * 15 + "     torch    jax.jit       ours   (goal: no more than jax.jit)")
+    print(
+        "\nfirst call, seconds" + " " * 15 + "     torch    jax.jit       ours   (goal: no more than jax.jit)"
+    )
     for name, first in firsts:
         print(f"{name:<34}{first['torch']:10.3f} {first['jax']:10.3f} {first['ours']:10.3f}")
     print(f"\nhost time for each recorded operation: {per_operation():.2f} us (goal 0.5)")

@@ -11,7 +11,9 @@ from nablax import autograd
 REGISTERS = 4
 _register = st.integers(0, REGISTERS - 1)
 _number = st.sampled_from([0.5, -1.25, 2, 0.0, 1.0])
-_unary = st.sampled_from(["sin", "tanh", "square", "negative", "exp_small", "sum_out", "reverse", "head", "scan"])
+_unary = st.sampled_from(
+    ["sin", "tanh", "square", "negative", "exp_small", "sum_out", "reverse", "head", "scan"]
+)
 _binary = st.sampled_from(["add", "subtract", "multiply", "ratio", "where"])
 
 
@@ -20,7 +22,14 @@ def instructions() -> st.SearchStrategy:
     simple = st.one_of(
         st.tuples(st.just("unary"), _unary, _register, _register),
         st.tuples(st.just("binary"), _binary, _register, _register, _register),
-        st.tuples(st.just("number"), _binary.filter(lambda n: n != "where"), _register, _register, _number, st.booleans()),
+        st.tuples(
+            st.just("number"),
+            _binary.filter(lambda n: n != "where"),
+            _register,
+            _register,
+            _number,
+            st.booleans(),
+        ),
         st.tuples(st.just("detach"), _register, _register),
         st.tuples(st.just("in place"), st.sampled_from(["add", "multiply"]), _register, _register),
         st.tuples(st.just("write"), _register, st.integers(0, 2), _register),

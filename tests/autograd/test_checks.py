@@ -11,7 +11,9 @@ from nablax import autograd
 
 
 def line_of(mark):
-    return next(i for i, text in enumerate(Path(__file__).read_text().splitlines(), 1) if text.endswith("# " + mark))
+    return next(
+        i for i, text in enumerate(Path(__file__).read_text().splitlines(), 1) if text.endswith("# " + mark)
+    )
 
 
 def test_a_shape_mismatch_is_reported_on_the_users_own_line_at_once():

@@ -19,7 +19,9 @@ def f_jax(x):
 
 
 def close(a, b, rtol=1e-5):
-    np.testing.assert_allclose(a.detach().numpy() if isinstance(a, autograd.Tensor) else a, b, rtol=rtol, atol=1e-5)
+    np.testing.assert_allclose(
+        a.detach().numpy() if isinstance(a, autograd.Tensor) else a, b, rtol=rtol, atol=1e-5
+    )
 
 
 def test_jacobian_of_a_tensor_and_of_a_function():
@@ -75,7 +77,9 @@ def test_derivatives_can_be_differentiated():
     autograd.jacobian(x**3, x, create_graph=True).sum().backward()
     close(x.grad, 6 * X)
     x.zero_grad()
-    autograd.hvp(lambda x: (x**4).sum(), x, autograd.tensor(np.ones(3)), create_graph=True)[1].sum().backward()
+    autograd.hvp(lambda x: (x**4).sum(), x, autograd.tensor(np.ones(3)), create_graph=True)[
+        1
+    ].sum().backward()
     close(x.grad, 24 * X)
     x.zero_grad()
     autograd.jvp(lambda x: x**3, x, autograd.tensor(np.ones(3)), create_graph=True)[1].sum().backward()
@@ -102,7 +106,9 @@ def test_grad(look):
     assert x.grad is None
     with pytest.raises(autograd.NoGradientError, match="allow_unused"):
         autograd.grad(z, autograd.tensor(1.0, requires_grad=True), retain_graph=True)
-    assert autograd.grad(z, [autograd.tensor(1.0, requires_grad=True)], retain_graph=True, allow_unused=True) == [None]
+    assert autograd.grad(
+        z, [autograd.tensor(1.0, requires_grad=True)], retain_graph=True, allow_unused=True
+    ) == [None]
     with pytest.raises(autograd.NoGradientError):
         autograd.grad(z, autograd.tensor(1.0), retain_graph=True)
     close(autograd.grad([z, y], x, [None, autograd.tensor(np.ones(3))]), 8 * X + 2)

@@ -2,10 +2,10 @@
 
 import jax
 import numpy as np
-from autograd.programs import REGISTERS, OnArrays, OnTensors, instructions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autograd.programs import REGISTERS, OnArrays, OnTensors, instructions
 from nablax import autograd
 
 START = np.random.default_rng(1).uniform(-1.5, 1.5, (REGISTERS, 3)).astype(np.float32)
@@ -18,7 +18,9 @@ def _leaves():
 @settings(max_examples=30)
 @given(instructions())
 def test_values_and_gradients_of_random_programs(program):
-    want, grads = jax.value_and_grad(lambda xs: OnArrays().run(program, xs))([jax.numpy.asarray(x) for x in START])
+    want, grads = jax.value_and_grad(lambda xs: OnArrays().run(program, xs))(
+        [jax.numpy.asarray(x) for x in START]
+    )
     leaves = _leaves()
     y = OnTensors().run(program, leaves)
     np.testing.assert_allclose(y.item(), want, rtol=2e-4, atol=1e-4)

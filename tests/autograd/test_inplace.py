@@ -132,12 +132,20 @@ def test_indexing(index, wrapped):
         return autograd.tensor(i) if wrapped and isinstance(i, np.ndarray) else i
 
     values = np.arange(9.0, dtype=np.float32).reshape(3, 3) + 1
-    plain = index if not isinstance(index, tuple) else tuple(np.array(i) if isinstance(i, list) else i for i in index)
+    plain = (
+        index
+        if not isinstance(index, tuple)
+        else tuple(np.array(i) if isinstance(i, list) else i for i in index)
+    )
     x = autograd.tensor(values, requires_grad=True)
     y = x[wrap(index)]
     assert y.shape == values[plain].shape
-    np.testing.assert_array_equal(autograd.tensor(values)[wrap(index)].numpy(), values[plain])  # without gradient
-    np.testing.assert_array_equal((autograd.tensor(values) * 1)[wrap(index)].numpy(), values[plain])  # recorded
+    np.testing.assert_array_equal(
+        autograd.tensor(values)[wrap(index)].numpy(), values[plain]
+    )  # without gradient
+    np.testing.assert_array_equal(
+        (autograd.tensor(values) * 1)[wrap(index)].numpy(), values[plain]
+    )  # recorded
     (y * y).sum().backward()
     np.testing.assert_allclose(x.grad.numpy(), jax.grad(lambda x: (x[plain] ** 2).sum())(values), rtol=1e-6)
 

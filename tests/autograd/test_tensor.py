@@ -228,7 +228,9 @@ def test_a_while_loop_on_scalars_reuses_programs():
 @pytest.mark.parametrize("shape", [(3,), (2, 3)])
 def test_a_while_loop_on_vectors_and_matrices(shape):
     for sign in (1, -1):
-        a = autograd.tensor(sign * np.abs(np.random.default_rng(1).standard_normal(shape)), requires_grad=True)
+        a = autograd.tensor(
+            sign * np.abs(np.random.default_rng(1).standard_normal(shape)), requires_grad=True
+        )
         d = double_until(a)
         d.sum().backward()
         np.testing.assert_allclose(a.grad.numpy(), (d / a).numpy(force=True), rtol=1e-5)
@@ -254,9 +256,11 @@ def test_recursion_comprehensions_early_return_and_exceptions():
 
     x.zero_grad()
     y = x * x
-    with pytest.raises(KeyError):
+    try:
         z = y * 3
-        {}["missing"]
+        raise KeyError
+    except KeyError:
+        pass
     with pytest.raises(autograd.ShapeError):
         y + autograd.tensor([1.0, 2.0]) @ autograd.tensor([1.0, 2.0, 3.0])
     (y + z).backward()
@@ -272,7 +276,9 @@ def test_a_second_backward_names_tensor_line_and_way_out(look):
     y.backward()
     with pytest.raises(autograd.GraphFreedError, match=r"test_tensor\.py:\d+.*retain_graph=True") as caught:
         y.backward()
-    line = next(i for i, text in enumerate(Path(__file__).read_text().splitlines(), 1) if text.endswith("# this line"))
+    line = next(
+        i for i, text in enumerate(Path(__file__).read_text().splitlines(), 1) if text.endswith("# this line")
+    )
     assert f"test_tensor.py:{line} " in str(caught.value)
     z = (x * x).sum()
     z.backward(retain_graph=True)

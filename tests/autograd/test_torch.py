@@ -20,21 +20,28 @@ SAME = {  # one expression that both take
     "negative": lambda a, b: -a * b, "abs": lambda a, b: abs(a - 0.5) * b, "mod": lambda a, b: (a * 3) % b * a,
     "scalar": lambda a, b: 1 / a + 3 - 2 * b, "exp": lambda a, b: (a * b).exp(), "log": lambda a, b: a.log() * b,
     "log1p": lambda a, b: (a * b).log1p(), "expm1": lambda a, b: (a * b).expm1(), "sqrt": lambda a, b: a.sqrt() * b,
-    "rsqrt": lambda a, b: (a * b).rsqrt(), "reciprocal": lambda a, b: a.reciprocal() * b, "sin": lambda a, b: (a * b).sin(),
+    "rsqrt": lambda a, b: (a * b).rsqrt(), "reciprocal": lambda a, b: a.reciprocal() * b,
+    "sin": lambda a, b: (a * b).sin(),
     "cos": lambda a, b: (a * b).cos(), "tan": lambda a, b: (a * b).tan(), "asin": lambda a, b: (a * b).asin(),
     "acos": lambda a, b: (a * b).acos(), "atan": lambda a, b: (a * b).atan(), "sinh": lambda a, b: (a * b).sinh(),
     "cosh": lambda a, b: (a * b).cosh(), "tanh": lambda a, b: (a * b).tanh(), "asinh": lambda a, b: (a * b).asinh(),
     "acosh": lambda a, b: (a * b + 1).acosh(), "atanh": lambda a, b: (a * b).atanh(), "erf": lambda a, b: (a * b).erf(),
-    "sigmoid": lambda a, b: (a * b).sigmoid(), "relu": lambda a, b: (a - b).relu() * a, "sum": lambda a, b: (a * b).sum(),
-    "mean": lambda a, b: (a * a * b).mean(), "prod": lambda a, b: (a * b).prod(), "max": lambda a, b: (a * b).max() ** 2,
-    "min": lambda a, b: (a * b).min() ** 2, "matmul": lambda a, b: (a @ b.T) @ a, "transpose": lambda a, b: (a.T @ b) ** 2,
-    "reshape": lambda a, b: (a * b).reshape(3, 2) ** 2, "row": lambda a, b: a[0] * b[1], "slice": lambda a, b: a[:, 1:] * b[:, :-1],
+    "sigmoid": lambda a, b: (a * b).sigmoid(), "relu": lambda a, b: (a - b).relu() * a,
+    "sum": lambda a, b: (a * b).sum(),
+    "mean": lambda a, b: (a * a * b).mean(), "prod": lambda a, b: (a * b).prod(),
+    "max": lambda a, b: (a * b).max() ** 2,
+    "min": lambda a, b: (a * b).min() ** 2, "matmul": lambda a, b: (a @ b.T) @ a,
+    "transpose": lambda a, b: (a.T @ b) ** 2,
+    "reshape": lambda a, b: (a * b).reshape(3, 2) ** 2, "row": lambda a, b: a[0] * b[1],
+    "slice": lambda a, b: a[:, 1:] * b[:, :-1],
     "gather": lambda a, b: (a * b)[:, [2, 0, 0]] ** 2, "mask": lambda a, b: (a * b)[a > b] ** 2,
     "flatten": lambda a, b: (a * b).flatten() ** 2, "squeeze": lambda a, b: (a * b).unsqueeze(0).squeeze() ** 2,
     "permute": lambda a, b: (a * b).permute(1, 0) ** 2, "clamp": lambda a, b: (a * b).clamp(0.2, 0.5) * a,
-    "norm": lambda a, b: (a * b).norm(), "detach": lambda a, b: (a * b).detach() * a * a, "maximum": lambda a, b: a.maximum(b) ** 2,
+    "norm": lambda a, b: (a * b).norm(), "detach": lambda a, b: (a * b).detach() * a * a,
+    "maximum": lambda a, b: a.maximum(b) ** 2,
     "minimum": lambda a, b: a.minimum(b) ** 2, "exp2": lambda a, b: (a * b).exp2(), "log2": lambda a, b: (a * b).log2(),
-    "log10": lambda a, b: (a * b).log10(), "trace": lambda a, b: (a @ b.T).trace() ** 2, "diagonal": lambda a, b: (a @ b.T).diagonal() ** 2,
+    "log10": lambda a, b: (a * b).log10(), "trace": lambda a, b: (a @ b.T).trace() ** 2,
+    "diagonal": lambda a, b: (a @ b.T).diagonal() ** 2,
     "expand": lambda a, b: (a[0] * b[0]).expand(4, 3) ** 2, "swapaxes": lambda a, b: (a * b).swapaxes(0, 1) ** 2,
 }  # fmt: skip
 
@@ -59,10 +66,14 @@ TWINS = {  # ours, torch's
     "atan2": (lambda a, b: np_.arctan2(a, b), lambda a, b: torch.atan2(a, b)),
     "lgamma": (lambda a, b: autograd.scipy.special.gammaln(a + b), lambda a, b: torch.lgamma(a + b)),
     "sort": (lambda a, b: np_.sort(a * b, axis=1)[:, 1:] ** 2, lambda a, b: torch.sort(a * b, 1)[0][:, 1:] ** 2),
-    "inverse": (lambda a, b: autograd.linalg.inv(S + a.T @ b), lambda a, b: torch.linalg.inv(torch.tensor(S) + a.T @ b)),
-    "determinant": (lambda a, b: autograd.linalg.det(S + a.T @ b), lambda a, b: torch.linalg.det(torch.tensor(S) + a.T @ b)),
-    "cholesky": (lambda a, b: autograd.linalg.cholesky(S.T @ S + a.T @ a), lambda a, b: torch.linalg.cholesky(torch.tensor(S.T @ S) + a.T @ a)),
-    "solve": (lambda a, b: autograd.linalg.solve(S + a.T @ b, M), lambda a, b: torch.linalg.solve(torch.tensor(S) + a.T @ b, torch.tensor(M))),
+    "inverse": (lambda a, b: autograd.linalg.inv(S + a.T @ b), lambda a,
+    b: torch.linalg.inv(torch.tensor(S) + a.T @ b)),
+    "determinant": (lambda a, b: autograd.linalg.det(S + a.T @ b), lambda a,
+    b: torch.linalg.det(torch.tensor(S) + a.T @ b)),
+    "cholesky": (lambda a, b: autograd.linalg.cholesky(S.T @ S + a.T @ a), lambda a,
+    b: torch.linalg.cholesky(torch.tensor(S.T @ S) + a.T @ a)),
+    "solve": (lambda a, b: autograd.linalg.solve(S + a.T @ b, M), lambda a,
+    b: torch.linalg.solve(torch.tensor(S) + a.T @ b, torch.tensor(M))),
     "flip": (lambda a, b: np_.flip(a * b, 1) * a, lambda a, b: torch.flip(a * b, (1,)) * a),
     "roll": (lambda a, b: np_.roll(a * b, 1, 1) * a, lambda a, b: torch.roll(a * b, 1, 1) * a),
     "logaddexp": (np_.logaddexp, lambda a, b: torch.logaddexp(a, b)),
@@ -81,7 +92,9 @@ def derivatives(fn, a, b, grad):
     first = [g for g in grad(loss, [a, b], create_graph=True, allow_unused=True) if g is not None]
     total = sum((g**2).sum() for g in first)
     second = grad(total, [a, b], allow_unused=True) if total.requires_grad else []
-    zeros = [np.zeros(x.shape) if g is None else g.detach().numpy() for x, g in zip([a, b], second, strict=False)]
+    zeros = [
+        np.zeros(x.shape) if g is None else g.detach().numpy() for x, g in zip([a, b], second, strict=False)
+    ]
     return [y.detach().numpy(), *(g.detach().numpy() for g in first), *zeros]
 
 
@@ -90,7 +103,9 @@ def test_against_torch(name):
     ours, theirs = OPERATIONS[name]
     with jax.enable_x64(True):
         got = derivatives(ours, *(autograd.tensor(x, requires_grad=True) for x in (A, B)), autograd.grad)
-        want = derivatives(theirs, *(torch.tensor(x, requires_grad=True) for x in (A, B)), torch.autograd.grad)
+        want = derivatives(
+            theirs, *(torch.tensor(x, requires_grad=True) for x in (A, B)), torch.autograd.grad
+        )
     got = [g for g in got if np.any(g)]  # torch says None where a derivative is zero, or zeros
     want = [g for g in want if np.any(g)]
     assert len(got) == len(want)

@@ -58,7 +58,9 @@ class detect_anomaly:
             bad = _is_bad(realize(gradient) if isinstance(gradient, Recorded) else gradient, self._inf)
             if bad:
                 names = [step.call.name for step in node.program.steps if isinstance(step, Apply)]
-                raise AnomalyError(f"the backward of {', '.join(names)}, recorded at {node.where(0)}, made {bad}.")
+                raise AnomalyError(
+                    f"the backward of {', '.join(names)}, recorded at {node.where(0)}, made {bad}."
+                )
 
 
 def _is_bad(value: Any, inf: bool) -> str | None:

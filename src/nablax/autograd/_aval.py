@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+config: Any = jax.config
 _TABLE: dict[tuple, Aval] = {}
 _SCALARS = {
     bool: np.dtype(bool),

@@ -22,7 +22,8 @@ from ._node import freed_error, resolve
 from ._program import AGAIN
 from ._segment import flush, realize
 from ._trace import Recorded, Trace, emit, link_of, local, new, record, state_of
-from ._trie import Input, State
+from ._trie import State
+from ._values import as_tensor, is_recorded, one, shadows
 
 CHAIN = 4  # turns of a loop of tiny segments whose backward is one program
 
@@ -63,7 +64,7 @@ class Sweep:
         for root, ct in zip(roots, cotangents, strict=True):
             if not is_recorded(root):
                 if ct is None:
-                    ct = _one(root._a)
+                    ct = one(root._a)
                 self.send(link_of(root), ct)
 
     def _recorded(self, roots: list[State], cotangents: list[State | None]) -> None:
@@ -80,7 +81,9 @@ class Sweep:
                 1 << s for s, link in trace.links.items() if isinstance(link, tuple) or id(link) in ids
             )
             extra = {
-                w._s.slot: w for w in self.wanted if isinstance(w, Recorded) and is_recorded(w) and not w._r
+                w._s.slot: w  # type: ignore[union-attr]
+                for w in self.wanted
+                if isinstance(w, Recorded) and is_recorded(w) and not w._r
             }
         for tensor in trace.keep:
             if is_recorded(tensor):
@@ -163,7 +166,13 @@ class Sweep:
             if link.__class__ is not tuple or link[1] != k:
                 return None
             node = link[0]
-            if node.redirect is not None or node.program is not program or node.hooks or node.keep or id(node) in self.cotangents:
+            if (
+                node.redirect is not None
+                or node.program is not program
+                or node.hooks
+                or node.keep
+                or id(node) in self.cotangents
+            ):
                 return None
             node.check((k,))
             chain.append(node)
@@ -208,7 +217,9 @@ class Sweep:
             def build() -> tuple[str, Callable[..., Any]]:
                 return "backward", lambda *a: program.pull_again(a[:n], list(a[n:]), given, wants)
 
-            state = record(("pull", program, given, wants), build, [*shadows(node, self.kind), *cotangents.values()])
+            state = record(
+                ("pull", program, given, wants), build, [*shadows(node, self.kind), *cotangents.values()]
+            )
             return [emit(self.trace, out, self.kind) for out in state.outs or ()]
         plain = {
             k: cast(realize(ct) if isinstance(ct, Recorded) else ct, program, k)
@@ -311,7 +322,7 @@ def _quickly(trace: Trace, root: Any, retain: bool, kind: type) -> bool:
             return False
     trace.state = state
     for leaf, out in zip(leaves, state.outs or (), strict=True):
-        gradient = new(kind)
+        gradient: Any = new(kind)
         gradient._s = out
         trace.append(gradient)
         if leaf._g is None:
@@ -327,7 +338,8 @@ def _check(roots: Sequence[Any], cotangents: Sequence[Any]) -> None:
     for root, ct in zip(roots, cotangents, strict=True):
         if not root.requires_grad:
             raise NoGradientError(
-                f"backward: this tensor ({root._aval!r}) does not require grad and has no graph. Compute it from a tensor "
+                f"backward: this tensor ({root._aval!r}) does not require grad and has no graph. Compute it from a "
+                f"tensor "
                 f"with requires_grad=True, outside no_grad() and not through detach(). At {user_line()}."
             )
         aval = root._aval
@@ -344,41 +356,6 @@ def _check(roots: Sequence[Any], cotangents: Sequence[Any]) -> None:
                     f"backward: the cotangent has shape {shape}, the tensor has shape {aval.shape}; they must agree. "
                     f"At {user_line()}."
                 )
-
-
-def is_recorded(tensor: Any) -> bool:
-    """Whether a tensor has no value yet."""
-    state = tensor._s
-    return state is not None and state.step.__class__ is not Input
-
-
-def as_tensor(value: Any, kind: type) -> Any:
-    """A tensor without gradient for an array; tensors as they are."""
-    if isinstance(value, Recorded):
-        return value
-    tensor = new(kind)
-    tensor._s = None
-    tensor._v = value
-    tensor._a = aval_of(value)
-    tensor._n = None
-    tensor._r = False
-    return tensor
-
-
-def shadows(node: Any, kind: type) -> list[Any]:
-    """Tensors for the inputs of a node, as they were, with their place in the graph."""
-    links = dict(zip(node.program.targets, node.links, strict=True))
-    found = []
-    for slot, value in zip(node.program.inputs, node.values, strict=True):
-        link = links.get(slot)
-        if isinstance(link, Recorded) and not is_recorded(link) and link._v is value:
-            found.append(link)
-            continue
-        shadow = as_tensor(value, kind)
-        if link is not None:
-            shadow._n, shadow._k = link if isinstance(link, tuple) else (link, -1)
-        found.append(shadow)
-    return found
 
 
 def cast(ct: Any, program: Any, k: int) -> Any:
@@ -407,15 +384,3 @@ def _accumulate(trace: Trace, total: Any, gradient: Any) -> None:
 
 
 _add = jax.jit(lambda a, b: a + b)
-_ones: dict[Any, Any] = {}
-
-
-def _one(aval: Any) -> Any:
-    """The cotangent 1; kept, for making an array takes longer than a backward through a small segment."""
-    found = _ones.get(aval)
-    if found is None:
-        found = jnp.ones(aval.shape, aval.dtype)
-        if isinstance(found, jax.core.Tracer):  # inside somebody's jit
-            return found
-        _ones[aval] = found
-    return found

@@ -74,7 +74,7 @@ class Call:
                 raise
             given = ", ".join(map(repr, avals))
             raise ShapeError(f"{self.name}({given}) at {user_line()}: {_first_lines(error)}") from None
-        tree = jax.tree.structure(shapes)
+        tree: Any = jax.tree.structure(shapes)
         if tree == _LEAF:
             tree = None
         outs = tuple(

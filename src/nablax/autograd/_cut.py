@@ -2,22 +2,23 @@
 
 XLA's time grows faster than the program: a loop of 50 LSTM steps is 14 s of compiling as one program. So a recording is
 cut when it reaches `max_segment` operations; and it is cut where its sequence of operations repeats, always at the same
-phase, so that the body of a loop is compiled once and used for every stretch of it. Among the phases the one that hands the
-fewest values over is taken.
+phase, so that the body of a loop is compiled once and used for every stretch of it. Among the phases the one that
+hands the fewest values over is taken.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from sys import getrefcount
 from typing import Any
 
-from ._backward import is_recorded, shadows
 from ._node import Node, resolve
 from ._segment import flush
 from ._stats import stats
 from ._trace import Trace, emit, local, settings
 from ._trie import Apply, Gradient, Input, Leaf, State
+from ._values import is_recorded, shadows
 
 
 class max_segment:
@@ -66,8 +67,9 @@ def cut(trace: Trace) -> None:
 
 
 def separate(tensor: Any) -> None:
-    """Make a tensor that requires grad a place where a backward stops: an output of a node that no other output of the same
-    node was computed from. Otherwise its gradient through those others would pass it by inside their segment."""
+    """Make a tensor that requires grad a place where a backward stops: an output of a node that no other output of
+    the same node was computed from. Otherwise its gradient through those others would pass it by inside their
+    segment."""
     trace = local.trace
     if is_recorded(tensor):
         isolate(trace, tensor)
@@ -90,7 +92,7 @@ def separate(tensor: Any) -> None:
         elif isinstance(step, Apply):
             args = [trace.source(env[i]) for i in step.args]
             key = ("again", step.call, step.sever, *args)
-            state = trace.apply(key, lambda step=step: step.call, args, step.sever)
+            state = trace.apply(key, partial(getattr, step, "call"), args, step.sever)
             env.extend(emit(trace, out, tensor.__class__) for out in state.outs or ())
         else:  # a leaf or a gradient inside the segment: leave the node as it is
             trace.discard()
@@ -220,7 +222,7 @@ def _split(trace: Trace, at: State) -> None:
             args = [state_now(slot) for slot in step.args]
             by_old = {states[slot]: state for slot, state in zip(step.args, args, strict=True)}
             key = tuple([by_old.get(k, k) if isinstance(k, State) else k for k in old.key])
-            state = trace.apply(key, lambda step=step: step.call, args, step.sever and old.mode)
+            state = trace.apply(key, partial(getattr, step, "call"), args, step.sever and old.mode)
             for before, after in zip(old.outs or (), state.outs or (), strict=True):
                 now[before.slot] = after
     trace.set_mode(mode)

@@ -17,13 +17,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._backward import as_tensor, gradients
+from ._backward import gradients
 from ._errors import NoGradientError
 from ._modes import enable_grad
 from ._namespaces import numpy
 from ._segment import flush, realize
 from ._tensor import Tensor, as_cotangent, tensor
 from ._trace import Recorded, local
+from ._values import as_tensor
 
 
 def grad(
@@ -70,16 +71,16 @@ def grad(
     return jax.tree.unflatten(tree, found)
 
 
-def vjp(fn: Callable[..., Any], *primals: Any, create_graph: bool = False) -> tuple[Any, Callable[[Any], Any]]:
+def vjp(
+    fn: Callable[..., Any], *primals: Any, create_graph: bool = False
+) -> tuple[Any, Callable[[Any], Any]]:
     """Value of `fn` and its pullback: `pull(v)` gives v^T J, one tensor for each primal."""
     xs = _fresh(primals)
     with enable_grad():
         y = fn(*xs)
 
     def pull(v: Any) -> Any:
-        found = _grad(
-            y, list(xs), v, retain_graph=True, create_graph=create_graph, allow_unused=True
-        )
+        found = _grad(y, list(xs), v, retain_graph=True, create_graph=create_graph, allow_unused=True)
         return tuple(numpy.zeros_like(x.detach()) if g is None else g for g, x in zip(found, xs, strict=True))
 
     return y if create_graph else y.detach(), pull

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ._backward import is_recorded
 from ._node import Node
 from ._trace import Recorded, local
 from ._trie import Apply, Gradient, Input, Leaf, State, Step
+from ._values import is_recorded
 
 
 class _Item(NamedTuple):
@@ -179,7 +179,7 @@ class _Drawing:
     def _steps(
         self, path: list[State], needed: set[int], scope: int, sources: dict, links: dict
     ) -> list[_Item]:
-        rows = [(s.step, [v.aval for v in s.outs or (s,)], s.where) for s in path]
+        rows: list[tuple[Any, Any, str]] = [(s.step, [v.aval for v in s.outs or (s,)], s.where) for s in path]
         return self._rows(rows, needed, scope, sources, links)
 
     def _rows(
@@ -214,7 +214,8 @@ class _Drawing:
             name = self.names[scope, slot] = self._name()
             return _Item(name, "constant", repr(aval), (), _shown(value))
         if isinstance(step, Leaf):
-            label, args = "leaf", (step.slot,)
+            args: tuple[int, ...] = (step.slot,)
+            label = "leaf"
         elif isinstance(step, Apply):
             label, args = step.call.name, step.args
         else:

@@ -1,7 +1,7 @@
 """Hooks on gradients, and gradients of intermediates.
 
-A hook on a leaf runs when its gradient is complete. A hook on an intermediate needs a place where the backward stops: the
-recording ends there, so that the tensor becomes an output of a node and what follows a segment of its own.
+A hook on a leaf runs when its gradient is complete. A hook on an intermediate needs a place where the backward
+stops: the recording ends there, so that the tensor becomes an output of a node and what follows a segment of its own.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from ._backward import is_recorded
 from ._cut import separate
 from ._errors import NoGradientError
 from ._node import Node
 from ._trace import local
+from ._values import is_recorded
 
 
 class Handle:

@@ -1,8 +1,8 @@
 """Indexing: slices, integers, integer and boolean arrays, tensors, None and Ellipsis; reading and writing.
 
 Integers are baked into the program until they take too many values, like any Python number. A boolean mask has a shape
-that depends on its values, so the mask is read; gradients flow through what it selects. Slices of concrete tensors without
-gradient are taken at once: a batch `X[i:i + B]` never enters a key.
+that depends on its values, so the mask is read; gradients flow through what it selects. Slices of concrete tensors
+without gradient are taken at once: a batch `X[i:i + B]` never enters a key.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from ._backward import as_tensor, is_recorded
 from ._inplace import replace
 from ._lift import static_key
 from ._operators import LITERALS
 from ._segment import realize
 from ._trace import Recorded, local, record, results
+from ._values import as_tensor, is_recorded
 
 
 class _Hole:

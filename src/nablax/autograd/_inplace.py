@@ -8,9 +8,9 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ._backward import is_recorded
 from ._errors import InPlaceError, ShapeError, user_line
 from ._trace import local
+from ._values import is_recorded
 
 
 def replace(tensor: Any, result: Any, name: str) -> Any:
@@ -24,7 +24,8 @@ def replace(tensor: Any, result: Any, name: str) -> Any:
     leaf = tensor._r
     if leaf and trace.mode:
         raise InPlaceError(
-            f"{name}: a leaf that requires grad cannot change in place where gradients are recorded: the gradient would "
+            f"{name}: a leaf that requires grad cannot change in place where gradients are recorded: the gradient "
+            f"would "
             f"belong to the old value. Use `with autograd.no_grad():` for an update, or y = x + ... for a new tensor. "
             f"At {user_line()}."
         )

@@ -49,7 +49,7 @@ class Interop:
             )
         # A memoryview reads a flag in the buffer in 1 us; bool(array) takes 12.
         if value.dtype == bool and value.ndim == 0 and value.__class__ is _ARRAY:
-            return memoryview(value)[()]  # type: ignore[no-any-return]
+            return memoryview(value)[()]  # type: ignore[return-value]
         return bool(value.item()) if not isinstance(value, jax.core.Tracer) else bool(value)
 
     def __float__(self) -> float:
@@ -95,13 +95,16 @@ class Interop:
 
     @property
     def __jax_array__(self) -> Any:
-        # A property: JAX asks for the attribute before anything else, and only this error then reaches the user. Its own
+        # A property: JAX asks for the attribute before anything else, and only this error then reaches the user. Its
+        # own
         # operators ask, too, before they leave `array * tensor` to us; they are told that there is no such thing.
         if Path(sys._getframe(1).f_code.co_filename).name == "array_methods.py":
             raise AttributeError("__jax_array__")
         raise LostTapeError(
-            "a plain JAX function was given a Tensor and would lose its recording. Use the function of the same name in "
-            "autograd.numpy (.nn, .lax, .scipy, .linalg, .random), wrap your own with autograd.lift(f), or pass x.value "
+            "a plain JAX function was given a Tensor and would lose its recording. Use the function of the same "
+            "name in "
+            "autograd.numpy (.nn, .lax, .scipy, .linalg, .random), wrap your own with autograd.lift(f), or pass "
+            "x.value "
             f"to compute without gradient. At {user_line()}."
         )
 
@@ -115,7 +118,8 @@ class Interop:
     def _refuse(self, who: str, instead: str) -> None:
         if self.requires_grad:  # type: ignore[attr-defined]
             raise LostTapeError(
-                f"{who}: this tensor requires grad, and NumPy would drop its gradient silently. Use {instead}, or NumPy's "
+                f"{who}: this tensor requires grad, and NumPy would drop its gradient silently. Use {instead}, or "
+                f"NumPy's "
                 f"functions on the tensor itself (np.sin(x) is recorded). At {user_line()}."
             )
 

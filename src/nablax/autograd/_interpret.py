@@ -69,7 +69,7 @@ def pull(
 
 def missing(steps: Sequence[Step], avals: Sequence[Aval], needs: Sequence[bool]) -> int:
     """How many programs of single operations would have to be compiled first."""
-    wanted = set()
+    wanted: set[tuple] = set()
     for step in steps:
         if isinstance(step, Apply):
             kinds = tuple(avals[i] for i in step.args)

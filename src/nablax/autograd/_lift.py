@@ -14,10 +14,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from ._backward import as_tensor
 from ._errors import NoGradientError, user_line
 from ._segment import realize
 from ._trace import Recorded, local, record, results
+from ._values import as_tensor
 
 _HOLE = "·"  # stands for an array among the static leaves
 _ARRAYS = (jax.Array, np.ndarray, np.generic)
@@ -71,7 +71,7 @@ class Lifted:
             except jax.errors.ConcretizationTypeError:
                 return self._at_once(leaves, tree)
         for leaf in leaves:
-            if isinstance(leaf, Recorded) or isinstance(leaf, _ARRAYS):
+            if isinstance(leaf, (Recorded, *_ARRAYS)):
                 arrays.append(leaf)
                 static.append(_HOLE)
                 keys.append(_HOLE)
@@ -93,12 +93,16 @@ class Lifted:
 
     def _at_once(self, leaves: list[Any], tree: Any) -> Any:
         """A function that reads its arguments' values cannot be recorded: it runs now, without gradient."""
-        if any(isinstance(leaf, Recorded) and leaf.requires_grad for leaf in leaves):  # type: ignore[attr-defined]
+        if any(isinstance(leaf, Recorded) and leaf.requires_grad for leaf in leaves):
             raise NoGradientError(
-                f"{self._name} reads the values of its arguments, so no gradient can be recorded through it; detach them, "
-                f"or see whether it has a static argument (as size= or length=) that says what it wants to know. At {user_line()}."
+                f"{self._name} reads the values of its arguments, so no gradient can be recorded through it; detach "
+                f"them, "
+                f"or see whether it has a static argument (as size= or length=) that says what it wants to know. At "
+                f"{user_line()}."
             )
-        args, kwargs = jax.tree.unflatten(tree, [realize(x) if isinstance(x, Recorded) else x for x in leaves])
+        args, kwargs = jax.tree.unflatten(
+            tree, [realize(x) if isinstance(x, Recorded) else x for x in leaves]
+        )
         found = self.fn(*args, **kwargs)
         return jax.tree.map(lambda x: as_tensor(x, self._kind) if isinstance(x, jax.Array) else x, found)
 

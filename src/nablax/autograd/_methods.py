@@ -1,4 +1,5 @@
-"""Methods people expect of an array, recorded. One table: a name, the JAX function, where the first argument is self."""
+"""Methods people expect of an array, recorded. One table: a name, the JAX function, where the first argument is
+self."""
 
 from __future__ import annotations
 
@@ -56,7 +57,8 @@ GENERAL: dict[str, Callable[..., Any]] = {
     "mean": jnp.mean, "prod": jnp.prod, "max": jnp.max, "min": jnp.min, "std": jnp.std, "var": jnp.var,
     "all": jnp.all, "any": jnp.any, "argmax": jnp.argmax, "argmin": jnp.argmin, "cumsum": jnp.cumsum,
     "cumprod": jnp.cumprod, "norm": _norm, "reshape": _reshape, "view": _reshape, "transpose": _permute,
-    "permute": _permute, "swapaxes": jnp.swapaxes, "squeeze": jnp.squeeze, "unsqueeze": _unsqueeze, "flatten": jnp.ravel,
+    "permute": _permute, "swapaxes": jnp.swapaxes, "squeeze": jnp.squeeze, "unsqueeze": _unsqueeze,
+    "flatten": jnp.ravel,
     "ravel": jnp.ravel, "expand": _expand, "repeat": jnp.repeat, "tile": jnp.tile, "dot": jnp.dot, "matmul": jnp.matmul,
     "mm": jnp.matmul, "round": jnp.round, "clip": jnp.clip, "clamp": jnp.clip, "sort": jnp.sort,
     "argsort": jnp.argsort, "take": jnp.take, "diagonal": jnp.diagonal, "trace": jnp.trace,
@@ -101,11 +103,11 @@ class Methods:
     __slots__ = ()
 
     sum = _reduction("sum", jnp.sum)
-    for _name, _fn in ELEMENTWISE.items():
-        locals()[_name] = unary(_name, _fn)
-    for _name, _fn in GENERAL.items():
-        locals()[_name] = _reduction(_name, _fn)
-    del _name, _fn
+    for _each, _fn in ELEMENTWISE.items():
+        locals()[_each] = unary(_each, _fn)
+    for _each, _fn in GENERAL.items():
+        locals()[_each] = _reduction(_each, _fn)
+    del _each, _fn
     T = property(unary("T", jnp.transpose), doc="The tensor with its axes in reverse.")
     mT = property(unary("mT", jnp.matrix_transpose), doc="The tensor with its last two axes swapped.")
     real = property(unary("real", jnp.real), doc="The real part.")
@@ -129,11 +131,11 @@ class Methods:
 
     def dim(self) -> int:
         """The number of axes."""
-        return self.ndim  # type: ignore[attr-defined, no-any-return]
+        return self.ndim  # type: ignore[attr-defined]
 
     def numel(self) -> int:
         """The number of elements."""
-        return self.size  # type: ignore[attr-defined, no-any-return]
+        return self.size  # type: ignore[attr-defined]
 
 
 _astype = _method("astype", jnp.astype)

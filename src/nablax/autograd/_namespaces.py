@@ -14,11 +14,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ._backward import as_tensor
 from ._errors import NoGradientError
 from ._lift import Lifted, static_key
 from ._tensor import Tensor, tensor
 from ._trace import Recorded
+from ._values import as_tensor
 
 ABOUT_SHAPES = {
     "shape", "ndim", "size", "result_type", "promote_types", "can_cast", "issubdtype", "isdtype", "iscomplexobj",
@@ -96,7 +96,8 @@ def _at_once(name: str, fn: Callable[..., Any]) -> Callable[..., Any]:
         leaves = [x for x in jax.tree.leaves((args, kwargs)) if isinstance(x, Recorded)]
         if name not in INTEGER_RESULTS and any(x.requires_grad for x in leaves):
             raise NoGradientError(
-                f"{name}: the shape of the result depends on values, so no gradient can be recorded. Detach the argument: "
+                f"{name}: the shape of the result depends on values, so no gradient can be recorded. Detach the "
+                f"argument: "
                 f"autograd.numpy.{name}(x.detach())."
             )
 
@@ -124,8 +125,9 @@ def _maker(lifted: Lifted) -> Callable[..., Any]:
 def lift(fn: Callable[..., Any]) -> Callable[..., Any]:
     """Any JAX function as an operation on tensors.
 
-    Pytrees go in and out; tensors and arrays are the operation's arguments, everything else is static. Functions that close
-    over the same values from the same line of code are one operation, so a lambda in a loop is compiled once.
+    Pytrees go in and out; tensors and arrays are the operation's arguments, everything else is static. Functions
+    that close over the same values from the same line of code are one operation, so a lambda in a loop is compiled
+    once.
 
     >>> from nablax import autograd
     >>> import jax.numpy as jnp

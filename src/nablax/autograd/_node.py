@@ -19,14 +19,25 @@ _serial = itertools.count()
 class Node:
     """One segment that ran.
 
-    program: what ran.  state: where the recording ended.  values: its inputs.  residual: what its backward needs (see _program.py).
-    links: for each of the program's targets, where its gradient goes: a leaf, or (node, output).
+    program: what ran.  state: where the recording ended.  values: its inputs.  residual: what its backward needs
+    (see _program.py). links: for each of the program's targets, where its gradient goes: a leaf, or (node, output).
     freed: slots whose graph an earlier backward freed, one bit each.
     redirect: outputs that other nodes took over.
     hooks: functions of an output's gradient.  keep: outputs that keep their gradient (retain_grad).
     """
 
-    __slots__ = ("freed", "hooks", "keep", "links", "program", "redirect", "residual", "serial", "state", "values")
+    __slots__ = (
+        "freed",
+        "hooks",
+        "keep",
+        "links",
+        "program",
+        "redirect",
+        "residual",
+        "serial",
+        "state",
+        "values",
+    )
 
     def __init__(self, program: Any, state: Any, values: list[Any], residual: Any, links: tuple) -> None:
         self.program = program

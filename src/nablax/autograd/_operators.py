@@ -96,7 +96,8 @@ def binary(
             return array(self, other, key)
 
         def with_number() -> tuple[str, Callable[..., Any]]:
-            return name, (lambda a: fn(a, other)) if key is name else (lambda a: fn(other, a))
+            shown = f"{name}[{other}]"  # as drawings and messages show it
+            return shown, (lambda a: fn(a, other)) if key is name else (lambda a: fn(other, a))
 
         spec = (key, kind, value)
         after = trace.apply((key, state, kind, value), lambda: intern_call(spec, with_number), (state,))
@@ -107,7 +108,7 @@ def binary(
         return results(local.trace, record(name, build, pair), _KIND)
 
     def slow(self: Any, other: Any, key: str) -> Any:
-        if isinstance(other, Recorded) or isinstance(other, _ARRAYS):
+        if isinstance(other, (Recorded, *_ARRAYS)):
             return array(self, other, key)
         if isinstance(other, _NUMBERS):
             return number(self, other, key)
@@ -171,8 +172,8 @@ class Operators:
     __le__ = binary("less_equal", jnp.less_equal)[0]
     __gt__ = binary("greater", jnp.greater)[0]
     __ge__ = binary("greater_equal", jnp.greater_equal)[0]
-    __eq__ = binary("equal", jnp.equal)[0]  # type: ignore[assignment]
-    __ne__ = binary("not_equal", jnp.not_equal)[0]  # type: ignore[assignment]
+    __eq__ = binary("equal", jnp.equal)[0]
+    __ne__ = binary("not_equal", jnp.not_equal)[0]
     __hash__ = object.__hash__
     __neg__ = unary("negative", jnp.negative)
     __abs__ = unary("absolute", jnp.abs)

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from . import _interpret
+from ._aval import config
 from ._replay import pullback, run, width
 from ._stats import stats
 from ._trie import Gradient, Input, Leaf, State, bits
@@ -35,7 +36,7 @@ class Program:
 
     def __init__(self, state: State, slots: tuple[int, ...]) -> None:
         path = state.path()
-        self.steps = [s.step for s in path]
+        self.steps: list[Any] = [s.step for s in path]
         self.slots = slots
         values = [v for s in path for v in (s.outs or (s,))]
         self.avals = [v.aval for v in values]
@@ -121,7 +122,7 @@ class Program:
             value = values[i]
             if getrefcount(value) > 3 or not isinstance(value, jax.Array):
                 values[i] = jnp.array(value, copy=True)
-        if x64 == jax.config.jax_enable_x64:
+        if x64 == config.jax_enable_x64:
             results = program(*values)
         else:
             with jax.enable_x64(x64):
@@ -197,7 +198,7 @@ class Program:
             program = self._pulls[key] = self._compile_pull(kind, given, wants, mask)
         sums = [s for s in sums if s is not None]
         entering = values if kind == "again" else data
-        if self.x64 == jax.config.jax_enable_x64:
+        if self.x64 == config.jax_enable_x64:
             return program(sums, entering, cts)
         with jax.enable_x64(self.x64):
             return program(sums, entering, cts)
@@ -216,7 +217,8 @@ class Program:
         return jax.jit(program, donate_argnums=0)
 
     def pull_chain(self, values: list[Any], ct: Any, k: int, want: int) -> Any:
-        """The same as `pull` through several runs of this program, each of which got its input from the one after it."""
+        """The same as `pull` through several runs of this program, each of which got its input from the one after
+        it."""
         key = ("chain", len(values), k, want)
         program = self._pulls.get(key)
         if program is None:
@@ -228,7 +230,7 @@ class Program:
                 return ct
 
             program = self._pulls[key] = jax.jit(chain)
-        if self.x64 == jax.config.jax_enable_x64:
+        if self.x64 == config.jax_enable_x64:
             return program(values, ct)
         with jax.enable_x64(self.x64):
             return program(values, ct)

@@ -18,7 +18,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._aval import aval_of
-from ._backward import is_recorded
 from ._errors import ShapeError
 from ._inplace import replace
 from ._modes import no_grad
@@ -26,10 +25,12 @@ from ._namespaces import lift
 from ._segment import flush
 from ._tensor import Parameter, Tensor
 from ._trace import local
+from ._values import is_recorded
 
 
 def parameters(tree: Any) -> Any:
-    """The pytree with a Parameter in the place of every array of floating or complex numbers (a flax or equinox module's)."""
+    """The pytree with a Parameter in the place of every array of floating or complex numbers (a flax or equinox
+    module's)."""
 
     def into(leaf: Any) -> Any:
         is_array = isinstance(leaf, jax.Array | np.ndarray)
@@ -76,8 +77,8 @@ def assign(tree: Any, values: Any) -> None:
 def update(fn: Callable[..., Any], tree: Any, *state: Any) -> Any:
     """Update leaves by a JAX function of their values and gradients, as part of the recording.
 
-    `fn(values, grads, *state)` returns new values and new state. With `loss.backward(lazy=True)` before it, forward, backward
-    and update are one compiled program. Gradients that are None raise, so zero them only after the update.
+    `fn(values, grads, *state)` returns new values and new state. With `loss.backward(lazy=True)` before it, forward,
+    backward and update are one compiled program. Gradients that are None raise, so zero them only after the update.
 
     Returns:
       The new state, tensors in the place of arrays; pass it on to the next update.

@@ -74,7 +74,7 @@ def pullback(
     taps: Taps | None = None,
 ) -> tuple[list[Any], Callable[..., Any], list[Any]]:
     """Values of the roots, their pullback to the targets (inputs or any other slots), and the value of every slot."""
-    position = {}
+    position: dict[int, int] = {}
     slot = 0
     for step in steps:
         if isinstance(step, Input):

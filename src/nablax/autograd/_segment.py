@@ -19,8 +19,7 @@ from collections.abc import Sequence
 from sys import getrefcount
 from typing import Any
 
-import jax
-
+from ._aval import config
 from ._node import Freed, Node
 from ._program import AGAIN, Program, program_for
 from ._stats import stats
@@ -48,7 +47,7 @@ def flush(trace: Trace) -> None:
                 tensor._s = None
     trace.clear()
     try:
-        if program.quick and not tracing and x64 == jax.config.jax_enable_x64:
+        if program.quick and not tracing and x64 == config.jax_enable_x64:
             stats.segments += 1
             stats.hits += 1
             results = program.compiled(*values)
@@ -70,7 +69,13 @@ def flush(trace: Trace) -> None:
 
 
 def settle(
-    program: Program, end: State, alive: list[Any], values: list[Any], links: dict, results: Sequence[Any], residual: Any
+    program: Program,
+    end: State,
+    alive: list[Any],
+    values: list[Any],
+    links: dict,
+    results: Sequence[Any],
+    residual: Any,
 ) -> None:
     """Give tensors their values, and those that carry gradients their place in the graph."""
     node: Any = None

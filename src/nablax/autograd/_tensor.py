@@ -11,7 +11,7 @@ import numpy as np
 
 from . import _operators
 from ._aval import Aval, aval_of
-from ._backward import as_tensor, backward, is_recorded
+from ._backward import backward
 from ._errors import NoGradientError
 from ._indexing import Indexing
 from ._inplace import InPlace
@@ -20,6 +20,7 @@ from ._methods import Methods
 from ._operators import Operators
 from ._segment import flush, realize
 from ._trace import _UNSET, Recorded, emit, local, new, record
+from ._values import as_tensor, is_recorded
 
 
 class Tensor(Operators, Methods, Indexing, InPlace, Interop, Recorded):
@@ -286,7 +287,7 @@ def tensor(
             value = jnp.asarray(value)
     elif dtype is not None:
         value = value.astype(dtype)
-    made = new(_kind)
+    made: Any = new(_kind)
     made._s = None
     made._v = value
     made._a = aval_of(value)

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
-from ._aval import Aval, aval_of
+from ._aval import Aval, aval_of, config
 from ._call import Call, intern_call
 from ._errors import ThreadError, user_frame, user_line
 from ._trie import Apply, Gradient, Input, Leaf, State, bits
@@ -41,6 +41,23 @@ class Recorded:
     __slots__ = ("__weakref__", "_a", "_g", "_hooks", "_k", "_keep", "_n", "_name", "_r", "_s", "_v")
 
     _s: State | None
+    _v: Any
+    _a: Aval
+    _r: bool
+    _n: Any
+    _k: int
+    _g: Any
+    _hooks: list | None
+    _keep: bool
+    _name: str | None
+
+    if TYPE_CHECKING:  # what Tensor has, for the modules that only know this class
+        shape: Any
+        dtype: Any
+        size: Any
+        requires_grad: Any
+        value: Any
+        _aval: Any
 
 
 _UNSET: dict[str, Any] = {
@@ -63,7 +80,7 @@ class Settings:
 settings = Settings()
 
 
-class Restart(Exception):  # noqa: N818
+class Restart(Exception):
     """A recording opened without x64 meets a 64-bit value: it must end, and the operation start another."""
 
 
@@ -101,12 +118,13 @@ class Trace:
 
         Lines have tries of their own so that a state's line is right; programs are shared between them.
         """
-        self.x64 = jax.config.jax_enable_x64
+        self.x64 = config.jax_enable_x64
         frame = user_frame()
         caller = None if frame is None else frame.f_back
         key = (
             self.x64, self.mode, settings.max_segment,
-            frame and id(frame.f_code), frame and frame.f_lasti, caller and id(caller.f_code), caller and caller.f_lasti,
+            frame and id(frame.f_code), frame and frame.f_lasti, caller and id(caller.f_code), caller and
+            caller.f_lasti,
         )  # fmt: skip
         root = self.roots.get(key)
         if root is None:
@@ -208,7 +226,7 @@ class Trace:
     def _extend(self, key: tuple, call: Call, args: Sequence[State], sever: bool, donate: int = -1) -> State:
         parent = self.state
         avals = tuple(arg.aval for arg in args)
-        if self.x64 == jax.config.jax_enable_x64:
+        if self.x64 == config.jax_enable_x64:
             found = call.infer(avals, self.x64)
         else:
             with jax.enable_x64(self.x64):
@@ -316,7 +334,7 @@ def state_of(trace: Trace, value: Any) -> State:
 
 def emit(trace: Trace, state: State, kind: type) -> Any:
     """A Tensor for the value of a state."""
-    tensor = new(kind)
+    tensor: Any = new(kind)
     tensor._s = state
     trace.append(tensor)
     return tensor

@@ -69,8 +69,8 @@ class State:
     """
 
     __slots__ = (
-        "aval", "code", "cut", "edges", "freed", "full", "generic", "key", "literals", "mask", "mode", "needs", "outs", "parent", "programs",
-        "size", "slot", "sources", "step", "targets", "trace", "tree", "weight", "where",
+        "aval", "code", "cut", "edges", "freed", "full", "generic", "key", "literals", "mask", "mode", "needs",
+        "outs", "parent", "programs", "size", "slot", "sources", "step", "targets", "trace", "tree", "weight", "where",
     )  # fmt: skip
 
     edges: dict[tuple, State]

@@ -1,0 +1,60 @@
+"""Tensors and values: which tensors have one, and how to make a tensor of one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ._aval import aval_of
+from ._trace import Recorded, new
+from ._trie import Input
+
+_ones: dict[Any, Any] = {}
+
+
+def is_recorded(tensor: Any) -> bool:
+    """Whether a tensor has no value yet."""
+    state = tensor._s
+    return state is not None and state.step.__class__ is not Input
+
+
+def as_tensor(value: Any, kind: type) -> Any:
+    """A tensor without gradient for an array; tensors as they are."""
+    if isinstance(value, Recorded):
+        return value
+    tensor: Any = new(kind)
+    tensor._s = None
+    tensor._v = value
+    tensor._a = aval_of(value)
+    tensor._n = None
+    tensor._r = False
+    return tensor
+
+
+def shadows(node: Any, kind: type) -> list[Any]:
+    """Tensors for the inputs of a node, as they were, with their place in the graph."""
+    links = dict(zip(node.program.targets, node.links, strict=True))
+    found = []
+    for slot, value in zip(node.program.inputs, node.values, strict=True):
+        link = links.get(slot)
+        if isinstance(link, Recorded) and not is_recorded(link) and link._v is value:
+            found.append(link)
+            continue
+        shadow = as_tensor(value, kind)
+        if link is not None:
+            shadow._n, shadow._k = link if isinstance(link, tuple) else (link, -1)
+        found.append(shadow)
+    return found
+
+
+def one(aval: Any) -> Any:
+    """The cotangent 1; kept, for making an array takes longer than a backward through a small segment."""
+    found = _ones.get(aval)
+    if found is None:
+        found = jnp.ones(aval.shape, aval.dtype)
+        if isinstance(found, jax.core.Tracer):  # inside somebody's jit
+            return found
+        _ones[aval] = found
+    return found
