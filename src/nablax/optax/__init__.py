@@ -142,6 +142,7 @@ from nablax.optimizers import signum as signum
 from nablax.optimizers import sm3 as sm3
 from nablax.optimizers import yogi as yogi
 from nablax.perturbations import multi_normal as multi_normal
+from nablax.runtime import microbatch as microbatch
 from nablax.schedules import WrappedSchedule as WrappedSchedule
 from nablax.schedules import constant_schedule as constant_schedule
 from nablax.schedules import cosine_decay_schedule as cosine_decay_schedule

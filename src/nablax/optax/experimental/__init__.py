@@ -1,1 +1,3 @@
 """The names of `optax.experimental`."""
+
+from nablax.optax.experimental import aggregating as aggregating
