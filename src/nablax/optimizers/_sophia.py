@@ -109,7 +109,8 @@ def hutchinson_estimator_diag_hessian(random_seed: Any = None) -> GradientTransf
         key, draw = jax.random.split(state.key)
         signs = tree.random_like(draw, params, _random_signs)
         _, products = jax.jvp(jax.grad(obj_fn), (params,), (signs,))
-        return jax.tree.map(lambda z, hz: jnp.real(z * hz), signs, products), HutchinsonState(key)
+        diagonal = jax.tree.map(lambda z, hz: jnp.real(z * hz).astype(z.dtype), signs, products)
+        return diagonal, HutchinsonState(key)
 
     return GradientTransformationExtraArgs(init, update)
 

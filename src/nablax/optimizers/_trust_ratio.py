@@ -65,6 +65,7 @@ def lars(
 
     Source: You et al. 2017, arXiv:1708.03888.
     """
+    check_nonnegative("lars", trust_coefficient=trust_coefficient, eps=eps)
     if weight_decay_mask is True:
         weight_decay_mask = None
     decays = one_of("lars", weight_decay_mask=weight_decay_mask, mask=mask)

@@ -1,0 +1,130 @@
+"""Seven optimizers on three trees against Optax: the compiled step, tracing with lowering, and compiling, as ratios.
+
+    python benchmarks/optimizers.py            about fifteen minutes on two cores
+    python benchmarks/optimizers.py --quick    a smoke check
+
+A ratio is Optax's time over nablax's: above 1, nablax is faster. Peers take turns within one run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from optax import contrib
+
+from harness import arguments, medians, milliseconds, table, times, where
+from nablax import optimizers as o
+from nablax.core import apply_updates
+
+RATE = 1e-3
+PAIRS: dict[str, tuple[Any, Any]] = {
+    "sgd+momentum": (o.sgd(RATE, momentum=0.9), optax.sgd(RATE, momentum=0.9)),
+    "adam": (o.adam(RATE), optax.adam(RATE)),
+    "adamw": (o.adamw(RATE), optax.adamw(RATE)),
+    "lion": (o.lion(RATE), optax.lion(RATE)),
+    "adafactor": (o.adafactor(RATE), optax.adafactor(RATE)),
+    "lamb": (o.lamb(RATE), optax.lamb(RATE)),
+    "muon": (o.muon(RATE), contrib.muon(RATE)),
+}
+
+
+def small_leaves(count: int) -> list[tuple[int, ...]]:
+    return [(8, 8)] * count
+
+
+def resnet_like(scale: int) -> list[tuple[int, ...]]:
+    """159 leaves: kernels, scales and shifts."""
+    shapes: list[tuple[int, ...]] = []
+    for count, shape in ((24, (3, 3, 64, 64)), (26, (3, 3, 128, 128)), (3, (3, 3, 196, 224))):
+        *window, inputs, outputs = shape
+        kernel = (*window, inputs // scale, outputs // scale)
+        shapes += [kernel, (kernel[-1],), (kernel[-1],)] * count
+    return shapes
+
+
+def transformer(scale: int) -> list[tuple[int, ...]]:
+    """96 leaves: eight blocks of attention, a feed-forward layer and two normalisations."""
+    d = 256 // scale
+    block = [(d, d)] * 4 + [(d, 4 * d), (4 * d, d), (4 * d,), (d,), (d,), (d,), (d,), (d,)]
+    return [shape for _ in range(8) for shape in block]
+
+
+def filled(shapes: list[tuple[int, ...]], value: float) -> list[jax.Array]:
+    return [jnp.full(shape, value) + 1e-3 * jnp.arange(shape[-1]) for shape in shapes]
+
+
+def step_of(tx: Any, apply: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    def step(params: Any, state: Any, grads: Any) -> Any:
+        updates, state = tx.update(grads, state, params)
+        return apply(params, updates), state
+
+    return step
+
+
+def stages(tx: Any, apply: Callable[[Any, Any], Any], shapes: list[tuple[int, ...]]) -> dict[str, Any]:
+    """Seconds of tracing with lowering and of compiling, and the compiled step as a function without arguments."""
+    params, grads = filled(shapes, 0.5), filled(shapes, 1e-2)
+    state = tx.init(params)
+    jax.clear_caches()
+    start = time.perf_counter()
+    lowered = jax.jit(step_of(tx, apply), donate_argnums=(0, 1)).lower(params, state, grads)
+    traced = time.perf_counter()
+    compiled = lowered.compile()
+    end = time.perf_counter()
+    held = {"params": params, "state": state}
+
+    def run() -> Any:
+        held["params"], held["state"] = compiled(held["params"], held["state"], grads)
+        return held["params"]
+
+    return {"trace": traced - start, "compile": end - traced, "run": run}
+
+
+def compare(name: str, shapes: list[tuple[int, ...]], rounds: int, builds: int) -> list[str]:
+    ours, theirs = PAIRS[name]
+    built: dict[str, list[dict[str, Any]]] = {"nablax": [], "optax": []}
+    for _ in range(builds):
+        built["nablax"].append(stages(ours, apply_updates, shapes))
+        built["optax"].append(stages(theirs, optax.apply_updates, shapes))
+    spent = medians({peer: made[-1]["run"] for peer, made in built.items()}, rounds)
+
+    def least(peer: str, stage: str) -> float:
+        return min(made[stage] for made in built[peer])
+
+    row = [
+        name,
+        milliseconds(spent["nablax"]),
+        milliseconds(spent["optax"]),
+        times(spent["optax"] / spent["nablax"]),
+    ]
+    for stage in ("trace", "compile"):
+        mine, other = least("nablax", stage), least("optax", stage)
+        row += [milliseconds(mine), times(other / mine)]
+    return row
+
+
+def main() -> None:
+    options = arguments(__doc__ or "")
+    quick = options.quick
+    rounds = options.rounds or (2 if quick else 50)
+    jax.config.update("jax_enable_compilation_cache", False)
+    cases = {
+        "(a) 1,000 leaves of (8, 8)": small_leaves(4 if quick else 1000),
+        "(b) 159 ResNet-like leaves": resnet_like(16 if quick else 1)[: 3 if quick else None],
+        "(c) 96 transformer leaves": transformer(16 if quick else 1)[: 3 if quick else None],
+    }
+    header = ["optimizer", "step", "Optax", "step ratio", "trace", "trace ratio", "compile", "compile ratio"]
+    for title, shapes in cases.items():
+        title = f"{title}; here the first {len(shapes)}, tiny" if quick else title
+        rows = [compare(name, shapes, rounds, 1 if quick else 2) for name in PAIRS]
+        table(title, header, rows)
+    print(f"\nA ratio above 1: nablax is faster. {where()}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""Every optimizer against the installed Optax: updates and states of 20 steps over random trees.
+
+float32 to 1e-6, relative to the largest update of the leaf; float64 to 1e-12. Where a rounding is amplified (a
+difference of parameters, a cube root, an estimate that divides small sums) the float32 tolerance is larger and float64
+shows that the formulas agree. Where Optax is wrong the value is asserted that is right, and the test says so.
+"""
+
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from optax import contrib
+
+import nablax.optimizers as ours
+from nablax.transforms import normalize
+
+STEPS = 20
+MASK = {"w": True, "v": False}
+
+
+def rate(count):
+    return 0.1 / (1.0 + count)
+
+
+def _case(name, *args, tol=1e-6, states=True, label="", **kwargs):
+    theirs = getattr(optax, name, None)
+    theirs = getattr(contrib, name) if theirs is None or name == "muon" else theirs
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # optimistic_adam
+        made = getattr(ours, name)(*args, **kwargs), theirs(*args, **kwargs)
+    return pytest.param(*made, tol, states, id=name + label)
+
+
+def _wrap(label, mine, theirs, tol=1e-6, states=True):
+    return pytest.param(mine, theirs, tol, states, id=label)
+
+
+CASES = [
+    _case("acprop", 0.1, weight_decay=0.1, mask=MASK),
+    _case("adabelief", rate, nesterov=True, eps=1e-8, eps_root=1e-8),
+    _case("adabelief", 0.1, label="-defaults"),
+    _case("adadelta", 0.5, weight_decay=0.1, weight_decay_mask=MASK),
+    _case("adafactor", 0.1, min_dim_size_to_factor=2, momentum=0.9, weight_decay_rate=0.01),
+    _case("adafactor", rate, label="-whole"),
+    _case(
+        "adafactor", clipping_threshold=None, multiply_by_parameter_scale=False, decay_offset=-5,
+        min_dim_size_to_factor=2, label="-bare",
+    ),
+    _case("adagrad", rate),
+    _case("adam", rate, nesterov=True),
+    _case("adamax", 0.1),
+    _case("adamaxw", 0.1, weight_decay=0.1, mask=MASK),
+    _case("adamw", 0.1, weight_decay=rate, mask=MASK, eps_root=1e-6),
+    _case("adan", rate, weight_decay=0.1, mask=MASK),
+    _case("ademamix", 0.1, weight_decay=0.1, alpha=rate, b3=lambda t: 0.9 - rate(t)),
+    _case("adopt", 0.1, tol=3e-6),
+    _case("adopt", 0.1, nesterov=True, use_clipping=False, tol=3e-6, label="-nesterov"),
+    _case("amsgrad", 0.1, bias_correction_mu=False),
+    _case("cocob", 0.5, weight_decay=0.1, tol=2e-5),
+    _case("dadapt_adamw", rate, weight_decay=0.1, states=False),  # its 1 - sqrt(b2) cancels in float32
+    _case("dog", 0.5, weight_decay=0.1, mask=MASK),
+    _case("dog", rate, init_step=("distance", 0.1), label="-distance"),
+    _case("dog", 0.5, init_step=("learning_rate", 0.1), label="-rate"),
+    _case("dowg", 0.5, weight_decay=0.1),
+    _case("dowg", rate, init_estim_sq_dist=0.3, label="-distance"),
+    _case("fromage", 0.1, tol=3e-6),  # Optax subtracts 1 from 1 / sqrt(1 + lr^2)
+    _case("galore", 0.1, rank=1, update_proj_gap=7, scale=0.5, weight_decay=0.1, tol=1e-5),
+    _case("lamb", rate, weight_decay=0.1, mask=MASK),
+    _case("lars", rate, weight_decay=0.1, weight_decay_mask=MASK, trust_ratio_mask=MASK, nesterov=True),
+    _case("lion", 0.1, weight_decay=0.1),
+    _case("madgrad", rate, weight_decay=0.1, tol=3e-5),
+    _case("momo", rate, tol=2e-5),
+    _case("momo", 1.0, adapt_lower_bound=True, lower_bound=-1.0, tol=2e-5, label="-bound"),
+    _case("momo_adam", rate, tol=2e-5),
+    _case("momo_adam", 1.0, adapt_lower_bound=True, lower_bound=-1.0, tol=2e-5, label="-bound"),
+    _case("muon", rate, weight_decay=0.1, adam_weight_decay=0.2, tol=1e-5),
+    _case(
+        "muon", 0.1, nesterov=False, adaptive=True, preconditioning="aol", consistent_rms=0.2, adam_learning_rate=0.3,
+        tol=1e-5, label="-aol",
+    ),
+    _case("muon", 0.1, preconditioning="spectral", ns_coeffs="dion", tol=1e-5, label="-spectral"),
+    _case(
+        "muon", 0.1, preconditioning="schatten", ns_coeffs=((3.0, -4.0, 2.0), (2.0, -1.5, 0.5)), tol=1e-5,
+        label="-schatten",
+    ),
+    _case("novograd", 0.1, weight_decay=0.1),
+    _case("optimistic_adam", 0.1),
+    _case("optimistic_adam", 0.1, 0.5, label="-optimism"),
+    _case("optimistic_adam_v2", rate, alpha=0.7, beta=0.4),
+    _case("optimistic_gradient_descent", 0.1, alpha=0.7, beta=0.4),
+    _case("polyak_sgd", f_min=0.1, eps=0.1),
+    _case("polyak_sgd", variant="sps+", label="-plus"),
+    _case("prodigy", rate, weight_decay=0.1, states=False, tol=3e-6),
+    _case("prodigy", 1.0, safeguard_warmup=True, beta3=0.9, estim_lr_coef=2.0, tol=3e-6, label="-warmup"),
+    _case("radam", 0.1, b2=0.9),
+    _case("radam", rate, b2=0.99, nesterov=True, tol=5e-6, label="-nesterov"),
+    _case("rmsprop", rate, centered=True, momentum=0.9, initial_scale=1.0),
+    _case("schedule_free_sgd", 0.1, weight_decay=0.1, tol=5e-6, states=False),
+    _case("schedule_free_adamw", 0.1, weight_decay=0.1, tol=5e-6, states=False),
+    _case("sgd", rate, momentum=0.9, nesterov=True),
+    _case("sign_sgd", 0.1),
+    _case("signum", rate),
+    _case("simplified_ademamix", 0.1, weight_decay=0.1, alpha=rate),
+    _case("sm3", 0.1),
+    _case("scale_by_sm3", b2=0.9),
+    _case("sophia", 0.1, update_interval=3, states=False),  # another stream of random numbers
+    _wrap(
+        "mechanize",
+        ours.mechanize(ours.adam(1.0), s_init=1e-2),
+        contrib.mechanize(optax.adam(1.0), s_init=1e-2),
+        tol=1e-3,
+    ),
+    _wrap(
+        "sam",
+        ours.sam(ours.adamw(0.1), ours.momentum(0.1), sync_period=3),
+        contrib.sam(optax.adamw(0.1), optax.sgd(0.1, momentum=0.9), sync_period=3),
+        tol=2e-6,
+    ),
+    _wrap(
+        "sam-normalized",
+        ours.sam(ours.sgd(0.1), optax.chain(normalize(), ours.momentum(0.1)), reset_state=False),
+        contrib.sam(optax.sgd(0.1), optax.chain(contrib.normalize(), optax.sgd(0.1, 0.9)), reset_state=False),
+        tol=2e-6,
+    ),
+]  # fmt: skip
+
+
+def _data(dtype):
+    rng = np.random.default_rng(3)
+    shapes = {"w": (2, 3), "v": (3,)}
+    params = {k: jnp.asarray(rng.normal(size=s), dtype) for k, s in shapes.items()}
+    grads = {k: jnp.asarray(rng.normal(size=(STEPS, *s)), dtype) for k, s in shapes.items()}
+    return params, grads, jnp.asarray(1 + 0.3 * np.abs(rng.normal(size=STEPS)), dtype)
+
+
+def _loss(params):
+    return sum(jnp.sum((i + 1.0) * x**2) for i, x in enumerate(jax.tree.leaves(params)))
+
+
+def _run(tx, params, grads, values):
+    def step(carry, seen):
+        params, state = carry
+        g, value = seen
+        updates, state = optax.with_extra_args_support(tx).update(g, state, params, value=value, obj_fn=_loss)
+        return (optax.apply_updates(params, updates), state), updates
+
+    (_, state), updates = jax.lax.scan(step, (params, tx.init(params)), (grads, values))
+    return updates, state
+
+
+def _error(mine, theirs):
+    return np.max(np.abs(mine - theirs), initial=0) / max(np.max(np.abs(theirs), initial=0), 1e-30)
+
+
+def _compare(mine, theirs, dtype, tol, states):
+    data = _data(dtype)
+    both = jax.jit(lambda data: (_run(mine, *data), _run(theirs, *data)))(data)
+    (updates, state), (their_updates, their_state) = jax.device_get(both)
+    for key in updates:
+        assert _error(updates[key], their_updates[key]) < tol, key
+    left, right = (jax.tree.flatten_with_path(s)[0] for s in (state, their_state))
+    assert [jax.tree_util.keystr(path) for path, _ in left] == [
+        jax.tree_util.keystr(path) for path, _ in right
+    ]
+    for (path, a), (_, b) in zip(left, right, strict=True):
+        where = jax.tree_util.keystr(path)
+        assert np.shape(a) == np.shape(b), where
+        if states:
+            assert _error(np.asarray(a, complex), np.asarray(b, complex)) < 10 * tol, where
+
+
+@pytest.mark.parametrize(("mine", "theirs", "tol", "states"), CASES)
+def test_float32(mine, theirs, tol, states):
+    _compare(mine, theirs, jnp.float32, tol, states)
+
+
+# Optax computes Adafactor's decay and Muon's coefficients in float32 there too.
+_COARSE = ("adafactor", "muon", "mechanize")
+
+
+@pytest.mark.parametrize(("mine", "theirs", "tol", "states"), CASES)
+def test_float64(mine, theirs, tol, states, request):
+    coarse = request.node.callspec.id.startswith(_COARSE)
+    with jax.enable_x64(True):
+        _compare(mine, theirs, jnp.float64, 1e-6 if coarse else 1e-12, False)
