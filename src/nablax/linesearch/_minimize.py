@@ -102,7 +102,8 @@ def minimize(
 
 def _as_float(x: Any) -> jax.Array:
     x = jnp.asarray(x)
-    return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(jnp.result_type(float))
+    dtype = x.dtype if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.result_type(float)
+    return jnp.asarray(x, dtype)  # no longer weakly typed: a loop keeps its types
 
 
 def _check_value(fun: Any, x0: Any, args: Any, has_aux: bool) -> None:
@@ -151,7 +152,7 @@ def _box(bounds: Any, x0: Any) -> tuple[Any, Any]:
 
 
 class _Loop(NamedTuple):
-    """code: why it stopped, -1 while running. stuck: whether the last step did not move."""
+    """code: why it stopped, -1 while running. stuck: whether the last step lowered neither value nor gradient."""
 
     x: Any
     value: jax.Array
@@ -228,12 +229,12 @@ def _run(
         else:
             value, grad = value_and_grad(x)
             spent = spent + 1
-        if search is not None:
-            # A search that fails may be the memory's fault: try once more with an empty one.
-            still = jax.tree.map(lambda a, b: jnp.all(a == b), x, s.x)
-            stuck = functools.reduce(jnp.logical_and, jax.tree.leaves(still), jnp.asarray(True))
-            state = lax.cond(stuck, lambda: _like(tx.init(x), state), lambda: state)
         size = norm(x, grad)
+        if search is not None:
+            # Near a minimum values stand still while gradients still shrink. Where neither falls, the memory may be at
+            # fault: try once more with an empty one.
+            stuck = (value >= s.value) & (size >= s.norm)
+            state = lax.cond(stuck, lambda: _like(tx.init(x), state), lambda: state)
         steps = s.steps + 1
         return _Loop(
             x, value, grad, size, state, steps, s.evaluations + spent, stuck,

@@ -47,8 +47,9 @@ def required(
 
 def scalar_dtype(*trees: Any) -> Any:
     """The real dtype, float32 at least, of values, slopes and rates: that of all leaves together."""
-    leaves = jax.tree.leaves(trees)
-    dtype = tree.at_least_float32(jnp.result_type(*leaves, jnp.float32) if leaves else jnp.float32)
+    # Of each leaf by itself: weakly typed float64 leaves would otherwise give way to float32.
+    dtypes = [jnp.result_type(x) for x in jax.tree.leaves(trees)]
+    dtype = tree.at_least_float32(jnp.result_type(*dtypes, jnp.float32))
     return jnp.finfo(dtype).dtype
 
 

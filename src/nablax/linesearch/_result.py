@@ -15,8 +15,8 @@ class Stopped(enum.Enum):
     CONVERGED = "The gradient norm fell to the tolerance."
     STEPS = "All steps were taken, and the gradient norm is still above the tolerance."
     NO_DECREASE = (
-        "The line search found no lower value, not even along the gradient: the point is as good as the dtype "
-        "allows, or the gradient is wrong."
+        "Twice in a row neither the value nor the gradient norm fell, the second time along the gradient itself: the "
+        "point is as good as the dtype allows, or the gradient is wrong."
     )
     NOT_FINITE = "The value or the gradient is infinite or NaN at the point."
 
