@@ -33,7 +33,7 @@ OPTIMIZERS: dict[str, Any] = {
     "dog": lambda lr: o.dog(init_step=("distance", 1e-2)),
     "dowg": lambda lr: o.dowg(),
     "dpsgd": lambda lr: o.dpsgd(lr, 100.0, 1e-6, seed=0),
-    "fromage": lambda lr: o.fromage(0.1 * lr),
+    "fromage": lambda lr: o.fromage(0.5 * lr),
     "galore": lambda lr: o.galore(lr, rank=1, update_proj_gap=2),
     "lamb": lambda lr: o.lamb(0.3 * lr),
     "lars": lambda lr: o.lars(lr, trust_coefficient=0.1),

@@ -120,7 +120,7 @@ def _required(function):
 
 
 _RENAMED = {
-    "b2": ("decay",), "momentum": ("decay", "b1"), "beta": ("decay",), "estim_lr0": ("estim_lr0",), "scaling": ("learning_rate",),
+    "b2": ("decay",), "momentum": ("decay", "b1"), "beta": ("decay",), "scaling": ("learning_rate",),
     "decay_offset": ("step_offset",), "eps": ("epsilon",), "seed": ("key",),
 }  # fmt: skip
 

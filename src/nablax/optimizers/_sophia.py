@@ -6,7 +6,8 @@
 
     Hutchinson's estimate: z * (H z) for a vector z of random signs; its mean is the diagonal.
 
-Source: Liu et al. 2023, arXiv:2305.14342, Algorithm 3, with a bias correction of the momentum; Hutchinson 1990, doi:10.1080/03610919008812866.
+Source: Liu et al. 2023, arXiv:2305.14342, Algorithm 3, with a bias correction of the momentum; Hutchinson 1990,
+doi:10.1080/03610919008812866.
 """
 
 from __future__ import annotations
