@@ -13,7 +13,7 @@ Batches are merged as Chan, Golub & LeVeque 1983 (doi:10.1080/00031305.1983.1048
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -28,6 +28,8 @@ from nablax.core import (
     GradientTransformationExtraArgs,
     HyperparameterError,
     StructureError,
+    TransformUpdateExtraArgsFn,
+    Updates,
     abs_sq,
     chain,
     check_decay,
@@ -38,6 +40,11 @@ from nablax.core import (
     with_extra_args_support,
     zero_count,
 )
+
+PerElementUpdates = Updates
+AggregatedUpdates = Updates
+MaybeAxis = int | Sequence[int] | None
+AggregatorUpdateFn = TransformUpdateExtraArgsFn
 
 
 class Aggregator(NamedTuple):
