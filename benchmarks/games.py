@@ -100,14 +100,20 @@ def products() -> dict[str, int]:
     return {
         "one backward pass (jax.vjp)": count(lambda z: jax.vjp(payoff, z["x"], z["y"])[1](1.0)),
         "zero-sum field": count(games.field(payoff, minimize="x", maximize="y")),
-        "the same as a game of general sum": count(games.field({"x": payoff, "y": lambda x, y: -payoff(x, y)})),
+        "the same as a game of general sum": count(
+            games.field({"x": payoff, "y": lambda x, y: -payoff(x, y)})
+        ),
     }
 
 
 def main() -> None:
     """Prints the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a smoke check of seconds; its ratios mean nothing")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="a smoke check of seconds; its ratios mean nothing"
+    )
     quick = parser.parse_args().quick
     n, steps, rounds = (50, 20, 2) if quick else (1000, 1000, 9)
     functions = contenders(n, steps)

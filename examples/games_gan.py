@@ -7,6 +7,7 @@ Adam with the same hyperparameters and the same number of gradients, and differ 
 """
 
 import argparse
+import itertools
 from pathlib import Path
 
 import jax
@@ -30,7 +31,7 @@ def layers(rng, sizes):
     """Dense layers with He's initialisation."""
     return [
         {"w": (rng.normal(size=(m, n)) * np.sqrt(2 / m)).astype(np.float32), "b": np.zeros(n, np.float32)}
-        for m, n in zip(sizes[:-1], sizes[1:], strict=True)
+        for m, n in itertools.pairwise(sizes)
     ]
 
 
@@ -89,7 +90,9 @@ def play(method, steps, seeds):
     @jax.vmap
     def one(seed, z0):
         key = jax.random.key(seed)
-        z = games.solve(method, GAME, z0, steps=steps, batches=lambda k: draw(jax.random.fold_in(key, k))).last
+        z = games.solve(
+            method, GAME, z0, steps=steps, batches=lambda k: draw(jax.random.fold_in(key, k))
+        ).last
         points = network(z["generator"], look)
         return points, covered(points)
 
@@ -100,8 +103,8 @@ def play(method, steps, seeds):
 
 def main(quick: bool = False, out: Path = Path("docs/figures")) -> dict[str, list[int]]:
     """Trains with each method; returns the modes covered by each seed."""
-    gradients, seeds = (20, 2) if quick else (6000, 5)
-    rate = adam(1e-3, b1=0.5, b2=0.9)
+    gradients, seeds = (20, 2) if quick else (3000, 5)
+    rate = adam(2e-3, b1=0.5, b2=0.9)
     chosen = {
         "simultaneous": (methods.simultaneous(rate), 1),
         "alternating": (methods.alternating(rate), 1),
@@ -118,14 +121,18 @@ def main(quick: bool = False, out: Path = Path("docs/figures")) -> dict[str, lis
         found[name] = modes.tolist()
         print(f"{name:20s} modes covered by each seed: {found[name]}, mean {modes.mean():.1f} of {MODES}")
 
-    figure, axes = plt.subplots(2, (len(chosen) + 1) // 2, figsize=(9, 6.2), layout="constrained", squeeze=False)
+    figure, axes = plt.subplots(
+        2, (len(chosen) + 1) // 2, figsize=(9, 6.2), layout="constrained", squeeze=False
+    )
     for ax, (name, points) in zip(axes.ravel(), samples.items(), strict=False):
         # The seed that is in the middle by its modes.
         middle = np.argsort(found[name])[len(found[name]) // 2]
         ax.plot(*np.asarray(CENTRES).T, "o", color="#D55E00", markersize=10, alpha=0.35)
         ax.plot(*points[middle].T, ".", color="#0072B2", markersize=2, alpha=0.5)
         ax.set(xlim=(-1.5, 1.5), ylim=(-1.5, 1.5), aspect="equal", xticks=[], yticks=[])
-        ax.set_title(f"{name}\n{' '.join(map(str, found[name]))}: mean {np.mean(found[name]):.1f} of 8", fontsize=10)
+        ax.set_title(
+            f"{name}\n{' '.join(map(str, found[name]))}: mean {np.mean(found[name]):.1f} of 8", fontsize=10
+        )
     out.mkdir(parents=True, exist_ok=True)
     figure.savefig(out / "games_gan.png", dpi=70)
     plt.close(figure)

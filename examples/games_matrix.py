@@ -1,6 +1,6 @@
 """Matrix games: rock-paper-scissors, and a random 50 x 50 game against the value of its linear program.
 
-    python examples/games_matrix.py [--quick] [--out docs/figures]
+python examples/games_matrix.py [--quick] [--out docs/figures]
 """
 
 import argparse
@@ -96,7 +96,9 @@ def main(quick: bool = False, out: Path = Path("docs/figures")) -> dict[str, tup
         gaps = [gap(z) for z in points]
         found[name] = gaps[-1], abs(value_of(points[-1]) - value)
         axes[1].loglog([cost * n for n in marks], np.maximum(gaps, 1e-7), "o-", markersize=4, label=name)
-        print(f"{name:32s} gap {gaps[-1]:.2e}, value off by {found[name][1]:.2e} (linear program: {value:.6f})")
+        print(
+            f"{name:32s} gap {gaps[-1]:.2e}, value off by {found[name][1]:.2e} (linear program: {value:.6f})"
+        )
     bound = [2 * np.log(50) / n for n in marks]
     axes[1].loglog([2 * n for n in marks], bound, ":", color="grey", label="bound for mirror-prox")
     axes[1].set(title="a random 50 x 50 game", xlabel="evaluations of the field", ylabel="duality gap")

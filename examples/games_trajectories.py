@@ -1,6 +1,6 @@
 """How methods play f(x, y) = x y, and a game whose equilibrium simultaneous steps circle for ever.
 
-    python examples/games_trajectories.py [--quick] [--out docs/figures]
+python examples/games_trajectories.py [--quick] [--out docs/figures]
 """
 
 import argparse

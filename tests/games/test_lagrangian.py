@@ -62,7 +62,11 @@ def test_finds_the_karush_kuhn_tucker_point(method):
 
 
 def test_the_field_is_that_of_the_lagrangian():
-    z = {"x": jnp.array([1.0, 2.0, 3.0]), "equality": {"sum": jnp.array(2.0)}, "inequality": jnp.array([1.0, 3.0, 0.5])}
+    z = {
+        "x": jnp.array([1.0, 2.0, 3.0]),
+        "equality": {"sum": jnp.array(2.0)},
+        "inequality": jnp.array([1.0, 3.0, 0.5]),
+    }
     value = PROBLEM(z)
     np.testing.assert_allclose(value["equality"]["sum"], -5.0)
     np.testing.assert_allclose(value["inequality"], [-13.0, -0.6, 8.0], rtol=1e-6)

@@ -70,5 +70,7 @@ def test_bad_input():
         games.duality_gap(RPS, jnp.ones(2), jnp.ones(3))
     with pytest.raises(ArgumentError, match="give one strategy for each of 2 payoffs, got 1"):
         games.exploitability([RPS, RPS], [jnp.ones(3)])
-    with pytest.raises(StructureError, match=r"payoffs\[0\] must have one axis a player, \(3, 2\), got \(3, 3\)"):
+    with pytest.raises(
+        StructureError, match=r"payoffs\[0\] must have one axis a player, \(3, 2\), got \(3, 3\)"
+    ):
         games.exploitability([RPS, RPS], [jnp.ones(3), jnp.ones(2)])

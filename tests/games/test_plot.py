@@ -42,7 +42,9 @@ def test_a_path_that_leaves_does_not_hide_the_others_and_axes_may_be_given():
     drawn = games.plot_trajectories(F, {"far": methods.simultaneous(3.0)}, z0, steps=300, ax=ax)
     assert drawn is ax
     assert ax.get_xlim()[1] < 5
-    games.plot_trajectories(F, {"near": methods.extragradient(0.3)}, z0, steps=3, ax=ax, limits=((-1, 2), (0, 3)))
+    games.plot_trajectories(
+        F, {"near": methods.extragradient(0.3)}, z0, steps=3, ax=ax, limits=((-1, 2), (0, 3))
+    )
     assert (ax.get_xlim(), ax.get_ylim()) == ((-1, 2), (0, 3))
 
 
