@@ -41,8 +41,11 @@ def unary(name: str, fn: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
     def method(self: Any) -> Any:
         trace = local.trace
+        here = self._s
+        if here is None:  # quicker than a KeyError
+            return slow(self)
         try:
-            state = trace.state.edges[name, self._s]
+            state = trace.state.edges[name, here]
         except KeyError:
             return slow(self)
         result = new(_KIND)
@@ -119,13 +122,16 @@ def binary(
     def method(self: Any, other: Any) -> Any:
         trace = local.trace
         kind = other.__class__
+        here = self._s
+        if here is None:  # quicker than a KeyError
+            return slow(self, other, name)
         try:
             if kind is float or kind is int:
                 if not other:
                     return slow(self, other, name)
-                state = trace.state.edges[name, self._s, kind, other]
+                state = trace.state.edges[name, here, kind, other]
             else:
-                state = trace.state.edges[name, self._s, other._s]
+                state = trace.state.edges[name, here, other._s]
         except (KeyError, AttributeError, TypeError):
             return slow(self, other, name)
         result = new(_KIND)

@@ -72,6 +72,7 @@ class Program:
         self.quick = False  # compiled, and nothing to do but to call it
         self._wants: dict[tuple, tuple[int, ...]] = {}
         self._tree: Any = None
+        self._places: list[int] = []
         self._pulls: dict[tuple, Any] = {}
 
     def _donated(self) -> list[int]:
@@ -136,8 +137,7 @@ class Program:
             return results, None
         if self.tiny:
             return results, AGAIN
-        n = len(self.slots)
-        return results[:n], ("residuals", results[n:])
+        return results[: len(self.slots)], ("residuals", results)
 
     def _compile(self) -> Any:
         if not self.targets or self.tiny:
@@ -151,7 +151,16 @@ class Program:
     def _with_residuals(self, *values: Any) -> list[Any]:
         _, pull, env = self._pullback(values)
         leaves, self._tree = jax.tree.flatten(pull)
-        return [env[s] for s in self.slots] + leaves
+        results = [env[s] for s in self.slots]
+        # Most residuals are inputs, results, or one another: each array is handed out once, and inputs not at all.
+        known = {id(v): i for i, v in enumerate([*values, *results])}
+        new: list[Any] = []
+        for leaf in leaves:
+            if id(leaf) not in known:
+                known[id(leaf)] = len(values) + len(results) + len(new)
+                new.append(leaf)
+        self._places = [known[id(leaf)] for leaf in leaves]
+        return results + new
 
     def _inline(self, values: list[Any]) -> tuple[Sequence[Any], Any]:
         if not self.targets:
@@ -197,7 +206,7 @@ class Program:
             stats.compilations += 1
             program = self._pulls[key] = self._compile_pull(kind, given, wants, mask)
         sums = [s for s in sums if s is not None]
-        entering = values if kind == "again" else data
+        entering = values if kind == "again" else [*values, *data]
         if self.x64 == config.jax_enable_x64:
             return program(sums, entering, cts)
         with jax.enable_x64(self.x64):
@@ -210,7 +219,7 @@ class Program:
             if kind == "again":
                 grads = self.pull_again(entering, cts, given, wants)
             else:
-                grads = self._pull_residuals(jax.tree.unflatten(self._tree, entering), cts, given, wants)
+                grads = self._pull_residuals(self._unpacked(entering), cts, given, wants)
             rest = iter(sums)
             return _sum(grads, [next(rest) if m else None for m in mask])
 
@@ -243,6 +252,9 @@ class Program:
         avals = [self.avals[t] for t in targets]
         _, pull, _ = pullback(self.steps, values, [self.roots[k] for k in given], targets, avals)
         return pull(cts)[0]
+
+    def _unpacked(self, entering: Sequence[Any]) -> Any:
+        return jax.tree.unflatten(self._tree, [entering[place] for place in self._places])
 
     def _pull_residuals(
         self, pull: Any, cts: list[Any], given: Sequence[int], wants: Sequence[int]

@@ -120,12 +120,13 @@ class Trace:
         """
         self.x64 = config.jax_enable_x64
         frame = user_frame()
-        caller = None if frame is None else frame.f_back
+        caller = frame and frame.f_back
+        line = frame and (id(frame.f_code), frame.f_lasti)
         key = (
-            self.x64, self.mode, settings.max_segment,
-            frame and id(frame.f_code), frame and frame.f_lasti, caller and id(caller.f_code), caller and
-            caller.f_lasti,
-        )  # fmt: skip
+            (self.x64, self.mode, settings.max_segment, line)
+            if caller is None
+            else (self.x64, self.mode, settings.max_segment, line, id(caller.f_code), caller.f_lasti)
+        )
         root = self.roots.get(key)
         if root is None:
             if len(self.roots) >= MOST_ROOTS:
