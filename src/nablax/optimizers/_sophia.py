@@ -2,9 +2,11 @@
 
     m_t = b1 m_{t-1} + (1 - b1) g_t,   m^_t = m_t / (1 - b1^t)
     h_t = b2 h_{t-1} + (1 - b2) estimate of the Hessian's diagonal      every update_interval steps
-    u_t = -lr_t (clip(m^_t / max(gamma h_t, eps), +-clip_threshold) + weight_decay p_t)
+    u_t = -lr_t (clip(m^_t / max(gamma h_{t-1}, eps), +-clip_threshold) + weight_decay p_t)
 
     Hutchinson's estimate: z * (H z) for a vector z of random signs; its mean is the diagonal.
+
+As in Optax an estimate serves from the step after it; in the paper from its own.
 
 Source: Liu et al. 2023, arXiv:2305.14342, Algorithm 3, with a bias correction of the momentum; Hutchinson 1990,
 doi:10.1080/03610919008812866.
@@ -166,7 +168,7 @@ def _scale_by_sophia(
         nu, inner = jax.lax.cond(now, estimate, lambda _: (state.nu, state.hessian_fn_state), None)
         count = safe_increment(state.count)
         c1 = 1 - b1**count
-        updates, moments = direction.update(updates, _Moments(state.mu, nu), params, c1=c1)
+        updates, moments = direction.update(updates, _Moments(state.mu, state.nu), params, c1=c1)
         if report_every and clip_threshold is not None:
             _report(updates, state.count, clip_threshold, report_every)
         return updates, SophiaState(count, moments.mu, nu, inner)
