@@ -178,8 +178,8 @@ def test_float32(mine, theirs, tol, states):
     _compare(mine, theirs, jnp.float32, tol, states)
 
 
-# Optax computes Adafactor's decay and Muon's coefficients in float32 there too.
-_COARSE = ("adafactor", "muon", "mechanize")
+# Optax holds Adafactor's decay, Muon's coefficients and GaLore's projections in float32 there too.
+_COARSE = ("adafactor", "galore", "muon", "mechanize")
 
 
 @pytest.mark.parametrize(("mine", "theirs", "tol", "states"), CASES)
