@@ -141,7 +141,8 @@ def softmax_cross_entropy_with_integer_labels(
     batch = x.shape[:axis] + x.shape[axis + 1 :]
     if labels.ndim != len(batch) or broadcastable(who, labels=labels, logits=jnp.empty(batch, bool)) != batch:
         raise StructureError(
-            f"{who}: labels must have the shape of logits {logits.shape} without axis, {batch}, got {labels.shape}."
+            f"{who}: labels must have the shape of logits without axis, got logits of shape {logits.shape} and "
+            f"labels of shape {labels.shape}."
         )
     labels = jnp.broadcast_to(labels, batch)
     classes = x.shape[axis]

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from nablax.core._simplex import simplex_threshold
 
-from ._operands import broadcastable, check_labels, floating, integers, same_shape, wide
+from ._operands import broadcastable, row_labels, wide
 
 
 def make_fenchel_young_loss(max_fun: Callable[..., Any]) -> Callable[..., jax.Array]:
@@ -101,12 +101,7 @@ def multiclass_sparsemax_loss(scores: Any, labels: Any) -> jax.Array:
     >>> print(multiclass_sparsemax_loss(jnp.array([[2.0, 0.0, 0.0]]), jnp.array([0])))
     [0.]
     """
-    who = "multiclass_sparsemax_loss"
-    s = wide(floating(who, "scores", scores))
-    labels = integers(who, "labels", labels)
-    same_shape(who, **{"scores without classes": s[..., 0], "labels": labels})
-    valid = check_labels(who, labels, s.shape[-1])
-    index = jnp.clip(labels, 0, s.shape[-1] - 1)[..., None]
+    s, index, valid = row_labels("multiclass_sparsemax_loss", scores, labels)
     s = s - jnp.take_along_axis(s, index, -1)  # of the label's score, so that s_y = 0 and nothing cancels
     tau = simplex_threshold(s, 1.0)
     p = jnp.maximum(s - tau, 0.0)

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ._operands import broadcastable, check_labels, floating, integers, same_shape, wide
+from ._operands import broadcastable, row_labels, same_shape, wide
 
 
 def hinge_loss(predictor_outputs: Any, targets: Any) -> jax.Array:
@@ -91,13 +91,8 @@ def multiclass_perceptron_loss(scores: Any, labels: Any) -> jax.Array:
 
 
 def _multiclass(who: str, scores: Any, labels: Any, margin: float) -> jax.Array:
-    s = wide(floating(who, "scores", scores))
-    labels = integers(who, "labels", labels)
-    same_shape(who, **{"scores without classes": s[..., 0], "labels": labels})
-    classes = s.shape[-1]
-    valid = check_labels(who, labels, classes)
-    index = jnp.clip(labels, 0, classes - 1)
-    right = jnp.take_along_axis(s, index[..., None], -1)
-    others = jnp.arange(classes) != index[..., None]
+    s, index, valid = row_labels(who, scores, labels)
+    right = jnp.take_along_axis(s, index, -1)
+    others = jnp.arange(s.shape[-1]) != index
     loss = jnp.max(s - right + margin * others, axis=-1)
     return jnp.where(valid, loss, jnp.nan)

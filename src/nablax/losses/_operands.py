@@ -97,6 +97,19 @@ def keep(mask: jax.Array | None, x: jax.Array, fill: Any) -> jax.Array:
     return x if mask is None else jnp.where(mask, x, fill)
 
 
+def row_labels(who: str, scores: Any, labels: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Scores in at least float32, classes last; the position of each label, clipped; which labels lie in range."""
+    s = wide(floating(who, "scores", scores))
+    labels = integers(who, "labels", labels)
+    if s.ndim == 0 or labels.shape != s.shape[:-1]:
+        raise StructureError(
+            f"{who}: labels must have the shape of scores without the classes, got scores of shape {s.shape} "
+            f"and labels of shape {labels.shape}."
+        )
+    classes = s.shape[-1]
+    return s, jnp.clip(labels, 0, classes - 1)[..., None], check_labels(who, labels, classes)
+
+
 def check_labels(who: str, labels: jax.Array, classes: int, mask: jax.Array | None = None) -> jax.Array:
     """Where labels lie in [0, classes). `jax.experimental.checkify` reports the others."""
     valid = (labels >= 0) & (labels < classes)
