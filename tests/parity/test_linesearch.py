@@ -44,7 +44,8 @@ def run(m, tx, f, x, steps, stored=True):
     @jax.jit
     def step(x, state):
         value, grad = value_and_grad(x, state=state) if stored else jax.value_and_grad(f)(x)
-        updates, state = tx.update(jax.tree.map(jnp.conj, grad), state, x, value=value, grad=grad, value_fn=f)
+        grad = jax.tree.map(jnp.conj, grad)
+        updates, state = tx.update(grad, state, x, value=value, grad=grad, value_fn=f)
         x = optax.apply_updates(x, updates)
         return x, state, (value, state[-1].learning_rate, state[-1].info.num_linesearch_steps)
 

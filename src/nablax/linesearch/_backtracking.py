@@ -18,11 +18,11 @@ from nablax.core import GradientTransformationExtraArgs, check_number
 from nablax.linesearch._objective import (
     LineSearch,
     accepted_kwargs,
+    inner,
     moved,
     required,
     scalar_dtype,
     scaled,
-    slope_along,
 )
 
 
@@ -69,8 +69,8 @@ def scale_by_backtracking_linesearch(
     The first trial is the last rate times `increase_factor`. If no trial decreases the function enough, the shortest
     one is taken, or none at all (rate 0) where the function is infinite or NaN there.
 
-    `update` takes the keyword arguments `value`, `grad` (JAX's gradient, also of complex parameters), `value_fn`, and
-    what else `value_fn` names.
+    `update` takes the keyword arguments `value`, `grad` (for complex parameters the conjugate of JAX's gradient, which
+    is the direction of ascent), `value_fn`, and what else `value_fn` names.
 
     Args:
       max_backtracking_steps: how often the first trial may be shortened, at least 1.
@@ -132,7 +132,7 @@ def scale_by_backtracking_linesearch(
         value, grad = required(who, updates, params, value, grad, value_fn)
         dtype = value.dtype
         kwargs = accepted_kwargs(value_fn, extra)
-        slope = slope_along(updates, grad, dtype)
+        slope = inner(grad, updates, dtype)
 
         last = state.learning_rate.astype(dtype)
         longest = jnp.asarray(max_learning_rate, dtype)

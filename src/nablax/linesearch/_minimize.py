@@ -216,9 +216,8 @@ def _run(
         return jnp.where(bad, _CODE[Stopped.NOT_FINITE], code).astype(jnp.int32)
 
     def body(s: _Loop) -> _Loop:
-        updates, state = tx.update(
-            tree.conj(s.grad), s.state, s.x, value=s.value, grad=s.grad, value_fn=value_fn
-        )
+        ascent = tree.conj(s.grad)  # of a complex parameter, JAX's gradient is the conjugate
+        updates, state = tx.update(ascent, s.state, s.x, value=s.value, grad=ascent, value_fn=value_fn)
         x = apply_updates(s.x, updates)
         if box is not None:
             x = project(x, *box)

@@ -80,11 +80,6 @@ def inner(x: Any, y: Any, dtype: Any) -> jax.Array:
     return functools.reduce(operator.add, terms, jnp.zeros((), dtype))
 
 
-def slope_along(updates: Any, grad: Any, dtype: Any) -> jax.Array:
-    """d/dt f(w + t u) = Re sum g u, JAX's gradient of a complex parameter being conjugate to the ascent."""
-    return inner(tree.conj(grad), updates, dtype)
-
-
 def scaled(rate: jax.Array, updates: Any) -> Any:
     """rate * u, in the dtypes of the updates; zeros for the rate 0, also where u is not finite."""
 

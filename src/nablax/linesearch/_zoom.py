@@ -21,11 +21,11 @@ from nablax.linesearch._interval import Interval, Trial, bracket, choose, shrink
 from nablax.linesearch._objective import (
     LineSearch,
     accepted_kwargs,
+    inner,
     moved,
     required,
     scalar_dtype,
     scaled,
-    slope_along,
 )
 
 
@@ -164,8 +164,8 @@ def scale_by_zoom_linesearch(
     Where no such rate is found, the best one tried that decreases the function is taken; where there is none either
     (u is no direction of descent, or the gradient is wrong), the rate is 0 and the parameters stay.
 
-    `update` takes the keyword arguments `value`, `grad` (JAX's gradient, also of complex parameters), `value_fn`, and
-    what else `value_fn` names.
+    `update` takes the keyword arguments `value`, `grad` (for complex parameters the conjugate of JAX's gradient, which
+    is the direction of ascent), `value_fn`, and what else `value_fn` names.
 
     Args:
       max_linesearch_steps: trials, at least 1.
@@ -253,9 +253,9 @@ def scale_by_zoom_linesearch(
 
         def evaluate(rate: jax.Array) -> tuple[jax.Array, Any, jax.Array]:
             v, g = value_and_grad(moved(params, rate, updates), **kwargs)
-            return v.astype(dtype), g, slope_along(updates, g, dtype)
+            return v.astype(dtype), g, inner(tree.conj(g), updates, dtype)
 
-        start = Trial(jnp.zeros((), dtype), value, slope_along(updates, grad, dtype))
+        start = Trial(jnp.zeros((), dtype), value, inner(grad, updates, dtype))
         last = state.learning_rate.astype(dtype)
         one = jnp.ones((), dtype)
         guess = jnp.where(last > 0, last, one) if initial_guess_strategy == "keep" else one
