@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from mgh_problems import PROBLEMS
 
+from linesearch.mgh_problems import PROBLEMS
 from nablax.core import ArgumentError, HyperparameterError, StructureError, chain
 from nablax.linesearch import Stopped, minimize, scale_by_zoom_linesearch
 from nablax.optimizers import adam, sgd
