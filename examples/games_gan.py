@@ -114,7 +114,7 @@ def main(quick: bool = False, out: Path = Path("docs/figures")) -> dict[str, lis
         "lookahead-minmax": (methods.lookahead_minmax(methods.alternating(rate), 10, 0.5), 1),
     }
     if quick:
-        chosen = {name: chosen[name] for name in ("simultaneous", "extra-gradient")}
+        chosen = {name: chosen[name] for name in ("extra-gradient",)}
     found, samples = {}, {}
     for name, (method, cost) in chosen.items():
         samples[name], modes = play(method, gradients // cost, seeds)

@@ -36,6 +36,8 @@ def main(quick: bool = False, out: Path = Path("docs/figures")) -> dict[str, flo
         "FEG": methods.feg(0.15),
         "competitive": methods.competitive(0.15),
     }
+    if quick:
+        chosen = {name: chosen[name] for name in ("simultaneous", "extra-gradient", "FEG")}
     z0, steps = {"x": 1.0, "y": 1.0}, 20 if quick else 150
     figure, axes = plt.subplots(1, 2, figsize=(10, 5.6), layout="constrained")
     games.plot_trajectories(bilinear, chosen, z0, steps=steps, ax=axes[0], limits=2.6)
@@ -48,6 +50,8 @@ def main(quick: bool = False, out: Path = Path("docs/figures")) -> dict[str, flo
         "consensus": methods.consensus(0.05, 0.5),
         "symplectic": methods.symplectic(0.05, 1.0),
     }
+    if quick:
+        few = {"consensus": few["consensus"]}
     games.plot_trajectories(
         curved, few, {"x": 0.6, "y": -0.6}, steps=20 if quick else 800, ax=axes[1], limits=1.6
     )

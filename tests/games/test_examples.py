@@ -50,5 +50,5 @@ def test_constrained_classifier(tmp_path):
 
 def test_gan(tmp_path):
     found = run("games_gan", tmp_path)
-    assert set(found) == {"simultaneous", "extra-gradient"}
+    assert set(found) == {"extra-gradient"}
     assert all(0 <= modes <= 8 for seeds in found.values() for modes in seeds)
