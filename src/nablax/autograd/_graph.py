@@ -99,7 +99,7 @@ def graph(tensor: Any) -> Graph:
     >>> from nablax import autograd
     >>> x = autograd.tensor(2.0, requires_grad=True, name="x")
     >>> print(autograd.graph(x * x))
-    ── recorded, not yet run ──────────────────────────────────────
+    ── recorded, not yet run ──...
          x = leaf                         float32[]        2.
         %1 = multiply(x, x)               float32[]        ...
     ── result: %1

@@ -13,6 +13,13 @@ from ._errors import LostTapeError, user_line
 from ._segment import realize
 
 
+class Telling(type):
+    """A class whose name says what to do: JAX's primitives refuse a Tensor with a message that holds its class."""
+
+    def __repr__(cls) -> str:
+        return f"<class 'nablax.autograd.{cls.__name__}'; use autograd.numpy, .nn, .lax or autograd.lift>"
+
+
 class Interop:
     """float(x), np.sin(x), np.asarray(x), x.__array_namespace__() and their like."""
 

@@ -15,7 +15,7 @@ from ._backward import backward
 from ._errors import NoGradientError
 from ._indexing import Indexing
 from ._inplace import InPlace
-from ._interop import Interop
+from ._interop import Interop, Telling
 from ._methods import Methods
 from ._operators import Operators
 from ._segment import flush, realize
@@ -23,7 +23,7 @@ from ._trace import _UNSET, Recorded, emit, local, new, record
 from ._values import as_tensor, is_recorded
 
 
-class Tensor(Operators, Methods, Indexing, InPlace, Interop, Recorded):
+class Tensor(Operators, Methods, Indexing, InPlace, Interop, Recorded, metaclass=Telling):
     """An array in a recording. Made by `autograd.tensor`, and by operations on tensors.
 
     An operation is only recorded; a value is computed when Python needs one (`float`, `bool`, `print`, NumPy,
