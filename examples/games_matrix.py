@@ -42,7 +42,7 @@ def linear_program(a):
     return result.fun
 
 
-def draw_rock_paper_scissors(ax, steps):
+def draw_rock_paper_scissors(ax, steps, quick):
     """The paths of the first player's strategy in its triangle."""
     corners = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])
     z0 = {"x": jnp.array([0.7, 0.2, 0.1]), "y": jnp.array([0.2, 0.2, 0.6])}
@@ -51,6 +51,8 @@ def draw_rock_paper_scissors(ax, steps):
         "extra-gradient": methods.extragradient(0.1),
         "mirror-prox (entropy)": methods.mirror_prox(0.2, games.entropy()),
     }
+    if quick:
+        chosen = {"simultaneous": chosen["simultaneous"]}
     ax.plot(*np.vstack([corners, corners[:1]]).T, color="grey")
     for name, method in chosen.items():
         path = games.trajectory(method, matrix_game(RPS), z0, steps=steps)["x"]
@@ -68,12 +70,12 @@ def draw_rock_paper_scissors(ax, steps):
 def main(quick: bool = False, out: Path = Path("docs/figures")) -> dict[str, tuple[float, float]]:
     """Solves the games; returns, by method, the duality gap and the error of the value in the 50 x 50 game."""
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.8), layout="constrained")
-    draw_rock_paper_scissors(axes[0], 20 if quick else 400)
+    draw_rock_paper_scissors(axes[0], 20 if quick else 400, quick)
 
     a = jax.random.uniform(jax.random.key(0), (50, 50))
     value, norm = linear_program(a), float(jnp.linalg.norm(a - a.mean(), 2))
     F, z0 = matrix_game(a), {"x": jnp.full(50, 1 / 50), "y": jnp.full(50, 1 / 50)}
-    marks = [4**k for k in range(2, 4 if quick else 7)]
+    marks = [4**k for k in range(3 if quick else 2, 4 if quick else 7)]
 
     def gap(z):
         return float(games.duality_gap(a, z["x"], z["y"]))

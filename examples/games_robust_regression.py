@@ -9,6 +9,7 @@ best answer is known, so the solution can be checked: the robust loss is mean lo
 """
 
 import argparse
+import functools
 from pathlib import Path
 
 import jax
@@ -53,6 +54,7 @@ def attacked_accuracy(w, x, y, eps):
     return float(jnp.mean(y * (x @ w[:-1] + w[-1]) - eps * jnp.abs(w[:-1]).sum() > 0))
 
 
+@functools.partial(jax.jit, static_argnums=3)
 def train(x, y, eps, steps):
     """The weights of the game's solution. The attacker's gradients are small: a patient weighs 1/400."""
     F = games.field(
