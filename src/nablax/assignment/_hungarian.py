@@ -167,14 +167,19 @@ def _augment(cost: jax.Array, matching: _Matching) -> _Matching:
     """Matches the first free row along a shortest augmenting path."""
     price, column, row = matching
     columns = cost.shape[1]
+    # Mapped by vmap, this also runs for problems that are already solved, until the last one is: its loops must end.
+    active = jnp.any(column < 0)
     source = jnp.argmax(column < 0).astype(jnp.int32)
+    pending = column[source] < 0  # not so in a finished problem of a batch, which must not search for ever
 
     def relax(paths: _Paths, i: jax.Array, least: jax.Array) -> _Paths:
         """Paths that go on from row i, whose own reduced cost is `least`."""
         through = paths.length + ((cost[i] - price) - least)
         shorter = ~paths.done & (through < paths.distance)
         distance = jnp.where(shorter, through, paths.distance)
-        end = jnp.argmin(jnp.where(paths.done, jnp.inf, distance)).astype(jnp.int32)
+        # Any column that is not done comes before those that are: the search ends, whatever the numbers.
+        largest = jnp.finfo(cost.dtype).max
+        end = jnp.argmin(jnp.where(paths.done, jnp.inf, jnp.minimum(distance, largest))).astype(jnp.int32)
         return _Paths(
             distance=distance,
             before=jnp.where(shorter, i, paths.before),
@@ -194,9 +199,8 @@ def _augment(cost: jax.Array, matching: _Matching) -> _Matching:
         end=jnp.int32(0),
         length=jnp.zeros((), cost.dtype),
     )
-    paths = jax.lax.while_loop(
-        lambda paths: row[paths.end] >= 0, onward, relax(start, source, jnp.zeros((), cost.dtype))
-    )
+    first = relax(start, source, jnp.zeros((), cost.dtype))
+    paths = jax.lax.while_loop(lambda paths: pending & (row[paths.end] >= 0), onward, first)
     price = jnp.where(paths.done, price + jnp.minimum(paths.distance - paths.length, 0), price)
 
     def flip(carry: tuple[jax.Array, jax.Array, jax.Array, jax.Array]) -> Any:
@@ -205,6 +209,6 @@ def _augment(cost: jax.Array, matching: _Matching) -> _Matching:
         return column.at[i].set(j), row.at[j].set(i), column[i], i
 
     column, row, _, _ = jax.lax.while_loop(
-        lambda carry: carry[3] != source, flip, (column, row, paths.end, jnp.int32(-1))
+        lambda carry: carry[3] != source, flip, (column, row, paths.end, jnp.where(active, -1, source))
     )
     return _Matching(price, column, row)
