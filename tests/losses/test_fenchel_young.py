@@ -40,3 +40,13 @@ def test_arguments_reach_the_maximum():
     np.testing.assert_allclose(
         jax.jit(jax.grad(lambda s: loss(s, y, 2.0).sum()))(s), jax.nn.softmax(s / 2) - y, rtol=1e-6
     )
+
+
+def test_large_scores_keep_the_digits_of_the_maximiser():
+    """Scores near 1e6, of which the threshold in float32 would keep none: p = (3/4, 1/4)."""
+    s = jnp.array([[1e6, 1e6 - 0.5, 0.0]])
+    value, gradient = jax.jit(jax.value_and_grad(lambda s: multiclass_sparsemax_loss(s, jnp.array([1]))[0]))(
+        s
+    )
+    np.testing.assert_allclose(gradient[0], [0.75, -0.75, 0.0])
+    np.testing.assert_allclose(value, (9 + 1) / 32 - 0.75 + 0.5 + 0.5)

@@ -1,4 +1,4 @@
-"""The threshold of the Euclidean projection onto a simplex: one number for each vector.
+"""The Euclidean projection of vectors onto a simplex.
 
     p = max(x - tau, 0),   tau such that sum_i p_i = s
 
@@ -17,51 +17,53 @@ import jax
 import jax.numpy as jnp
 
 
-@jax.custom_jvp
-def simplex_threshold(x: jax.Array, total: Any) -> jax.Array:
-    """tau such that max(x - tau, 0) sums to `total` along the last axis.
+def project_simplex(x: jax.Array, total: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The projection along the last axis, differentiable in both arguments any number of times.
 
-    Differentiable in both arguments, any number of times.
+    tau is given from the largest element on, since tau itself would lose the digits of p where x is large.
 
     Args:
-      x: floating, shape (..., n), n >= 1.
-      total: s > 0, broadcasts against the result.
+      x: real, floating, shape (..., n), n >= 1.
+      total: s >= 0, broadcasts against x's shape without the last axis.
 
     Returns:
-      tau, of shape (..., 1) and x's dtype.
+      p, of x's shape; tau - max x and max x, of shape (..., 1); all of x's dtype.
     """
-    top = jnp.max(x, axis=-1, keepdims=True)
-    x = x - jnp.where(jnp.isfinite(top), top, 0.0)
-    total = jnp.broadcast_to(jnp.asarray(total, x.dtype), top.shape)
-    n = x.shape[-1]
+    top = jax.lax.stop_gradient(jnp.max(x, axis=-1, keepdims=True))
+    top = jnp.where(jnp.isfinite(top), top, 0.0)
+    below = x - top
+    total = jnp.broadcast_to(jnp.asarray(total).astype(x.dtype), x.shape[:-1])[..., None]
+    tau = _threshold(below, total)
+    return jnp.maximum(below - tau, 0), tau, top
 
-    def improve(tau: jax.Array) -> tuple[jax.Array, jax.Array]:
-        above = x > tau
-        count = jnp.sum(above, axis=-1, keepdims=True)
-        raised = (jnp.sum(x, axis=-1, keepdims=True, where=above) - total) / jnp.maximum(count, 1)
-        return jnp.maximum(tau, raised), count
+
+@jax.custom_jvp
+def _threshold(x: jax.Array, total: jax.Array) -> jax.Array:
+    """tau, for vectors whose largest element is 0."""
+    n = x.shape[-1]
 
     def step(carry: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
         tau, count, _ = carry
-        tau, fewer = improve(tau)
-        return tau, fewer, jnp.any(fewer != count)
+        above = x > tau
+        fewer = jnp.sum(above, axis=-1, keepdims=True)
+        raised = (jnp.sum(x, axis=-1, keepdims=True, where=above) - total) / jnp.maximum(fewer, 1)
+        return jnp.maximum(tau, raised), fewer, jnp.any(fewer != count)
 
     # Two lower bounds: one component alone, and all of them, make up the total.
-    tau = jnp.maximum(-total, (jnp.sum(x, axis=-1, keepdims=True) - total) / n)
-    start = (tau, jnp.full(top.shape, n + 1), jnp.asarray(True))
-    tau, _, _ = jax.lax.while_loop(lambda carry: carry[2], step, start)
-    return tau + top
+    start = jnp.maximum(-total, (jnp.sum(x, axis=-1, keepdims=True) - total) / n)
+    tau, _, _ = jax.lax.while_loop(
+        lambda carry: carry[2], step, (start, jnp.full(start.shape, n + 1), jnp.asarray(True))
+    )
+    return tau
 
 
-@simplex_threshold.defjvp
-def _simplex_threshold_jvp(
-    primals: tuple[Any, Any], tangents: tuple[Any, Any]
-) -> tuple[jax.Array, jax.Array]:
+@_threshold.defjvp
+def _threshold_jvp(primals: tuple[Any, Any], tangents: tuple[Any, Any]) -> tuple[jax.Array, jax.Array]:
     """On the support, whose components all move with tau, the sum stays: |S| dtau = sum_S dx - ds."""
     x, total = primals
     dx, dtotal = tangents
-    tau = simplex_threshold(x, total)
+    tau = _threshold(x, total)
     support = x > tau
     count = jnp.maximum(jnp.sum(support, axis=-1, keepdims=True), 1).astype(x.dtype)
     moved = jnp.sum(jnp.where(support, dx, 0.0), axis=-1, keepdims=True)
-    return tau, (moved - jnp.broadcast_to(jnp.asarray(dtotal, x.dtype), tau.shape)) / count
+    return tau, (moved - dtotal) / count

@@ -139,7 +139,10 @@ def softmax_cross_entropy_with_integer_labels(
         axes = (x.ndim - 1,)
     (axis,) = axes
     batch = x.shape[:axis] + x.shape[axis + 1 :]
-    if labels.ndim != len(batch) or broadcastable(who, labels=labels, logits=jnp.empty(batch, bool)) != batch:
+    fits = labels.ndim == len(batch) and all(
+        n in (1, size) for n, size in zip(labels.shape, batch, strict=True)
+    )
+    if not fits:
         raise StructureError(
             f"{who}: labels must have the shape of logits without axis, got logits of shape {logits.shape} and "
             f"labels of shape {labels.shape}."

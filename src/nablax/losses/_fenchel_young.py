@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core._simplex import simplex_threshold
+from nablax.core._simplex import project_simplex
 
 from ._operands import broadcastable, row_labels, wide
 
@@ -102,9 +102,8 @@ def multiclass_sparsemax_loss(scores: Any, labels: Any) -> jax.Array:
     [0.]
     """
     s, index, valid = row_labels("multiclass_sparsemax_loss", scores, labels)
-    s = s - jnp.take_along_axis(s, index, -1)  # of the label's score, so that s_y = 0 and nothing cancels
-    tau = simplex_threshold(s, 1.0)
-    p = jnp.maximum(s - tau, 0.0)
-    # On the support s = p + tau, and p sums to 1:  <s, p> - |p|^2 / 2 = |p|^2 / 2 + tau.
-    loss = 0.5 * jnp.sum(jnp.square(p), axis=-1) + tau[..., 0] + 0.5
+    s = s - jnp.take_along_axis(s, index, -1)  # so that s_y = 0
+    p, tau, top = project_simplex(s, 1.0)
+    # On the support s = p + tau + top, and p sums to 1:  <s, p> - |p|^2 / 2 = |p|^2 / 2 + tau + top.
+    loss = 0.5 * jnp.sum(jnp.square(p), axis=-1) + tau[..., 0] + top[..., 0] + 0.5
     return jnp.where(valid, loss, jnp.nan)

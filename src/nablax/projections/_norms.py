@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core._simplex import simplex_threshold
+from nablax.core._simplex import project_simplex
 
 from ._trees import check_scale, on_vector
 
@@ -35,7 +35,7 @@ def projection_simplex(tree: Any, scale: Any = 1) -> Any:
     [0.75 0.25 0. ]
     """
     check_scale("projection_simplex", scale)
-    return on_vector("projection_simplex", lambda x: _simplex(x, scale), tree)
+    return on_vector("projection_simplex", lambda x: project_simplex(x, scale)[0], tree)
 
 
 def projection_l1_sphere(tree: Any, scale: Any = 1) -> Any:
@@ -135,13 +135,9 @@ def projection_l2_ball(tree: Any, scale: Any = 1) -> Any:
     return on_vector("projection_l2_ball", project, tree)
 
 
-def _simplex(x: jax.Array, scale: Any) -> jax.Array:
-    return jnp.maximum(x - simplex_threshold(x, scale), 0)
-
-
 def _l1_sphere(x: jax.Array, scale: Any) -> jax.Array:
     sign = jnp.where(x < 0, -1, 1).astype(x.dtype)
-    return sign * _simplex(sign * x, scale)
+    return sign * project_simplex(sign * x, scale)[0]
 
 
 def _l2_sphere(x: jax.Array, scale: Any) -> tuple[jax.Array, jax.Array]:
