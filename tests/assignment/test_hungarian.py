@@ -64,6 +64,13 @@ def test_forbidden_pairs(algorithm):
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_numbers_that_overflow_still_give_an_assignment(algorithm):
+    cost = np.array([[3e38, -3e38, 1.0], [-3e38, 3e38, 3e38], [np.inf, 0.0, -np.inf]], np.float32)
+    i, j = jax.jit(algorithm)(cost)
+    assert sorted(np.asarray(j)) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_kinds_and_shapes(algorithm):
     integers = jnp.array([[8, 4, 7], [5, 2, 3], [9, 6, 7], [9, 4, 8]])
     i, j = algorithm(integers)

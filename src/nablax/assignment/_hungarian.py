@@ -170,7 +170,6 @@ def _augment(cost: jax.Array, matching: _Matching) -> _Matching:
     # Mapped by vmap, this also runs for problems that are already solved, until the last one is: its loops must end.
     active = jnp.any(column < 0)
     source = jnp.argmax(column < 0).astype(jnp.int32)
-    pending = column[source] < 0  # not so in a finished problem of a batch, which must not search for ever
 
     def relax(paths: _Paths, i: jax.Array, least: jax.Array) -> _Paths:
         """Paths that go on from row i, whose own reduced cost is `least`."""
@@ -194,13 +193,13 @@ def _augment(cost: jax.Array, matching: _Matching) -> _Matching:
 
     start = _Paths(
         distance=jnp.full(columns, jnp.inf, cost.dtype),
-        before=jnp.full(columns, -1, jnp.int32),
+        before=jnp.full(columns, source),
         done=jnp.zeros(columns, bool),
         end=jnp.int32(0),
         length=jnp.zeros((), cost.dtype),
     )
     first = relax(start, source, jnp.zeros((), cost.dtype))
-    paths = jax.lax.while_loop(lambda paths: pending & (row[paths.end] >= 0), onward, first)
+    paths = jax.lax.while_loop(lambda paths: active & (row[paths.end] >= 0), onward, first)
     price = jnp.where(paths.done, price + jnp.minimum(paths.distance - paths.length, 0), price)
 
     def flip(carry: tuple[jax.Array, jax.Array, jax.Array, jax.Array]) -> Any:

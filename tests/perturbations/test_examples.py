@@ -1,4 +1,4 @@
-"""The examples and the benchmark run in their short modes."""
+"""The examples run in their short modes."""
 
 import os
 import subprocess
@@ -16,7 +16,6 @@ ROOT = Path(__file__).parents[2]
         ("examples/perturbations_bandit.py", "signal to noise"),
         ("examples/perturbations_shortest_path.py", "more than the cheapest"),
         ("examples/perturbations_controller.py", "at last"),
-        ("benchmarks/perturbations.py", "share"),
     ],
 )
 def test_short_mode(script, words):
