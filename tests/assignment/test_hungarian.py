@@ -66,7 +66,7 @@ def test_forbidden_pairs(algorithm):
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_numbers_that_overflow_still_give_an_assignment(algorithm):
     cost = np.array([[3e38, -3e38, 1.0], [-3e38, 3e38, 3e38], [np.inf, 0.0, -np.inf]], np.float32)
-    i, j = jax.jit(algorithm)(cost)
+    _, j = jax.jit(algorithm)(cost)
     assert sorted(np.asarray(j)) == [0, 1, 2]
 
 

@@ -65,12 +65,16 @@ def reference():
 def test_values(case):
     name, args, kwargs = CASES[case]
     expected = reference()[case]
-    np.testing.assert_allclose(
-        getattr(ours, name)(*args, **kwargs)(np.arange(14)), expected, rtol=1e-6, atol=1e-7
-    )
+    known = np.isfinite(
+        expected
+    )  # compiled, Optax's (1 - t / T)^0.5 may round to a root of a negative number
+    mine = getattr(ours, name)(*args, **kwargs)(np.arange(14))
     with jax.enable_x64(True):
         precise = getattr(ours, name)(*args, **kwargs)(np.arange(14))
-    np.testing.assert_allclose(precise, expected, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(mine[known], expected[known], rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(precise[known], expected[known], rtol=1e-12, atol=1e-15)
+    assert np.all(np.isfinite(precise))
+    assert known.sum() >= 8
 
 
 def test_join():
