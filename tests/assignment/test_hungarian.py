@@ -27,7 +27,7 @@ def costs(shape):
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("shape", [(1, 1), (4, 4), (3, 7), (7, 3), (24, 24)])
+@pytest.mark.parametrize("shape", [(1, 1), (7, 3), (16, 16)])
 def test_cost_is_scipys(algorithm, shape):
     batch = np.stack(list(costs(shape))).astype(np.float32)
     rows, columns = jax.jit(jax.vmap(algorithm))(batch)
@@ -37,14 +37,6 @@ def test_cost_is_scipys(algorithm, shape):
         assert len(set(j)) == len(j)
         expected = cost[linear_sum_assignment(cost)].sum()
         np.testing.assert_allclose(cost[i, j].sum(), expected, rtol=1e-5, atol=1e-5 * np.abs(cost).max())
-
-
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_vmap_and_jit_agree_with_single_calls(algorithm):
-    cost = np.random.default_rng(1).normal(size=(3, 4, 4)).astype(np.float32)
-    mapped = jax.jit(jax.vmap(algorithm))(cost)
-    for k in range(3):
-        np.testing.assert_array_equal([x[k] for x in mapped], algorithm(cost[k]))
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

@@ -82,8 +82,9 @@ def test_divergences_at_zero_probability():
 
 def test_log_cosh_keeps_its_digits_near_zero():
     x = 1e-4
-    np.testing.assert_allclose(losses.log_cosh(jnp.array(x)), x * x / 2, rtol=1e-6)
-    np.testing.assert_allclose(jax.grad(losses.log_cosh)(x), x, rtol=1e-6)
+    value, slope = both(losses.log_cosh, x)
+    np.testing.assert_allclose(value, x * x / 2, rtol=1e-6)
+    np.testing.assert_allclose(slope, x, rtol=1e-6)
 
 
 def test_cosine_at_zero_and_at_extreme_lengths():
@@ -109,11 +110,13 @@ def test_triplet_of_odd_degree_takes_absolute_values():
 
 
 def test_ntxent_without_pairs_and_with_a_zero_embedding():
-    z = jax.random.normal(jax.random.key(0), (4, 3))
+    z = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
     value, slope = both(lambda z: losses.ntxent(z, jnp.arange(4)), z)
     assert value == 0.0
     assert np.all(slope == 0.0)
-    value, slope = both(lambda z: losses.ntxent(z, jnp.array([0, 0, 1, 1])), z.at[0].set(0.0))
+    value, slope = both(
+        lambda z: losses.ntxent(z, jnp.array([0, 0, 1, 1])), z * np.array([[0], [1], [1], [1]], np.float32)
+    )
     assert np.isfinite(value)
     assert np.all(np.isfinite(slope))
 
