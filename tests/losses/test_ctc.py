@@ -72,20 +72,23 @@ def test_derivatives(problem):
 
 
 def test_never_negative():
-    """Certain alignments: log p rounds to 0 from either side. Optax's losses go down to -8e-8."""
-    certain = 18 * np.eye(3)[[1, 0, 2, 2]]
-    logits = jnp.asarray(np.random.default_rng(0).normal(size=(512, 4, 3)) + certain, jnp.float32)
-    labels, zeros = np.tile([[1, 2]], (512, 1)), np.zeros((512, 2))
+    """Certain spellings, of several alignments: the logarithm of their sum rounds to either side of 0.
+
+    The first frame is the label, the second is the label or a blank. Optax's losses go down to -8e-8.
+    """
+    logits = np.zeros((512, 2, 2), np.float32)
+    logits[:, 0, 1], logits[:, 1] = 30.0, np.random.default_rng(0).normal(size=(512, 2))
+    labels, padding = np.ones((512, 1), int), np.zeros((512, 1))
 
     @jax.jit
     def both(x):
-        value, pullback = jax.vjp(lambda x: ctc_loss(x, np.zeros((512, 4)), labels, zeros), x)
+        value, pullback = jax.vjp(lambda x: ctc_loss(x, np.zeros((512, 2)), labels, padding), x)
         return value, pullback(jnp.ones(512))[0]
 
     value, gradient = both(logits)
     assert np.all(value >= 0.0)
-    assert np.any(value < 1e-6)
-    assert np.all(np.isfinite(gradient))
+    np.testing.assert_allclose(value, 0.0, atol=1e-6)
+    np.testing.assert_allclose(gradient, 0.0, atol=1e-6)
 
 
 def test_impossible_spelling_and_impossible_class_stay_finite():

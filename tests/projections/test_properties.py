@@ -121,3 +121,10 @@ def test_simplex_variational_inequality():
     np.testing.assert_allclose(p.sum(1), 1, rtol=1e-5)
     slack = (x - p).max(1) - jnp.sum((x - p) * p, 1)
     assert np.all(np.asarray(slack) <= 1e-4 * np.abs(x).max(1))
+
+
+def test_simplex_derivative_in_its_scale():
+    """More to share out goes to the support in equal parts."""
+    x = jnp.array([1.0, 0.8, -3.0])
+    slope = jax.jit(jax.jacobian(lambda scale: projections.projection_simplex(x, scale)))(1.0)
+    np.testing.assert_allclose(slope, [0.5, 0.5, 0.0])
