@@ -97,15 +97,16 @@ def ctc_loss_with_forward_probs(
     )
     (last,), (history,) = _forward((walk, _emission(log_p, walk)), history=True)
     loss = _at_least_zero(-_log_likelihood(walk, last))
+    history = jnp.swapaxes(history, 1, 2)
     return jnp.where(valid, loss, jnp.nan), history[..., ::2], history[..., 1::2]
 
 
 class _Walk(NamedTuple):
-    """What z is, and how to walk along it; its J = 2N + 1 positions are the last axis.
+    """What z is, and how to walk along it. The batch is the last axis, so that a step along z moves whole rows.
 
-    classes: z, integers, shape (B, J); present: frames that are there, (T, B, 1); start: position before the first
-    frame, one-hot, (B, J); end: where the walk may end, (B, J); skip: log 1 where a_{j-2} counts, else log 0, (B, J);
-    log_zero: what stands for log 0, finite.
+    classes: z, integers, shape (J, B), J = 2N + 1; present: frames that are there, (T, 1, B); start: position before
+    the first frame, one-hot, (J, B); end: where the walk may end, (J, B); skip: log 1 where a_{j-2} counts, else
+    log 0, (J, B); log_zero: what stands for log 0, finite.
     """
 
     classes: jax.Array
@@ -137,14 +138,13 @@ def _problem(
     valid = jnp.all(check_labels(who, labels, classes, there) | ~there, axis=1)
 
     log_zero = jnp.asarray(log_epsilon, wide(logits).dtype)
-    labels = jnp.clip(labels, 0, classes - 1)
-    z = _interleave(jnp.full((labels.shape[0], labels.shape[1] + 1), blank_id, labels.dtype), labels)
-    two_before = jnp.pad(z, ((0, 0), (2, 0)), constant_values=blank_id)[:, :-2]
-    position = jnp.arange(z.shape[1])
-    length = 2 * jnp.sum(there, axis=1)[:, None]
+    z = _with_blanks(jnp.clip(labels, 0, classes - 1).T, blank_id)
+    two_before = jnp.pad(z, ((2, 0), (0, 0)), constant_values=blank_id)[:-2]
+    position = jnp.arange(z.shape[0])[:, None]
+    length = 2 * jnp.sum(there, axis=1)
     walk = _Walk(
         classes=z,
-        present=jnp.swapaxes(logit_paddings == 0, 0, 1)[..., None],
+        present=(logit_paddings == 0).T[:, None],
         start=jnp.broadcast_to(position == 0, z.shape),
         end=(position == length) | (position == length - 1),
         skip=jnp.where((position % 2 == 1) & (z != two_before), 0.0, log_zero),
@@ -166,23 +166,22 @@ def _check_shapes(who: str, logits: Any, logit_paddings: Any, labels: Any, label
         )
 
 
-def _interleave(even: jax.Array, odd: jax.Array) -> jax.Array:
-    """even_0, odd_0, even_1, ..., odd_{N-1}, even_N along the last axis."""
-    pairs = jnp.stack([even[:, :-1], odd], axis=-1).reshape(even.shape[0], -1)
-    return jnp.concatenate([pairs, even[:, -1:]], axis=1)
+def _with_blanks(labels: jax.Array, blank_id: int) -> jax.Array:
+    """blank, label_0, blank, ..., label_{N-1}, blank along the first axis."""
+    return jnp.full((2 * labels.shape[0] + 1, labels.shape[1]), blank_id, labels.dtype).at[1::2].set(labels)
 
 
 def _emission(log_p: jax.Array, walk: _Walk) -> jax.Array:
-    """log p_t(z_j), shape (T, B, J)."""
-    return jnp.swapaxes(jnp.take_along_axis(log_p, walk.classes[:, None, :], axis=2), 0, 1)
+    """log p_t(z_j), shape (T, J, B)."""
+    return jnp.take_along_axis(jnp.transpose(log_p, (1, 2, 0)), walk.classes[None], axis=1)
 
 
 def _forward(*problems: tuple[_Walk, jax.Array], history: bool) -> tuple[Any, Any]:
     """For each walk and its emissions, log a after the last frame and, if wanted, after each of them."""
 
     def step(walk: _Walk, a: jax.Array, emission: jax.Array, present: jax.Array) -> jax.Array:
-        padded = jnp.pad(a, ((0, 0), (2, 0)), constant_values=walk.log_zero)
-        one, two = padded[:, 1:-1], padded[:, :-2] + walk.skip
+        padded = jnp.pad(a, ((2, 0), (0, 0)), constant_values=walk.log_zero)
+        one, two = padded[1:-1], padded[:-2] + walk.skip
         top = jnp.maximum(jnp.maximum(a, one), two)  # finite, since log 0 is
         total = top + jnp.log(jnp.exp(a - top) + jnp.exp(one - top) + jnp.exp(two - top))
         return jnp.where(present, emission + total, a)
@@ -196,16 +195,16 @@ def _forward(*problems: tuple[_Walk, jax.Array], history: bool) -> tuple[Any, An
 
 
 def _log_likelihood(walk: _Walk, a: jax.Array) -> jax.Array:
-    return jax.nn.logsumexp(jnp.where(walk.end, a, a + walk.log_zero), axis=1)
+    return jax.nn.logsumexp(jnp.where(walk.end, a, a + walk.log_zero), axis=0)
 
 
 def _reversed(walk: _Walk) -> _Walk:
     """The walk from the last frame and label to the first."""
-    flipped = jnp.flip(walk.end, 1)
-    start = flipped & (jnp.cumsum(flipped, axis=1) == 1)  # the blank after the last label
-    skip = jnp.pad(jnp.flip(walk.skip, 1), ((0, 0), (2, 0)), constant_values=walk.log_zero)[:, :-2]
+    flipped = jnp.flip(walk.end, 0)
+    start = flipped & (jnp.cumsum(flipped, axis=0) == 1)  # the blank after the last label
+    skip = jnp.pad(jnp.flip(walk.skip, 0), ((2, 0), (0, 0)), constant_values=walk.log_zero)[:-2]
     return walk._replace(
-        classes=jnp.flip(walk.classes, 1), present=jnp.flip(walk.present, 0), start=start, skip=skip
+        classes=jnp.flip(walk.classes, 0), present=jnp.flip(walk.present, 0), start=start, skip=skip
     )
 
 
@@ -222,18 +221,16 @@ def _loss_jvp(
     (log_p, walk), (tangent, _) = primals, tangents
     emission = _emission(log_p, walk)
     (last, _), (until, since) = _forward(
-        (walk, emission), (_reversed(walk), jnp.flip(emission, (0, 2))), history=True
+        (walk, emission), (_reversed(walk), jnp.flip(emission, (0, 1))), history=True
     )
     log_total = _log_likelihood(walk, last)
-    both = until + jnp.flip(since, (0, 2)) - emission  # each of the two holds the emission
-    posterior = jnp.where(walk.present, jnp.exp(both - log_total[:, None]), 0.0)
+    both = until + jnp.flip(since, (0, 1)) - emission  # each of the two holds the emission
+    posterior = jnp.where(walk.present, jnp.exp(both - log_total), 0.0)
     # As a product with the one-hot labels: cheaper than a scatter.
-    classes = log_p.shape[-1]
-    one_hot = jax.nn.one_hot(walk.classes, classes, dtype=log_p.dtype)
-    by_label = jnp.einsum(
-        "tbn,bnk->btk", posterior[..., 1::2], one_hot[:, 1::2], precision=jax.lax.Precision.HIGHEST
-    )
-    by_blank = jnp.sum(posterior[..., ::2], axis=-1).T[..., None] * one_hot[:, None, 0]
+    one_hot = jax.nn.one_hot(walk.classes, log_p.shape[-1], dtype=log_p.dtype)
+    highest = jax.lax.Precision.HIGHEST
+    by_label = jnp.einsum("tnb,nbk->btk", posterior[:, 1::2], one_hot[1::2], precision=highest)
+    by_blank = jnp.sum(posterior[:, ::2], axis=1).T[..., None] * one_hot[0][:, None]
     return _at_least_zero(-log_total), -jnp.sum((by_label + by_blank) * tangent, (1, 2))
 
 
