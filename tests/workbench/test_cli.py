@@ -110,7 +110,7 @@ def test_list_names_everything(capsys):
     ("arguments", "message"),
     [
         (["compare", "digit"], "no problem 'digit'; did you mean digits?"),
-        (["compare", "rosenbrock", "--optimizer", "adan"], "no optimizer 'adan'; did you mean adam"),
+        (["compare", "rosenbrock", "--optimizer", "adamm"], "no optimizer 'adamm'; did you mean adam"),
         (["compare", "rosenbrock", "--optimizer", "adam:beta=1"], "it is adam(learning_rate, b1=0.9"),
         (["compare", "rosenbrock", "--lr", "-1"], "--lr must be positive and finite, got -1."),
         (["compare", "rosenbrock", "--lr", "nan"], "--lr must be positive and finite, got nan."),

@@ -72,8 +72,8 @@ def test_a_schedule_multiplies_the_rate():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("adan", r"no optimizer 'adan'; did you mean adam"),
-        ("zzz", r"choose from adagrad, adam"),
+        ("adamm", r"no optimizer 'adamm'; did you mean adam"),
+        ("zzz", r"choose from acprop, adabelief"),
         ("adam:beta1=0.8", r"adam takes no beta1; it is adam\(learning_rate, b1=0.9, b2=0.999"),
         ("adam:b1", r"expected key=value, got 'b1'"),
         ("adam:b1=0.1,b1=0.2", r"b1 is given twice"),

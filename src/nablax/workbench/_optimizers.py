@@ -29,7 +29,7 @@ def _is_optimizer(value: Any) -> bool:
 OPTIMIZERS: dict[str, Callable[..., Any]] = {
     name: function
     for name, function in sorted(vars(nablax.optimizers).items())
-    if not name.startswith("_") and _is_optimizer(function)
+    if not name.startswith(("_", "scale_by_")) and _is_optimizer(function)
 }
 
 DEFAULT_OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "lion")
