@@ -87,7 +87,7 @@ def mask_like(who: str, where: Any, shape: tuple[int, ...], axes: tuple[int, ...
         without = tuple(n for i, n in enumerate(shape) if i not in axes)
         if mask.shape == without:
             mask = jnp.expand_dims(mask, axes)
-    if broadcastable(who, where=mask, logits=jnp.empty(shape, bool)) != shape:
+    if broadcastable(who, where=mask, values=jnp.empty(shape, bool)) != shape:
         raise StructureError(f"{who}: where of shape {mask.shape} must broadcast to {shape}.")
     return jnp.broadcast_to(mask, shape)
 
