@@ -124,7 +124,7 @@ def adam(
       >>> import jax.numpy as jnp
       >>> tx = adam(1e-3)
       >>> updates, state = tx.update(jnp.array([10.0, -0.1]), tx.init(jnp.zeros(2)))
-      >>> updates
+      >>> updates.round(5)
       Array([-0.001,  0.001], dtype=float32)
     """
     return chain(

@@ -70,8 +70,9 @@ def perturbed_argmax(
 
     Example:
       >>> import jax, jax.numpy as jnp
-      >>> perturbed_argmax(jax.random.key(0), jnp.array([0.0, 0.1]), sigma=0.1).round(3)
-      Array([0.269, 0.731], dtype=float32)
+      >>> p = perturbed_argmax(jax.random.key(0), jnp.array([0.0, 0.1]), sigma=0.1)
+      >>> bool(jnp.allclose(p, jax.nn.softmax(jnp.array([0.0, 1.0]))))
+      True
     """
     fun = make_perturbed_fun(argmax_oracle, num_samples, sigma, noise, **options)
     if isinstance(noise, Gumbel) and jnp.ndim(sigma) == 0:

@@ -89,9 +89,11 @@ def make_perturbed_fun(
 
     Example:
       >>> import jax, jax.numpy as jnp
+      >>> from nablax.perturbations import Normal
       >>> steps = make_perturbed_fun(lambda x: jnp.sum(jnp.sign(x)), 10_000, 0.5, Normal())
-      >>> jax.grad(steps, argnums=1)(jax.random.key(0), jnp.zeros(2)).round(1)
-      Array([1.6, 1.6], dtype=float32)
+      >>> g = jax.grad(steps, argnums=1)(jax.random.key(0), jnp.zeros(2))
+      >>> bool(jnp.allclose(g, 1.6, atol=0.1))
+      True
     """
     plan = _Plan(num_samples, sigma, noise, use_baseline, estimator, baseline, batch_size)
 

@@ -59,8 +59,8 @@ def gradient_statistics(
     Example:
       >>> import jax, jax.numpy as jnp
       >>> noisy = lambda key: jnp.array([3.0, 4.0]) + jax.random.normal(key, (2,))
-      >>> gradient_statistics(noisy, jax.random.key(0), 10_000, target_error=0.02).signal_to_noise.round(0)
-      Array(12., dtype=float32)
+      >>> bool(10 < gradient_statistics(noisy, jax.random.key(0), 10_000).signal_to_noise < 16)
+      True
     """
     who = "gradient_statistics"
     repeats, samples = (
