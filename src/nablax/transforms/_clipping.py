@@ -16,6 +16,7 @@ from nablax.core import (
     check_positive,
     leafwise,
 )
+from nablax.transforms._scaling import times
 
 ClipState = EmptyState
 ClipByGlobalNormState = EmptyState
@@ -48,10 +49,6 @@ def clip(max_delta: Any) -> GradientTransformation:
     """
     check_nonnegative("clip", max_delta=max_delta)
     return leafwise(_clip, hyperparams={"max_delta": max_delta})
-
-
-def _times(g: jax.Array, *, factor: jax.Array) -> jax.Array:
-    return factor * g
 
 
 def global_norm(updates: Any) -> jax.Array:
@@ -90,7 +87,7 @@ def clip_by_global_norm(max_norm: Any) -> GradientTransformation:
       {'a': Array(0.6, dtype=float32), 'b': Array(0.8, dtype=float32)}
     """
     check_nonnegative("clip_by_global_norm", max_norm=max_norm)
-    return leafwise(_times, hyperparams={"max_norm": max_norm}, measure=_global_norm, scalars=_global_factor)
+    return leafwise(times, hyperparams={"max_norm": max_norm}, measure=_global_norm, scalars=_global_factor)
 
 
 def _clip_rms(g: jax.Array, *, threshold: Any) -> jax.Array:

@@ -27,7 +27,8 @@ class ScaleByScheduleState(NamedTuple):
     count: Any
 
 
-def _times(g: jax.Array, *, factor: jax.Array) -> jax.Array:
+def times(g: jax.Array, *, factor: jax.Array) -> jax.Array:
+    """The rule of everything that multiplies all leaves by one number."""
     return factor * g
 
 
@@ -60,7 +61,7 @@ def scale(step_size: Any) -> GradientTransformation:
       Array([-0.5, -0.5], dtype=float32)
     """
     check_number("scale", "step_size", step_size)
-    return leafwise(_times, hyperparams={"step_size": step_size}, scalars=_by_step_size)
+    return leafwise(times, hyperparams={"step_size": step_size}, scalars=_by_step_size)
 
 
 def scale_by_schedule(step_size_fn: Schedule) -> GradientTransformation:
@@ -79,7 +80,7 @@ def scale_by_schedule(step_size_fn: Schedule) -> GradientTransformation:
             f"scale_by_schedule: step_size_fn must be a function of the step, got {step_size_fn!r}."
         )
     return leafwise(
-        _times, scheduled_init(step_size_fn), hyperparams={"step_size": step_size_fn}, scalars=_by_step_size
+        times, scheduled_init(step_size_fn), hyperparams={"step_size": step_size_fn}, scalars=_by_step_size
     )
 
 
@@ -110,7 +111,7 @@ def scale_by_learning_rate(
         return identity()
     check_number("scale_by_learning_rate", "learning_rate", learning_rate, 0, schedule=True)
     return leafwise(
-        _times,
+        times,
         scheduled_init(learning_rate),
         hyperparams={"learning_rate": learning_rate},
         options={"flip_sign": flip_sign},
