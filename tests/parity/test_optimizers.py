@@ -77,12 +77,13 @@ CASES = [
     _case("momo", 1.0, adapt_lower_bound=True, lower_bound=-1.0, tol=2e-5, label="-bound"),
     _case("momo_adam", rate, tol=2e-5),
     _case("momo_adam", 1.0, adapt_lower_bound=True, lower_bound=-1.0, tol=2e-5, label="-bound"),
+    # Newton-Schulz steps multiply the rounding that compilation decides; float64 is compared below
     _case("muon", rate, weight_decay=0.1, adam_weight_decay=0.2, tol=1e-5),
     _case(
         "muon", 0.1, nesterov=False, adaptive=True, preconditioning="aol", consistent_rms=0.2, adam_learning_rate=0.3,
-        tol=1e-5, label="-aol",
+        tol=1e-4, label="-aol",
     ),
-    _case("muon", 0.1, preconditioning="spectral", ns_coeffs="dion", tol=1e-5, label="-spectral"),
+    _case("muon", 0.1, preconditioning="spectral", ns_coeffs="dion", tol=1e-4, label="-spectral"),
     _case(
         "muon", 0.1, preconditioning="schatten", ns_coeffs=((3.0, -4.0, 2.0), (2.0, -1.5, 0.5)), tol=1e-5,
         label="-schatten",

@@ -92,6 +92,7 @@ def test_jacobians_of_expectations(estimator, control):
         out = jax.jit(lambda k: estimator(smooth_function, params, np_.multi_normal, k, 2000))(KEY)
     else:
 
+        @jax.jit
         def with_control(key, state):
             return np_.control_variates_jacobians(
                 smooth_function,

@@ -20,7 +20,7 @@ def loss(params, inputs, targets):
 
 def full_hessian():
     flat, unravel = jax.flatten_util.ravel_pytree(PARAMS)
-    return jax.hessian(lambda x: loss(unravel(x), INPUTS, TARGETS))(flat)
+    return jax.jit(jax.hessian(lambda x: loss(unravel(x), INPUTS, TARGETS)))(flat)
 
 
 def test_products_are_those_of_the_full_hessian():

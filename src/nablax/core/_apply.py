@@ -12,10 +12,7 @@ from nablax.core._base import Params, Updates
 from nablax.core._errors import StructureError
 from nablax.core._program import Program
 from nablax.tree import path_str
-
-
-def _is_none(x: Any) -> bool:
-    return x is None
+from nablax.tree._traverse import is_none
 
 
 def _add(row: Any, shared: Any) -> Any:
@@ -49,7 +46,7 @@ def apply_updates(params: Params, updates: Updates) -> Params:
       Array([2., 0.], dtype=float32)
     """
     treedef: Any
-    leaves, treedef = jax.tree.flatten(params, is_leaf=_is_none)
+    leaves, treedef = jax.tree.flatten(params, is_leaf=is_none)
     try:
         changes = treedef.flatten_up_to(updates)
     except (ValueError, TypeError) as e:
@@ -60,7 +57,7 @@ def apply_updates(params: Params, updates: Updates) -> Params:
     try:
         moved = _ADD.map([(leaves[i], changes[i]) for i in moving], None)
     except StructureError:
-        paths = [path for path, _ in jax.tree.flatten_with_path(params, is_leaf=_is_none)[0]]
+        paths = [path for path, _ in jax.tree.flatten_with_path(params, is_leaf=is_none)[0]]
         for i in moving:
             if jnp.shape(leaves[i]) != jnp.shape(changes[i]):
                 raise StructureError(
@@ -90,7 +87,7 @@ def incremental_update(new_tensors: Params, old_tensors: Params, step_size: Any)
         old = jnp.asarray(old)
         return (step_size * new + (1.0 - step_size) * old).astype(old.dtype)
 
-    return jax.tree.map(leaf, new_tensors, old_tensors, is_leaf=_is_none)
+    return jax.tree.map(leaf, new_tensors, old_tensors, is_leaf=is_none)
 
 
 def periodic_update(new_tensors: Params, old_tensors: Params, steps: Any, update_period: int) -> Params:

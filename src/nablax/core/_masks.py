@@ -11,10 +11,7 @@ import numpy as np
 from nablax.core._base import MaskedNode
 from nablax.core._errors import ArgumentError, MissingParamsError, StructureError
 from nablax.tree import is_params_placeholder
-
-
-def _is_none(x: Any) -> bool:
-    return x is None
+from nablax.tree._traverse import is_none
 
 
 def hide(tree: Any, flags: Sequence[bool], like: Any) -> Any:
@@ -25,7 +22,7 @@ def hide(tree: Any, flags: Sequence[bool], like: Any) -> Any:
       flags: one bool for each leaf of `like`, None counted.
       like: the tree that `flags` speaks of.
     """
-    treedef: Any = jax.tree.structure(like, is_leaf=_is_none)
+    treedef: Any = jax.tree.structure(like, is_leaf=is_none)
     parts = treedef.flatten_up_to(tree)
     return treedef.unflatten([x if on else MaskedNode() for x, on in zip(parts, flags, strict=True)])
 
@@ -33,7 +30,7 @@ def hide(tree: Any, flags: Sequence[bool], like: Any) -> Any:
 def merge(new: Any, old: Any, flags: Sequence[bool]) -> Any:
     """The leaves of `new` where the flag is True, those of `old` elsewhere."""
     treedef: Any
-    leaves, treedef = jax.tree.flatten(old, is_leaf=_is_none)
+    leaves, treedef = jax.tree.flatten(old, is_leaf=is_none)
     parts = zip(treedef.flatten_up_to(new), leaves, flags, strict=True)
     return treedef.unflatten([n if on else o for n, o, on in parts])
 
@@ -75,7 +72,7 @@ class PerLeaf:
         """
         if is_params_placeholder(updates):
             return ()  # `tree.map_params` puts a node without leaves in place of all of them
-        treedef = jax.tree.structure(updates, is_leaf=_is_none)
+        treedef = jax.tree.structure(updates, is_leaf=is_none)
         if not callable(self.source):
             if treedef not in self._known:
                 self._known[treedef] = self._spread(self.source, updates)
@@ -100,10 +97,10 @@ class PerLeaf:
         values: list[Any] = []
 
         def under(value: Any, subtree: Any) -> None:
-            values.extend([self.check(value)] * len(jax.tree.leaves(subtree, is_leaf=_is_none)))
+            values.extend([self.check(value)] * len(jax.tree.leaves(subtree, is_leaf=is_none)))
 
         try:
-            jax.tree.map(under, source, like, is_leaf=_is_none)
+            jax.tree.map(under, source, like, is_leaf=is_none)
         except ValueError as e:
             raise StructureError(
                 f"{self.who}: the {self.kind} must be {self.form} with the structure of the parameters, or a prefix "

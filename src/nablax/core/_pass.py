@@ -17,13 +17,10 @@ from nablax.core._base import MaskedState
 from nablax.core._compiled import Constants, leaf_program, like, scalar_program
 from nablax.core._errors import ArgumentError, MissingParamsError, StructureError
 from nablax.tree import path_str
+from nablax.tree._traverse import is_none
 
 if TYPE_CHECKING:
     from nablax.core._leafwise import Spec
-
-
-def _is_none(x: Any) -> bool:
-    return x is None
 
 
 def run(
@@ -54,7 +51,7 @@ def run(
         constants.append(static)
 
     treedef: Any
-    leaves, treedef = jax.tree.flatten(updates, is_leaf=_is_none)
+    leaves, treedef = jax.tree.flatten(updates, is_leaf=is_none)
     reads_params = any("params" in spec.inputs for spec in specs)
     param_leaves = (
         _align(treedef, updates, params, "params", specs[0]) if reads_params else [None] * len(leaves)
@@ -83,7 +80,7 @@ def run(
             outputs = program.map(rows, shared)
         except (TypeError, ValueError):
             _explain(
-                specs, rows, [jax.tree.flatten_with_path(updates, is_leaf=_is_none)[0][i][0] for i in members]
+                specs, rows, [jax.tree.flatten_with_path(updates, is_leaf=is_none)[0][i][0] for i in members]
             )
             raise
         for i, (u, fields) in zip(members, outputs, strict=True):
@@ -201,8 +198,8 @@ def _align(treedef: Any, updates: Any, tree: Any, what: str, spec: Spec) -> list
     try:
         return list(treedef.flatten_up_to(tree))
     except (ValueError, TypeError) as e:
-        mine = dict(jax.tree.flatten_with_path(updates, is_leaf=_is_none)[0])
-        theirs = dict(jax.tree.flatten_with_path(tree, is_leaf=_is_none)[0])
+        mine = dict(jax.tree.flatten_with_path(updates, is_leaf=is_none)[0])
+        theirs = dict(jax.tree.flatten_with_path(tree, is_leaf=is_none)[0])
         for path in [*mine, *theirs]:
             if (path in mine) != (path in theirs):
                 missing = what if path in mine else "updates"

@@ -14,6 +14,7 @@ from jax import lax
 
 from nablax import tree
 from nablax.core import ArgumentError, GradientTransformationExtraArgs, MissingParamsError
+from nablax.tree._traverse import is_none
 
 
 class LineSearch(GradientTransformationExtraArgs):
@@ -101,4 +102,4 @@ def moved(params: Any, rate: jax.Array, updates: Any) -> Any:
         w = jnp.asarray(w)
         return (w + u).astype(w.dtype)
 
-    return jax.tree.map(leaf, params, scaled(rate, updates), is_leaf=lambda x: x is None)
+    return jax.tree.map(leaf, params, scaled(rate, updates), is_leaf=is_none)

@@ -33,6 +33,7 @@ from nablax.optimizers._adam import scale_by_adam
 from nablax.optimizers._matrix_axes import Axes, AxesPerLeaf, axes_of
 from nablax.transforms import add_decayed_weights, scale_by_learning_rate
 from nablax.tree import at_least_float32
+from nablax.tree._traverse import is_none
 
 
 class GaLoreDimensionNumbers(NamedTuple):
@@ -145,7 +146,7 @@ def scale_by_galore(
     per_leaf = AxesPerLeaf(source, "scale_by_galore")
 
     def plan(tree: Any, params: Any = None, remember: bool = False) -> tuple[list[Any], list[Any], Any]:
-        leaves, treedef = jax.tree.flatten(tree, is_leaf=lambda x: x is None)
+        leaves, treedef = jax.tree.flatten(tree, is_leaf=is_none)
         axes = per_leaf.values(tree, params, remember)
         plans = [
             None if x is None else _Leaf(jnp.shape(x), a, rank) for x, a in zip(leaves, axes, strict=True)

@@ -13,11 +13,7 @@ import jax.numpy as jnp
 from nablax.core import MissingParamsError, Program
 from nablax.tree import at_least_float32
 from nablax.tree._norms import norm_dtype
-from nablax.tree._traverse import reduce_scalars
-
-
-def _is_none(x: Any) -> bool:
-    return x is None
+from nablax.tree._traverse import is_none, reduce_scalars
 
 
 def _wide(x: Any) -> jax.Array:
@@ -78,7 +74,7 @@ def leaf_sums(
       One real scalar a name, in the dtype of `scalar_like(tree, ...)`.
     """
     treedef: Any
-    leaves, treedef = jax.tree.flatten(tree, is_leaf=_is_none)
+    leaves, treedef = jax.tree.flatten(tree, is_leaf=is_none)
     rows = list(zip(leaves, *map(treedef.flatten_up_to, rest), strict=True))
     rows = [row for row in rows if row[0] is not None]
     dtype = norm_dtype([row[0] for row in rows])

@@ -87,7 +87,8 @@ def es_value_and_gradient(
     Example:
       >>> import jax, jax.numpy as jnp
       >>> x = jnp.array([3.0, -3.0])
-      >>> _, g = es_value_and_gradient(lambda x: jnp.sum(jnp.abs(x)), jax.random.key(0), x, 2000)
+      >>> estimate = jax.jit(lambda key: es_value_and_gradient(lambda x: jnp.sum(jnp.abs(x)), key, x, 2000))
+      >>> _, g = estimate(jax.random.key(0))
       >>> bool(jnp.allclose(g, jnp.array([1.0, -1.0]), atol=0.2))
       True
     """

@@ -91,7 +91,7 @@ def make_perturbed_fun(
       >>> import jax, jax.numpy as jnp
       >>> from nablax.perturbations import Normal
       >>> steps = make_perturbed_fun(lambda x: jnp.sum(jnp.sign(x)), 10_000, 0.5, Normal())
-      >>> g = jax.grad(steps, argnums=1)(jax.random.key(0), jnp.zeros(2))
+      >>> g = jax.jit(jax.grad(steps, argnums=1))(jax.random.key(0), jnp.zeros(2))
       >>> bool(jnp.allclose(g, 1.6, atol=0.1))
       True
     """

@@ -16,10 +16,7 @@ from nablax.core import (
     with_extra_args_support,
 )
 from nablax.core._masks import PerLeaf
-
-
-def _is_none(x: Any) -> bool:
-    return x is None
+from nablax.tree._traverse import is_none
 
 
 def _dtype_names(params: Params) -> Any:
@@ -52,7 +49,7 @@ def flatten(inner: Any) -> GradientTransformationExtraArgs:
     dtypes = PerLeaf(_dtype_names, "flatten")
 
     def join(leaves_of: Any, names: tuple[Any, ...]) -> Any:
-        leaves = jax.tree.leaves(leaves_of, is_leaf=_is_none)
+        leaves = jax.tree.leaves(leaves_of, is_leaf=is_none)
         groups: dict[str, list[Any]] = {}
         for x, name in zip(leaves, names, strict=True):
             if x is not None:
@@ -84,7 +81,7 @@ def _split(flat: Any, like: Any, names: tuple[Any, ...]) -> Any:
     buffers = flat if isinstance(flat, dict) else dict.fromkeys(names, flat)
     starts = dict.fromkeys(buffers, 0)
     treedef: Any
-    leaves, treedef = jax.tree.flatten(like, is_leaf=_is_none)
+    leaves, treedef = jax.tree.flatten(like, is_leaf=is_none)
     parts: list[Any] = []
     for x, name in zip(leaves, names, strict=True):
         if x is None:

@@ -27,6 +27,7 @@ from nablax.core import (
 from nablax.core._errors import ArgumentError
 from nablax.core._program import Program
 from nablax.transforms._branch import branch
+from nablax.tree._traverse import is_none
 
 
 class LookaheadParams(NamedTuple):
@@ -135,7 +136,7 @@ def lookahead(
 
 def _both_updates(updates: Updates, params: Any, sync: Any, slow_step_size: Any) -> LookaheadParams:
     treedef: Any
-    leaves, treedef = jax.tree.flatten(updates, is_leaf=lambda x: x is None)
+    leaves, treedef = jax.tree.flatten(updates, is_leaf=is_none)
     parts = zip(leaves, treedef.flatten_up_to(params.fast), treedef.flatten_up_to(params.slow), strict=True)
     rows = [tuple(map(jnp.asarray, row)) for row in parts if row[0] is not None]
     done = iter(_UPDATES.map(rows, (sync, slow_step_size)))

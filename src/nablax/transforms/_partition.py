@@ -21,6 +21,7 @@ from nablax.core import (
 )
 from nablax.core._errors import ArgumentError, StructureError
 from nablax.core._masks import PerLeaf
+from nablax.tree._traverse import is_none
 
 
 class PartitionState(NamedTuple):
@@ -81,7 +82,7 @@ class _Partition(Wrapper):
             values = labels.values(updates, params, remember)
             for i, label in enumerate(values):
                 if label not in txs:
-                    path, leaf = jax.tree.flatten_with_path(updates, is_leaf=lambda x: x is None)[0][i]
+                    path, leaf = jax.tree.flatten_with_path(updates, is_leaf=is_none)[0][i]
                     if leaf is not None:
                         raise StructureError(
                             f"{labels.who}: the label {label!r} of {tree.path_str(path)} has no transformation; there "
