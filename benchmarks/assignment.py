@@ -1,15 +1,11 @@
 """The assignment problem on 256 x 256, against Optax and scipy.
 
-    python benchmarks/assignment.py [--quick]
-
-All peers are interleaved in one run; the table holds medians and the ratio Optax / nablax (above 1: nablax is faster).
+python benchmarks/assignment.py            about ten seconds
+python benchmarks/assignment.py --quick    a smoke check
 """
 
 from __future__ import annotations
 
-import argparse
-import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +16,7 @@ import optax
 from scipy.optimize import linear_sum_assignment
 
 import nablax.assignment
+from harness import arguments, medians, milliseconds, table, times, where
 
 
 def problems(size: int) -> dict[str, np.ndarray]:
@@ -35,44 +32,26 @@ def problems(size: int) -> dict[str, np.ndarray]:
 def peers(cost: np.ndarray) -> dict[str, Callable[[], Any]]:
     """A call of each solver."""
     array = jnp.asarray(cost)
-    ours, base = (
-        jax.jit(nablax.assignment.hungarian_algorithm),
-        jax.jit(nablax.assignment.base_hungarian_algorithm),
-    )
-    theirs = jax.jit(optax.assignment.hungarian_algorithm)
-    return {
-        "nablax": lambda: ours(array),
-        "nablax base": lambda: base(array),
-        "optax": lambda: theirs(array),
-        "scipy": lambda: linear_sum_assignment(cost),
+    solvers = {
+        "nablax": jax.jit(nablax.assignment.hungarian_algorithm),
+        "base": jax.jit(nablax.assignment.base_hungarian_algorithm),
+        "optax": jax.jit(optax.assignment.hungarian_algorithm),
     }
+    compiled = {name: lambda solver=solver: solver(array) for name, solver in solvers.items()}
+    return {**compiled, "scipy": lambda: linear_sum_assignment(cost)}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--quick", action="store_true", help="small shapes, seconds: a smoke check, no measurement"
-    )
-    quick = parser.parse_args().quick
-    size, repeats = (16, 3) if quick else (256, 15)
-    print(
-        "| costs | nablax ms | nablax base ms | optax ms | optax / nablax | scipy ms |\n|---|---|---|---|---|---|"
-    )
+    options = arguments(__doc__ or "")
+    size = 16 if options.quick else 256
+    rows = []
     for name, cost in problems(size).items():
-        calls = peers(cost)
-        times: dict[str, list[float]] = {peer: [] for peer in calls}
-        for call in calls.values():
-            jax.block_until_ready(call())
-        for _ in range(repeats):
-            for peer, call in calls.items():
-                start = time.perf_counter()
-                jax.block_until_ready(call())
-                times[peer].append(time.perf_counter() - start)
-        ms = {peer: 1e3 * statistics.median(values) for peer, values in times.items()}
-        print(
-            f"| {name} {size} x {size} | {ms['nablax']:.2f} | {ms['nablax base']:.2f} | {ms['optax']:.2f} "
-            f"| {ms['optax'] / ms['nablax']:.2f} | {ms['scipy']:.2f} |"
-        )
+        got = medians(peers(cost), options.rounds or (3 if options.quick else 31))
+        cells = [milliseconds(got[peer]) for peer in ("nablax", "base", "optax", "scipy")]
+        rows.append([name, *cells, times(got["optax"] / got["nablax"])])
+    header = ["costs", "nablax", "nablax, base", "Optax", "scipy", "faster than Optax by"]
+    table(f"Assignment, {size} x {size}", header, rows)
+    print(f"\n{where()}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""The autograd wing against torch eager and jax.jit of the same: `python benchmarks/autograd.py [--quick]`.
+"""The autograd wing against torch eager and jax.jit of the same.
+
+python benchmarks/autograd.py            about three minutes, needs torch
+python benchmarks/autograd.py --quick    a smoke check
 
 Everything runs in one process pinned to one core, torch with one thread, peers interleaved; medians. The goals are
 those of the project: times torch's speed for the first column, and against jax.jit for the second.
@@ -6,7 +9,6 @@ those of the project: times torch's speed for the first column, and against jax.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import os
 import statistics
@@ -23,6 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
+from harness import arguments, table, times, where
 from nablax import autograd as ag
 from nablax.autograd._trace import local
 
@@ -257,17 +260,19 @@ def measure(runs: dict[str, Callable], seconds: float) -> tuple[dict[str, float]
     for run in runs.values():
         for _ in range(4):
             run()
-    times: dict[str, list[float]] = {name: [] for name in runs}
+    taken: dict[str, list[float]] = {name: [] for name in runs}
     end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times["ours"]) < 3:
+    while time.perf_counter() < end or len(taken["ours"]) < 3:
         for name, run in runs.items():
             start = time.perf_counter()
             run()
-            times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(t) for name, t in times.items()}, first
+            taken[name].append(time.perf_counter() - start)
+    return {name: statistics.median(t) for name, t in taken.items()}, first
 
 
-def while_loop(seconds: float) -> None:
+def while_loop(seconds: float) -> list[str]:
+    """Its row; the times are of one scalar."""
+
     def f(a: Any) -> Any:
         b = a * 2
         while b.norm() < 1000:
@@ -294,14 +299,14 @@ def while_loop(seconds: float) -> None:
     after = ag.cache_info()
     made = after.compilations + after.operations - before.compilations - before.operations
     per = {name: t / 200 for name, t in medians.items()}
-    row("the while loop, 200 scalars", per["torch"], None, per["ours"], "0.77x", "")
-    print(f"  first 10 inputs {ten:.2f} s (goal 1), {made} compilations (goal 12)")
+    print(f"\nThe while loop: first 10 inputs {ten:.2f} s (goal 1), {made} compilations in all (goal 12).")
+    return row("the while loop, a scalar", per["torch"], None, per["ours"], "0.77x", "")
 
 
 def per_operation() -> float:
     """Host microseconds for each recorded operation."""
     x = ag.tensor(array(64), requires_grad=True)
-    times = []
+    taken = []
     for _ in range(400):
         y = x * 1.5
         start = time.perf_counter()
@@ -310,45 +315,36 @@ def per_operation() -> float:
             y = y + x
             y = y * 0.5
             y = y.sin()
-        times.append((time.perf_counter() - start) / 100)
+        taken.append((time.perf_counter() - start) / 100)
         y.sum().item()
     assert local.trace.state is local.trace.closed
-    return statistics.median(times) * 1e6
+    return statistics.median(taken) * 1e6
 
 
-def row(name: str, torch_: float, jax_: float | None, ours: float, goal_torch: str, goal_jax: str) -> None:
-    jax_text = f"{jax_ * 1e6:10.1f}" if jax_ is not None else "         -"
-    against = f"{ours / jax_:5.2f} ({(ours - jax_) * 1e6:+.1f} us)" if jax_ is not None else "-"
-    print(
-        f"{name:<34}{torch_ * 1e6:10.1f} {jax_text} {ours * 1e6:10.1f}   {torch_ / ours:5.2f}x  {goal_torch:<7} "
-        f"{against:<22} {goal_jax}"
-    )
+def row(
+    name: str, torch_: float, jax_: float | None, ours: float, goal_torch: str, goal_jax: str
+) -> list[str]:
+    against = "-" if jax_ is None else f"{times(ours / jax_)} ({(ours - jax_) * 1e6:+.1f} us)"
+    micro = ["-" if t is None else f"{1e6 * t:.1f} us" for t in (torch_, jax_, ours)]
+    return [name, *micro, times(torch_ / ours), goal_torch, against, goal_jax]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a smoke check of the small rows, in seconds")
-    quick = parser.parse_args().quick
+    quick = arguments(__doc__ or "").quick
     seconds = 0.3 if quick else 5.0
-    print(
-        f"{'median us, forward + backward':<34}{'torch':>10} {'jax.jit':>10} {'ours':>10}   faster  goal    ours / "
-        f"jax.jit         goal"
-    )
-    firsts = []
+    rows, firsts = [], []
     for make in cases()[: 2 if quick else None]:
         case = make()
-        medians, first = measure(case.runs, seconds)
-        row(
-            case.name, medians["torch"], medians["jax"], medians["ours"], f"{case.goal_torch}x", case.goal_jax
+        got, first = measure(case.runs, seconds)
+        rows.append(
+            row(case.name, got["torch"], got["jax"], got["ours"], f"{case.goal_torch}x", case.goal_jax)
         )
-        firsts.append((case.name, first))
-    while_loop(seconds)
-    print(
-        "\nfirst call, seconds" + " " * 15 + "     torch    jax.jit       ours   (goal: no more than jax.jit)"
-    )
-    for name, first in firsts:
-        print(f"{name:<34}{first['torch']:10.3f} {first['jax']:10.3f} {first['ours']:10.3f}")
-    print(f"\nhost time for each recorded operation: {per_operation():.2f} us (goal 0.5)")
+        firsts.append([case.name, *(f"{first[peer]:.3f} s" for peer in ("torch", "jax", "ours"))])
+    rows.append(while_loop(seconds))
+    header = ["work", "torch", "jax.jit", "nablax", "faster than torch by", "goal", "of jax.jit", "goal"]
+    table("Forward and backward, one core", header, rows)
+    table("First call", ["work", "torch", "jax.jit", "nablax (goal: no more than jax.jit)"], firsts)
+    print(f"\nHost time for each recorded operation: {per_operation():.2f} us (goal 0.5).\n\n{where()}")
 
 
 if __name__ == "__main__":

@@ -1,28 +1,25 @@
 """Games: what the solver costs over a hand-written loop, and against eager research code.
 
-    python benchmarks/games.py [--quick]
+python benchmarks/games.py            about a minute, needs torch
+python benchmarks/games.py --quick    a smoke check
 
 1. A bilinear game min_x max_y x^T A y with n = 1000, 1,000 extra-gradient steps: `games.solve`, a jitted
    `lax.fori_loop` written by hand, and the same in eager PyTorch. The solver also records every residual, the average
    and the best point, and looks for a reason to stop.
 2. The operations of a zero-sum field: matrix products in the compiled field of a network, against one and two
    backward passes.
-
-Variants run in turns, several rounds; medians are reported, and ratios to the hand-written loop.
 """
 
 from __future__ import annotations
 
-import argparse
 import functools
-import statistics
-import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
 
+from harness import arguments, medians, milliseconds, table, times, where
 from nablax import games
 
 
@@ -69,17 +66,6 @@ def contenders(n: int, steps: int):
     return {"jitted fori_loop by hand": by_hand, "games.solve": solver, "PyTorch eager": eager}
 
 
-def time_in_turns(functions, rounds: int) -> dict[str, float]:
-    """Median seconds of each function; they take turns, so that a busy moment strikes all."""
-    times: dict[str, list[float]] = {name: [] for name in functions}
-    for _ in range(rounds):
-        for name, function in functions.items():
-            began = time.perf_counter()
-            function()
-            times[name].append(time.perf_counter() - began)
-    return {name: statistics.median(t) for name, t in times.items()}
-
-
 def products() -> dict[str, int]:
     """Matrix products in the compiled program, for a payoff that is a network of four layers."""
     rng = np.random.default_rng(0)
@@ -107,28 +93,26 @@ def products() -> dict[str, int]:
 
 
 def main() -> None:
-    """Prints the tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--quick", action="store_true", help="a smoke check of seconds; its ratios mean nothing"
-    )
-    quick = parser.parse_args().quick
-    n, steps, rounds = (50, 20, 2) if quick else (1000, 1000, 9)
+    options = arguments(__doc__ or "")
+    n, steps, rounds = (50, 20, 2) if options.quick else (1000, 1000, 15)
     functions = contenders(n, steps)
     results = {name: np.asarray(function()) for name, function in functions.items()}  # compiles, and warms up
     reference = results["jitted fori_loop by hand"]
     for name, x in results.items():
         np.testing.assert_allclose(x, reference, rtol=1e-2, atol=1e-3 * np.abs(reference).max(), err_msg=name)
-    medians = time_in_turns(functions, rounds)
-    least = medians["jitted fori_loop by hand"]
-    print(f"bilinear game, n = {n}, {steps} extra-gradient steps, median of {rounds} rounds")
-    for name, seconds in medians.items():
-        print(f"  {name:28s} {seconds * 1e3:9.1f} ms   {seconds / least:5.2f} x")
-    print("matrix products in the field of a four-layer network")
-    for name, number in products().items():
-        print(f"  {name:36s} {number:3d}")
+    got = medians(functions, options.rounds or rounds)
+    least = got["jitted fori_loop by hand"]
+    table(
+        f"Bilinear game, n = {n}, {steps} extra-gradient steps",
+        ["", "time", "of the loop by hand"],
+        [[name, milliseconds(spent), times(spent / least)] for name, spent in got.items()],
+    )
+    table(
+        "The field of a network of four layers",
+        ["", "matrix products"],
+        [[k, str(v)] for k, v in products().items()],
+    )
+    print(f"\n{where()}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What every benchmark shares: interleaved timing, medians, and a table of ratios.
 
-Peers take turns, round after round, so that whatever else the machine does meets all of them alike.
+Peers take turns, round after round in changing order, so that whatever else the machine does, and whatever a peer
+leaves behind in caches and memory, meets all of them alike.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import argparse
 import gc
 import platform
+import random
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -40,10 +42,12 @@ def medians(peers: Mapping[str, Callable[[], Any]], rounds: int, warmup: int = 1
       warmup: turns that do not count.
     """
     taken: dict[str, list[float]] = {name: [] for name in peers}
+    order, shuffle = list(peers), random.Random(0).shuffle
     gc.collect()
     for turn in range(warmup + rounds):
-        for name, fn in peers.items():
-            spent = seconds(fn)
+        shuffle(order)
+        for name in order:
+            spent = seconds(peers[name])
             if turn >= warmup:
                 taken[name].append(spent)
     return {name: statistics.median(values) for name, values in taken.items()}

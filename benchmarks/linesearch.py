@@ -1,18 +1,15 @@
 """L-BFGS against Optax, `minimize` against a hand-written loop, and evaluations on the More-Garbow-Hillstrom problems.
 
-    python benchmarks/linesearch.py [--quick]
+python benchmarks/linesearch.py            about three minutes
+python benchmarks/linesearch.py --quick    a smoke check
 
-Times are medians of interleaved runs of one process; a ratio above 1 means that nablax is faster. Evaluations are
-counted to a gradient of 1e-8 (largest entry) in float64; scipy's L-BFGS-B, and optimistix's BFGS where it is installed,
-count theirs.
+Evaluations are counted to a gradient of 1e-8 (largest entry) in float64; scipy's L-BFGS-B, and optimistix's BFGS where
+it is installed, count theirs.
 """
 
 from __future__ import annotations
 
-import argparse
-import statistics
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from harness import arguments, medians, milliseconds, table, times, where
 from nablax import linesearch
 from nablax.core import apply_updates
 
@@ -93,25 +91,13 @@ def reuse_loop(fun: Any, args: tuple[Any, ...], steps: int) -> Callable[[Any], t
     return lambda x: run(x, args)
 
 
-def medians(peers: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
-    for call in peers.values():
-        jax.block_until_ready(call())
-    times: dict[str, list[float]] = {name: [] for name in peers}
-    for _ in range(repeats):
-        for name, call in peers.items():
-            start = time.perf_counter()
-            jax.block_until_ready(call())
-            times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(t) for name, t in times.items()}
-
-
 def speed(quick: bool) -> None:
     n, rows, columns = (10**3, 200, 20) if quick else (10**6, 20_000, 500)
-    steps, repeats = (5, 2) if quick else (15, 7)
-    print("| problem | nablax ms/step | Optax ms/step | Optax / nablax | values after | minimize / by hand |")
-    print("|---|---|---|---|---|---|")
+    steps, rounds = (5, 2) if quick else (15, 9)
+    out = []
     for name, (fun, x0, args) in {
         f"quadratic, n = {n:,}": quadratic(n),
+        "quadratic, n = 1,000": quadratic(1000),
         f"logistic regression, {rows:,} x {columns}": logistic(rows, columns),
     }.items():
         mine = loop(linesearch, linesearch.lbfgs(), fun, args, steps)
@@ -125,13 +111,20 @@ def speed(quick: bool) -> None:
             "nablax": lambda f=mine, x=x0: f(x), "optax": lambda f=theirs, x=x0: f(x),
             "hand": lambda f=hand, x=x0: f(x), "minimize": whole,
         }  # fmt: skip
-        t = medians(peers, repeats)
+        got = medians(peers, rounds)
         taken = int(whole().steps)  # fewer where it found that nothing falls any more
-        values = f"{float(mine(x0)[1]):.4g}, {float(theirs(x0)[1]):.4g}"
-        print(
-            f"| {name} | {1e3 * t['nablax'] / steps:.2f} | {1e3 * t['optax'] / steps:.2f} "
-            f"| {t['optax'] / t['nablax']:.2f} | {values} | {t['minimize'] / taken / (t['hand'] / steps):.2f} |"
+        out.append(
+            [
+                name,
+                milliseconds(got["nablax"] / steps),
+                milliseconds(got["optax"] / steps),
+                times(got["optax"] / got["nablax"]),
+                f"{float(mine(x0)[1]):.4g}, {float(theirs(x0)[1]):.4g}",
+                times(got["minimize"] / taken / (got["hand"] / steps)),
+            ]
         )
+    header = ["problem", "nablax", "Optax", "faster than Optax by", "values after", "minimize / by hand"]
+    table(f"L-BFGS, a step of {steps} in one program", header, out)
 
 
 def evaluations(quick: bool) -> None:
@@ -141,9 +134,7 @@ def evaluations(quick: bool) -> None:
         import optimistix
     except ImportError:
         optimistix = None
-    print(
-        "\n| problem | nablax | with bounds | scipy L-BFGS-B | optimistix BFGS steps |\n|---|---|---|---|---|"
-    )
+    rows = []
     for name, problem in list(PROBLEMS.items())[: 2 if quick else None]:
         x0 = jnp.array(problem.x0)
         cells = []
@@ -166,7 +157,9 @@ def evaluations(quick: bool) -> None:
                 throw=False,
             )
             cells.append(_cell(int(found.stats["num_steps"]), float(problem(found.value)), problem.minimum))
-        print(f"| {name} | " + " | ".join(cells) + " |")
+        rows.append([name, *cells])
+    header = ["problem", "nablax", "with bounds", "scipy L-BFGS-B", "optimistix BFGS, steps"]
+    table("Evaluations of the function with its gradient", header, rows)
 
 
 def _cell(count: int, value: float, minimum: float) -> str:
@@ -176,14 +169,11 @@ def _cell(count: int, value: float, minimum: float) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--quick", action="store_true", help="small shapes, seconds: a smoke check, no measurement"
-    )
-    quick = parser.parse_args().quick
+    quick = arguments(__doc__ or "").quick
     speed(quick)
     with jax.enable_x64(True):
         evaluations(quick)
+    print(f"\n{where()}")
 
 
 if __name__ == "__main__":

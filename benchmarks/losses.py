@@ -1,15 +1,11 @@
 """Sparsemax on (4096, 1000) and CTC on (32, 200, 64), value and gradient, against Optax and torch (if installed).
 
-    python benchmarks/losses.py [--quick]
-
-All peers are interleaved in one run; the table holds medians and the ratio Optax / nablax (above 1: nablax is faster).
+python benchmarks/losses.py            about twenty seconds
+python benchmarks/losses.py --quick    a smoke check
 """
 
 from __future__ import annotations
 
-import argparse
-import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +15,7 @@ import numpy as np
 import optax
 
 import nablax.losses
+from harness import arguments, medians, milliseconds, table, times, where
 
 
 def sparsemax_case(quick: bool) -> tuple[str, dict[str, Callable[[], Any]]]:
@@ -65,34 +62,23 @@ def ctc_case(quick: bool) -> tuple[str, dict[str, Callable[[], Any]]]:
     return f"ctc ({batch}, {frames}, {classes})", peers
 
 
-def medians(peers: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
-    """Median seconds of each peer; one call of each in turn, after a first that compiles."""
-    times: dict[str, list[float]] = {name: [] for name in peers}
-    for call in peers.values():
-        jax.block_until_ready(call())
-    for _ in range(repeats):
-        for name, call in peers.items():
-            start = time.perf_counter()
-            jax.block_until_ready(call())
-            times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--quick", action="store_true", help="small shapes, seconds: a smoke check, no measurement"
-    )
-    quick = parser.parse_args().quick
-    print("| case | nablax ms | optax ms | optax / nablax | torch ms |\n|---|---|---|---|---|")
+    options = arguments(__doc__ or "")
+    rows = []
     for case in (sparsemax_case, ctc_case):
-        name, peers = case(quick)
-        seconds = medians(peers, 3 if quick else 15)
-        torch_ms = f"{1e3 * seconds['torch']:.2f}" if "torch" in seconds else "-"
-        print(
-            f"| {name}, value and gradient | {1e3 * seconds['nablax']:.2f} | {1e3 * seconds['optax']:.2f} "
-            f"| {seconds['optax'] / seconds['nablax']:.2f} | {torch_ms} |"
+        name, peers = case(options.quick)
+        got = medians(peers, options.rounds or (3 if options.quick else 31))
+        torch_time = milliseconds(got["torch"]) if "torch" in got else "-"
+        rows.append(
+            [
+                name,
+                *(milliseconds(got[peer]) for peer in ("nablax", "optax")),
+                times(got["optax"] / got["nablax"]),
+                torch_time,
+            ]
         )
+    table("Losses, value and gradient", ["loss", "nablax", "Optax", "faster than Optax by", "torch"], rows)
+    print(f"\n{where()}")
 
 
 if __name__ == "__main__":

@@ -190,6 +190,7 @@ if TYPE_CHECKING:
     from nablax.games import extragradient as extragradient
     from nablax.games import is_extrapolation as is_extrapolation
     from nablax.games import negative_momentum as negative_momentum
+    from nablax.games import nupi as nupi
     from nablax.games import past_extragradient as past_extragradient
     from nablax.linesearch import lbfgs as lbfgs
     from nablax.linesearch import minimize as minimize
@@ -218,6 +219,7 @@ _LAZY = {
     "past_extragradient": "games",
     "anchored": "games",
     "negative_momentum": "games",
+    "nupi": "games",
     "lbfgs": "linesearch",
     "scale_by_lbfgs": "linesearch",
     "scale_by_backtracking_linesearch": "linesearch",

@@ -58,6 +58,20 @@ def test_factor_on_the_square_of_the_distance(name):
     np.testing.assert_allclose(factors(method), np.broadcast_to(expected, (4, 4)), rtol=1e-9)
 
 
+def test_the_competitive_step_of_a_bilinear_game_is_the_proximal_point():
+    """z+ = z - lr F(z+): the fact about proximal points is one about this method."""
+    rng = np.random.default_rng(1)
+    a = jnp.asarray(rng.normal(size=(4, 3)))
+    F = games.field(lambda x, y: x @ a @ y, minimize="x", maximize="y")
+    z0 = {"x": jnp.asarray(rng.normal(size=4)), "y": jnp.asarray(rng.normal(size=3))}
+    path = games.trajectory(methods.competitive(LR, tolerance=1e-12), F, z0, steps=3)
+    for k in range(3):
+        before, after = ({p: path[p][i] for p in "xy"} for i in (k, k + 1))
+        velocity = {"x": a @ after["y"], "y": -(after["x"] @ a)}
+        for p in "xy":
+            np.testing.assert_allclose(after[p] + LR * velocity[p], before[p], rtol=1e-9, atol=1e-12)
+
+
 def test_factors_hold_for_every_singular_value_of_a_full_matrix():
     rng = np.random.default_rng(0)
     a = rng.normal(size=(5, 3))

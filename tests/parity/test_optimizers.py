@@ -12,13 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from optax import contrib
 
 import nablax.optimizers as ours
 from nablax.transforms import normalize
 
 STEPS = 20
-MASK = {"w": True, "v": False}
+MASK = {"w": True, "v": False, "rest": True}
+SHAPES = [(), (3,), (2, 3), (0,), (2, 0)]
 
 
 def rate(count):
@@ -88,6 +91,7 @@ CASES = [
         "muon", 0.1, preconditioning="schatten", ns_coeffs=((3.0, -4.0, 2.0), (2.0, -1.5, 0.5)), tol=1e-5,
         label="-schatten",
     ),
+    _case("noisy_sgd", rate, eta=0.3, gamma=0.4, key=jax.random.key(3)),
     _case("novograd", 0.1, weight_decay=0.1),
     _case("optimistic_adam", 0.1),
     _case("optimistic_adam", 0.1, 0.5, label="-optimism"),
@@ -130,16 +134,28 @@ CASES = [
 ]  # fmt: skip
 
 
-def _data(dtype):
-    rng = np.random.default_rng(3)
-    shapes = {"w": (2, 3), "v": (3,)}
-    params = {k: jnp.asarray(rng.normal(size=s), dtype) for k, s in shapes.items()}
-    grads = {k: jnp.asarray(rng.normal(size=(STEPS, *s)), dtype) for k, s in shapes.items()}
-    return params, grads, jnp.asarray(1 + 0.3 * np.abs(rng.normal(size=STEPS)), dtype)
+def _is_shape(x):
+    return isinstance(x, tuple) and all(isinstance(n, int) for n in x)
+
+
+def _data(dtype, rest=None, seed=3):
+    """Parameters, gradients of all steps, values of the loss. `rest`: a tree of shapes beside a matrix and a vector."""
+    rng = np.random.default_rng(seed)
+
+    def normal(shape):
+        x = rng.normal(size=shape)
+        if np.issubdtype(dtype, np.complexfloating):
+            x = x + 1j * rng.normal(size=shape)
+        return jnp.asarray(x, dtype)
+
+    shapes = {"w": (2, 3), "v": (3,), "rest": rest}
+    params = jax.tree.map(normal, shapes, is_leaf=_is_shape)
+    grads = jax.tree.map(lambda s: normal((STEPS, *s)), shapes, is_leaf=_is_shape)
+    return params, grads, jnp.asarray(1 + 0.3 * np.abs(rng.normal(size=STEPS)), np.finfo(dtype).dtype)
 
 
 def _loss(params):
-    return sum(jnp.sum((i + 1.0) * x**2) for i, x in enumerate(jax.tree.leaves(params)))
+    return sum(jnp.sum((i + 1.0) * jnp.abs(x) ** 2) for i, x in enumerate(jax.tree.leaves(params)))
 
 
 def _run(tx, params, grads, values):
@@ -157,26 +173,39 @@ def _error(mine, theirs):
     return np.max(np.abs(mine - theirs), initial=0) / max(np.max(np.abs(theirs), initial=0), 1e-30)
 
 
-def _compare(mine, theirs, dtype, tol, states):
-    data = _data(dtype)
+def _compare(mine, theirs, data, tol, states):
     both = jax.jit(lambda data: (_run(mine, *data), _run(theirs, *data)))(data)
     (updates, state), (their_updates, their_state) = jax.device_get(both)
-    for key in updates:
-        assert _error(updates[key], their_updates[key]) < tol, key
-    left, right = (jax.tree.flatten_with_path(s)[0] for s in (state, their_state))
-    assert [jax.tree_util.keystr(path) for path, _ in left] == [
-        jax.tree_util.keystr(path) for path, _ in right
-    ]
-    for (path, a), (_, b) in zip(left, right, strict=True):
-        where = jax.tree_util.keystr(path)
-        assert np.shape(a) == np.shape(b), where
-        if states:
-            assert _error(np.asarray(a, complex), np.asarray(b, complex)) < 10 * tol, where
+    for what, left, right, bound in (
+        ("updates", updates, their_updates, tol),
+        ("state", state, their_state, 10 * tol if states else None),
+    ):
+        left, right = (jax.tree.flatten_with_path(t)[0] for t in (left, right))
+        assert [jax.tree_util.keystr(p) for p, _ in left] == [jax.tree_util.keystr(p) for p, _ in right], what
+        for (path, a), (_, b) in zip(left, right, strict=True):
+            where = what + jax.tree_util.keystr(path)
+            assert np.shape(a) == np.shape(b), where
+            if bound is not None:
+                assert _error(np.asarray(a, complex), np.asarray(b, complex)) < bound, where
+
+
+def _trees(shapes):
+    leaf = st.sampled_from(shapes) | st.none()
+    return st.recursive(
+        leaf,
+        lambda inner: st.lists(inner, max_size=2).map(lambda x: [*x]) | st.dictionaries(st.sampled_from("xyz"), inner, max_size=2),
+        max_leaves=3,
+    )
 
 
 @pytest.mark.parametrize(("mine", "theirs", "tol", "states"), CASES)
-def test_float32(mine, theirs, tol, states):
-    _compare(mine, theirs, jnp.float32, tol, states)
+def test_random_trees_in_float32(mine, theirs, tol, states, request):
+    @settings(max_examples=2)
+    @given(rest=_trees(_shapes(request.node.callspec.id)), seed=st.integers(0, 99))
+    def check(rest, seed):
+        _compare(mine, theirs, _data(jnp.float32, rest, seed), tol, states)
+
+    check()
 
 
 # Optax holds Adafactor's decay, Muon's coefficients and GaLore's projections in float32 there too.
@@ -187,4 +216,25 @@ _COARSE = ("adafactor", "galore", "muon", "mechanize")
 def test_float64(mine, theirs, tol, states, request):
     coarse = request.node.callspec.id.startswith(_COARSE)
     with jax.enable_x64(True):
-        _compare(mine, theirs, jnp.float64, 1e-6 if coarse else 1e-12, False)
+        _compare(mine, theirs, _data(jnp.float64), 1e-6 if coarse else 1e-12, False)
+
+
+@pytest.mark.parametrize(("mine", "theirs", "tol", "states"), CASES)
+def test_complex64(mine, theirs, tol, states, request):
+    if request.node.callspec.id.startswith(_REAL_ONLY):
+        pytest.skip("Optax does not take complex parameters there, or treats them otherwise: docs/differences.md")
+    _compare(mine, theirs, _data(jnp.complex64), tol, states)
+
+
+def test_dpsgd_on_gradients_of_single_examples():
+    params, grads, _ = _data(jnp.float32, [(), (2,)])
+    arguments = {"l2_norm_clip": 0.8, "noise_multiplier": 0.3, "seed": 5, "momentum": 0.9, "nesterov": True}
+    mine, theirs = ours.dpsgd(rate, **arguments), contrib.dpsgd(rate, **arguments)
+    state, their_state = mine.init(params), theirs.init(params)
+    for t in range(4):
+        batch = jax.tree.map(lambda g, t=t: g[5 * t : 5 * t + 5], grads)  # five examples
+        updates, state = mine.update(batch, state, params)
+        their_updates, their_state = theirs.update(batch, their_state, params)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6), updates, their_updates
+        )

@@ -80,6 +80,23 @@ def test_sigma_may_be_traced_and_differentiated():
         jax.grad(value)(0.5, "measure_valued")
 
 
+def test_sigma_may_be_a_traced_tree():
+    x = {"a": jnp.array([1.0, -1.0]), "b": jnp.array(0.5)}
+    weights = {"a": jnp.array([2.0, 3.0]), "b": jnp.array(1.5)}
+
+    def value(sigma, estimator):
+        def fun(x):
+            return sum(jnp.sum(weights[k] * x[k] ** 2) for k in x)
+
+        return make_perturbed_fun(fun, 20_000, sigma, Normal(), estimator=estimator)(KEY, x)
+
+    sigma = {"a": 0.4, "b": 0.7}  # d/d sigma of sigma^2 (w1 + w2), leaf by leaf
+    for estimator in ("score", "pathwise"):
+        slope = jax.jit(jax.grad(value), static_argnums=1)(sigma, estimator)
+        np.testing.assert_allclose(slope["a"], 2 * 0.4 * 5.0, rtol=0.15)
+        np.testing.assert_allclose(slope["b"], 2 * 0.7 * 1.5, rtol=0.15)
+
+
 def test_common_random_numbers():
     points = jnp.array([1.0, 2.0])
     same, apart = (
