@@ -83,7 +83,13 @@ def test_quadratic_value_gradient_and_hessian(noise, estimator):
 
 @pytest.mark.parametrize(
     ("noise", "estimator"),
-    [(Normal(), "score"), (Normal(), "antithetic"), (Normal(), "pathwise"), (Normal(), "measure_valued"), (Gumbel(), "score")],
+    [
+        (Normal(), "score"),
+        (Normal(), "antithetic"),
+        (Normal(), "pathwise"),
+        (Normal(), "measure_valued"),
+        (Gumbel(), "score"),
+    ],
 )
 def test_third_and_fourth_derivatives(noise, estimator):
     # Of x^4 - 2 x^3 smoothed: the third is linear in x, so that only the mean of the noise enters.

@@ -55,7 +55,7 @@ def scalar_program(keys: tuple[Any, ...]) -> Any:
 
 
 @functools.lru_cache(_COMPILED)
-def leaf_program(keys: tuple[Any, ...]) -> Program:
+def leaf_program(keys: tuple[Any, ...], stack: bool) -> Program:
     def rules(row: Any, shared: list[dict[str, Any]]) -> Any:
         g, param, columns = row
         g = jnp.asarray(g)
@@ -81,7 +81,7 @@ def leaf_program(keys: tuple[Any, ...]) -> Program:
             outputs.append([like(new, old, name) for new, old in zip(new_fields, fields, strict=True)])
         return like(u, g, keys[-1][0]) if real is not None else u, outputs
 
-    return Program(rules, "_".join(key[0] for key in keys))
+    return Program(rules, "_".join(key[0] for key in keys), stack)
 
 
 def _widen(x: Any) -> Any:

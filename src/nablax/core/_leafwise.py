@@ -54,6 +54,7 @@ class Spec:
     measure: Callable[..., dict[str, Any]] | None
     mask: Mask | None
     flags: Mapping[str, PerLeaf] = dataclasses.field(default_factory=dict)
+    stack: bool = False
 
     def __post_init__(self) -> None:
         positional = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -120,6 +121,7 @@ def leafwise(
     measure: Callable[..., dict[str, Any]] | None = None,
     mask: Any = None,
     flags: Mapping[str, Any] | None = None,
+    stack: bool = False,
 ) -> Leafwise:
     """Makes a gradient transformation of a rule for one array.
 
@@ -144,6 +146,8 @@ def leafwise(
         state is then a `MaskedState`.
       flags: masks by the name of a boolean keyword argument of the rule, which is True on the leaves that the mask
         selects; None selects all. Or a `PerLeaf`, whose values the argument then has; they need a telling repr.
+      stack: for rules of very many operations: under a trace, leaves of one shape and dtype go through the rule
+        one after the other in a compiled loop (`jax.lax.map`), so that the program is compiled once for all.
 
     Returns:
       A transformation that `chain` joins with its neighbours into one pass over the leaves.
@@ -176,5 +180,6 @@ def leafwise(
                 for k, v in (flags or {}).items()
                 if v is not None
             },
+            stack=stack,
         )
     )

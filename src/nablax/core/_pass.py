@@ -73,7 +73,8 @@ def run(
             tuple(
                 (s.name, s.rule, s.inputs, c.extended(more), on)
                 for s, c, more, on in zip(specs, constants, chosen, active, strict=True)
-            )
+            ),
+            stack=any(s.stack and on for s, on in zip(specs, active, strict=True)),
         )
         rows = [(leaves[i], param_leaves[i], [[c[i] for c in cs] for cs in columns]) for i in members]
         try:

@@ -123,9 +123,14 @@ def _first_scale(g: Any, changes: Any, weights: jax.Array, newest: jax.Array) ->
     """gamma = <s, y> / <y, y> of the newest pair that counts; without one, a first step of length 1 at most."""
     order = (newest - jnp.arange(weights.shape[0])) % weights.shape[0]
     last = order[jnp.argmax(weights[order] > 0)]
-    y = pair(changes, last)
     known = weights[last] > 0
-    curvature = jnp.where(known, weights[last] * inner(y, y, weights.dtype), 1)
+
+    def curvature_of(changes: Any) -> jax.Array:
+        y = pair(changes, last)
+        return weights[last] * inner(y, y, weights.dtype)
+
+    # A branch of its own: fused with the update of the memory, XLA would copy the whole memory twice a step.
+    curvature = lax.cond(known, curvature_of, lambda _: jnp.ones((), weights.dtype), changes)
     norm = tree.norm(g).astype(weights.dtype)
     return jnp.where(known, 1 / curvature, 1 / jnp.maximum(norm, 1))
 

@@ -215,6 +215,7 @@ def scale_by_muon(
         },
         scalars=_corrections,
         flags={"axes": AxesPerLeaf(_axes(weight_dimension_numbers), "scale_by_muon")},
+        stack=True,
     )
 
 

@@ -95,6 +95,10 @@ class Noise:
         """Draws an array of `sample_shape` and of a real floating `dtype`."""
         raise NotImplementedError
 
+    def sample_rows(self, key: jax.Array, rows: int, size: int, dtype: Any) -> jax.Array:
+        """Draws so many samples of `size` coordinates, shape (rows, size)."""
+        return self.sample(key, (rows, size), dtype)
+
     def log_prob(self, inputs: Any) -> jax.Array:
         """log mu of every coordinate of `inputs`."""
         raise NotImplementedError
@@ -235,6 +239,10 @@ class UniformSphere(Noise):
         return z * (
             math.sqrt(max(z.size, 1)) / jnp.maximum(jnp.linalg.norm(z.ravel()), jnp.finfo(z.dtype).tiny)
         )
+
+    def sample_rows(self, key: jax.Array, rows: int, size: int, dtype: Any) -> jax.Array:
+        """Draws so many points of the sphere in R^size, shape (rows, size)."""
+        return jax.vmap(lambda k: self.sample(k, (size,), dtype))(jax.random.split(key, rows))
 
     def log_prob(self, inputs: Any) -> jax.Array:
         """Minus the logarithm of the sphere's area, a scalar; -inf off the sphere of radius sqrt(d)."""

@@ -118,8 +118,13 @@ def make_perturbed_fun(
                 )
             return out.flatten(value)
 
+        # A derivative rule may not close over what is traced: measure_valued rounds by chance whatever x is.
+        coarse: Any = True
+        if estimator in ("score", "antithetic"):
+            coarse = layout.coarse(*jax.lax.stop_gradient((vector, scale)))
+
         def evaluate(x: jax.Array, delta: jax.Array, salt: jax.Array) -> jax.Array:
-            return flat_value(layout.perturb(x, delta, salt))
+            return flat_value(layout.perturb(x, delta, salt, coarse))
 
         if estimator == "pathwise":
             _check_differentiable(out)

@@ -1,7 +1,7 @@
 """Drawing samples by their number, and adding them up a few at a time.
 
-Sample i is drawn from `fold_in(key, i)`: it is the same whether it is evaluated alone, in a batch or with all
-others.
+Samples are drawn in blocks of about 64 numbers, block b from `fold_in(key, b)`: sample i is the same whether it is
+evaluated alone, in a batch or with all others, and a key costs little beside the numbers drawn from it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nablax.core._errors import ArgumentError
+
+from ._layout import mix
+from ._noise import Noise
+
+_BLOCK = 64  # numbers
 
 
 def as_key(key: Any, who: str) -> jax.Array:
@@ -39,13 +45,35 @@ def draw(
 ) -> tuple[jax.Array, jax.Array]:
     """The samples with these numbers.
 
+    Args:
+      noise: the law.
+      key: decides all samples.
+      indices: consecutive integers of which the first is a multiple of their number.
+      size, dtype: of a sample.
+
     Returns:
       z of shape (len(indices), size), and one random uint32 for each sample.
     """
-    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(indices)
-    z = jax.vmap(lambda k: noise.sample(k, (size,), dtype))(keys)
-    words = jax.random.key_data(keys)
-    return z, words[:, 0] ^ words[:, -1]
+    n, block = len(indices), _block(size)
+    blocks = n // block if n % block == 0 else (n + block - 2) // block + 1  # as many as n samples may touch
+    first = indices[0] // block
+
+    def draw_block(i: jax.Array) -> jax.Array:
+        of_block = jax.random.fold_in(key, i)
+        if isinstance(noise, Noise):
+            return noise.sample_rows(of_block, block, size, dtype)
+        return jax.vmap(lambda k: noise.sample(k, (size,), dtype))(jax.random.split(of_block, block))
+
+    z = jax.vmap(draw_block)(first + jnp.arange(blocks)).reshape(blocks * block, size)
+    if len(z) > n:
+        z = jax.lax.dynamic_slice_in_dim(z, indices[0] - first * block, n)
+    words = jax.random.key_data(key)
+    return z, mix((words[0] ^ words[-1]) + indices.astype(jnp.uint32) * np.uint32(0x9E3779B9))
+
+
+def _block(size: int) -> int:
+    """Samples of a block: a power of two, so that batches of usual sizes hold whole blocks."""
+    return 1 << max(0, (_BLOCK // max(size, 1)).bit_length() - 1)
 
 
 def accumulate(
