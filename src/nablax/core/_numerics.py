@@ -54,6 +54,11 @@ def safe_norm(x: Any, min_norm: Any, ord: Any = None, axis: Any = None, keepdims
       min_norm: least value returned, >= 0.
       ord, axis, keepdims: as in jax.numpy.linalg.norm.
     """
+    x = jnp.asarray(x)
+    if ord is None:  # one pass over x
+        squared = jnp.sum(abs_sq(x), axis=axis, keepdims=keepdims)
+        below = squared <= jnp.square(min_norm)
+        return jnp.where(below, min_norm, jnp.sqrt(jnp.where(below, 1.0, squared)))
     norm = jnp.linalg.norm(x, ord=ord, axis=axis, keepdims=True)
     below = norm <= min_norm
     x = jnp.where(below, jnp.ones_like(x), x)

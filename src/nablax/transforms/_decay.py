@@ -26,6 +26,8 @@ class WeightDecaySchedule(NamedTuple):
 
 
 def _add_decayed(g: jax.Array, params: jax.Array, *, weight_decay: Any) -> jax.Array:
+    if isinstance(weight_decay, int | float) and weight_decay == 0:
+        return g  # XLA keeps 0 * p, and would read every parameter for it
     return g + weight_decay * params
 
 
