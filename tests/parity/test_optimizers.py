@@ -216,7 +216,7 @@ def _trees(case):
 
 @pytest.mark.parametrize(("mine", "theirs", "tol", "states"), CASES)
 def test_random_trees_in_float32(mine, theirs, tol, states, request):
-    @settings(max_examples=1)
+    @settings(max_examples=2)
     @given(rest=_trees(request.node.callspec.id), seed=st.integers(0, 99))
     def check(rest, seed):
         _compare(mine, theirs, _data(jnp.float32, rest, seed), tol, states)
