@@ -27,7 +27,7 @@ def main():
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--figure")
     arguments = parser.parse_args()
-    size, maps, steps, samples = (5, 4, 3, 4) if arguments.quick else (12, 24, 150, 16)
+    size, maps, steps, samples = (5, 4, 3, 4) if arguments.quick else (8, 8, 40, 8)
     oracle = shortest_path_oracle()
     kinds = jax.vmap(lambda k: terrain(k, size))(jax.random.split(jax.random.key(0), maps))
     paths = jax.vmap(lambda m: oracle(-TRUE_COSTS[m]))(kinds)
@@ -38,7 +38,7 @@ def main():
         return jnp.mean(jax.vmap(lambda k, m, y: loss(k, -jnp.exp(log_costs)[m], y))(keys, kinds, paths))
 
     def step(log_costs, key):
-        log_costs = log_costs - 0.1 * jax.grad(mean_loss)(log_costs, key)
+        log_costs = log_costs - 0.3 * jax.grad(mean_loss)(log_costs, key)
         return log_costs, jnp.exp(log_costs)
 
     start = jnp.full((4,), jnp.log(3.0))
