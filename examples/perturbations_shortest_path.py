@@ -11,7 +11,9 @@ import argparse
 import jax
 import jax.numpy as jnp
 
+import nablax
 from nablax.perturbations import Normal, fenchel_young_loss, shortest_path_oracle
+from nablax.schedules import cosine_decay_schedule
 
 TRUE_COSTS = jnp.array([1.0, 2.5, 6.0, 9.0])
 
@@ -27,7 +29,7 @@ def main():
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--figure")
     arguments = parser.parse_args()
-    size, maps, steps, samples = (5, 4, 3, 4) if arguments.quick else (8, 8, 40, 8)
+    size, maps, steps, samples = (5, 4, 3, 4) if arguments.quick else (12, 24, 150, 16)
     oracle = shortest_path_oracle()
     kinds = jax.vmap(lambda k: terrain(k, size))(jax.random.split(jax.random.key(0), maps))
     paths = jax.vmap(lambda m: oracle(-TRUE_COSTS[m]))(kinds)
@@ -37,19 +39,25 @@ def main():
         keys = jax.random.split(key, maps)
         return jnp.mean(jax.vmap(lambda k, m, y: loss(k, -jnp.exp(log_costs)[m], y))(keys, kinds, paths))
 
-    def step(log_costs, key):
-        log_costs = log_costs - 0.3 * jax.grad(mean_loss)(log_costs, key)
-        return log_costs, jnp.exp(log_costs)
+    tx = nablax.sgd(cosine_decay_schedule(0.1, steps))
+
+    def step(carry, key):
+        log_costs, state = carry
+        updates, state = tx.update(jax.grad(mean_loss)(log_costs, key), state)
+        log_costs = nablax.apply_updates(log_costs, updates)
+        return (log_costs, state), jnp.exp(log_costs)
 
     start = jnp.full((4,), jnp.log(3.0))
-    log_costs, history = jax.jit(lambda k: jax.lax.scan(step, start, jax.random.split(k, steps)))(
-        jax.random.key(1)
-    )
+    (log_costs, _), history = jax.jit(
+        lambda k: jax.lax.scan(step, (start, tx.init(start)), jax.random.split(k, steps))
+    )(jax.random.key(1))
     costs = jnp.exp(log_costs)
     found = jax.vmap(lambda m: oracle(-costs[m]))(kinds)
     true = TRUE_COSTS[kinds]
     regret = jnp.sum(found * true) / jnp.sum(paths * true) - 1
-    print(f"costs relative to the cheapest: {(costs / costs[0]).round(2)}, true {TRUE_COSTS}")
+    print(
+        f"costs relative to the cheapest: {[round(float(c), 2) for c in costs / costs[0]]}, true {TRUE_COSTS.tolist()}"
+    )
     print(f"learned paths cost {100 * regret:.2f}% more than the cheapest")
     if arguments.figure:
         import matplotlib

@@ -39,6 +39,17 @@ def test_rank_sort_and_top_k_of_clear_scores():
         np_.top_k_oracle(4)(x)
 
 
+def test_shortest_path_ends_where_costs_vanish_beside_the_distance():
+    # From 20 on, 1e-6 is less than the spacing of float32: cells of the valley are equally far.
+    scores = jnp.full((6, 6), 0.0).at[0, 0].set(-40.0)
+    path = np.asarray(jax.jit(np_.shortest_path_oracle())(scores))
+    assert path[0, 0] == path[-1, -1] == 1
+    cells = np.argwhere(path)
+    assert all(np.sort(np.abs(cells - c).max(1))[1] == 1 for c in cells)  # each has a neighbour on the path
+    broken = jax.jit(np_.shortest_path_oracle())(scores.at[2:4].set(jnp.nan))
+    assert broken.shape == (6, 6)
+
+
 def test_shortest_path_goes_round_the_mountain():
     costs = jnp.ones((4, 4)).at[1:, 1].set(50.0).at[0:3, 3].set(50.0).at[3, 2].set(40.0)
     path = np_.shortest_path_oracle(diagonal=False)(-costs)

@@ -4,6 +4,7 @@ can trace."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,8 @@ import jax.numpy as jnp
 from nablax.core._errors import HyperparameterError, StructureError
 
 from ._checks import positive_int
+
+_Loop = tuple[Any, Any, Any]  # the carry of a loop: two arrays, and what ends it
 
 
 def argmax_oracle(scores: jax.Array) -> jax.Array:
@@ -74,22 +77,34 @@ def shortest_path_oracle(diagonal: bool = True) -> Callable[[jax.Array], jax.Arr
             padded = jnp.pad(distance, 1, constant_values=jnp.inf)
             return jnp.stack([padded[1 + i : 1 + i + height, 1 + j : 1 + j + width] for i, j in moves])
 
-        def relax(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-            distance, _ = carry
-            better = jnp.minimum(distance, jnp.min(neighbours(distance), 0) + cost)
-            return better, jnp.any(better < distance)
+        def relax(carry: _Loop) -> _Loop:
+            distance, back, _ = carry
+            around = neighbours(distance)
+            through = jnp.min(around, 0) + cost
+            better = through < distance
+            # The move back is kept from the last strict improvement: where costs vanish beside the distance, the
+            # cheapest neighbours of two cells may be each other.
+            return (
+                jnp.where(better, through, distance),
+                jnp.where(better, jnp.argmin(around, 0), back),
+                jnp.any(better),
+            )
 
-        distance, _ = jax.lax.while_loop(lambda c: c[1], relax, (start, jnp.array(True)))
-        back = jnp.argmin(neighbours(distance), 0)
+        nowhere = jnp.zeros(scores.shape, jnp.argmin(neighbours(start), 0).dtype)
+        _, back, _ = jax.lax.while_loop(lambda c: c[2], relax, (start, nowhere, jnp.array(True)))
         steps = jnp.asarray(moves)
 
-        def walk(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-            cell, path = carry
+        def walk(carry: _Loop) -> _Loop:
+            cell, path, length = carry
             cell = cell + steps[back[cell[0], cell[1]]]
-            return cell, path.at[cell[0], cell[1]].set(1)
+            return cell, path.at[cell[0], cell[1]].set(1), length + 1
+
+        def on_the_way(carry: _Loop) -> jax.Array:
+            cell, _, length = carry
+            return jnp.any(cell != 0) & (length < scores.size)  # a NaN among the costs leads nowhere
 
         end = jnp.array([height - 1, width - 1])
         path = jnp.zeros_like(scores).at[height - 1, width - 1].set(1)
-        return jax.lax.while_loop(lambda c: jnp.any(c[0] != 0), walk, (end, path))[1]
+        return jax.lax.while_loop(on_the_way, walk, (end, path, jnp.array(1)))[1]
 
     return oracle
