@@ -11,6 +11,7 @@ import pytest
 
 import nablax.perturbations as np_
 from nablax.core._errors import ArgumentError, HyperparameterError
+from nablax.perturbations._sampling import draw
 
 KEY = jax.random.key(3)
 X = jnp.array([0.3, -0.2, 0.1])
@@ -233,6 +234,18 @@ def test_gradient_statistics():
         np_.gradient_statistics(noisy, KEY, 1)
 
 
+@pytest.mark.parametrize("size", [1, 3, 10, 100])
+@pytest.mark.parametrize("pairs", [False, True])
+def test_a_sample_does_not_depend_on_its_batch(size, pairs):
+    whole, salts = draw(np_.Gumbel(), KEY, np.arange(700), size, jnp.float32, pairs)
+    for batch in (7, 64, 500):
+        for start in range(0, 700 - batch + 1, batch * max(1, 280 // batch)):
+            part, salt = draw(np_.Gumbel(), KEY, start + jnp.arange(batch), size, jnp.float32, pairs)
+            for k in range(len(whole) // 700):
+                np.testing.assert_array_equal(part[k * batch :][:batch], whole[k * 700 + start :][:batch])
+            np.testing.assert_array_equal(salt, salts[start:][:batch])
+
+
 def test_noise_laws():
     for noise in (np_.Normal(), np_.Gumbel(), np_.Laplace()):
         z = noise.sample(KEY, (20_000,))
@@ -241,6 +254,9 @@ def test_noise_laws():
             assert abs(jnp.mean(sample) - noise.mean) < 5.5 * noise.std / 141
             np.testing.assert_allclose(jnp.std(sample), noise.std, rtol=0.08)
         assert jnp.corrcoef(z, mirrored)[0, 1] < -0.7
+        first, second = noise.sample_pairs(KEY, 500, 10, jnp.float32)
+        np.testing.assert_allclose(noise.reflect(first), second, rtol=2e-3, atol=1e-4)
+        assert jnp.max(jnp.abs(second)) < 17  # the last cell of the uniform numbers is bounded
         np.testing.assert_allclose(
             noise.score(z), -jax.vmap(jax.grad(noise.log_prob))(z), rtol=1e-4, atol=1e-4
         )

@@ -97,6 +97,21 @@ def test_sigma_may_be_a_traced_tree():
         np.testing.assert_allclose(slope["b"], 2 * 0.7 * 1.5, rtol=0.15)
 
 
+def test_the_default_is_pairs_where_they_are_possible():
+    def value(samples, noise=Normal(), **options):  # noqa: B008
+        return make_perturbed_fun(quadratic, samples, 0.5, noise, **options)(KEY, X)
+
+    assert value(8) == value(8, estimator="antithetic")
+    assert value(7) == value(7, estimator="score")
+    assert value(8, use_baseline=False) == value(8, estimator="score", baseline="none")
+    assert value(8, baseline="value") == value(8, estimator="score", baseline="value")
+
+    class NoMirror:
+        sample, log_prob = Normal().sample, Normal().log_prob
+
+    assert value(8, NoMirror()) == value(8, NoMirror(), estimator="score")
+
+
 def test_common_random_numbers():
     points = jnp.array([1.0, 2.0])
     same, apart = (

@@ -17,6 +17,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nablax.core._errors import HyperparameterError, StructureError
 
@@ -122,24 +123,29 @@ def es_value_and_gradient(
     layout, count = Layout(params), num_samples // members
     x, scale = layout.flatten(params), layout.spread(sigma, who)
 
-    def samples(indices: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def samples(indices: Any) -> tuple[jax.Array, jax.Array]:
         """Noise of shape (members, batch, D), and salts."""
-        z, salt = draw(noise, key, indices, layout.size, layout.dtype)
-        return jnp.stack([z, noise.reflect(z)] if antithetic else [z]), salt
+        z, salt = draw(noise, key, indices, layout.size, layout.dtype, antithetic)
+        return z.reshape(members, len(indices), layout.size), salt
 
-    def losses(index: jax.Array) -> jax.Array:
-        z, salt = samples(index[None])
-        return jnp.stack(
-            [jnp.asarray(fun(layout.perturb(x, scale * side[0], salt[0])), layout.dtype) for side in z]
-        )
+    def loss(z: jax.Array, salt: jax.Array) -> jax.Array:
+        return jnp.asarray(fun(layout.perturb(x, scale * z, salt)), layout.dtype)
 
-    values = jax.lax.map(losses, jnp.arange(count), batch_size=batch or count)
+    def losses(indices: Any) -> jax.Array:
+        return jax.vmap(jax.vmap(loss), (0, None))(*samples(indices))
+
+    if batch is None or batch >= count:
+        values = losses(np.arange(count))
+    else:
+        starts = batch * jnp.arange(-(-count // batch))
+        parts = jax.lax.map(lambda start: losses(start + jnp.arange(batch)), starts)
+        values = jnp.moveaxis(parts, 1, 0).reshape(members, -1)[:, :count]
     weights = shape(values.ravel()).reshape(values.shape)
 
-    def sums(indices: jax.Array, live: jax.Array) -> jax.Array:
+    def sums(indices: Any, live: Any) -> jax.Array:
         # The noise is drawn again rather than kept.
         z, _ = samples(indices)
-        weight = jnp.where(live, weights[jnp.minimum(indices, count - 1)].T, 0)
+        weight = jnp.where(live, weights[:, jnp.minimum(indices, count - 1)], 0)
         return jnp.einsum("kb,kbd->d", weight, score_of(noise)(z), precision="highest")
 
     gradient = accumulate(sums, count, batch) / (num_samples * scale)

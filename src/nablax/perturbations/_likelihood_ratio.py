@@ -41,10 +41,12 @@ Evaluate = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 
 def likelihood_ratio_estimate(
     evaluate: Evaluate,
+    center: jax.Array,
     x: jax.Array,
     sigma: jax.Array,
     key: jax.Array,
     *,
+    sigma_moves: bool,
     noise: Any,
     num_samples: int,
     pairs: bool,
@@ -55,9 +57,11 @@ def likelihood_ratio_estimate(
 
     Args:
       evaluate: `evaluate(x, delta, salt)` is f(x + delta), a vector.
+      center: f(x).
       x: vector of length D.
       sigma: scalar, or a vector of length D.
       key: decides the samples.
+      sigma_moves: whether anybody may differentiate in sigma.
       noise: the law of z.
       num_samples: evaluations of f; even with `pairs`.
       pairs: draw half of the samples, and reflect them.
@@ -75,24 +79,25 @@ def likelihood_ratio_estimate(
             sigma, f"{noise}: a derivative in sigma needs noise with a density, such as Normal()."
         )
     x0, sigma0 = jax.lax.stop_gradient((x, sigma))
-    salt0 = jnp.zeros((), jnp.uint32)
     shift: Any = 0.0
     if baseline != "none":
-        shift = jax.lax.stop_gradient(evaluate(x0, jnp.zeros_like(x0), salt0))
+        shift = jax.lax.stop_gradient(center)
         shift = jnp.where(jnp.isfinite(shift), shift, 0)
     mean, std = getattr(noise, "mean", 0.0), getattr(noise, "std", 1.0)
 
     def sums(indices: jax.Array, live: jax.Array) -> dict[str, jax.Array]:
-        z, salt = draw(noise, key, indices, x.size, x.dtype)
+        z, salt = draw(noise, key, indices, x.size, x.dtype, pairs)
         if pairs:
-            z, salt = jnp.concatenate([z, noise.reflect(z)]), jnp.concatenate([salt, salt])
-            indices, live = jnp.tile(indices, 2), jnp.tile(live, 2)
+            indices, live, salt = (jnp.tile(a, 2) for a in (indices, live, salt))
         e = checkpoint_name(jax.vmap(evaluate, (None, 0, 0))(x0, sigma0 * z, salt), "evaluations") - shift
         e = jnp.where(live[:, None], e, 0)
         # The noise at which the sample lies, seen from x and sigma, less z: zero, with the right derivatives.
-        delta = z * (sigma0 / sigma - 1) + (x0 - x) / sigma
-        log_volume = jnp.sum(jnp.broadcast_to(jnp.log(sigma / sigma0), x.shape))
-        ratio = jnp.exp(jax.vmap(lambda a, b: log_ratio(noise, a, b))(z, delta) - log_volume) / members
+        delta = (x0 - x) / sigma
+        log_volume: Any = 0.0
+        if sigma_moves:
+            delta = z * (sigma0 / sigma - 1) + delta
+            log_volume = jnp.sum(jnp.broadcast_to(jnp.log(sigma / sigma0), x.shape))
+        ratio = jnp.exp(log_ratio(noise, z, delta) - log_volume) / members
         in_fold = (live[:, None] & (indices[:, None] % folds == jnp.arange(folds))).astype(x.dtype)
         weight = in_fold * ratio[:, None]
         out = {"e": _dot(weight, e), "1": jnp.sum(weight, 0)}
@@ -109,11 +114,14 @@ def likelihood_ratio_estimate(
             out["eu"] = jnp.stack([jnp.matmul(fit.T, u, precision="highest") for fit in fits])
         return out
 
-    width = jax.eval_shape(evaluate, x0, x0, salt0).shape[0]
     # Values much smaller than the noise are kept for the backward pass, so that f runs once; others are
     # cheaper to have again.
     policies = jax.checkpoint_policies
-    keep = policies.save_only_these_names("evaluations") if 8 * width <= x.size else policies.nothing_saveable
+    keep = (
+        policies.save_only_these_names("evaluations")
+        if 8 * center.size <= x.size
+        else policies.nothing_saveable
+    )
     batch = None if batch_size is None else max(1, batch_size // members)
     s = accumulate(sums, count, batch, keep)
 

@@ -97,7 +97,7 @@ class Noise:
 
     def sample_rows(self, key: jax.Array, rows: int, size: int, dtype: Any) -> jax.Array:
         """Draws so many samples of `size` coordinates, shape (rows, size)."""
-        return self.sample(key, (rows, size), dtype)
+        return self.sample(key, (rows * size,), dtype).reshape(rows, size)
 
     def log_prob(self, inputs: Any) -> jax.Array:
         """log mu of every coordinate of `inputs`."""
@@ -107,10 +107,15 @@ class Noise:
         """s(z) = -grad log mu(z) at every coordinate of `inputs`."""
         raise NotImplementedError
 
-    def log_ratio(self, inputs: Any, delta: Any) -> jax.Array:
-        """log mu(z + delta) - log mu(z) at every coordinate, exactly 0 and right in every derivative at delta
-        = 0."""
-        return self.log_prob(inputs + delta) - self.log_prob(inputs)
+    def separated(self, inputs: Any, delta: Any) -> tuple[Any, Any, Any]:
+        """a(z), b(delta) and c(delta) with log mu(z + delta) - log mu(z) = a b + c at every coordinate: exactly 0
+        and right in every derivative at delta = 0."""
+        raise NotImplementedError
+
+    def sample_pairs(self, key: jax.Array, rows: int, size: int, dtype: Any) -> tuple[jax.Array, jax.Array]:
+        """Draws samples as `sample_rows` does, and the reflection of each."""
+        z = self.sample_rows(key, rows, size, dtype)
+        return z, self.reflect(z)
 
     def reflect(self, inputs: Any) -> jax.Array:
         """The antithetic partner of each coordinate, which has the same law."""
@@ -138,9 +143,9 @@ class Normal(Noise):
         """z."""
         return jnp.asarray(inputs)
 
-    def log_ratio(self, inputs: Any, delta: Any) -> jax.Array:
+    def separated(self, inputs: Any, delta: Any) -> tuple[Any, Any, Any]:
         """-z delta - delta^2/2."""
-        return -delta * (inputs + 0.5 * delta)
+        return inputs, -delta, -0.5 * delta * delta
 
 
 class Gumbel(Noise):
@@ -153,6 +158,13 @@ class Gumbel(Noise):
         """Draws standard Gumbel numbers."""
         return jax.random.gumbel(key, tuple(sample_shape), dtype)
 
+    def sample_pairs(self, key: jax.Array, rows: int, size: int, dtype: Any) -> tuple[jax.Array, jax.Array]:
+        """Draws quantiles u and 1 - u of standard Gumbel numbers."""
+        # Both are multiples of eps: half of it stands for the last cell, which has no end otherwise.
+        u = jax.random.uniform(key, (rows * size,), dtype).reshape(rows, size)
+        u = jnp.maximum(u, 0.5 * jnp.finfo(dtype).eps)
+        return -jnp.log(-jnp.log(u)), -jnp.log(-jnp.log(1 - u))
+
     def log_prob(self, inputs: Any) -> jax.Array:
         """-z - exp(-z)."""
         return -inputs - jnp.exp(-inputs)
@@ -161,9 +173,9 @@ class Gumbel(Noise):
         """1 - exp(-z)."""
         return -jnp.expm1(-inputs)
 
-    def log_ratio(self, inputs: Any, delta: Any) -> jax.Array:
+    def separated(self, inputs: Any, delta: Any) -> tuple[Any, Any, Any]:
         """-delta - exp(-z) (exp(-delta) - 1)."""
-        return -delta - jnp.exp(-inputs) * jnp.expm1(-delta)
+        return jnp.exp(-inputs), -jnp.expm1(-delta), -delta
 
     def reflect(self, inputs: Any) -> jax.Array:
         """The z' with F(z') = 1 - F(z), where F(z) = exp(-exp(-z))."""
@@ -174,8 +186,8 @@ class Gumbel(Noise):
             jnp.log(-jnp.expm1(-jnp.minimum(t, 1.0))),
             jnp.log1p(-jnp.exp(-jnp.maximum(t, 0.5))),
         )
-        tiny = jnp.finfo(log_survival.dtype).tiny
-        return -jnp.log(jnp.maximum(-log_survival, tiny))
+        # Bounded where the quantile rounds to 1, as in sample_pairs.
+        return -jnp.log(jnp.maximum(-log_survival, 0.5 * jnp.finfo(log_survival.dtype).eps))
 
 
 class Laplace(Noise):
@@ -196,10 +208,9 @@ class Laplace(Noise):
         """sign z."""
         return jnp.sign(inputs)
 
-    def log_ratio(self, inputs: Any, delta: Any) -> jax.Array:
+    def separated(self, inputs: Any, delta: Any) -> tuple[Any, Any, Any]:
         """-sign(z) delta, to first order."""
-        delta = differentiable_once(delta, _KINK)
-        return jnp.where(inputs > 0, -delta, delta)
+        return jnp.where(inputs > 0, 1.0, -1.0).astype(inputs.dtype), -differentiable_once(delta, _KINK), 0.0
 
 
 class Rademacher(Noise):
@@ -220,9 +231,9 @@ class Rademacher(Noise):
         """z: the direction of the difference."""
         return jnp.asarray(inputs)
 
-    def log_ratio(self, inputs: Any, delta: Any) -> jax.Array:
+    def separated(self, inputs: Any, delta: Any) -> tuple[Any, Any, Any]:
         """-z delta, to first order: what directional differences need."""
-        return -inputs * differentiable_once(delta, _NO_DENSITY)
+        return inputs, -differentiable_once(delta, _NO_DENSITY), 0.0
 
 
 class UniformSphere(Noise):
@@ -256,20 +267,30 @@ class UniformSphere(Noise):
         """z: the direction of the difference."""
         return jnp.asarray(inputs)
 
-    def log_ratio(self, inputs: Any, delta: Any) -> jax.Array:
+    def separated(self, inputs: Any, delta: Any) -> tuple[Any, Any, Any]:
         """-z delta, to first order: what directional differences need."""
-        return -inputs * differentiable_once(delta, _NO_DENSITY)
+        return inputs, -differentiable_once(delta, _NO_DENSITY), 0.0
 
 
 def log_ratio(noise: Any, z: jax.Array, delta: jax.Array) -> jax.Array:
-    """log mu(z + delta) - log mu(z) of one sample, a scalar, for laws of ours and for any with a
-    `log_prob`."""
-    if isinstance(noise, Noise):
-        terms = noise.log_ratio(z, delta)
-        # A sum written as a product with ones: XLA's CPU backend (jaxlib 0.10.2) computes wrong sums where it
-        # fuses a reduction over a short axis with what precedes it, from about 20,000 rows on.
-        return jnp.dot(terms, jnp.ones_like(terms), precision="highest")
-    return jnp.sum(noise.log_prob(z + delta)) - jnp.sum(noise.log_prob(z))
+    """log mu(z + delta) - log mu(z) of each row of z, for laws of ours and for any with an elementwise `log_prob`.
+
+    Args:
+      z: samples, shape (n, D).
+      delta: zeros whose derivatives matter, of shape (D,) or (n, D).
+
+    Returns:
+      Array of shape (n,).
+    """
+    # Sums over a row are products with ones: XLA's CPU backend (jaxlib 0.10.2) computes wrong sums where it fuses a
+    # reduction over a short axis with what precedes it, from about 20,000 rows on.
+    ones = jnp.ones(z.shape[-1:], z.dtype)
+    if not isinstance(noise, Noise):
+        return jnp.matmul(noise.log_prob(z + delta) - noise.log_prob(z), ones, precision="highest")
+    a, b, c = noise.separated(z, delta)
+    if delta.ndim == 1:
+        return jnp.matmul(a, b, precision="highest") + jnp.sum(c)
+    return jnp.matmul(a * b + c, ones, precision="highest")
 
 
 def score_of(noise: Any) -> Any:

@@ -3,9 +3,9 @@
     estimator          reads       derivative of first order, for Normal noise
     score              values      mean of (f(x + sigma z) - h) z / sigma, with a control h
     antithetic         values      mean of (f(x + sigma z) - f(x - sigma z)) z / (2 sigma)
-    pathwise           gradients   mean of grad f(x + sigma z); f must be differentiable, and differentiable
-    again for Hessians measure_valued     values      (f(.. x_j + sigma W ..) - f(.. x_j - sigma W ..)) /
-    (sigma sqrt(2 pi)), axis by axis, W ~ Rayleigh
+    pathwise           gradients   mean of grad f(x + sigma z); f must be differentiable, twice for Hessians
+    measure_valued     values      (f(.. x_j + sigma W ..) - f(.. x_j - sigma W ..)) / (sigma sqrt(2 pi)), axis by
+                                   axis, W ~ Rayleigh
 
 Sources: Berthet et al. 2020, arXiv:2002.08676; Mohamed et al. 2020, arXiv:1906.10652; Salimans et al. 2017,
 arXiv:1703.03864.
@@ -41,7 +41,7 @@ def make_perturbed_fun(
     noise: Any = _GUMBEL,
     use_baseline: bool = True,
     *,
-    estimator: str = "score",
+    estimator: str | None = None,
     baseline: str | None = None,
     batch_size: int | None = None,
     common_random_numbers: bool = True,
@@ -68,8 +68,9 @@ def make_perturbed_fun(
       use_baseline: reduce the variance of "score" and "antithetic". No baseline ever changes a mean.
       estimator: "score" (likelihood ratios), "antithetic" (likelihood ratios over pairs of a sample and its
         reflection: -z for symmetric laws, the mirrored quantile for Gumbel), "pathwise" (gradients of `fun`),
-          "measure_valued" (Normal, Gumbel and
-        Laplace).
+        "measure_valued" (Normal, Gumbel and Laplace), or None: "score" without `use_baseline` or with a `baseline`
+        of your own; otherwise "antithetic" where pairs are possible (an even number of samples of noise that has
+        `reflect`), else "score".
       baseline: "none", "value" (f(x)), "leave_one_out" (the mean of the other samples), "linear" (a linear
         fit to the other half of the samples), or None: "none" without `use_baseline`; otherwise the best that
         is cheap, which is "linear" for functions with at most 64 outputs and known noise.
@@ -96,6 +97,7 @@ def make_perturbed_fun(
       True
     """
     plan = _Plan(num_samples, sigma, noise, use_baseline, estimator, baseline, batch_size)
+    estimator = plan.estimator
 
     def perturbed(key: jax.Array, x: Any) -> Any:
         key = as_key(key, _WHO)
@@ -142,9 +144,11 @@ def make_perturbed_fun(
         else:
             mean = likelihood_ratio_estimate(
                 evaluate,
+                flat_value(x),
                 vector,
                 scale,
                 key,
+                sigma_moves=any(isinstance(s, jax.core.Tracer) for s in jax.tree.leaves(sigma)),
                 noise=noise,
                 num_samples=plan.num_samples,
                 pairs=estimator == "antithetic",
@@ -165,16 +169,20 @@ class _Plan:
         sigma: Any,
         noise: Any,
         use_baseline: bool,
-        estimator: str,
+        estimator: str | None,
         baseline: str | None,
         batch_size: int | None,
     ):
         self.num_samples = positive_int(_WHO, "num_samples", num_samples)
         self.batch_size = None if batch_size is None else positive_int(_WHO, "batch_size", batch_size)
         check_positive(_WHO, "sigma", sigma)
+        reflects = callable(getattr(noise, "reflect", None))
+        if estimator is None:
+            paired = use_baseline and baseline is None and reflects and num_samples % 2 == 0
+            estimator = "antithetic" if paired else "score"
         if estimator not in _ESTIMATORS:
             raise HyperparameterError(
-                f"{_WHO}: estimator must be one of {', '.join(_ESTIMATORS)}, got {estimator!r}."
+                f"{_WHO}: estimator must be None or one of {', '.join(_ESTIMATORS)}, got {estimator!r}."
             )
         if baseline is not None and baseline not in _BASELINES:
             raise HyperparameterError(
@@ -194,7 +202,7 @@ class _Plan:
                 raise HyperparameterError(
                     f"{_WHO}: num_samples must be even for antithetic pairs, got {num_samples}."
                 )
-            if not callable(getattr(noise, "reflect", None)):
+            if not reflects:
                 raise HyperparameterError(
                     f"{_WHO}: estimator='antithetic' needs noise that says with reflect(z) which z' mirrors "
                     "z: -z would be biased "
@@ -210,7 +218,8 @@ class _Plan:
             raise HyperparameterError(
                 f"{_WHO}: baseline={baseline!r} needs two samples (or pairs), got num_samples={num_samples}."
             )
-        self.noise, self.baseline, self.use_baseline, self.known = noise, baseline, use_baseline, known
+        self.estimator, self.noise, self.baseline = estimator, noise, baseline
+        self.use_baseline, self.known = use_baseline, known
 
     def choose_baseline(self, inputs: int, outputs: int) -> str:
         """The baseline asked for, or the best that costs little beside drawing the noise."""

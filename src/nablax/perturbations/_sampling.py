@@ -1,6 +1,6 @@
 """Drawing samples by their number, and adding them up a few at a time.
 
-Samples are drawn in blocks of about 64 numbers, block b from `fold_in(key, b)`: sample i is the same whether it is
+Samples are drawn in blocks of about 256 numbers, block b from `fold_in(key, b)`: sample i is the same whether it is
 evaluated alone, in a batch or with all others, and a key costs little beside the numbers drawn from it.
 """
 
@@ -19,7 +19,7 @@ from nablax.core._errors import ArgumentError
 from ._layout import mix
 from ._noise import Noise
 
-_BLOCK = 64  # numbers
+_BLOCK = 256  # numbers
 
 
 def as_key(key: Any, who: str) -> jax.Array:
@@ -41,32 +41,47 @@ def as_key(key: Any, who: str) -> jax.Array:
 
 
 def draw(
-    noise: Any, key: jax.Array, indices: jax.Array, size: int, dtype: Any
+    noise: Any, key: jax.Array, indices: Any, size: int, dtype: Any, pairs: bool = False
 ) -> tuple[jax.Array, jax.Array]:
     """The samples with these numbers.
 
     Args:
       noise: the law.
       key: decides all samples.
-      indices: consecutive integers of which the first is a multiple of their number.
+      indices: consecutive integers of which the first is a multiple of their number; a NumPy array begins with 0.
       size, dtype: of a sample.
+      pairs: with the reflection of each, after all of them.
 
     Returns:
-      z of shape (len(indices), size), and one random uint32 for each sample.
+      z of shape (len(indices), size), or of twice that length, and one random uint32 for each sample or pair.
     """
     n, block = len(indices), _block(size)
-    blocks = n // block if n % block == 0 else (n + block - 2) // block + 1  # as many as n samples may touch
-    first = indices[0] // block
+    if (
+        n % block == 0 or block % n == 0 or isinstance(indices, np.ndarray)
+    ):  # they begin with a block, or lie in one
+        blocks = -(-n // block)
+    else:
+        blocks = (n + block - 2) // block + 1  # as many as n samples may touch
+    # Where NumPy knows the start, XLA need not: it fuses a slice at a known place with the logarithms before it, and
+    # the CPU then takes twice as long.
+    start = jnp.arange(n)[0] if isinstance(indices, np.ndarray) else indices[0]
+    first = start // block
 
-    def draw_block(i: jax.Array) -> jax.Array:
+    def draw_block(i: jax.Array) -> tuple[jax.Array, ...]:
         of_block = jax.random.fold_in(key, i)
         if isinstance(noise, Noise):
-            return noise.sample_rows(of_block, block, size, dtype)
-        return jax.vmap(lambda k: noise.sample(k, (size,), dtype))(jax.random.split(of_block, block))
+            return (
+                noise.sample_pairs(of_block, block, size, dtype)
+                if pairs
+                else (noise.sample_rows(of_block, block, size, dtype),)
+            )
+        z = jax.vmap(lambda k: noise.sample(k, (size,), dtype))(jax.random.split(of_block, block))
+        return (z, noise.reflect(z)) if pairs else (z,)
 
-    z = jax.vmap(draw_block)(first + jnp.arange(blocks)).reshape(blocks * block, size)
-    if len(z) > n:
-        z = jax.lax.dynamic_slice_in_dim(z, indices[0] - first * block, n)
+    members = [z.reshape(blocks * block, size) for z in jax.vmap(draw_block)(first + jnp.arange(blocks))]
+    if blocks * block > n:
+        members = [jax.lax.dynamic_slice_in_dim(z, start - first * block, n) for z in members]
+    z = jnp.concatenate(members) if pairs else members[0]
     words = jax.random.key_data(key)
     return z, mix((words[0] ^ words[-1]) + indices.astype(jnp.uint32) * np.uint32(0x9E3779B9))
 
@@ -77,7 +92,7 @@ def _block(size: int) -> int:
 
 
 def accumulate(
-    body: Callable[[jax.Array, jax.Array], Any],
+    body: Callable[[Any, Any], Any],
     count: int,
     batch: int | None,
     keep: Callable[..., Any] | None = None,
@@ -93,7 +108,7 @@ def accumulate(
       keep: a policy of `jax.checkpoint` that says what is remembered all the same.
     """
     if batch is None or batch >= count:
-        return body(jnp.arange(count), jnp.ones((count,), bool))
+        return body(np.arange(count), np.ones(count, bool))
     steps = -(-count // batch)
 
     @functools.partial(jax.checkpoint, policy=keep)
