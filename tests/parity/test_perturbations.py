@@ -49,20 +49,24 @@ def test_estimates_agree_in_distribution(name):
     assert np.all(b.var(0)[1:] < a.var(0)[1:])
 
 
-@pytest.mark.parametrize("fun", [jnp.sum, lambda x: x @ x, lambda x: jnp.sum(jnp.maximum(x, 0))])
 @pytest.mark.parametrize("d", [1, 10])
-def test_the_defaults_at_least_halve_the_variance(fun, d):
+def test_the_defaults_at_least_halve_the_variance(d):
     # On the linear, quadratic and ReLU problems of benchmarks/perturbations.py; measured 5 to 33 times.
     x = jnp.linspace(-0.2, 1.0, d)
 
-    def variance(module):
-        grad = jax.jit(jax.vmap(jax.grad(module.make_perturbed_fun(fun), 1), (0, None)))
-        return np.asarray(grad(jax.random.split(KEY, 200), x)).var(0).sum()
+    def problems(x):
+        return {"linear": jnp.sum(x), "quadratic": x @ x, "relu": jnp.sum(jnp.maximum(x, 0))}
 
-    assert 2 * variance(ours) < variance(peer)
+    def variances(module):
+        jacobian = jax.jit(jax.vmap(jax.jacrev(module.make_perturbed_fun(problems), 1), (0, None)))
+        found = jacobian(jax.random.split(KEY, 200), x)
+        return {name: np.asarray(g).var(0).sum() for name, g in found.items()}
+
+    mine, theirs = variances(ours), variances(peer)
+    assert all(2 * mine[name] < theirs[name] for name in mine)
 
 
 def test_raw_keys_are_accepted():
     x = jnp.ones(2)
-    out = ours.make_perturbed_fun(lambda x: x, 10)(jax.random.PRNGKey(0), x)
+    out = jax.jit(ours.make_perturbed_fun(lambda x: x, 10))(jax.random.PRNGKey(0), x)
     assert out.shape == (2,)

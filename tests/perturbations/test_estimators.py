@@ -33,9 +33,16 @@ def test_perturbed_argmax_is_softmax_and_top_one_agrees():
 
 def test_rank_sort_and_top_k_of_clear_scores():
     x = jnp.array([3.0, 1.0, 2.0])
-    np.testing.assert_allclose(np_.perturbed_rank(KEY, x, 8, 1e-3), [3, 1, 2])
-    np.testing.assert_allclose(np_.perturbed_sort(KEY, x, 8, 1e-3), [1, 2, 3], atol=1e-2)
-    np.testing.assert_allclose(np_.perturbed_top_k(KEY, x, 2, 8, 1e-3), [1, 0, 1])
+
+    @jax.jit
+    def all_of_them(x):
+        rank, in_order = np_.perturbed_rank(KEY, x, 8, 1e-3), np_.perturbed_sort(KEY, x, 8, 1e-3)
+        return rank, in_order, np_.perturbed_top_k(KEY, x, 2, 8, 1e-3)
+
+    rank, in_order, top = all_of_them(x)
+    np.testing.assert_allclose(rank, [3, 1, 2])
+    np.testing.assert_allclose(in_order, [1, 2, 3], atol=1e-2)
+    np.testing.assert_allclose(top, [1, 0, 1])
     with pytest.raises(HyperparameterError, match="at most"):
         np_.top_k_oracle(4)(x)
 
@@ -234,11 +241,10 @@ def test_gradient_statistics():
         np_.gradient_statistics(noisy, KEY, 1)
 
 
-@pytest.mark.parametrize("size", [1, 3, 10, 100])
-@pytest.mark.parametrize("pairs", [False, True])
+@pytest.mark.parametrize(("size", "pairs"), [(1, True), (3, False), (10, True)])
 def test_a_sample_does_not_depend_on_its_batch(size, pairs):
     whole, salts = draw(np_.Gumbel(), KEY, np.arange(700), size, jnp.float32, pairs)
-    for batch in (7, 64, 500):
+    for batch in (7, 64):
         for start in range(0, 700 - batch + 1, batch * max(1, 280 // batch)):
             part, salt = draw(np_.Gumbel(), KEY, start + jnp.arange(batch), size, jnp.float32, pairs)
             for k in range(len(whole) // 700):

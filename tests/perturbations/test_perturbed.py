@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nablax.core._errors import ArgumentError, HyperparameterError, StructureError
-from nablax.perturbations import Gumbel, Laplace, Normal, Rademacher, UniformSphere, make_perturbed_fun
+from nablax.perturbations import Laplace, Normal, Rademacher, UniformSphere, make_perturbed_fun
 
 KEY = jax.random.key(7)
 A = jnp.array([[2.0, 0.5, 0.0], [0.5, 1.0, 0.3], [0.0, 0.3, 3.0]])
@@ -99,7 +99,7 @@ def test_sigma_may_be_a_traced_tree():
 
 def test_the_default_is_pairs_where_they_are_possible():
     def value(samples, noise=Normal(), **options):  # noqa: B008
-        return make_perturbed_fun(quadratic, samples, 0.5, noise, **options)(KEY, X)
+        return jax.jit(make_perturbed_fun(quadratic, samples, 0.5, noise, **options))(KEY, X)
 
     assert value(8) == value(8, estimator="antithetic")
     assert value(7) == value(7, estimator="score")
@@ -118,9 +118,9 @@ def test_common_random_numbers():
         make_perturbed_fun(lambda x: x, 10, 0.5, Normal(), baseline="none", common_random_numbers=c)
         for c in (True, False)
     )
-    errors = jax.vmap(same, (None, 0))(KEY, points) - points
+    errors = jax.jit(jax.vmap(same, (None, 0)))(KEY, points) - points
     np.testing.assert_allclose(errors[0], errors[1], atol=1e-6)
-    errors = jax.vmap(apart, (None, 0))(KEY, points) - points
+    errors = jax.jit(jax.vmap(apart, (None, 0)))(KEY, points) - points
     assert abs(errors[0] - errors[1]) > 1e-3
 
 
@@ -198,22 +198,3 @@ def test_bad_functions_and_points():
         make_perturbed_fun(lambda x: x > 0, 4, estimator="pathwise")(KEY, X)
     with pytest.raises(ArgumentError, match="key"):
         make_perturbed_fun(lambda x: x, 4)(3, X)
-
-
-def test_default_variance_is_less_than_half_of_the_value_baseline():
-    # Ten parameters, where theory gives (N/2)/(d + 1) on linear functions. 64 repeats: ratios of 5 and more
-    # cannot be chance.
-    problems = {
-        "linear": jnp.sum,
-        "quadratic": lambda x: jnp.sum(x * x) + x[0] * x[1],
-        "relu": lambda x: jnp.sum(jax.nn.relu(x)),
-    }
-    x = jnp.linspace(-0.2, 1.0, 10)
-    for name, fun in problems.items():
-
-        def spread(baseline, fun=fun):
-            smooth = make_perturbed_fun(fun, 400, 0.1, Gumbel(), baseline=baseline)
-            gradients = jax.jit(jax.vmap(jax.grad(smooth, 1), (0, None)))(jax.random.split(KEY, 64), x)
-            return float(jnp.sum(jnp.var(gradients, 0)))
-
-        assert spread("value") > 2 * spread(None), name

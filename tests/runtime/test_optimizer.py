@@ -67,21 +67,21 @@ def test_hyperparameters_change_without_recompiling():
     opt = Optimizer(core.chain(clip_by_global_norm(1e9), adamw(0.1)), PARAMS)
     opt.step(GRADS)
     before = np.asarray(opt.params["b"])
-    opt.hyperparams["learning_rate"] = 0.0
+    opt.hyperparameters["learning_rate"] = 0.0
     opt.step(GRADS)
     np.testing.assert_array_equal(opt.params["b"], before)
-    opt.hyperparams["adamw/b1"] = 0.5
-    opt.hyperparams["max_norm"] = 1.0
+    opt.hyperparameters["adamw/b1"] = 0.5
+    opt.hyperparameters["max_norm"] = 1.0
     opt.step(GRADS)
     assert opt.compilations == 1
-    assert opt.hyperparams["b1"] == 0.5
+    assert opt.hyperparameters["b1"] == 0.5
     assert opt.metrics["learning_rate"] == 0.0
 
 
 def test_a_set_hyperparameter_is_what_a_rebuilt_optimizer_would_use():
     opt = Optimizer(adam(0.1), PARAMS)
-    opt.hyperparams["learning_rate"] = 0.02
-    opt.hyperparams["b2"] = 0.5
+    opt.hyperparameters["learning_rate"] = 0.02
+    opt.hyperparameters["b2"] = 0.5
     for _ in range(3):
         opt.step(GRADS)
     assert_close(opt.params, functional(adam(0.02, b2=0.5), 3)[0])
@@ -91,11 +91,11 @@ def test_a_schedule_can_be_overridden_and_given_its_say_again():
     opt = Optimizer(sgd(lambda count: 0.1 * (count + 1)), PARAMS)
     opt.step(GRADS)
     assert opt.metrics["learning_rate"] == pytest.approx(0.1)
-    assert opt.hyperparams["learning_rate"] == pytest.approx(0.2)
-    opt.hyperparams["learning_rate"] = 7.0
+    assert opt.hyperparameters["learning_rate"] == pytest.approx(0.2)
+    opt.hyperparameters["learning_rate"] = 7.0
     opt.step(GRADS)
     assert opt.metrics["learning_rate"] == 7.0
-    opt.hyperparams["learning_rate"] = None
+    opt.hyperparameters["learning_rate"] = None
     opt.step(GRADS)
     assert opt.metrics["learning_rate"] == pytest.approx(0.3)
     assert opt.compilations == 1
@@ -104,12 +104,12 @@ def test_a_schedule_can_be_overridden_and_given_its_say_again():
 def test_bad_hyperparameters_are_refused():
     opt = Optimizer(sgd(0.1), PARAMS)
     with pytest.raises(KeyError, match="is none of sgd/scale_by_learning_rate/learning_rate"):
-        opt.hyperparams["momentum"] = 0.9
+        opt.hyperparameters["momentum"] = 0.9
     with pytest.raises(ArgumentError, match="takes a number"):
-        opt.hyperparams["learning_rate"] = [0.1]
+        opt.hyperparameters["learning_rate"] = [0.1]
     with pytest.raises(HyperparameterError, match="got nan"):
-        opt.hyperparams["learning_rate"] = float("nan")
-    assert dict(opt.hyperparams) == {"sgd/scale_by_learning_rate/learning_rate": 0.1}
+        opt.hyperparameters["learning_rate"] = float("nan")
+    assert dict(opt.hyperparameters) == {"sgd/scale_by_learning_rate/learning_rate": 0.1}
 
 
 def test_metrics_tell_norms_and_skipped_steps():
@@ -149,7 +149,7 @@ def test_gradients_that_do_not_fit_lose_nothing():
 def test_a_restart_goes_on_exactly():
     opt = Optimizer(adam(lambda count: 0.1 / (count + 1)), PARAMS)
     opt.step(GRADS)
-    opt.hyperparams["b1"] = 0.8
+    opt.hyperparameters["b1"] = 0.8
     saved = opt.state_dict()
     expected = [np.asarray(opt.step(GRADS)["b"]) for _ in range(3)]
     other = Optimizer(adam(lambda count: 0.1 / (count + 1)), jax.tree.map(jnp.zeros_like, PARAMS))

@@ -39,7 +39,7 @@ class Optimizer:
       >>> opt = Optimizer(adam(0.1), {"w": jnp.array([1.0, -1.0])})
       >>> for _ in range(3):
       ...     params = opt.step(jax.grad(lambda p: jnp.sum(p["w"] ** 2))(opt.params))
-      >>> opt.hyperparams["learning_rate"] = 0.01
+      >>> opt.hyperparameters["learning_rate"] = 0.01
       >>> sorted(opt.metrics)
       ['learning_rate', 'skipped_steps', 'steps']
     """
@@ -126,7 +126,7 @@ class Optimizer:
         return self._state
 
     @property
-    def hyperparams(self) -> Hyperparams:
+    def hyperparameters(self) -> Hyperparams:
         """Every numeric hyperparameter, by path or unique short name; set one and the next step uses it."""
         return self._live
 
