@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from nablax import autograd
+from nablax.autograd import _program
 
 
 def resident():
@@ -243,7 +244,7 @@ def test_a_loop_without_a_look_does_not_build_an_endless_program():
     for _ in range(3000):
         x = x * 1.0001
     after = autograd.cache_info()
-    assert after.cuts - before.cuts >= 15
+    assert after.cuts - before.cuts >= 10
     assert after.compilations - before.compilations <= 4
     np.testing.assert_allclose(x.item(), 1.0001**3000, rtol=1e-3)
     with pytest.raises(ValueError, match="max_segment"):
@@ -321,6 +322,7 @@ def test_update_joins_forward_backward_and_step_in_one_program():
     w = {"a": autograd.Parameter([1.0, 2.0]), "b": autograd.Parameter([0.5])}
     state = {"a": np.zeros(2, np.float32), "b": np.zeros(1, np.float32)}
     values, m = autograd.values(w), dict(state)
+    known = set(_program._PROGRAMS)
     for i in range(6):
         if i == 4:
             before = autograd.cache_info()
@@ -332,5 +334,7 @@ def test_update_joins_forward_backward_and_step_in_one_program():
         assert w["a"].grad is None
     after = autograd.cache_info()
     assert after.segments - before.segments == 2  # one a step
+    results = [len(program.slots) for key, program in _program._PROGRAMS.items() if key not in known]
+    assert max(results) == 5  # two values, two states, the loss: gradients are no results
     assert after.compilations == before.compilations
     jax.tree.map(lambda t, v: np.testing.assert_allclose(t.numpy(force=True), v, rtol=1e-5), w, values)

@@ -29,8 +29,8 @@ class max_segment:
     ...     x = autograd.tensor(1.0)
     ...     for _ in range(100):
     ...         x = x * 1.01
-    >>> autograd.max_segment(160)
-    max_segment(160)
+    >>> autograd.max_segment(256)
+    max_segment(256)
     """
 
     def __init__(self, operations: int) -> None:

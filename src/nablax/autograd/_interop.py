@@ -50,12 +50,13 @@ class Interop:
 
     def __bool__(self) -> bool:
         value = realize(self)
-        if value.size != 1:
+        aval = self._a  # type: ignore[attr-defined]
+        if aval.size != 1:
             raise ValueError(
                 "the truth of a tensor with more than one element is ambiguous; use x.any() or x.all()"
             )
         # A memoryview reads a flag in the buffer in 1 us; bool(array) takes 12.
-        if value.dtype == bool and value.ndim == 0 and value.__class__ is _ARRAY:
+        if aval.dtype == bool and not aval.shape and value.__class__ is _ARRAY:
             return memoryview(value)[()]  # type: ignore[return-value]
         return bool(value.item()) if not isinstance(value, jax.core.Tracer) else bool(value)
 

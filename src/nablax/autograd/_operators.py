@@ -42,11 +42,13 @@ def unary(name: str, fn: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def method(self: Any) -> Any:
         trace = local.trace
         here = self._s
-        if here is None:  # quicker than a KeyError
-            return slow(self)
         try:
+            if here is None:
+                if trace.state.full:
+                    return slow(self)
+                here = trace.source(self)
             state = trace.state.edges[name, here]
-        except KeyError:
+        except (KeyError, Restart):
             return slow(self)
         result = new(_KIND)
         result._s = trace.state = state
@@ -123,16 +125,23 @@ def binary(
         trace = local.trace
         kind = other.__class__
         here = self._s
-        if here is None:  # quicker than a KeyError
-            return slow(self, other, name)
         try:
+            if here is None:
+                if trace.state.full:
+                    return slow(self, other, name)
+                here = trace.source(self)
             if kind is float or kind is int:
                 if not other:
                     return slow(self, other, name)
                 state = trace.state.edges[name, here, kind, other]
             else:
-                state = trace.state.edges[name, here, other._s]
-        except (KeyError, AttributeError, TypeError):
+                there = other._s
+                if there is None:
+                    if trace.state.full:
+                        return slow(self, other, name)
+                    there = trace.source(other)
+                state = trace.state.edges[name, here, there]
+        except (KeyError, AttributeError, TypeError, Restart):
             return slow(self, other, name)
         result = new(_KIND)
         result._s = trace.state = state

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from . import _interpret
 from ._aval import config
+from ._pack import Plan, pack, unpack
 from ._replay import pullback, run, width
 from ._stats import stats
 from ._trie import Gradient, Input, Leaf, State, bits
@@ -73,6 +74,7 @@ class Program:
         self._wants: dict[tuple, tuple[int, ...]] = {}
         self._tree: Any = None
         self._places: list[int] = []
+        self._plan: Plan = []
         self._pulls: dict[tuple, Any] = {}
 
     def _donated(self) -> list[int]:
@@ -160,7 +162,8 @@ class Program:
                 known[id(leaf)] = len(values) + len(results) + len(new)
                 new.append(leaf)
         self._places = [known[id(leaf)] for leaf in leaves]
-        return results + new
+        packed, self._plan = pack(new)
+        return results + packed
 
     def _inline(self, values: list[Any]) -> tuple[Sequence[Any], Any]:
         if not self.targets:
@@ -254,7 +257,9 @@ class Program:
         return pull(cts)[0]
 
     def _unpacked(self, entering: Sequence[Any]) -> Any:
-        return jax.tree.unflatten(self._tree, [entering[place] for place in self._places])
+        start = len(self.inputs) + len(self.slots)
+        known = [*entering[:start], *unpack(entering[start:], self._plan)]
+        return jax.tree.unflatten(self._tree, [known[place] for place in self._places])
 
     def _pull_residuals(
         self, pull: Any, cts: list[Any], given: Sequence[int], wants: Sequence[int]

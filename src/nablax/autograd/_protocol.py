@@ -83,15 +83,24 @@ def update(fn: Callable[..., Any], tree: Any, *state: Any) -> Any:
     Returns:
       The new state, tensors in the place of arrays; pass it on to the next update.
     """
-    tensors = jax.tree.leaves(tree)
-    gradients = jax.tree.map(lambda leaf: leaf.grad, tree)
     with no_grad():
-        new_values, new_state = lift(fn)(tree, gradients, *state)
-        for tensor, value in zip(tensors, jax.tree.leaves(new_values), strict=True):
-            replace(tensor, value, "update")
+        new_state = _replaced(fn, tree, state)
+    tensors = jax.tree.leaves(tree)
     for tensor in tensors:
         tensor.grad = None
-    if not any(is_recorded(t) for t in tensors):
-        return new_state
-    flush(local.trace)
+    if any(is_recorded(t) for t in tensors):
+        flush(local.trace)
+    return new_state
+
+
+def _replaced(fn: Callable[..., Any], tree: Any, state: Any) -> Any:
+    """The new state, once the tensors have their new values.
+
+    A function of its own, so that nothing here still holds gradients and values when the segment ends: they would be
+    results of its program.
+    """
+    gradients = jax.tree.map(lambda leaf: leaf.grad, tree)
+    values, new_state = lift(fn)(tree, gradients, *state)
+    for tensor, value in zip(jax.tree.leaves(tree), jax.tree.leaves(values), strict=True):
+        replace(tensor, value, "update")
     return new_state

@@ -74,7 +74,7 @@ _UNSET: dict[str, Any] = {
 class Settings:
     """max_segment: operations in a recording before it is cut (see `max_segment`)."""
 
-    max_segment = 160
+    max_segment = 256
 
 
 settings = Settings()
