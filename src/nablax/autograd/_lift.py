@@ -70,17 +70,18 @@ class Lifted:
                 return results(local.trace, record(self._key, build_plain, args), self._kind)
             except jax.errors.ConcretizationTypeError:
                 return self._at_once(leaves, tree)
+        tensors = False
         for leaf in leaves:
-            if isinstance(leaf, (Recorded, *_ARRAYS)):
-                arrays.append(leaf)
-                static.append(_HOLE)
-                keys.append(_HOLE)
-            else:
+            if isinstance(leaf, Recorded):
+                tensors = True
+            elif not isinstance(leaf, _ARRAYS):
                 static.append(leaf)
                 keys.append(static_key(leaf))
-        if any(isinstance(a, jax.core.Tracer) for a in arrays) and not any(
-            isinstance(a, Recorded) for a in arrays
-        ):
+                continue
+            arrays.append(leaf)
+            static.append(_HOLE)
+            keys.append(_HOLE)
+        if not tensors and any(isinstance(a, jax.core.Tracer) for a in arrays):
             return self.fn(*args, **kwargs)
 
         def build() -> tuple[str, Callable[..., Any]]:
