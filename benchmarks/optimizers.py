@@ -8,6 +8,7 @@ A ratio is Optax's time over nablax's: above 1, nablax is faster. Peers take tur
 
 from __future__ import annotations
 
+import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from nablax import optimizers as o
 from nablax.core import apply_updates
 
 RATE = 1e-3
+TRACES = 3
 FEW = 120  # small matrices for Muon: Optax's program for 1,000 compiles for minutes
 PAIRS: dict[str, tuple[Any, Any]] = {
     "sgd+momentum": (o.sgd(RATE, momentum=0.9), optax.sgd(RATE, momentum=0.9)),
@@ -68,40 +70,48 @@ def step_of(tx: Any, apply: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     return step
 
 
-def stages(tx: Any, apply: Callable[[Any, Any], Any], shapes: list[tuple[int, ...]]) -> dict[str, Any]:
-    """Seconds of tracing with lowering and of compiling, and the compiled step as a function without arguments."""
-    params, grads = filled(shapes, 0.5), filled(shapes, 1e-2)
-    state = tx.init(params)
-    jax.clear_caches()
-    start = time.perf_counter()
-    lowered = jax.jit(step_of(tx, apply), donate_argnums=(0, 1)).lower(params, state, grads)
-    traced = time.perf_counter()
-    compiled = lowered.compile()
-    end = time.perf_counter()
-    held = {"params": params, "state": state}
+class Peer:
+    """One library's step on one tree: how long tracing with lowering takes, compiling, and the compiled step."""
 
-    def run() -> Any:
-        held["params"], held["state"] = compiled(held["params"], held["state"], grads)
-        return held["params"]
+    def __init__(self, tx: Any, apply: Callable[[Any, Any], Any], shapes: list[tuple[int, ...]]) -> None:
+        self.tx, self.apply = tx, apply
+        self.params, self.grads = filled(shapes, 0.5), filled(shapes, 1e-2)
+        self.state = tx.init(self.params)
+        self.traces: list[float] = []
 
-    return {"trace": traced - start, "compile": end - traced, "run": run}
+    def trace(self) -> None:
+        jax.clear_caches()
+        start = time.perf_counter()
+        jitted = jax.jit(step_of(self.tx, self.apply), donate_argnums=(0, 1))
+        self.lowered = jitted.lower(self.params, self.state, self.grads)
+        self.traces.append(time.perf_counter() - start)
+
+    def compile(self) -> float:
+        start = time.perf_counter()
+        self.compiled = self.lowered.compile()
+        return time.perf_counter() - start
+
+    def run(self) -> Any:
+        self.params, self.state = self.compiled(self.params, self.state, self.grads)
+        return self.params
 
 
 def compare(name: str, shapes: list[tuple[int, ...]], rounds: int) -> list[str]:
     ours, theirs = PAIRS[name]
-    built = {
-        "nablax": stages(ours, apply_updates, shapes),
-        "optax": stages(theirs, optax.apply_updates, shapes),
-    }
-    spent = medians({peer: made["run"] for peer, made in built.items()}, rounds)
+    peers = {"nablax": Peer(ours, apply_updates, shapes), "optax": Peer(theirs, optax.apply_updates, shapes)}
+    for _ in range(TRACES):
+        for peer in peers.values():
+            peer.trace()
+    stages = [{who: statistics.median(peer.traces) for who, peer in peers.items()}]
+    stages.append({who: peer.compile() for who, peer in peers.items()})
+    spent = medians({who: peer.run for who, peer in peers.items()}, rounds)
     row = [
         milliseconds(spent["nablax"]),
         milliseconds(spent["optax"]),
         times(spent["optax"] / spent["nablax"]),
     ]
-    for stage in ("trace", "compile"):
-        mine, other = built["nablax"][stage], built["optax"][stage]
-        row += [milliseconds(mine), times(other / mine)]
+    for taken in stages:
+        row += [milliseconds(taken["nablax"]), times(taken["optax"] / taken["nablax"])]
     return row
 
 

@@ -15,7 +15,7 @@ from nablax.core import (
     hyperparams,
     with_hyperparams,
 )
-from nablax.games import anchored, extragradient, is_extrapolation
+from nablax.games import anchored, extragradient, is_extrapolation, past_extragradient
 from nablax.optimizers import adam, adamw, sgd
 from nablax.transforms import clip, masked
 
@@ -246,6 +246,12 @@ def test_bad_input():
         extragradient(float("nan"))
     with pytest.raises(HyperparameterError, match=r"give one of them, got -0\.1"):
         extragradient(-0.1, ascend=True)
+    with pytest.raises(HyperparameterError, match="give one of them"):
+        extragradient(np.float32(-0.1), ascend=True)
+    for make in (extragradient, anchored, past_extragradient):
+        for rate in (0.0, float("inf"), jnp.array(0.0)):
+            with pytest.raises(HyperparameterError, match="learning_rate must be finite and not 0"):
+                make(rate)
     with pytest.raises(ArgumentError, match="functions init and update"):
         extragradient(base=3)
     with pytest.raises(

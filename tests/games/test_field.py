@@ -151,6 +151,14 @@ def test_operator():
         (lambda: games.field(coupled, minimize="x", maximize=()), "maximize must be the name of a player"),
         (lambda: games.field(coupled, minimize="x", maximize=("x", "y")), "a player plays on one side"),
         (lambda: games.field({}), "at least one player"),
+        (
+            lambda: games.field(lambda a, b: a @ b, minimize="x", maximize="y"),
+            r"takes a, b, none of which is a player. Its arguments are the players \(x, y\) by name",
+        ),
+        (
+            lambda: games.field({"x": lambda a, b: a @ b, "y": coupled}),
+            "player 'x': the objective <lambda> takes a, b",
+        ),
         (lambda: games.field({"x": coupled}, minimize="x"), "minimize and maximize belong to one function"),
         (lambda: games.field({"x": 3.0}), "an objective must be a function"),
         (
@@ -166,6 +174,11 @@ def test_operator():
 def test_games_that_make_no_sense(make, message):
     with pytest.raises(ArgumentError, match=message):
         make()
+
+
+def test_objectives_whose_arguments_have_no_names_outside():
+    F = games.field(lambda x, y, /: x @ y, minimize="x", maximize="y")
+    assert_point(F(Z), x=Z["y"], y=-Z["x"])
 
 
 def test_points_that_do_not_fit():

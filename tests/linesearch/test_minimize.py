@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental import checkify
 
 from linesearch.mgh_problems import PROBLEMS
 from nablax.core import ArgumentError, HyperparameterError, StructureError, chain
@@ -178,3 +179,19 @@ def test_bad_arguments():
         minimize(lambda z: jnp.abs(z).sum(), x + 0j, bounds=(0.0, 1.0))
     with pytest.raises(ArgumentError, match="fun must be a function, got float"):
         minimize(1.0, x)
+
+
+def test_bounds_of_trees_that_hold_none():
+    x0 = {"a": jnp.ones(2), "b": None}
+    result = minimize(lambda x: jnp.sum(x["a"] ** 2), x0, bounds=(0.5, None))
+    np.testing.assert_allclose(result.x["a"], 0.5)
+    assert result.x["b"] is None
+
+
+def test_traced_bounds_are_checked_by_checkify():
+    def bounded(low):
+        return minimize(lambda x: jnp.sum(x**2), jnp.zeros(2), bounds=(low, 0.0)).x
+
+    checked = jax.jit(checkify.checkify(bounded, errors=checkify.user_checks))
+    assert checked(-1.0)[0].get() is None
+    assert "lower <= upper" in checked(1.0)[0].get()

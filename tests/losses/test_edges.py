@@ -33,12 +33,27 @@ def both(f, x):
         (lambda x: losses.log_cosh(x)[0], 3e4, [1, 0]),
         (lambda x: losses.huber_loss(x)[0], 3e4, [1, 0]),
         (lambda x: losses.cosine_similarity(x, x[::-1]), -1.0, [0, 0]),
+        (lambda x: losses.cosine_distance(x, x[::-1]), 2.0, [0, 0]),
+        (lambda x: losses.safe_softmax_cross_entropy(x, jnp.array([0, 1])), 6e4, [1, -1]),
+        (lambda x: losses.poly_loss_cross_entropy(x, jnp.array([0.0, 1.0])), 6e4, [1, -1]),
+        (lambda x: losses.multiclass_perceptron_loss(x, jnp.array(1)), 6e4, [1, -1]),
+        (lambda x: losses.sparsemax_loss(x, jnp.array([0.0, 1.0]).astype(x.dtype))[0], 3e4, [1, 0]),
     ],
 )
 def test_half_precision_at_large_numbers(dtype, loss, expected, gradient):
     value, slope = both(loss, jnp.array([3e4, -3e4], dtype))
     np.testing.assert_allclose(value, expected, rtol=1e-2)
     np.testing.assert_allclose(slope, gradient, atol=1e-2)
+
+
+def test_distances_of_nearly_parallel_vectors_in_half_precision():
+    p, y = (jnp.array(v, jnp.float16) for v in ([1.0, 0.05], [1.0, 0.0]))
+    exact = 1 - 1 / np.sqrt(1 + np.float64(p[1]) ** 2)
+    np.testing.assert_allclose(losses.cosine_distance(p, y), exact, rtol=2e-3)
+
+
+def test_sparsemax_of_integers_is_a_fraction():
+    assert losses.sparsemax_loss(jnp.array([0]), jnp.array([1])) == 0.25
 
 
 def test_half_the_square_does_not_overflow_in_between():

@@ -86,3 +86,24 @@ def test_bad_arguments():
     solver = custom_root(lambda x, t: jnp.sum(x) - t)(lambda x0, t: x0)
     with pytest.raises(StructureError, match="as many equations as unknowns"):
         jax.grad(lambda t: solver(jnp.zeros(2), t).sum())(1.0)
+
+
+def test_in_bfloat16_and_with_keywords():
+    @custom_root(lambda x, theta, power=1.0: x - theta**power)
+    def solver(x0, theta, power=1.0):
+        return theta**power
+
+    theta = jnp.array([2.0, 3.0], jnp.bfloat16)
+    slope = jax.grad(lambda t: jnp.sum(solver(jnp.zeros_like(t), t)))(theta)
+    assert slope.dtype == jnp.bfloat16
+    np.testing.assert_allclose(slope.astype(jnp.float32), 1.0, rtol=1e-2)
+    np.testing.assert_allclose(
+        jax.grad(lambda t: jnp.sum(solver(t, theta=t, power=2.0)))(jnp.ones(2)), 2.0, rtol=1e-5
+    )
+
+    @custom_root(lambda x, theta: x - theta)
+    def strict(x0, *, theta):
+        return theta
+
+    with pytest.raises(ArgumentError, match="custom_root: .* got the keyword-only theta"):
+        strict(jnp.ones(1), theta=jnp.ones(1))

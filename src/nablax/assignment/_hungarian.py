@@ -29,7 +29,7 @@ def hungarian_algorithm(cost_matrix: Any) -> tuple[jax.Array, jax.Array]:
         minimise sum_{(i, j) in pairs} c_ij over min(n, m) pairs without a row or column twice
 
     It can be jitted and mapped with `jax.vmap`. Costs are computed with in at least float32, so integers are exact
-    below 2^24. An infinite or NaN cost forbids a pair, unless there is no assignment without.
+    below 2^24. A cost of +inf or NaN forbids a pair, unless there is no assignment without; -inf wants it above all.
 
     Args:
       cost_matrix: c, real, shape (n, m).

@@ -125,7 +125,7 @@ def anchored(
 
     Raises:
       ArgumentError: neither learning_rate nor base, or no such variant.
-      HyperparameterError: NaN, or a negative learning rate with ascend=True.
+      HyperparameterError: 0, infinity, NaN, or a negative learning rate with ascend=True.
       MissingParamsError: `update` without params.
       StructureError: the gradients of the two phases have different structures.
 

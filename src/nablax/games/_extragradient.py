@@ -11,6 +11,7 @@ Sources: Korpelevich 1976; Gidel et al. 2019, arXiv:1802.10551.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -69,8 +70,8 @@ def extragradient(
     Args:
       learning_rate: number, traced number or schedule of the count of full steps. Negative ascends.
       base: any gradient transformation that makes the two steps, instead of a learning rate: `base=adam(1e-3)` is
-        Extra-Adam. Its schedules count full steps as well (those inside a transformation of another library count
-        updates, two a step). With both arguments, the learning rate scales what the base makes.
+        Extra-Adam. Its schedules count full steps as well (those inside `inject_hyperparams` or a transformation of
+        another library count updates, two a step). With both arguments, the learning rate scales what the base makes.
       ascend: climb instead of descend.
 
     Returns:
@@ -78,7 +79,7 @@ def extragradient(
 
     Raises:
       ArgumentError: neither learning_rate nor base, or no number.
-      HyperparameterError: NaN, or a negative learning rate with ascend=True.
+      HyperparameterError: 0, infinity, NaN, or a negative learning rate with ascend=True.
       MissingParamsError: `update` without params.
       StructureError: the gradients of the two phases have different structures.
 
@@ -150,7 +151,12 @@ def stepper(who: str, learning_rate: Any, base: Any, ascend: bool) -> GradientTr
     links: list[Any] = []
     if learning_rate is not None:
         check_number(who, "learning_rate", learning_rate, schedule=True)
-        if ascend and isinstance(learning_rate, int | float) and learning_rate < 0:
+        known = not callable(learning_rate) and not isinstance(learning_rate, jax.core.Tracer)
+        if known and (learning_rate == 0 or not math.isfinite(learning_rate)):
+            raise HyperparameterError(
+                f"{who}: learning_rate must be finite and not 0, got {learning_rate!r}."
+            )
+        if ascend and known and learning_rate < 0:
             raise HyperparameterError(
                 f"{who}: a negative learning_rate ascends, and so does ascend=True: give one of them, got "
                 f"{learning_rate!r}."

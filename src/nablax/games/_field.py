@@ -44,15 +44,25 @@ class Objective:
         self.wants = [n for n in _DATA if n in named or catches_all]
         self.by_name = any(p in named for p in players)
         self.reads = [n for n in named if n not in _DATA] if self.by_name else None
+        self.unnamed = [n for n in self.reads or () if _kind(fn, n) is inspect.Parameter.POSITIONAL_ONLY]
+        needed = [n for n in named if n not in _DATA]
+        if not self.by_name and len(needed) > 1:
+            raise ArgumentError(
+                f"{who}: the objective {self.name} takes {', '.join(needed)}, none of which is a player. Its arguments "
+                f"are the players ({', '.join(players)}) by name, or one joint point z."
+            )
 
     def __call__(self, z: Mapping[str, Any], batch: Any, key: Any) -> Any:
         data = {"batch": batch, "key": key}
         extra = {n: data[n] for n in self.wants}
-        return (
-            self.fn(**{n: z[n] for n in self.reads}, **extra)
-            if self.reads is not None
-            else self.fn(z, **extra)
-        )
+        if self.reads is None:
+            return self.fn(z, **extra)
+        own = {n: z[n] for n in self.reads}
+        return self.fn(*[own.pop(n) for n in self.unnamed], **own, **extra)
+
+
+def _kind(fn: Callable[..., Any], name: str) -> Any:
+    return inspect.signature(fn).parameters[name].kind
 
 
 def _named_arguments(fn: Callable[..., Any]) -> tuple[list[str], bool]:
@@ -64,7 +74,7 @@ def _named_arguments(fn: Callable[..., Any]) -> tuple[list[str], bool]:
     named = [
         p.name
         for p in parameters
-        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and (p.default is p.empty or p.name in _DATA)
+        if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and (p.default is p.empty or p.name in _DATA)
     ]
     return named, any(p.kind is p.VAR_KEYWORD for p in parameters)
 

@@ -40,7 +40,8 @@ def duality_gap(a: Any, x: Any, y: Any) -> jax.Array:
             "games.duality_gap: a, x and y must have shapes (n, m), (n,) and (m,), got "
             f"{a.shape}, {x.shape}, {y.shape}."
         )
-    return jnp.max(a.T @ x) - jnp.min(a @ y)
+    best = jnp.max(jnp.matmul(x, a, precision="highest")) - jnp.min(jnp.matmul(a, y, precision="highest"))
+    return jnp.maximum(best, 0)  # rounding may leave less
 
 
 def exploitability(payoffs: Sequence[Any], strategies: Sequence[Any]) -> jax.Array:
@@ -84,5 +85,5 @@ def exploitability(payoffs: Sequence[Any], strategies: Sequence[Any]) -> jax.Arr
         ):  # from the last axis, so that earlier ones keep their place
             if j != i:
                 u = jnp.tensordot(u, strategies[j], axes=(j, 0))
-        gains.append(jnp.max(u) - u @ strategies[i])
+        gains.append(jnp.maximum(jnp.max(u) - u @ strategies[i], 0))
     return sum(gains[1:], gains[0]) / len(gains)

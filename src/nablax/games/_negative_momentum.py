@@ -1,4 +1,8 @@
-"""Gradient steps with negative momentum: x_{t+1} = x_t - lr_t g_t + momentum (x_t - x_{t-1}), momentum < 0.
+"""Gradient steps with negative momentum, between -1 and 0.
+
+    v_{t+1} = g_t + momentum v_t          x_{t+1} = x_t - lr_t v_{t+1}
+
+With a constant rate that is x_{t+1} = x_t - lr g_t + momentum (x_t - x_{t-1}).
 
 Momentum in the direction of the game's rotation speeds it up; against it, it damps. With alternating steps and
 momentum -1/2 the bilinear game is solved at a linear rate, where momentum 0 circles and positive momentum spirals out.

@@ -48,7 +48,7 @@ def past_extragradient(
 
     Raises:
       ArgumentError: neither learning_rate nor base, or no number.
-      HyperparameterError: NaN, or a negative learning rate with ascend=True.
+      HyperparameterError: 0, infinity, NaN, or a negative learning rate with ascend=True.
 
     Source: Popov 1980, doi:10.1007/BF01141092; Gidel et al. 2019, arXiv:1802.10551.
 

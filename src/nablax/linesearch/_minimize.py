@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.experimental import checkify
 
 from nablax import tree
 from nablax.core import (
@@ -60,8 +61,8 @@ def minimize(
       max_steps: at most so many updates, at least 1.
       has_aux: fun returns something beside the value.
       bounds: `(lower, upper)`: each None, a number, or a tree like x0 or a prefix of it, of arrays that broadcast;
-        infinite entries are no bounds. "lbfgs" then takes projected quasi-Newton steps; after an update of a
-        transformation the point is projected.
+        infinite entries are no bounds, and `jax.experimental.checkify` checks those that are traced. "lbfgs" then
+        takes projected quasi-Newton steps; after an update of a transformation the point is projected.
 
     Returns:
       A `Minimum`: point, value, gradient and its norm, steps, evaluations, whether it converged and why it stopped.
@@ -129,26 +130,38 @@ def _box(bounds: Any, x0: Any) -> tuple[Any, Any]:
     def spread(name: str, bound: Any, infinite: float) -> Any:
         bound = infinite if bound is None else bound
         try:
+            leaves: list[Any]
+            structure: Any
+            leaves, structure = jax.tree.flatten(x0)
             full = jax.tree.broadcast(bound, x0, is_leaf=lambda b: b is None)
-            return jax.tree.map(
-                lambda b, x: jnp.broadcast_to(jnp.asarray(infinite if b is None else b, x.dtype), x.shape),
-                full,
-                x0,
-                is_leaf=lambda b: b is None,
+            found = [b for b, x in zip(_with_nones(full), _with_nones(x0), strict=True) if x is not None]
+            return structure.unflatten(
+                [
+                    jnp.broadcast_to(jnp.asarray(infinite if b is None else b, x.dtype), x.shape)
+                    for b, x in zip(found, leaves, strict=True)
+                ]
             )
         except ValueError as e:
-            raise StructureError(f"minimize: the {name} bounds do not fit x0. {e}") from e
+            raise StructureError(
+                f"minimize: the {name} bounds do not fit x0; bounds are a pair (lower, upper), each None, a "
+                f"number or a tree like x0. {e}"
+            ) from e
 
     lower, upper = spread("lower", bounds[0], -jnp.inf), spread("upper", bounds[1], jnp.inf)
     for a, b in zip(jax.tree.leaves(lower), jax.tree.leaves(upper), strict=True):
-        traced = isinstance(a, jax.core.Tracer) or isinstance(b, jax.core.Tracer)
-        if not traced and not bool(jnp.all(a <= b)):  # false for NaN too
+        if isinstance(a, jax.core.Tracer) or isinstance(b, jax.core.Tracer):
+            checkify.debug_check(jnp.all(a <= b), "minimize: bounds must satisfy lower <= upper.")
+        elif not bool(jnp.all(a <= b)):  # false for NaN too
             where = jnp.argmin(a <= b)
             raise HyperparameterError(
                 f"minimize: bounds must satisfy lower <= upper, got {float(a.ravel()[where]):g} and "
                 f"{float(b.ravel()[where]):g}."
             )
     return lower, upper
+
+
+def _with_nones(x: Any) -> list[Any]:
+    return jax.tree.leaves(x, is_leaf=lambda leaf: leaf is None)
 
 
 class _Loop(NamedTuple):

@@ -61,7 +61,7 @@ def sparsemax_loss(logits: Any, labels: Any) -> jax.Array:
       labels: y in {0, 1}, numbers that broadcast against x.
 
     Returns:
-      The losses, in the dtype of the floating arguments.
+      The losses, in the dtype of the floating arguments; float32 where there are none.
 
     Raises:
       StructureError: shapes do not broadcast.
@@ -71,9 +71,9 @@ def sparsemax_loss(logits: Any, labels: Any) -> jax.Array:
     broadcastable("sparsemax_loss", logits=logits, labels=labels)
     z = wide(logits) * (2 * wide(labels) - 1)
     inner = jnp.clip(z, -1, 1)
-    return (jnp.square(1 - inner) / 4 + (inner - jnp.minimum(z, inner))).astype(
-        jnp.result_type(logits, labels)
-    )
+    loss = jnp.square(1 - inner) / 4 + (inner - jnp.minimum(z, inner))
+    dtype = jnp.result_type(logits, labels)
+    return loss.astype(dtype if jnp.issubdtype(dtype, jnp.floating) else loss.dtype)
 
 
 def multiclass_sparsemax_loss(scores: Any, labels: Any) -> jax.Array:

@@ -124,7 +124,8 @@ def cosine_similarity(
     >>> print(cosine_similarity(jnp.array([3.0, 4.0]), jnp.array([0.0, 2.0])))
     0.8
     """
-    return _cosine("cosine_similarity", predictions, targets, epsilon, axis, where)
+    cosine, dtype = _cosine("cosine_similarity", predictions, targets, epsilon, axis, where)
+    return cosine.astype(dtype)
 
 
 def cosine_distance(
@@ -146,7 +147,8 @@ def cosine_distance(
       ArgumentError: an argument is not floating.
       StructureError: shapes do not broadcast.
     """
-    return 1 - _cosine("cosine_distance", predictions, targets, epsilon, axis, where)
+    cosine, dtype = _cosine("cosine_distance", predictions, targets, epsilon, axis, where)
+    return (1 - cosine).astype(dtype)
 
 
 def _difference(who: str, predictions: Any, targets: Any, exact: bool = False) -> tuple[jax.Array, Any]:
@@ -157,13 +159,16 @@ def _difference(who: str, predictions: Any, targets: Any, exact: bool = False) -
     return wide(predictions) - wide(targets), jnp.result_type(predictions, targets)
 
 
-def _cosine(who: str, predictions: Any, targets: Any, epsilon: Any, axis: Axis, where: Any) -> jax.Array:
+def _cosine(
+    who: str, predictions: Any, targets: Any, epsilon: Any, axis: Axis, where: Any
+) -> tuple[jax.Array, Any]:
+    """The cosine in at least float32, and the dtype of the result."""
     p, y, dtype = pair(who, predictions=predictions, targets=targets)
     shape = broadcastable(who, predictions=p, targets=y)
     axes = axes_of(who, axis, len(shape))
     mask = mask_like(who, where, shape, axes)
     units = [unit(keep(mask, jnp.broadcast_to(x, shape), 0.0), axes, epsilon) for x in (p, y)]
-    return jnp.sum(units[0] * units[1], axes).astype(dtype)
+    return jnp.sum(units[0] * units[1], axes), dtype
 
 
 def unit(x: jax.Array, axes: tuple[int, ...], epsilon: Any) -> jax.Array:

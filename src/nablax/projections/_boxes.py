@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import checkify
 
 from nablax.core._errors import HyperparameterError
 
@@ -42,7 +43,7 @@ def projection_box(tree: Any, lower: Any, upper: Any) -> Any:
 
     Raises:
       StructureError: a bound does not fit the tree.
-      HyperparameterError: a lower bound exceeds the upper one, or is NaN.
+      HyperparameterError: a lower bound exceeds the upper one, or is NaN (of traced bounds, `checkify` says so).
 
     >>> import jax.numpy as jnp
     >>> print(projection_box({"w": jnp.array([-1.0, 0.5, 2.0])}, 0.0, 1.0)["w"])
@@ -90,8 +91,8 @@ def _box(who: str, tree: Any, lower: Any, upper: Any) -> Any:
     upper = like_tree(who, "upper", upper, tree)
     for low, high in zip(jax.tree.leaves(lower), jax.tree.leaves(upper), strict=True):
         if isinstance(low, jax.core.Tracer) or isinstance(high, jax.core.Tracer):
-            continue
-        if not np.all(np.asarray(low) <= np.asarray(high)):
+            checkify.debug_check(jnp.all(low <= high), f"{who}: lower bounds must not exceed upper bounds.")
+        elif not np.all(np.asarray(low) <= np.asarray(high)):
             raise HyperparameterError(
                 f"{who}: lower bounds must not exceed upper bounds, got lower {low!r} and upper {high!r}."
             )

@@ -11,6 +11,7 @@ Sources: Krantz & Parks 2013, doi:10.1007/978-1-4614-5981-1; Blondel et al. 2022
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -39,7 +40,11 @@ def _linear_solver(who: str, solve: Any) -> Callable[[Any, Any], Any]:
     def run(matvec: Callable[[Any], Any], b: Any) -> Any:
         # Far below the accuracy that one asks of a derivative, and still above what rounding lets the solver reach.
         tol = float(jnp.finfo(jnp.result_type(*jax.tree.leaves(b))).eps) ** 0.75
-        return method(matvec, b, tol=tol)[0]
+        # The solvers' own arithmetic is in at least float32; some know no other.
+        wide = tree.cast_like(b, jax.tree.map(lambda x: jnp.zeros((), tree.at_least_float32(x.dtype)), b))
+        return tree.cast_like(
+            method(lambda v: tree.cast_like(matvec(tree.cast_like(v, b)), v), wide, tol=tol)[0], b
+        )
 
     return run
 
@@ -123,8 +128,18 @@ def _decorator(
             return (x, aux), (x_dot, jax.tree.map(_no_tangent, aux))
 
         @functools.wraps(solver)
-        def wrapped(x0: Any, *args: Any) -> Any:
-            x, aux = solution(x0, args)
+        def wrapped(*given: Any, **named: Any) -> Any:
+            # A rule of differentiation knows arguments by position only.
+            bound = inspect.signature(solver).bind(*given, **named)
+            if named:
+                bound.apply_defaults()
+            if bound.kwargs:
+                raise ArgumentError(
+                    f"{who}: the solver's arguments must be positional or have a position, got the keyword-only "
+                    f"{', '.join(bound.kwargs)}."
+                )
+            x0, *args = bound.args
+            x, aux = solution(x0, tuple(args))
             return (x, aux) if has_aux else x
 
         return wrapped
