@@ -109,6 +109,10 @@ def test_bad_hyperparameters_are_refused():
         opt.hyperparameters["learning_rate"] = [0.1]
     with pytest.raises(HyperparameterError, match="got nan"):
         opt.hyperparameters["learning_rate"] = float("nan")
+    with pytest.raises(HyperparameterError, match="must be a finite number, got inf"):
+        opt.hyperparameters["learning_rate"] = float("inf")
+    with pytest.raises(HyperparameterError, match="must not be negative, got -1"):
+        opt.hyperparameters["learning_rate"] = -1.0
     assert dict(opt.hyperparameters) == {"sgd/scale_by_learning_rate/learning_rate": 0.1}
 
 

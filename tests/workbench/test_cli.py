@@ -148,6 +148,26 @@ def test_a_directory_that_cannot_be_written(tmp_path, capsys):
     assert said.count("\n") == 1
 
 
+def test_a_file_in_the_directory_that_cannot_be_written(tmp_path, capsys):
+    (tmp_path / "results.json").mkdir()
+    arguments = [
+        "--optimizer",
+        "sgd",
+        "--lr",
+        "1e-3",
+        "--steps",
+        "20",
+        "--seeds",
+        "1",
+        "--out",
+        str(tmp_path),
+    ]
+    assert main(["compare", "rosenbrock", *arguments]) == 2
+    said = capsys.readouterr().err.strip().split("\n")[-1]
+    assert said.startswith("nablax: compare: cannot write")
+    assert "results.json" in said
+
+
 def test_everything_diverged_is_said_and_is_no_crash(tmp_path, capsys):
     arguments = ["--optimizer", "sgd", "--lr", "1e4", "--steps", "20", "--seeds", "1", "--out", str(tmp_path)]
     assert main(["compare", "rosenbrock", *arguments]) == 0

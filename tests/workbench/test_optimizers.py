@@ -53,6 +53,8 @@ def test_each_schedule_has_a_line_and_is_a_shape_or_says_why_not(name):
 def test_values_are_literals():
     spec = parse("adamw:weight_decay=1e-2,b1=0.8,mu_dtype=bfloat16,nesterov=True")
     assert spec.options == {"weight_decay": 0.01, "b1": 0.8, "mu_dtype": "bfloat16", "nesterov": True}
+    assert parse("adam:nesterov=false").options == {"nesterov": False}
+    assert parse("sgd:momentum=none").options == {"momentum": None}
     assert parse("adam: b1=0.5").options == {"b1": 0.5}
     assert parse("adam").options == {}
 
@@ -79,6 +81,8 @@ def test_a_schedule_multiplies_the_rate():
         ("adam:b1=0.1,b1=0.2", r"b1 is given twice"),
         ("adam:b1=1.5", r"b1 must lie in \[0, 1\), got 1.5"),
         ("adam:b1=big", r"b1 must be a real number"),
+        ("adam:nesterov=no", r"nesterov must be true or false, got 'no'"),
+        ("adam:eps=1e999", r"eps must be finite, got inf"),
         ("adam:learning_rate=1", r"set by --lr"),
         ("adam:schedule=cosin", r"no schedule 'cosin'; did you mean cosine"),
         ("adam:schedule=sgdr", r"it also needs cosine_kwargs"),

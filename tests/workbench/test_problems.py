@@ -1,5 +1,7 @@
 """The problems that ship, and a user's file."""
 
+import sys
+
 import jax
 import numpy as np
 import pytest
@@ -85,6 +87,9 @@ def test_a_file_of_the_users(tmp_path):
             r"line 20: ModuleNotFoundError: No module named 'no_such_module'",
         ),
         (QUADRATIC + "\ndef batches(key):\n    return iter(())\n", r"batches\(key\): the iterator is empty"),
+        (QUADRATIC + "\nSTEPS = 'many'\n", r"STEPS must be a positive int, got 'many'"),
+        (QUADRATIC + "\nTARGET = 'low'\n", r"TARGET must be a number, got 'low'"),
+        (QUADRATIC + "\nraise SystemExit(3)\n", r"line 20: SystemExit: 3"),
         (QUADRATIC + "\nevaluate = 3\n", r"evaluate must be a function of params, got 3"),
     ],
 )
@@ -95,6 +100,13 @@ def test_what_is_wrong_with_a_file_is_said_in_one_line(tmp_path, source, message
         load_problem(str(file))
     assert "\n" not in str(caught.value)
     assert "mine.py" in str(caught.value)
+
+
+def test_a_file_finds_modules_beside_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.path", list(sys.path))
+    (tmp_path / "beside_it.py").write_text("SCALE = 2.0\n")
+    (tmp_path / "mine.py").write_text("from beside_it import SCALE\n" + QUADRATIC)
+    assert load_problem(str(tmp_path / "mine.py")).name == "mine"
 
 
 def test_unknown_problems():

@@ -103,6 +103,29 @@ def test_batches_of_different_shapes_are_refused(tmp_path):
         _runner.sweep(problem, parse("sgd"), [0.1], _runner.Start.of(problem, 1), 60)
 
 
+def test_what_batches_raises_late_is_said(tmp_path):
+    file = tmp_path / "late.py"
+    file.write_text(
+        STREAM
+        + "\ngood = batches\ndef batches(key):\n    yield from good(key)\n    raise RuntimeError('bad file')\n"
+    )
+    problem = load_problem(str(file))
+    with pytest.raises(ArgumentError, match=r"late\.py: batches\(key\): RuntimeError: bad file"):
+        _runner.sweep(problem, parse("sgd"), [0.1], _runner.Start.of(problem, 1), 60)
+
+
+def test_a_loss_in_bfloat16_at_any_number_of_steps(tmp_path):
+    file = tmp_path / "half.py"
+    file.write_text(
+        QUADRATIC
+        + "\nfull = loss\ndef loss(params, batch):\n    return full(params, batch).astype('bfloat16')\n"
+    )
+    problem = load_problem(str(file))
+    swept = _runner.sweep(problem, parse("sgd"), [0.1], _runner.Start.of(problem, 1), 47)
+    assert swept.losses.shape == (1, 1, 47)
+    assert swept.losses.dtype == np.float32
+
+
 @pytest.mark.parametrize("steps", [1, 20, 47])
 def test_it_ticks_as_often_as_it_says(quadratic, steps):
     ticks = []

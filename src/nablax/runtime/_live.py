@@ -64,10 +64,12 @@ class Hyperparams(MutableMapping[str, float]):
             value = math.nan if callable(first) else first
         elif callable(value) or np.shape(value) != () or isinstance(value, bool | str):
             raise ArgumentError(
-                f"hyperparams[{name!r}] takes a number or None, got {type(value).__name__}: {value!r}."
+                f"hyperparameters[{name!r}] takes a number or None, got {type(value).__name__}: {value!r}."
             )
-        elif math.isnan(float(value)):
-            raise HyperparameterError(f"hyperparams[{name!r}] must be a number, got nan.")
+        elif not math.isfinite(float(value)):
+            raise HyperparameterError(f"hyperparameters[{name!r}] must be a finite number, got {value}.")
+        elif path.endswith("learning_rate") and float(value) < 0 and (callable(first) or first >= 0):
+            raise HyperparameterError(f"hyperparameters[{name!r}] must not be negative, got {value}.")
         self._values[self._paths.index(path)] = float(value)
         self._device = None
 

@@ -223,6 +223,8 @@ def run(arguments: list[str] | None) -> int:
     except BrokenPipeError:  # `nablax list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        return _refuse(f"compare: cannot write {error.filename}: {error.strerror}.")
     return code or 0
 
 

@@ -112,6 +112,9 @@ def _split(rest: str) -> list[str]:
 
 
 def _literal(value: str) -> Any:
+    spelled = {"true": True, "false": False, "none": None}
+    if value.lower() in spelled:
+        return spelled[value.lower()]
     try:
         return ast.literal_eval(value)
     except (ValueError, SyntaxError):
@@ -134,6 +137,13 @@ def _check(spec: Spec) -> None:
         raise ArgumentError(
             f"compare: --optimizer {spec.text}: {spec.name} needs {', '.join(missing)}; it is {signature(spec.name)}."
         )
+    for key, value in spec.options.items():
+        if isinstance(known[key].default, bool) and not isinstance(value, bool):
+            raise ArgumentError(
+                f"compare: --optimizer {spec.text}: {key} must be true or false, got {value!r}."
+            )
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ArgumentError(f"compare: --optimizer {spec.text}: {key} must be finite, got {value}.")
     try:
         spec.build(1e-3, 1)
     except Exception as error:  # whatever a wrong value leads to, it is the value that is wrong

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nablax.core import ArgumentError, apply_updates, with_extra_args_support
+from nablax.core import ArgumentError, NablaxError, apply_updates, with_extra_args_support
 
 from ._optimizers import Spec
 from ._problems import Problem
@@ -109,7 +109,7 @@ def sweep(
         stretch = _program(problem, spec, steps, length)
         data = next(feed)
         program = jax.jit(stretch, donate_argnums=0).lower(carry, np.int32(0), runs, start, data).compile()
-    except (TypeError, ValueError, AttributeError, NotImplementedError) as error:
+    except Exception as error:  # whatever the user's functions raise while they are traced
         message = str(error).strip().partition("\n")[0]
         raise ArgumentError(f"compare: --optimizer {spec.text} on {problem.name}: {message}") from error
     compiled = time.perf_counter()
@@ -163,7 +163,7 @@ def _program(problem: Problem, spec: Spec, steps: int, length: int) -> Callable[
             updates, state = tx.update(
                 grads, state, params, value=loss, grad=grads, value_fn=lambda p: problem.loss(p, batch)
             )
-            return (apply_updates(params, updates), state), loss
+            return (apply_updates(params, updates), state), loss.astype(jnp.float32)
 
         def step_or_rest(carry: Any, count_and_batch: Any) -> Any:
             if steps % length == 0:
@@ -220,7 +220,12 @@ def _feed(problem: Problem, start: Start, length: int) -> Iterator[Any]:
             yield None
     streams = [_endless(problem, key) for key in start.keys]
     while True:
-        taken = [[next(stream) for _ in range(length)] for stream in streams]
+        try:
+            taken = [[next(stream) for _ in range(length)] for stream in streams]
+        except NablaxError:
+            raise
+        except Exception as error:
+            raise ArgumentError(f"{problem.source}: batches(key): {type(error).__name__}: {error}") from error
         try:
             yield jax.tree.map(
                 lambda *leaves: np.stack(leaves), *(jax.tree.map(lambda *b: np.stack(b), *bs) for bs in taken)

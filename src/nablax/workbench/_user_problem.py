@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import inspect
 import runpy
+import sys
 import traceback
 from pathlib import Path
 from typing import Any
@@ -47,9 +48,10 @@ def load_problem(name: str) -> Problem:
 
 
 def _from_file(path: Path) -> Problem:
+    sys.path.insert(0, str(path.resolve().parent))  # as `python file.py` does, for modules beside it
     try:
         names = runpy.run_path(str(path))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ArgumentError(f"{path}: {_where(error, path)}") from error
     for function, call in _REQUIRED.items():
         if not callable(names.get(function)):
@@ -57,7 +59,11 @@ def _from_file(path: Path) -> Problem:
     evaluate = names.get("evaluate")
     if evaluate is not None and not callable(evaluate):
         raise ArgumentError(f"{path}: evaluate must be a function of params, got {evaluate!r}.")
-    defaults: dict[str, Any] = {"steps": 500, "target": None}
+    steps, target = names.get("STEPS", 500), names.get("TARGET")
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise ArgumentError(f"{path}: STEPS must be a positive int, got {steps!r}.")
+    if target is not None and (isinstance(target, bool) or not isinstance(target, int | float)):
+        raise ArgumentError(f"{path}: TARGET must be a number, got {target!r}.")
     problem = Problem(
         name=path.stem,
         summary=inspect.cleandoc(names.get("__doc__") or "").partition("\n")[0]
@@ -69,7 +75,8 @@ def _from_file(path: Path) -> Problem:
         metric=str(names.get("METRIC", "final loss" if evaluate is None else "evaluate(params)")),
         higher_is_better=evaluate is not None and bool(names.get("HIGHER_IS_BETTER", False)),
         source=str(path),
-        **{key: names.get(key.upper(), value) for key, value in defaults.items()},
+        steps=steps,
+        target=target,
     )
     return _checked(problem, path)
 
@@ -112,7 +119,7 @@ def _check_scalar(out: Any) -> None:
         )
 
 
-def _where(error: Exception, path: Path) -> str:
+def _where(error: BaseException, path: Path) -> str:
     """The error in one line, with the line of the user's file where it arose."""
     first = str(error).strip().partition("\n")[0]
     if isinstance(error, NablaxError):
