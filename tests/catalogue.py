@@ -107,26 +107,15 @@ HELPERS = {"schedule_free_eval_params"}
 """Public functions that are no transformations."""
 
 NEEDS_PARAMS = {
-    name: {
-        "adadelta": "add_decayed_weights",
-        "adafactor": "scale_by_param_block_rms",
-        "cocob": "add_decayed_weights",
-        "dadapt_adamw": "dadapt_adamw",
-        "fromage": "scale_by_trust_ratio",
-        "lamb": "add_decayed_weights",
-        "lars": "add_decayed_weights",
-        "madgrad": "add_decayed_weights",
-        "novograd": "scale_by_novograd",
-        "schedule_free_adamw": "schedule_free",
-        "schedule_free_sgd": "schedule_free",
-    }.get(name, name)
+    name: "schedule_free" if name.startswith("schedule_free") else name
     for name in (
-        "adadelta", "adafactor", "cocob", "dadapt_adamw", "dog", "dowg", "fromage", "lamb", "lars", "madgrad",
-        "mechanize", "momo", "momo_adam", "novograd", "prodigy", "sam", "schedule_free", "schedule_free_adamw",
-        "schedule_free_sgd", "sophia",
+        "acprop", "adadelta", "adafactor", "adamaxw", "adamw", "adan", "ademamix", "cocob", "dadapt_adamw", "dog",
+        "dowg", "fromage", "galore", "lamb", "lars", "lion", "madgrad", "mechanize", "momo", "momo_adam", "muon",
+        "nadamw", "novograd", "prodigy", "sam", "schedule_free", "schedule_free_adamw", "schedule_free_sgd",
+        "simplified_ademamix", "sophia",
     )
 }  # fmt: skip
-"""Optimizers that read the parameters in themselves, and who says so."""
+"""Optimizers that read the parameters, and who says so."""
 
 
 def extras(name: str, value: Any, obj_fn: Any) -> dict[str, Any]:

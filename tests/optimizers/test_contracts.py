@@ -91,7 +91,7 @@ def test_an_optimizer_vmaps_over_its_learning_rate_and_parameters(name):
 def test_missing_params_are_asked_for_by_name(name):
     tx, params = OPTIMIZERS[name](0.01), _tree("bfloat16")
     more = extras(name, jnp.ones(()), square_sum)
-    with pytest.raises(MissingParamsError, match=NEEDS_PARAMS[name]):
+    with pytest.raises(MissingParamsError, match=rf"^(\w+/)*{NEEDS_PARAMS[name]}(:| reads)"):
         tx.update(_gradient(name, params), tx.init(params), **more)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 from nablax.core._base import GradientTransformationExtraArgs, Wrapper, with_extra_args_support
-from nablax.core._errors import ArgumentError, StructureError
+from nablax.core._errors import ArgumentError, MissingParamsError, StructureError
 from nablax.core._leafwise import Leafwise
 from nablax.core._pass import run
 
@@ -30,6 +30,14 @@ class Chain(Wrapper):
             )
 
         def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
+            try:
+                return run_segments(updates, state, params, extra)
+            except MissingParamsError as error:  # say which optimizer, too
+                who = _who_reads_params(self)
+                said = str(error).startswith(f"{who} ")
+                raise MissingParamsError(f"{who}: {error}" if who and not said else str(error)) from None
+
+        def run_segments(updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
             states = iter(list(self._open(state)))
             new: list[Any] = []
             for segment in self._segments:
@@ -80,6 +88,16 @@ class Chain(Wrapper):
                 "first and hand its result to update."
             )
         return [state[k] for k in self.children] if self.named else state
+
+
+def _who_reads_params(tx: Any) -> str:
+    """The named chains around the first rule that reads the parameters, outermost first."""
+    for child in tx.children.values() if isinstance(tx, Chain) else ():
+        if isinstance(child, Chain) and (inner := _who_reads_params(child)):
+            return f"{tx.label}/{inner}".lstrip("/")
+        if isinstance(child, Leafwise) and "params" in child.spec.inputs:
+            return tx.label
+    return ""
 
 
 def _length(state: Any) -> Any:
