@@ -39,7 +39,7 @@ def gradcheck(
 
     Raises:
       GradcheckError: they differ; says which input and element.
-      ValueError: an input below float64, or none that requires grad.
+      ValueError: an input below float64, a complex input or output, or none that requires grad.
     """
     xs = [inputs] if isinstance(inputs, Recorded) else list(inputs)
     checked = [i for i, x in enumerate(xs) if isinstance(x, Tensor) and x.requires_grad]
@@ -51,11 +51,18 @@ def gradcheck(
                 f"gradcheck: input {i} is {xs[i].dtype}; finite differences need float64 (jax.enable_x64(True)). Pass "
                 "low_precision=True, and eps and tolerances to fit, to check all the same."
             )
+        if np.iscomplexobj(np.zeros((), xs[i].dtype)):
+            raise ValueError(
+                f"gradcheck: input {i} is {xs[i].dtype}; split it into real and imaginary parts."
+            )
     points = [np.array(x.detach()) if isinstance(x, Tensor) else x for x in xs]
 
     def outputs_at(values: list[Any]) -> list[np.ndarray]:
         with no_grad():
-            return [np.array(y.detach(), np.float64) for y in _outputs(fn(*map(_leafless, values)))]
+            found = [np.array(y.detach()) for y in _outputs(fn(*map(_leafless, values)))]
+        if any(map(np.iscomplexobj, found)):
+            raise ValueError("gradcheck: an output is complex; return its real and imaginary parts.")
+        return [y.astype(np.float64) for y in found]
 
     with enable_grad():
         leaves = [
@@ -76,7 +83,8 @@ def gradcheck(
                     if not raise_exception:
                         return False
                     raise GradcheckError(
-                        f"gradcheck: output {n}, input {i}: d y{list(worst[: y.ndim])} / d x{list(worst[y.ndim :])} is "
+                        f"gradcheck: output {n}, input {i}: d y{[*map(int, worst[: y.ndim])]} / "
+                        f"d x{[*map(int, worst[y.ndim :])]} is "
                         f"{analytic[worst]:.6g} by backward, {numeric[worst]:.6g} by finite differences."
                     )
     return True

@@ -18,12 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._backward import gradients
-from ._errors import NoGradientError
+from ._errors import NoGradientError, ShapeError
 from ._modes import enable_grad
 from ._namespaces import numpy
 from ._segment import flush, realize
 from ._tensor import Tensor, as_cotangent, tensor
-from ._trace import Recorded, local
+from ._trace import Recorded, apart, local
 from ._values import as_tensor
 
 
@@ -90,6 +90,8 @@ def jvp(fn: Callable[..., Any], primals: Any, tangents: Any, create_graph: bool 
     """Value of `fn` and J v at `primals` (a tensor or a tuple of them) in the direction `tangents`."""
     primals, tangents = _tuple(primals), _tuple(tangents)
     xs = _fresh(primals)
+    for i, (x, v) in enumerate(zip(xs, tangents, strict=True)):
+        _same_shape(f"jvp: tangent {i}", v, x)
     with enable_grad():
         y = fn(*xs)
         u = tensor(np.zeros(y.shape, y.dtype), requires_grad=True)
@@ -104,6 +106,7 @@ def jvp(fn: Callable[..., Any], primals: Any, tangents: Any, create_graph: bool 
 def hvp(fn: Callable[..., Any], x: Any, v: Any, create_graph: bool = False) -> tuple[Any, Any]:
     """Value of `fn` (one number) and H v, its Hessian times `v`, without forming the Hessian."""
     (at,) = _fresh((x,))
+    _same_shape("hvp: v", v, at)
     with enable_grad():
         y = fn(at)
         g = _grad(y, at, create_graph=True, allow_unused=True)
@@ -181,18 +184,15 @@ def functional(fn: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(fn)
     def pure(*args: Any, **kwargs: Any) -> Any:
-        trace = local.trace
         with jax.ensure_compile_time_eval():
-            flush(trace)
+            flush(local.trace)
 
         def into(x: Any) -> Any:
             return as_tensor(x, Tensor) if isinstance(x, jax.Array | np.ndarray) else x
 
         args, kwargs = jax.tree.map(into, (args, kwargs))
-        try:
+        with apart():
             return jax.tree.map(lambda x: realize(x) if isinstance(x, Recorded) else x, fn(*args, **kwargs))
-        finally:
-            trace.discard()
 
     return pure
 
@@ -202,6 +202,11 @@ def _grad(y: Any, inputs: Any, *args: Any, **options: Any) -> Any:
     if y.requires_grad:
         return grad(y, inputs, *args, **options)
     return jax.tree.map(lambda x: None, inputs)
+
+
+def _same_shape(who: str, v: Any, x: Any) -> None:
+    if np.shape(v) != x.shape:
+        raise ShapeError(f"{who} must have the shape of its primal, {x.shape}, got {np.shape(v)}.")
 
 
 def _tuple(x: Any) -> tuple:

@@ -81,7 +81,8 @@ class Interop:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         self._refuse("np.asarray", "np.asarray(x.detach())")
-        value = np.asarray(realize(self))
+        value = np.asarray(realize(self)).view()
+        value.flags.writeable = False  # as JAX's: the tensor would change, and what was computed from it
         return np.array(value, dtype=dtype) if copy else value.astype(dtype or value.dtype, copy=False)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:

@@ -16,7 +16,7 @@ import numpy as np
 
 from ._errors import NoGradientError, user_line
 from ._segment import realize
-from ._trace import Recorded, local, record, results
+from ._trace import Recorded, apart, local, record, results
 from ._values import as_tensor
 
 _HOLE = "·"  # stands for an array among the static leaves
@@ -38,7 +38,7 @@ class Lifted:
     """
 
     def __init__(self, fn: Callable[..., Any], name: str, key: Hashable, kind: type) -> None:
-        self.fn = fn
+        self.fn = _apart(fn)
         self._name = name
         self._key = _KEYS.setdefault(key, _Key())
         self._kind = kind
@@ -106,6 +106,15 @@ class Lifted:
         )
         found = self.fn(*args, **kwargs)
         return jax.tree.map(lambda x: as_tensor(x, self._kind) if isinstance(x, jax.Array) else x, found)
+
+
+def _apart(fn: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(fn)
+    def inside(*args: Any, **kwargs: Any) -> Any:
+        with apart():
+            return fn(*args, **kwargs)
+
+    return inside
 
 
 def filled(fn: Callable[..., Any], tree: Any, static: list[Any]) -> Callable[..., Any]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 from ._trace import local
 
 
 class _Mode(contextlib.ContextDecorator):
     _mode: bool
+    _before: list[bool]
 
-    def __init__(self, function: object = None) -> None:
-        self._before: list[bool] = []
+    def __new__(cls, function: Any = None) -> Any:
+        made = super().__new__(cls)
+        made._before = []
+        return made if function is None else made(function)  # `@no_grad` is `@no_grad()`
 
     def __enter__(self) -> _Mode:
         trace = local.trace

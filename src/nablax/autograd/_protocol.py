@@ -60,7 +60,8 @@ def assign(tree: Any, values: Any) -> None:
       ShapeError: a value of another shape or dtype.
     """
     trace = local.trace
-    for tensor, value in zip(jax.tree.leaves(tree), jax.tree.leaves(values), strict=True):
+    both = (jax.tree.leaves(t, is_leaf=lambda leaf: leaf is None) for t in (tree, values))
+    for tensor, value in zip(*both, strict=True):
         if not isinstance(tensor, Tensor):
             continue
         aval = aval_of(value)

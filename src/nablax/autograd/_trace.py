@@ -81,7 +81,8 @@ settings = Settings()
 
 
 class Restart(Exception):
-    """A recording opened without x64 meets a 64-bit value: it must end, and the operation start another."""
+    """A recording opened without x64 meets a 64-bit value, or one of values a tracer: it must end, and the operation
+    start another."""
 
 
 _WIDE = {np.dtype(t) for t in ("float64", "int64", "uint64", "complex128")}
@@ -187,7 +188,11 @@ class Trace:
         if not self.x64 and aval.dtype in _WIDE:
             raise Restart
         if isinstance(value, jax.core.Tracer):
+            if not self.tracing and self.outs:
+                raise Restart  # what was recorded before has values of its own, and outlives the tracer
             self.tracing = True
+        elif tensor is None and isinstance(value, np.ndarray):
+            value = value.copy()  # its owner may write to it before this recording runs
         key = (aval, needs)
         state = self.state.edges.get(key)
         if state is None:
@@ -312,6 +317,21 @@ class _Local(threading.local):
 
 
 local = _Local()
+
+
+class apart:
+    """A context for code that JAX traces: it records in a trace of its own, which ends with it.
+
+    So it neither disturbs the recording during which it runs, nor leaves tracers there.
+    """
+
+    def __enter__(self) -> None:
+        self._outer = local.trace
+        local.trace = Trace()
+
+    def __exit__(self, *error: object) -> None:
+        local.trace.discard()
+        local.trace = self._outer
 
 
 def link_of(tensor: Any) -> Any:

@@ -185,6 +185,7 @@ def fingerprint(vector: jax.Array) -> jax.Array:
 
 def _round_by_chance(x: jax.Array, delta: jax.Array, coin: jax.Array, dtype: Any) -> jax.Array:
     """x + delta in `dtype`, rounded up or down so that its mean over the coin is x + delta."""
+    x = jax.lax.optimization_barrier(x)  # else XLA computes (x + delta) - x as delta where it knows x
     total = x + delta
     part = total - x
     lost = (x - (total - part)) + (delta - part)  # what the addition lost, exactly (Knuth's two-sum)

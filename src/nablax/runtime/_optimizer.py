@@ -56,7 +56,7 @@ class Optimizer:
         self.tx = with_extra_args_support(tx)
         self._tensors = params if _holds_tensors(params) else None
         if self._tensors is not None:
-            params = autograd().values(params)
+            params = _arrays(params)
         # Distinct buffers: two leaves that are one array could not both be donated.
         self._params = jax.tree.map(lambda p: jnp.array(p, copy=True), params)
         self._state = jax.tree.map(lambda x: jnp.array(x, copy=True), self.tx.init(self._params))
@@ -176,7 +176,7 @@ class Optimizer:
 
     def _read_tensors(self) -> None:
         if self._tensors is not None:
-            self._params = autograd().values(self._tensors)
+            self._params = _arrays(self._tensors)
 
     def _current(self) -> dict[str, Any]:
         return current_values(self.tx, self._state)
@@ -194,6 +194,12 @@ def autograd() -> Any:
 def _holds_tensors(params: Any) -> bool:
     wing = sys.modules.get("nablax.autograd")
     return wing is not None and any(isinstance(x, wing.Tensor) for x in jax.tree.leaves(params))
+
+
+def _arrays(tensors: Any) -> Any:
+    """Values in the place of tensors, None in that of what is no array (a module's functions)."""
+    values = autograd().values(tensors)
+    return jax.tree.map(lambda x: x if isinstance(x, jax.Array | np.ndarray | float | int) else None, values)
 
 
 def _check_same(mine: Any, theirs: Any) -> None:
