@@ -280,6 +280,9 @@ def test_a_second_backward_names_tensor_line_and_way_out(look):
         i for i, text in enumerate(Path(__file__).read_text().splitlines(), 1) if text.endswith("# this line")
     )
     assert f"test_tensor.py:{line} " in str(caught.value)
+    y.name = "loss"
+    with pytest.raises(autograd.GraphFreedError, match="the graph of tensor 'loss' recorded at"):
+        y.backward()
     z = (x * x).sum()
     z.backward(retain_graph=True)
     z.backward()

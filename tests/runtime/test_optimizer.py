@@ -250,3 +250,20 @@ def test_tensors_restart_from_a_state_dict():
     opt.step()
     opt.load_state_dict(saved)
     np.testing.assert_array_equal(w.detach().numpy(), [3.0])
+
+
+def test_an_equinox_module_of_tensors_keeps_its_functions():
+    eqx = pytest.importorskip("equinox")
+    from nablax import autograd
+
+    module = autograd.parameters(eqx.nn.MLP(2, 1, 4, 1, key=jax.random.key(0)))
+    opt = Optimizer(sgd(0.1), module)
+    x, losses = autograd.tensor([0.5, -1.0]), []
+    for _ in range(3):
+        loss = (autograd.lift(lambda m, x: m(x))(module, x) ** 2).sum()
+        loss.backward()
+        losses.append(loss.item())
+        opt.step()
+        opt.zero_grad()
+    assert losses[2] < losses[0]
+    assert opt.params.activation is module.activation

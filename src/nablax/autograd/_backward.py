@@ -48,12 +48,14 @@ class Sweep:
         self.cotangents: dict[int, dict[int, Any]] = {}  # id of a node -> output -> cotangent
         self.leaves: dict[int, tuple[Any, Any]] = {}  # id of a leaf -> leaf, gradient
         self.kept: dict[int, Any] = {}  # id of a wanted intermediate -> gradient
+        self.name: str | None = None  # of the first root that has one, for messages
 
     # -- what the recording still holds ---------------------------------------------------------------------------
 
     def start(self, roots: Sequence[Any], cotangents: Sequence[Any]) -> None:
         """Send cotangents (tensors, arrays or None for one) into the graph of the roots."""
         trace = self.trace
+        self.name = next((root._name for root in roots if root._name is not None), None)
         recorded, given = [], []
         for root, ct in zip(roots, cotangents, strict=True):
             if is_recorded(root):
@@ -72,7 +74,7 @@ class Sweep:
         freed = trace.state.freed
         for root in roots:
             if root.mask & freed:
-                raise freed_error(root.where)
+                raise freed_error(root.where, self.name)
         extra: dict[int, Any] = {}
         wanted = None
         if self.wanted is not None:
@@ -136,7 +138,7 @@ class Sweep:
             _, _, node = heapq.heappop(self.heap)
             waiting = self.cotangents.pop(id(node))
             outputs = tuple(sorted(waiting))
-            node.check(outputs)
+            node.check(outputs, self.name)
             if node.hooks or node.keep or self.wanted is not None:
                 for k in outputs:
                     waiting[k] = self._watched(node, k, waiting[k])
@@ -174,7 +176,7 @@ class Sweep:
                 or id(node) in self.cotangents
             ):
                 return None
-            node.check((k,))
+            node.check((k,), self.name)
             chain.append(node)
         if any(n.residual is not AGAIN for n in chain) or (self.heap and -self.heap[0][0] >= node.serial):
             return None

@@ -51,11 +51,11 @@ class Node:
         self.keep: dict[int, Any] | None = None
         self.redirect: dict[int, tuple[Any, int]] | None = None
 
-    def check(self, outputs: Sequence[int]) -> None:
-        """Raise where the graph of one of these outputs was freed."""
+    def check(self, outputs: Sequence[int], name: str | None = None) -> None:
+        """Raise where the graph of one of these outputs was freed; `name` is that of the tensor asked for."""
         for k in outputs:
             if self.values is None or self.freed & self.program.masks[k]:
-                raise freed_error(self.where(k))
+                raise freed_error(self.where(k), name)
 
     def where(self, k: int) -> str:
         """The line where an output was recorded."""
@@ -89,12 +89,13 @@ class Freed:
     def __init__(self, where: str) -> None:
         self.where = where
 
-    def check(self, outputs: Sequence[int]) -> None:
-        raise freed_error(self.where)
+    def check(self, outputs: Sequence[int], name: str | None = None) -> None:
+        raise freed_error(self.where, name)
 
 
-def freed_error(where: str, name: str = "the tensor") -> GraphFreedError:
+def freed_error(where: str, name: str | None = None) -> GraphFreedError:
+    who = "the tensor" if name is None else f"tensor {name!r}"
     return GraphFreedError(
-        f"backward: the graph of {name} recorded at {where} was freed by an earlier backward() or grad(). "
+        f"backward: the graph of {who} recorded at {where} was freed by an earlier backward() or grad(). "
         "Pass retain_graph=True to the earlier call to go through it again."
     )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
+from jax.extend.core import get_opaque_trace_state
 
 from ._aval import Aval, aval_of, config
 from ._call import Call, intern_call
@@ -88,12 +89,17 @@ class Restart(Exception):
 _WIDE = {np.dtype(t) for t in ("float64", "int64", "uint64", "complex128")}
 
 
+def transformation() -> Any:
+    """The transformation of JAX that is running now, to be compared."""
+    return get_opaque_trace_state(convention="nnx")
+
+
 class Trace:
     """One thread's open recording."""
 
     __slots__ = (
         "__weakref__", "append", "closed", "inputs", "keep", "kind", "links", "mode", "outs", "probe", "roots", "state",
-        "tracing", "values", "x64",
+        "tracing", "values", "within", "x64",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -112,6 +118,7 @@ class Trace:
         self.links: dict[int, Any] = {}  # slot of a source -> where its gradient goes
         self.keep: list[Any] = []  # recorded tensors that want their gradient
         self.tracing = False
+        self.within: Any = None  # the transformation that the tracers belong to
         self.rest()
 
     def begin(self) -> None:
@@ -165,6 +172,8 @@ class Trace:
                     f"a tensor recorded at {state.where or 'another line'} by another thread has no value yet; read it "
                     f"there (tensor.realize()) before other threads use it. Used at {user_line()}."
                 )
+        if self.tracing and self.within != transformation():
+            self.discard()  # left behind by a transformation that is over: its tracers are gone
         if self.state is self.closed:
             self.begin()
         needs = tensor._r or tensor._n is not None
@@ -190,7 +199,7 @@ class Trace:
         if isinstance(value, jax.core.Tracer):
             if not self.tracing and self.outs:
                 raise Restart  # what was recorded before has values of its own, and outlives the tracer
-            self.tracing = True
+            self.tracing, self.within = True, transformation()
         elif tensor is None and isinstance(value, np.ndarray):
             value = value.copy()  # its owner may write to it before this recording runs
         key = (aval, needs)
