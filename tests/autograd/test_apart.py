@@ -83,3 +83,29 @@ def test_no_grad_as_a_decorator_without_parentheses():
 
     assert not double(leaf(1.0)).requires_grad
     assert (leaf(1.0) * 2).requires_grad
+
+
+def test_hooks_keep_shape_and_dtype():
+    x = leaf(1.0, 2.0)
+    handle = x.register_hook(lambda g: g.sum())
+    with pytest.raises(
+        autograd.ShapeError, match=r"a hook must return None or a gradient of shape \(2,\), got \(\)"
+    ):
+        (x * x).sum().backward()
+    handle.remove()
+    x.register_hook(lambda g: np.array([1, 2]))
+    (x * x).sum().backward()
+    assert (x.grad.dtype, x.grad.tolist()) == (np.float32, [1, 2])
+    x.grad = np.array([3, 4])
+    assert x.grad.dtype == np.float32
+
+
+def test_in_place_operations_refuse_what_the_tensor_cannot_hold():
+    whole, real = autograd.tensor([1, 2]), autograd.tensor([1.0, 2.0])
+    with pytest.raises(autograd.ShapeError, match="float32, which the tensor's int32 cannot hold"):
+        whole += 0.5
+    with pytest.raises(autograd.ShapeError, match="cannot hold"):
+        real += 1j
+    assert whole.tolist() == [1, 2]
+    real += 1
+    assert real.tolist() == [2, 3]

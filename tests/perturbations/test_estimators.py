@@ -10,7 +10,7 @@ import optax
 import pytest
 
 import nablax.perturbations as np_
-from nablax.core._errors import ArgumentError, HyperparameterError
+from nablax.core._errors import ArgumentError, HyperparameterError, StructureError
 from nablax.perturbations._sampling import draw
 
 KEY = jax.random.key(3)
@@ -271,3 +271,25 @@ def test_noise_laws():
     np.testing.assert_allclose(jnp.sum(point**2), 12, rtol=1e-5)
     assert jnp.isfinite(sphere.log_prob(point))
     assert jnp.all(jnp.abs(np_.Rademacher().sample(KEY, (9,))) == 1)
+
+
+def test_bad_losses_parameters_and_targets():
+    with pytest.raises(StructureError, match="mezo: fun must return a real scalar loss"):
+        np_.mezo(lambda x: x, KEY, X, 0.1)
+    with pytest.raises(StructureError, match="mezo: the parameters must be real floating arrays, got int32"):
+        np_.mezo(smooth_function, KEY, jnp.arange(3), 0.1)
+    with pytest.raises(HyperparameterError, match="mezo: learning_rate"):
+        np_.mezo(smooth_function, KEY, X, float("nan"))
+    with pytest.raises(StructureError, match="es_gradient: the parameters must be real"):
+        np_.es_gradient(lambda x: jnp.sum(x * 1.0), KEY, jnp.arange(3), 10, shaping="centered_rank")
+    loss = np_.fenchel_young_loss(np_.argmax_oracle, 10)
+    with pytest.raises(
+        StructureError, match=r"target must have the structure and shapes of theta, \(3,\), got \(\)"
+    ):
+        loss(KEY, X, 1.0)
+
+
+def test_statistics_of_a_gradient_that_is_zero():
+    s = np_.gradient_statistics(lambda key: jnp.zeros(2), KEY, 4)
+    assert s.signal_to_noise == 0
+    assert jnp.isinf(s[3])

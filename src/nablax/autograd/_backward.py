@@ -18,6 +18,7 @@ import jax.numpy as jnp
 
 from ._aval import aval_of
 from ._errors import NoGradientError, NonScalarError, user_line
+from ._hooks import hooked
 from ._node import freed_error, resolve
 from ._program import AGAIN
 from ._segment import flush, realize
@@ -197,9 +198,7 @@ class Sweep:
 
     def _watched(self, node: Any, k: int, gradient: Any) -> Any:
         """Hooks and kept gradients of an output of a node."""
-        for hook in (node.hooks or {}).get(k, ()):
-            replaced = hook(as_tensor(gradient, self.kind))
-            gradient = gradient if replaced is None else replaced
+        gradient = hooked((node.hooks or {}).get(k), gradient, self.kind)
         for tensor in [] if node.keep is None else node.keep.get(k, ()):
             if (alive := tensor()) is not None:
                 self._keep(alive, as_tensor(gradient, self.kind))
@@ -245,9 +244,7 @@ class Sweep:
         """Add what arrived to `.grad` of the leaves."""
         while self.leaves:  # emptied, so that what is only added to a buffer is no result of the program
             leaf, gradient = self.leaves.pop(next(iter(self.leaves)))
-            for hook in leaf._hooks or ():
-                replaced = hook(as_tensor(gradient, self.kind))
-                gradient = gradient if replaced is None else replaced
+            gradient = hooked(leaf._hooks, gradient, self.kind)
             if leaf._g is None:
                 leaf._g = as_tensor(gradient, self.kind)
             elif self.create:
@@ -303,9 +300,8 @@ def gradients(
     found = []
     for x in inputs:
         gradient = sweep.kept.get(id(x)) if not x._r else sweep.leaves.get(id(x), (None, None))[1]
-        for hook in (x._hooks or ()) if gradient is not None and x._r else ():
-            replaced = hook(as_tensor(gradient, kind))
-            gradient = gradient if replaced is None else replaced
+        if gradient is not None and x._r:
+            gradient = hooked(x._hooks, gradient, kind)
         found.append(None if gradient is None else as_tensor(gradient, kind))
     if not create:
         flush(local.trace)

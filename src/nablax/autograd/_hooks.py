@@ -7,14 +7,17 @@ stops: the recording ends there, so that the tensor becomes an output of a node 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import jax
+import numpy as np
+
 from ._cut import separate
-from ._errors import NoGradientError
+from ._errors import NoGradientError, ShapeError
 from ._node import Node
-from ._trace import local
-from ._values import is_recorded
+from ._trace import Recorded, local
+from ._values import as_tensor, is_recorded
 
 
 class Handle:
@@ -57,3 +60,23 @@ def keep(tensor: Any) -> None:
     if isinstance(node, Node):
         node.keep = node.keep or {}
         node.keep.setdefault(tensor._k, []).append(weakref.ref(tensor))
+
+
+def hooked(hooks: Iterable[Callable[..., Any]] | None, gradient: Any, kind: type) -> Any:
+    """The gradient after its hooks, each of which may replace it by one of the same shape.
+
+    Raises:
+      ShapeError: a hook returned another shape.
+    """
+    for hook in hooks or ():
+        before = as_tensor(gradient, kind)
+        after = hook(before)
+        if after is None:
+            continue
+        after = as_tensor(after if isinstance(after, Recorded | jax.Array) else np.asarray(after), kind)
+        if after.shape != before.shape:
+            raise ShapeError(
+                f"register_hook: a hook must return None or a gradient of shape {before.shape}, got {after.shape}."
+            )
+        gradient = after if after.dtype == before.dtype else after.astype(before.dtype)
+    return gradient

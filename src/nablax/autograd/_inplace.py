@@ -13,12 +13,18 @@ from ._trace import local
 from ._values import is_recorded
 
 
+def _kind(dtype: Any) -> int:
+    """0 for truth values, 1 for integers, 2 for floating, 3 for complex numbers."""
+    kinds = (jnp.integer, jnp.floating, jnp.complexfloating)
+    return next((i for i, kind in enumerate(kinds, 1) if jnp.issubdtype(dtype, kind)), 0)
+
+
 def replace(tensor: Any, result: Any, name: str) -> Any:
     """Let `tensor` be `result` from here on.
 
     Raises:
       InPlaceError: a leaf that requires grad, outside no_grad().
-      ShapeError: the result has another shape.
+      ShapeError: the result has another shape, or is of a kind (complex, floating, integer) above the tensor's.
     """
     trace = local.trace
     leaf = tensor._r
@@ -36,6 +42,11 @@ def replace(tensor: Any, result: Any, name: str) -> Any:
             f"{name}: the result has shape {result.shape}, the tensor {tensor.shape}. At {user_line()}."
         )
     if result.dtype != tensor.dtype:
+        if _kind(result.dtype) > _kind(tensor.dtype):
+            raise ShapeError(
+                f"{name}: the result is {result.dtype}, which the tensor's {tensor.dtype} cannot hold. "
+                f"At {user_line()}."
+            )
         result = result.astype(tensor.dtype)
     if not is_recorded(result):  # run at once, under detect_anomaly
         tensor._s, tensor._v, tensor._a = None, result._v, result._a

@@ -163,7 +163,7 @@ class Tensor(Operators, Methods, Indexing, InPlace, Interop, Recorded, metaclass
         gradient = as_tensor(gradient, Tensor)
         if gradient.shape != self.shape:
             raise ValueError(f"grad: shape must be {self.shape}, got {gradient.shape}.")
-        self._g = gradient
+        self._g = gradient if gradient.dtype == self.dtype else gradient.astype(self.dtype)
 
     def zero_grad(self) -> None:
         """Forget the accumulated gradient."""

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from nablax.core._errors import ArgumentError, HyperparameterError
+from nablax.core._errors import ArgumentError, HyperparameterError, StructureError
 
 
 def positive_int(who: str, name: str, value: Any) -> int:
@@ -40,3 +40,22 @@ def check_positive(who: str, name: str, tree: Any) -> None:
             raise ArgumentError(f"{who}: {name} must be a real number, got {value!r}.")
         if not (np.all(number > 0) and np.all(np.isfinite(number))):
             raise HyperparameterError(f"{who}: {name} must be positive and finite, got {value}.")
+
+
+def check_scalar(who: str, out: Any) -> None:
+    """Refuses an abstract output that is not one real number."""
+    if (
+        not isinstance(out, jax.ShapeDtypeStruct)
+        or out.shape != ()
+        or np.issubdtype(out.dtype, np.complexfloating)
+    ):
+        raise StructureError(f"{who}: fun must return a real scalar loss, got {out}.")
+
+
+def check_real(who: str, params: Any) -> None:
+    """Refuses parameters that are not real floating arrays."""
+    for leaf in jax.tree.leaves(params):
+        if not jax.numpy.issubdtype(jax.numpy.result_type(leaf), jax.numpy.floating):
+            raise StructureError(
+                f"{who}: the parameters must be real floating arrays, got {jax.numpy.result_type(leaf)}."
+            )

@@ -19,9 +19,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nablax.core._errors import HyperparameterError, StructureError
+from nablax.core._errors import HyperparameterError
 
-from ._checks import check_positive, positive_int
+from ._checks import check_positive, check_real, check_scalar, positive_int
 from ._layout import Layout
 from ._noise import Normal, Rademacher, score_of
 from ._perturbed import make_perturbed_fun
@@ -95,9 +95,7 @@ def es_value_and_gradient(
     """
     who = "es_gradient"
     key = as_key(key, who)
-    out = jax.eval_shape(fun, params)
-    if not isinstance(out, jax.ShapeDtypeStruct) or out.shape != ():
-        raise StructureError(f"{who}: fun must return a scalar loss, got {out}.")
+    check_scalar(who, jax.eval_shape(fun, params))
     if shaping is None:
         smooth = make_perturbed_fun(
             fun,
@@ -109,6 +107,7 @@ def es_value_and_gradient(
         )
         value, gradient = jax.value_and_grad(smooth, 1)(key, params)
         return value, jax.tree.map(jnp.conj, gradient)
+    check_real(who, params)
     shape = centered_ranks if shaping == "centered_rank" else shaping
     if not callable(shape):
         raise HyperparameterError(

@@ -18,7 +18,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ._checks import check_positive, positive_int
+from nablax.core import check_number
+
+from ._checks import check_positive, check_real, check_scalar, positive_int
 from ._sampling import as_key
 
 _BLOCK = 1 << 14
@@ -57,7 +59,12 @@ def mezo(
 
     Returns:
       (params after the step, MezoInfo).
+
+    Raises:
+      HyperparameterError: sigma or num_samples out of range, a learning rate that is NaN.
+      StructureError: fun returns no real scalar, or params are not real floating arrays.
     """
+    check_number("mezo", "learning_rate", learning_rate)
     params, info = mezo_slopes(fun, key, params, sigma, num_samples)
 
     def descend(i: jax.Array, moved: Any) -> Any:
@@ -79,6 +86,8 @@ def mezo_slopes(
     """
     num_samples = positive_int("mezo", "num_samples", num_samples)
     check_positive("mezo", "sigma", sigma)
+    check_real("mezo", params)
+    check_scalar("mezo", jax.eval_shape(fun, params))
     key = as_key(key, "mezo")
 
     def look(moved: Any, i: jax.Array) -> tuple[Any, jax.Array]:

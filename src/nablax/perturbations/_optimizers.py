@@ -19,6 +19,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from nablax.core._errors import StructureError
+
 from ._noise import Gumbel, Normal
 from ._oracles import argmax_oracle, rank_oracle, shortest_path_oracle, top_k_oracle
 from ._perturbed import make_perturbed_fun
@@ -173,7 +175,8 @@ def fenchel_young_loss(
 
     Returns:
       A function of a key, of theta and of the target, both of one structure. Its gradient in theta,
-      y_sigma(theta) - target, its Hessian and so on are unbiased.
+      y_sigma(theta) - target, its Hessian and so on are unbiased. It raises StructureError for a target of
+      other shapes.
     """
     mean_solution = perturbed_optimizer(oracle, num_samples, sigma, noise, **options)
 
@@ -192,6 +195,12 @@ def fenchel_young_loss(
         return potential(key, theta), _vdot(mean_solution(key, theta), tangents[1])
 
     def loss(key: jax.Array, theta: Any, target: Any) -> jax.Array:
+        shapes = [jax.tree.map(jnp.shape, t) for t in (theta, target)]
+        if shapes[0] != shapes[1]:
+            raise StructureError(
+                f"fenchel_young_loss: target must have the structure and shapes of theta, {shapes[0]}, "
+                f"got {shapes[1]}."
+            )
         return potential(key, theta) - _vdot(theta, target)
 
     return loss

@@ -79,7 +79,7 @@ def gradient_statistics(
     variance = jax.tree.map(lambda g: jnp.var(g, 0, ddof=1), estimates)
     noise = _total(variance)
     signal = jnp.maximum(_total(jax.tree.map(lambda m: jnp.square(jnp.abs(m)), mean)) - noise / repeats, 0)
-    ratio = signal / noise
+    ratio = jnp.where(signal > 0, signal / noise, 0.0)
     return GradientStatistics(
         mean,
         jax.tree.map(jnp.sqrt, variance),
