@@ -19,6 +19,7 @@ Plan = list[list[int]]  # for each array that crosses: which of the original one
 
 def pack(arrays: Sequence[Any]) -> tuple[list[Any], Plan]:
     """The arrays, those of one shape and dtype stacked, and how to take them apart."""
+    arrays = [jnp.asarray(array) for array in arrays]
     groups: dict[tuple, list[int]] = {}
     for i, array in enumerate(arrays):
         kind = (array.shape, array.dtype, getattr(array.aval, "weak_type", False), array.size <= BIGGEST)
