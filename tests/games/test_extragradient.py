@@ -17,7 +17,7 @@ from nablax.core import (
 )
 from nablax.games import anchored, extragradient, is_extrapolation, past_extragradient
 from nablax.optimizers import adam, adamw, sgd
-from nablax.transforms import clip, masked
+from nablax.transforms import clip, inject_hyperparams, masked
 
 
 def rotation(z):
@@ -274,3 +274,21 @@ def test_structures_that_differ_between_phases():
         StructureError, match=r"extragradient: .*differ at .*y.*: shape \(4,\) against \(3,\)"
     ):
         tx.update(other, state, other)
+
+
+def test_injected_schedules_count_full_steps():
+    def schedule(count):
+        return 0.1 / (1 + count)
+
+    def path(base):
+        tx, z = extragradient(base=base), jnp.array([1.0, -0.5])
+        state, found = tx.init(z), []
+        for _ in range(8):
+            updates, state = tx.update(jnp.array([z[1], -z[0]]), state, z)
+            z = z + updates
+            found.append(z)
+        return jnp.stack(found)
+
+    plain = path(chain(clip(10.0), adam(schedule)))
+    injected = path(chain(clip(10.0), inject_hyperparams(adam)(learning_rate=schedule)))
+    np.testing.assert_allclose(injected, plain, rtol=1e-5)

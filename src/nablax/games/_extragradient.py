@@ -33,6 +33,7 @@ from nablax.core import (
     with_hyperparams,
 )
 from nablax.transforms import scale
+from nablax.transforms._inject import Injected
 from nablax.transforms._scaling import scheduled_init
 
 
@@ -70,8 +71,9 @@ def extragradient(
     Args:
       learning_rate: number, traced number or schedule of the count of full steps. Negative ascends.
       base: any gradient transformation that makes the two steps, instead of a learning rate: `base=adam(1e-3)` is
-        Extra-Adam. Its schedules count full steps as well (those inside `inject_hyperparams` or a transformation of
-        another library count updates, two a step). With both arguments, the learning rate scales what the base makes.
+        Extra-Adam. Its schedules count full steps as well, those of `inject_hyperparams` too (those inside a
+        transformation of another library, and of `inject_hyperparams` around this one, count updates, two a step).
+        With both arguments, the learning rate scales what the base makes.
       ascend: climb instead of descend.
 
     Returns:
@@ -180,4 +182,13 @@ def in_full_steps(tx: Any, full: Callable[[Any], Any]) -> Any:
         return lambda count: schedule(full(count))
 
     found = {path: slow(value) for path, value in hyperparams(tx).items() if callable(value)}
-    return with_hyperparams(tx, found) if found else tx
+    return _injected_in_full_steps(with_hyperparams(tx, found) if found else tx, full)
+
+
+def _injected_in_full_steps(tx: Any, full: Callable[[Any], Any]) -> Any:
+    if isinstance(tx, Injected):
+        return tx.with_count(full)
+    if not isinstance(tx, Wrapper):
+        return tx
+    children = {name: _injected_in_full_steps(child, full) for name, child in tx.children.items()}
+    return tx if all(children[k] is tx.children[k] for k in children) else tx.rebuild(children)

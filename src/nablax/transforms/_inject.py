@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import types
@@ -218,9 +219,24 @@ def inject_stateful_hyperparams(
     return inject_hyperparams(inner_factory, static_args, hyperparam_dtype)
 
 
+class Injected(GradientTransformationExtraArgs):
+    """What `inject_hyperparams` makes.
+
+    Attributes:
+      with_count: `with_count(of)` is the same with its schedules evaluated at `of(count)`.
+    """
+
+    with_count: Callable[[Callable[[Any], Any]], Injected]
+
+    def __new__(cls, init: Any, update: Any, with_count: Any) -> Injected:
+        self = super().__new__(cls, init, update)
+        self.with_count = with_count
+        return self
+
+
 def _injected(
     factory: Callable[..., Any], given: inspect.BoundArguments, arguments: _Arguments, dtype: Any
-) -> GradientTransformationExtraArgs:
+) -> Injected:
     def build(values: Mapping[str, Any]) -> Any:
         """The inner transformation with these values in place of the numbers and schedules."""
         filled = {**arguments.fixed, **values}
@@ -252,4 +268,15 @@ def _injected(
         new, inner_state = build(values).update(updates, state.inner_state, params, **extra)
         return new, InjectStatefulHyperparamsState(safe_increment(state.count), values, states, inner_state)
 
-    return GradientTransformationExtraArgs(init, update)
+    def with_count(of: Callable[[Any], Any]) -> Injected:
+        other = copy.copy(arguments)
+        other.schedules = {k: _with_count(f, of) for k, f in arguments.schedules.items()}
+        return _injected(factory, given, other, dtype)
+
+    return Injected(init, update, with_count)
+
+
+def _with_count(schedule: Any, of: Callable[[Any], Any]) -> Any:
+    if not isinstance(schedule, WrappedSchedule):
+        return schedule  # it has a state of its own
+    return WrappedSchedule(lambda count: schedule.schedule_fn(of(count)))
