@@ -292,3 +292,19 @@ def test_injected_schedules_count_full_steps():
     plain = path(chain(clip(10.0), adam(schedule)))
     injected = path(chain(clip(10.0), inject_hyperparams(adam)(learning_rate=schedule)))
     np.testing.assert_allclose(injected, plain, rtol=1e-5)
+
+
+@pytest.mark.parametrize("splitter", SPLITTERS)
+def test_extra_adam_with_a_schedule_for_each_player(splitter):
+    # Adam is elementwise, so players with their own Extra-Adams move as the two entries of one vector do.
+    def schedule(count):
+        return 0.1 / (1 + count)
+
+    players = {
+        "down": extragradient(base=adam(schedule)),
+        "up": extragradient(base=adam(schedule), ascend=True),
+    }
+    tx = SPLITTERS[splitter](players, {"x": "down", "y": "up"})
+    apart, _ = scan(tx, bilinear, {"x": jnp.array(1.0), "y": jnp.array(-0.5)}, 8)
+    joint, _ = scan(extragradient(base=adam(schedule)), rotation, jnp.array([1.0, -0.5]), 8)
+    np.testing.assert_allclose(np.stack([apart["x"], apart["y"]], 1), joint, rtol=1e-5)
