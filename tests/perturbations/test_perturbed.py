@@ -1,4 +1,8 @@
-"""`make_perturbed_fun`: structures, dtypes, transformations, options and errors."""
+"""`make_perturbed_fun`: structures, dtypes, transformations, options and errors.
+
+Seeds are fixed. Comparisons with a mean allow at least 5.5 standard errors, as measured over 60 keys: a false alarm has
+a chance below 4e-8 each.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -44,7 +48,7 @@ def test_forward_and_reverse_differentiation_agree_with_many_samples(baseline):
         fun = make_perturbed_fun(quadratic, 20_000, 0.5, noise, baseline=baseline)
         forward, reverse = (jax.jit(d(fun, 1))(KEY, X) for d in (jax.jacfwd, jax.jacrev))
         np.testing.assert_allclose(forward, reverse, rtol=1e-4)
-        np.testing.assert_allclose(reverse, A @ X, atol=0.2)
+        np.testing.assert_allclose(reverse, A @ X, atol=0.4)
 
 
 def test_trees_complex_and_integer_outputs():
@@ -75,7 +79,7 @@ def test_sigma_may_be_traced_and_differentiated():
 
     for estimator in ("score", "antithetic", "pathwise"):
         slope = jax.jit(jax.grad(value), static_argnums=1)(0.5, estimator)
-        np.testing.assert_allclose(slope, 0.5 * jnp.trace(A), rtol=0.1)
+        np.testing.assert_allclose(slope, 0.5 * jnp.trace(A), rtol=0.15)
     with pytest.raises(HyperparameterError, match="no derivative in sigma"):
         jax.grad(value)(0.5, "measure_valued")
 
@@ -91,10 +95,10 @@ def test_sigma_may_be_a_traced_tree():
         return make_perturbed_fun(fun, 20_000, sigma, Normal(), estimator=estimator)(KEY, x)
 
     sigma = {"a": 0.4, "b": 0.7}  # d/d sigma of sigma^2 (w1 + w2), leaf by leaf
-    for estimator in ("score", "pathwise"):
+    for estimator in ("score", "antithetic", "pathwise"):
         slope = jax.jit(jax.grad(value), static_argnums=1)(sigma, estimator)
-        np.testing.assert_allclose(slope["a"], 2 * 0.4 * 5.0, rtol=0.15)
-        np.testing.assert_allclose(slope["b"], 2 * 0.7 * 1.5, rtol=0.15)
+        np.testing.assert_allclose(slope["a"], 2 * 0.4 * 5.0, rtol=0.22)
+        np.testing.assert_allclose(slope["b"], 2 * 0.7 * 1.5, rtol=0.22)
 
 
 def test_the_default_is_pairs_where_they_are_possible():
