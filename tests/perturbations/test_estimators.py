@@ -293,3 +293,33 @@ def test_statistics_of_a_gradient_that_is_zero():
     s = np_.gradient_statistics(lambda key: jnp.zeros(2), KEY, 4)
     assert s.signal_to_noise == 0
     assert jnp.isinf(s[3])
+
+
+def test_derivatives_of_sort_rank_top_k_and_shortest_path():
+    # With Gumbel noise a difference of two is logistic: closed forms. Measured standard errors are below 0.012.
+    x, samples = jnp.array([0.4, -0.3]), 20_000
+    gumbel = np_.Gumbel()
+    p = jax.nn.sigmoid(x[0] - x[1])
+    slope = p * (1 - p)
+    both = jnp.array([[1.0, -1.0], [-1.0, 1.0]]) * slope
+
+    @jax.jit
+    def jacobians(x):
+        def path(x):  # by the upper right corner, or by the lower left
+            grid = jnp.full((2, 2), 20.0).at[0, 1].add(-x[0]).at[1, 0].add(-x[1])  # costs
+            return np_.perturbed_shortest_path(KEY, grid, samples, 1.0, gumbel, diagonal=False)
+
+        return (
+            jax.jacobian(lambda x: np_.perturbed_sort(KEY, x, samples, 1.0, gumbel))(x),
+            jax.jacobian(lambda x: np_.perturbed_rank(KEY, x, samples, 1.0, gumbel))(x),
+            jax.jacobian(lambda x: np_.perturbed_top_k(KEY, x, 1, samples, 1.0, gumbel))(x),
+            jax.jacobian(path)(x),
+        )
+
+    in_order, rank, top, path = jacobians(x)
+    np.testing.assert_allclose(in_order, [[1 - p, p], [p, 1 - p]], atol=0.07)
+    np.testing.assert_allclose(jnp.abs(rank), jnp.abs(both), atol=0.06)
+    np.testing.assert_allclose(rank[0], -rank[1], atol=0.06)
+    np.testing.assert_allclose(top, both, atol=0.06)
+    np.testing.assert_allclose(path[0, 1], both[0], atol=0.06)
+    np.testing.assert_allclose(path[1, 0], both[1], atol=0.06)
