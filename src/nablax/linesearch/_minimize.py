@@ -29,6 +29,7 @@ from nablax.linesearch._box import project, projected_lbfgs
 from nablax.linesearch._lbfgs import lbfgs
 from nablax.linesearch._objective import LineSearch, scalar_dtype
 from nablax.linesearch._result import REASONS, Minimum, Stopped
+from nablax.tree._traverse import is_none
 
 _RUNNING = -1
 _CODE = {reason: i for i, reason in enumerate(REASONS)}
@@ -130,16 +131,16 @@ def _box(bounds: Any, x0: Any) -> tuple[Any, Any]:
     def spread(name: str, bound: Any, infinite: float) -> Any:
         bound = infinite if bound is None else bound
         try:
-            leaves: list[Any]
-            structure: Any
-            leaves, structure = jax.tree.flatten(x0)
-            full = jax.tree.broadcast(bound, x0, is_leaf=lambda b: b is None)
-            found = [b for b, x in zip(_with_nones(full), _with_nones(x0), strict=True) if x is not None]
-            return structure.unflatten(
-                [
-                    jnp.broadcast_to(jnp.asarray(infinite if b is None else b, x.dtype), x.shape)
-                    for b, x in zip(found, leaves, strict=True)
-                ]
+            full = jax.tree.broadcast(bound, x0, is_leaf=is_none)
+            return jax.tree.map(
+                lambda b, x: (
+                    None
+                    if x is None
+                    else jnp.broadcast_to(jnp.asarray(infinite if b is None else b, x.dtype), x.shape)
+                ),
+                full,
+                x0,
+                is_leaf=is_none,
             )
         except ValueError as e:
             raise StructureError(
@@ -158,10 +159,6 @@ def _box(bounds: Any, x0: Any) -> tuple[Any, Any]:
                 f"{float(b.ravel()[where]):g}."
             )
     return lower, upper
-
-
-def _with_nones(x: Any) -> list[Any]:
-    return jax.tree.leaves(x, is_leaf=lambda leaf: leaf is None)
 
 
 class _Loop(NamedTuple):
