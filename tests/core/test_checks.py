@@ -35,7 +35,7 @@ def test_out_of_range(make, message):
             "learning_rate must be a real number or a schedule, got str: 'fast'",
         ),
         (lambda: optimizers.sgd(True), "learning_rate must be a real number or a schedule, got bool"),
-        (lambda: optimizers.sgd(0.1, momentum="x"), "decay must be a real number, got str"),
+        (lambda: optimizers.sgd(0.1, momentum="x"), "sgd: momentum must be a real number or None, got str"),
         (lambda: optimizers.sgd(1j), "got complex"),
         (lambda: transforms.scale([1.0]), "step_size must be a real number, got list"),
         (

@@ -23,6 +23,7 @@ def check_number(
     open_high: bool = False,
     optional: bool = False,
     schedule: bool = False,
+    integer: bool = False,
 ) -> None:
     """Refuses a hyperparameter that is not a real number within its bounds.
 
@@ -30,12 +31,13 @@ def check_number(
       who: the function that speaks.
       name: its argument.
       value: what came. Tracers pass: their value is not known yet.
-      low, high: bounds, included unless `open_low` or `open_high`.
+      low, high: bounds, included unless `open_low` or `open_high`; an open infinite one asks for a finite number.
       optional: None is allowed.
       schedule: a function of the step is allowed.
+      integer: only whole numbers are allowed; an array may hold one as a float, as `inject_hyperparams` does.
 
     Raises:
-      ArgumentError: not a number.
+      ArgumentError: not a number, or not a whole one.
       HyperparameterError: NaN, or out of bounds.
 
     Example:
@@ -48,20 +50,23 @@ def check_number(
     number: Any
     if isinstance(value, np.ndarray | jax.Array) and value.shape == () and value.dtype != bool:
         number = value.item()
+        whole = number % 1 == 0 if isinstance(number, float) else isinstance(number, int)
     else:
         number = value.item() if isinstance(value, np.generic) else value
-    if isinstance(number, bool) or not isinstance(number, int | float | numbers.Real):
+        whole = isinstance(number, numbers.Integral)
+    if isinstance(number, bool) or not isinstance(number, numbers.Real) or (integer and not whole):
+        kind = "an integer" if integer else "a real number"
         also = (" or None" if optional else "") + (" or a schedule" if schedule else "")
         raise ArgumentError(
-            f"{who}: {name} must be a real number{also}, got {type(value).__name__}: {value!r}."[:300]
+            f"{who}: {name} must be {kind}{also}, got {type(value).__name__}: {value!r}."[:300]
         )
     real: Any = number
     below = real <= low if open_low else real < low
     above = real >= high if open_high else real > high
     if math.isnan(real) or below or above:
-        raise HyperparameterError(
-            f"{who}: {name} must {_allowed(low, high, open_low, open_high)}, got {number!r}."
-        )
+        unbounded = real in (low, high) and math.isinf(real)
+        allowed = "be finite" if unbounded else _allowed(low, high, open_low, open_high)
+        raise HyperparameterError(f"{who}: {name} must {allowed}, got {number!r}.")
 
 
 def _allowed(low: float, high: float, open_low: bool, open_high: bool) -> str:

@@ -21,12 +21,11 @@ from nablax.core import (
     ScalarOrSchedule,
     abs_sq,
     chain,
-    check_decay,
-    check_nonnegative,
     leafwise,
     lerp,
 )
 from nablax.optimizers._adabelief import belief_init
+from nablax.optimizers._arguments import checked
 from nablax.transforms import add_decayed_weights, scale_by_learning_rate
 
 
@@ -52,6 +51,7 @@ def _correction(count: jax.Array, b2: Any) -> dict[str, Any]:
     return {"c2": 1 - b2 ** jnp.maximum(count - 1, 1), "first": first}
 
 
+@checked()
 def scale_by_acprop(
     b1: float = 0.9, b2: float = 0.999, eps: float = 1e-16, eps_root: float = 1e-16
 ) -> GradientTransformation:
@@ -67,8 +67,6 @@ def scale_by_acprop(
 
     Source: Zhuang et al. 2021, arXiv:2110.05454.
     """
-    check_decay("scale_by_acprop", b1=b1, b2=b2)
-    check_nonnegative("scale_by_acprop", eps=eps, eps_root=eps_root)
     return leafwise(
         _acprop,
         belief_init,
@@ -77,6 +75,7 @@ def scale_by_acprop(
     )
 
 
+@checked()
 def acprop(
     learning_rate: ScalarOrSchedule,
     b1: float = 0.9,

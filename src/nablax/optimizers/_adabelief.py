@@ -22,14 +22,13 @@ from nablax.core import (
     ScalarOrSchedule,
     abs_sq,
     chain,
-    check_decay,
-    check_nonnegative,
     leafwise,
     lerp,
     moment_like,
     wide_moment_like,
     zero_count,
 )
+from nablax.optimizers._arguments import checked
 from nablax.transforms import scale_by_learning_rate
 
 
@@ -60,6 +59,7 @@ def belief_init(params: Any) -> ScaleByBeliefState:
     return ScaleByBeliefState(zero_count(), moment_like(params), wide_moment_like(params, real=True))
 
 
+@checked()
 def scale_by_belief(
     b1: float = 0.9, b2: float = 0.999, eps: float = 1e-16, eps_root: float = 1e-16, *, nesterov: bool = False
 ) -> GradientTransformation:
@@ -76,8 +76,6 @@ def scale_by_belief(
 
     Source: Zhuang et al. 2020, arXiv:2010.07468.
     """
-    check_decay("scale_by_belief", b1=b1, b2=b2)
-    check_nonnegative("scale_by_belief", eps=eps, eps_root=eps_root)
     return leafwise(
         _belief,
         belief_init,
@@ -87,6 +85,7 @@ def scale_by_belief(
     )
 
 
+@checked()
 def adabelief(
     learning_rate: ScalarOrSchedule,
     b1: float = 0.9,

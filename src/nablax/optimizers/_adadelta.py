@@ -22,13 +22,11 @@ from nablax.core import (
     ScalarOrSchedule,
     abs_sq,
     chain,
-    check_decay,
-    check_nonnegative,
     leafwise,
     lerp,
     wide_moment_like,
 )
-from nablax.optimizers._arguments import one_of
+from nablax.optimizers._arguments import checked, one_of
 from nablax.transforms import add_decayed_weights, scale_by_learning_rate
 
 
@@ -47,6 +45,7 @@ def _adadelta(
     return d, e_g, lerp(e_x, abs_sq(d), rho)
 
 
+@checked(counts=False)
 def scale_by_adadelta(rho: float = 0.9, eps: float = 1e-6) -> GradientTransformation:
     """Adadelta's direction.
 
@@ -59,8 +58,6 @@ def scale_by_adadelta(rho: float = 0.9, eps: float = 1e-6) -> GradientTransforma
 
     Source: Zeiler 2012, arXiv:1212.5701.
     """
-    check_decay("scale_by_adadelta", rho=rho)
-    check_nonnegative("scale_by_adadelta", eps=eps)
 
     def init(params: Any) -> ScaleByAdaDeltaState:
         return ScaleByAdaDeltaState(wide_moment_like(params, real=True), wide_moment_like(params, real=True))
@@ -68,6 +65,7 @@ def scale_by_adadelta(rho: float = 0.9, eps: float = 1e-6) -> GradientTransforma
     return leafwise(_adadelta, init, hyperparams={"rho": rho, "eps": eps})
 
 
+@checked(counts=False)
 def adadelta(
     learning_rate: ScalarOrSchedule | None = None,
     rho: float = 0.9,

@@ -27,13 +27,13 @@ from nablax.core import (
     ScalarOrSchedule,
     abs_sq,
     chain,
-    check_nonnegative,
     check_number,
     leafwise,
     lerp,
     zero_count,
 )
-from nablax.optimizers._arguments import one_of
+from nablax.core._checked import REAL, number
+from nablax.optimizers._arguments import checked, one_of
 from nablax.transforms import (
     add_decayed_weights,
     clip_by_block_rms,
@@ -108,6 +108,7 @@ def _decay(
     return {"decay": decay_rate_fn(count - 1 - step_offset, decay_rate)}
 
 
+@checked(step_offset=number(integer=True))
 def scale_by_factored_rms(
     factored: bool = True,
     decay_rate: float = 0.8,
@@ -131,9 +132,6 @@ def scale_by_factored_rms(
 
     Source: Shazeer & Stern 2018, arXiv:1804.04235; for bounded decays Zhai et al. 2021, arXiv:2106.04560.
     """
-    check_nonnegative("scale_by_factored_rms", decay_rate=decay_rate, epsilon=epsilon)
-    check_number("scale_by_factored_rms", "step_offset", step_offset)
-    check_number("scale_by_factored_rms", "min_dim_size_to_factor", min_dim_size_to_factor, 0)
     least = max(int(min_dim_size_to_factor), 1) if factored else np.iinfo(np.int64).max
 
     def init(params: Any) -> FactoredState:
@@ -152,6 +150,17 @@ def scale_by_factored_rms(
     )
 
 
+def _flag_or_number(who: str, name: str, value: Any, optional: bool) -> None:
+    if not isinstance(value, bool | np.bool_):  # Optax declares a float and reads it as a bool
+        REAL(who, name, value, optional)
+
+
+@checked(
+    momentum=number(0, 1, open_high=True),
+    clipping_threshold=number(1, infinite=True),
+    decay_offset=number(integer=True),
+    multiply_by_parameter_scale=_flag_or_number,
+)
 def adafactor(
     learning_rate: ScalarOrSchedule | None = None,
     min_dim_size_to_factor: int = 128,

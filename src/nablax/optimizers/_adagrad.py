@@ -19,10 +19,10 @@ from nablax.core import (
     ScalarOrSchedule,
     abs_sq,
     chain,
-    check_nonnegative,
     leafwise,
     wide_moment_like,
 )
+from nablax.optimizers._arguments import checked
 from nablax.transforms import scale_by_learning_rate
 
 
@@ -37,6 +37,7 @@ def _rss(g: jax.Array, sum_of_squares: jax.Array, *, eps: Any) -> tuple[jax.Arra
     return jnp.where(total > 0, g * jax.lax.rsqrt(jnp.where(total > 0, total, 1.0) + eps), 0.0), total
 
 
+@checked(counts=False)
 def scale_by_rss(initial_accumulator_value: float = 0.1, eps: float = 1e-7) -> GradientTransformation:
     """Divides gradients by the root of the sum of squares of all gradients so far.
 
@@ -49,7 +50,6 @@ def scale_by_rss(initial_accumulator_value: float = 0.1, eps: float = 1e-7) -> G
 
     Source: Duchi et al. 2011.
     """
-    check_nonnegative("scale_by_rss", initial_accumulator_value=initial_accumulator_value, eps=eps)
 
     def init(params: Any) -> ScaleByRssState:
         return ScaleByRssState(wide_moment_like(params, fill=initial_accumulator_value, real=True))
@@ -57,6 +57,7 @@ def scale_by_rss(initial_accumulator_value: float = 0.1, eps: float = 1e-7) -> G
     return leafwise(_rss, init, hyperparams={"eps": eps})
 
 
+@checked(counts=False)
 def adagrad(
     learning_rate: ScalarOrSchedule, initial_accumulator_value: float = 0.1, eps: float = 1e-7
 ) -> GradientTransformationExtraArgs:

@@ -25,14 +25,13 @@ from nablax.core import (
     ScalarOrSchedule,
     abs_sq,
     chain,
-    check_decay,
-    check_nonnegative,
     leafwise,
     lerp,
     moment_like,
     wide_moment_like,
     zero_count,
 )
+from nablax.optimizers._arguments import checked
 from nablax.transforms import add_decayed_weights, scale_by_learning_rate
 
 
@@ -58,6 +57,7 @@ def _corrections(count: jax.Array, b1: Any, b2: Any, nesterov: bool) -> dict[str
     return {"c1": 1 - b1**count, "c1_next": 1 - b1 ** (count + 1) if nesterov else None, "c2": 1 - b2**count}
 
 
+@checked()
 def scale_by_adam(
     b1: float = 0.9,
     b2: float = 0.999,
@@ -82,8 +82,6 @@ def scale_by_adam(
 
     Source: Kingma & Ba 2015, arXiv:1412.6980; Dozat 2016.
     """
-    check_decay("scale_by_adam", b1=b1, b2=b2)
-    check_nonnegative("scale_by_adam", eps=eps, eps_root=eps_root)
 
     def init(params: Any) -> ScaleByAdamState:
         return ScaleByAdamState(
@@ -99,6 +97,7 @@ def scale_by_adam(
     )
 
 
+@checked()
 def adam(
     learning_rate: ScalarOrSchedule,
     b1: float = 0.9,
@@ -133,6 +132,7 @@ def adam(
     )
 
 
+@checked()
 def adamw(
     learning_rate: ScalarOrSchedule,
     b1: float = 0.9,
@@ -166,6 +166,7 @@ def adamw(
     )
 
 
+@checked()
 def nadam(
     learning_rate: ScalarOrSchedule,
     b1: float = 0.9,
@@ -190,6 +191,7 @@ def nadam(
     )
 
 
+@checked()
 def nadamw(
     learning_rate: ScalarOrSchedule,
     b1: float = 0.9,

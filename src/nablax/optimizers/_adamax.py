@@ -20,8 +20,6 @@ from nablax.core import (
     MaskOrFn,
     ScalarOrSchedule,
     chain,
-    check_decay,
-    check_nonnegative,
     leafwise,
     lerp,
     moment_like,
@@ -29,6 +27,7 @@ from nablax.core import (
     zero_count,
 )
 from nablax.optimizers._adam import ScaleByAdamState
+from nablax.optimizers._arguments import checked
 from nablax.transforms import add_decayed_weights, scale_by_learning_rate
 
 
@@ -44,6 +43,7 @@ def _correction(count: jax.Array, b1: Any) -> dict[str, Any]:
     return {"c1": 1 - b1**count}
 
 
+@checked()
 def scale_by_adamax(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> GradientTransformation:
     """Adamax's direction; its state is Adam's, with n_t in the place of the second moment.
 
@@ -56,8 +56,6 @@ def scale_by_adamax(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> Gr
 
     Source: Kingma & Ba 2015, arXiv:1412.6980, section 7.1.
     """
-    check_decay("scale_by_adamax", b1=b1, b2=b2)
-    check_nonnegative("scale_by_adamax", eps=eps)
 
     def init(params: Any) -> ScaleByAdamState:
         return ScaleByAdamState(zero_count(), moment_like(params), wide_moment_like(params, real=True))
@@ -65,6 +63,7 @@ def scale_by_adamax(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> Gr
     return leafwise(_adamax, init, hyperparams={"b1": b1, "b2": b2, "eps": eps}, scalars=_correction)
 
 
+@checked()
 def adamax(
     learning_rate: ScalarOrSchedule, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8
 ) -> GradientTransformationExtraArgs:
@@ -79,6 +78,7 @@ def adamax(
     return chain(scale_by_adamax(b1, b2, eps), scale_by_learning_rate(learning_rate))
 
 
+@checked()
 def adamaxw(
     learning_rate: ScalarOrSchedule,
     b1: float = 0.9,

@@ -26,8 +26,6 @@ from nablax.core import (
     ScalarOrSchedule,
     abs_sq,
     chain,
-    check_decay,
-    check_nonnegative,
     leafwise,
     lerp,
     moment_like,
@@ -35,6 +33,7 @@ from nablax.core import (
     wide_moment_like,
     zero_count,
 )
+from nablax.optimizers._arguments import checked
 from nablax.transforms import add_decayed_weights, scale_by_learning_rate
 
 
@@ -65,6 +64,7 @@ def _corrections(t: jax.Array, b1: Any, b2: Any, b3: Any) -> dict[str, Any]:
     return {"t": t, "c1": 1 - b1**t, "c2": 1 - b2**t, "c3": 1 - b3**t, "first": t == 1}
 
 
+@checked(counts=False)
 def scale_by_adan(
     b1: float = 0.98, b2: float = 0.92, b3: float = 0.99, eps: float = 1e-8, eps_root: float = 0.0
 ) -> GradientTransformation:
@@ -79,8 +79,6 @@ def scale_by_adan(
 
     Source: Xie et al. 2022, arXiv:2208.06677.
     """
-    check_decay("scale_by_adan", b1=b1, b2=b2, b3=b3)
-    check_nonnegative("scale_by_adan", eps=eps, eps_root=eps_root)
 
     def init(params: Any) -> ScaleByAdanState:
         zeros = moment_like(params)
@@ -94,6 +92,7 @@ def scale_by_adan(
     )
 
 
+@checked(counts=False)
 def adan(
     learning_rate: ScalarOrSchedule,
     b1: float = 0.98,

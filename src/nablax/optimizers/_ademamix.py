@@ -24,8 +24,6 @@ from nablax.core import (
     ScalarOrSchedule,
     abs_sq,
     chain,
-    check_decay,
-    check_nonnegative,
     leafwise,
     lerp,
     moment_like,
@@ -33,6 +31,7 @@ from nablax.core import (
     wide_moment_like,
     zero_count,
 )
+from nablax.optimizers._arguments import checked
 from nablax.transforms import add_decayed_weights, scale_by_learning_rate
 
 
@@ -69,6 +68,7 @@ def _corrections(count: jax.Array, count_m2: jax.Array, b1: Any, b2: Any) -> dic
     return {"count_m2": safe_increment(count_m2), "c1": 1 - b1**count, "c2": 1 - b2**count}
 
 
+@checked()
 def scale_by_ademamix(
     b1: float = 0.9,
     b2: float = 0.999,
@@ -92,8 +92,6 @@ def scale_by_ademamix(
 
     Source: Pagliardini et al. 2024, arXiv:2409.03137.
     """
-    check_decay("scale_by_ademamix", b1=b1, b2=b2, b3=b3)
-    check_nonnegative("scale_by_ademamix", alpha=alpha, eps=eps, eps_root=eps_root)
 
     def init(params: Any) -> ScaleByAdemamixState:
         slow = wide_moment_like(params) if mu_dtype is None else moment_like(params, mu_dtype)
@@ -108,6 +106,7 @@ def scale_by_ademamix(
     )
 
 
+@checked()
 def ademamix(
     learning_rate: ScalarOrSchedule,
     b1: float = 0.9,
@@ -166,6 +165,7 @@ def _simplified_scalars(
     return {"t": now, "c2": 1 - b2**now, "alpha": alpha}
 
 
+@checked(counts=False)
 def scale_by_simplified_ademamix(
     b1: float = 0.99,
     b2: float = 0.95,
@@ -185,8 +185,6 @@ def scale_by_simplified_ademamix(
 
     Source: Morwani et al. 2025, arXiv:2502.02431.
     """
-    check_decay("scale_by_simplified_ademamix", b1=b1, b2=b2)
-    check_nonnegative("scale_by_simplified_ademamix", alpha=alpha, eps=eps, eps_root=eps_root)
 
     def init(params: Any) -> ScaleBySimplifiedAdEMAMixState:
         return ScaleBySimplifiedAdEMAMixState(
@@ -205,6 +203,7 @@ def scale_by_simplified_ademamix(
     )
 
 
+@checked(counts=False)
 def simplified_ademamix(
     learning_rate: ScalarOrSchedule,
     b1: float = 0.99,

@@ -25,8 +25,6 @@ from nablax.core import (
     ScalarOrSchedule,
     abs_sq,
     chain,
-    check_decay,
-    check_nonnegative,
     leafwise,
     lerp,
     moment_like,
@@ -34,6 +32,7 @@ from nablax.core import (
     zero_count,
 )
 from nablax.optimizers._adam import ScaleByAdamState
+from nablax.optimizers._arguments import checked
 from nablax.transforms import scale_by_learning_rate
 
 
@@ -72,6 +71,7 @@ def _fourth_root(step: jax.Array) -> jax.Array:
     return step**0.25
 
 
+@checked()
 def scale_by_adopt(
     b1: float = 0.9,
     b2: float = 0.9999,
@@ -97,8 +97,6 @@ def scale_by_adopt(
 
     Source: Taniguchi et al. 2024, arXiv:2411.02853.
     """
-    check_decay("scale_by_adopt", b1=b1, b2=b2)
-    check_nonnegative("scale_by_adopt", eps=eps)
 
     def init(params: Any) -> ScaleByAdamState:
         return ScaleByAdamState(
@@ -114,6 +112,7 @@ def scale_by_adopt(
     )
 
 
+@checked()
 def adopt(
     learning_rate: ScalarOrSchedule,
     b1: float = 0.9,

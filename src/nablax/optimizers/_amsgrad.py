@@ -19,14 +19,13 @@ from nablax.core import (
     ScalarOrSchedule,
     abs_sq,
     chain,
-    check_decay,
-    check_nonnegative,
     leafwise,
     lerp,
     moment_like,
     wide_moment_like,
     zero_count,
 )
+from nablax.optimizers._arguments import checked
 from nablax.transforms import scale_by_learning_rate
 
 
@@ -58,6 +57,7 @@ def _corrections(
     }
 
 
+@checked()
 def scale_by_amsgrad(
     b1: float = 0.9,
     b2: float = 0.999,
@@ -81,8 +81,6 @@ def scale_by_amsgrad(
 
     Source: Reddi et al. 2018, arXiv:1904.09237.
     """
-    check_decay("scale_by_amsgrad", b1=b1, b2=b2)
-    check_nonnegative("scale_by_amsgrad", eps=eps, eps_root=eps_root)
 
     def init(params: Any) -> ScaleByAmsgradState:
         nu, nu_max = wide_moment_like(params, real=True), wide_moment_like(params, real=True)
@@ -97,6 +95,7 @@ def scale_by_amsgrad(
     )
 
 
+@checked()
 def amsgrad(
     learning_rate: ScalarOrSchedule,
     b1: float = 0.9,

@@ -22,10 +22,11 @@ from nablax.core import (
     MaskOrFn,
     ScalarOrSchedule,
     chain,
-    check_positive,
     leafwise,
     wide_moment_like,
 )
+from nablax.core._checked import number
+from nablax.optimizers._arguments import checked
 from nablax.optimizers._sums import inner
 from nablax.transforms import add_decayed_weights, scale_by_learning_rate
 from nablax.tree import at_least_float32
@@ -67,6 +68,10 @@ def wide_copy(params: Any) -> Any:
     return jax.tree.map(leaf, params)
 
 
+_POSITIVE = number(0, open_low=True)
+
+
+@checked(alpha=_POSITIVE, eps=_POSITIVE)
 def scale_by_cocob(alpha: float = 100.0, eps: float = 1e-8) -> GradientTransformation:
     """Turns negative gradients into COCOB's steps.
 
@@ -80,7 +85,6 @@ def scale_by_cocob(alpha: float = 100.0, eps: float = 1e-8) -> GradientTransform
 
     Source: Orabona & Tommasi 2017, arXiv:1705.07795.
     """
-    check_positive("scale_by_cocob", alpha=alpha, eps=eps)
 
     def init(params: Any) -> COCOBState:
         return COCOBState(
@@ -94,6 +98,7 @@ def scale_by_cocob(alpha: float = 100.0, eps: float = 1e-8) -> GradientTransform
     return leafwise(_cocob, init, hyperparams={"alpha": alpha})
 
 
+@checked(alpha=_POSITIVE, eps=_POSITIVE)
 def cocob(
     learning_rate: ScalarOrSchedule = 1.0,
     alpha: float = 100.0,

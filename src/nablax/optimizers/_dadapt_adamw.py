@@ -22,15 +22,13 @@ from nablax.core import (
     MaskOrFn,
     ScalarOrSchedule,
     abs_sq,
-    check_decay,
-    check_nonnegative,
-    check_positive,
     leafwise,
     lerp,
     moment_like,
     wide_moment_like,
     zero_count,
 )
+from nablax.optimizers._arguments import betas, checked
 from nablax.optimizers._sums import abs1, inner, leaf_sums, scalar_like
 
 
@@ -93,6 +91,7 @@ def _dadapt(
     return update, exp_avg, exp_avg_sq, _next_sum(g, grad_sum, root, rest, rate)
 
 
+@checked(betas=betas)
 def dadapt_adamw(
     learning_rate: ScalarOrSchedule = 1.0,
     betas: tuple[float, float] = (0.9, 0.999),
@@ -120,9 +119,6 @@ def dadapt_adamw(
     Source: Defazio & Mishchenko 2023, arXiv:2301.07733.
     """
     b1, b2 = betas
-    check_decay("dadapt_adamw", b1=b1, b2=b2)
-    check_nonnegative("dadapt_adamw", learning_rate=learning_rate, eps=eps, weight_decay=weight_decay)
-    check_positive("dadapt_adamw", estim_lr0=estim_lr0)
 
     def init(params: Any) -> DAdaptAdamWState:
         return DAdaptAdamWState(

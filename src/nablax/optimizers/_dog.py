@@ -23,13 +23,12 @@ from nablax.core import (
     ScalarOrSchedule,
     abs_sq,
     chain,
-    check_nonnegative,
-    check_number,
-    check_positive,
     identity,
     leafwise,
     moment_like,
 )
+from nablax.core._checked import number
+from nablax.optimizers._arguments import checked
 from nablax.optimizers._cocob import wide_copy
 from nablax.optimizers._sums import leaf_sums, require_params, scalar_like
 from nablax.transforms import add_decayed_weights, scale_by_learning_rate
@@ -114,6 +113,16 @@ def _scale_by_dog(init_step: tuple[str, float], eps: Any) -> GradientTransformat
     )
 
 
+def _check_init_step(who: str, name: str, value: Any, optional: bool) -> None:
+    if not (isinstance(value, tuple | list) and len(value) == 2 and value[0] in _INIT_STEPS):
+        kinds = ", ".join(_INIT_STEPS)
+        raise ArgumentError(
+            f"{who}: {name} must be a pair of one of {kinds} and a number, got {value!r}."[:300]
+        )
+    number(0, open_low=True)(who, f"{name}[1]", value[1], optional)
+
+
+@checked(counts=False, init_step=_check_init_step)
 def dog(
     learning_rate: ScalarOrSchedule = 1.0,
     init_step: tuple[str, float] = ("heuristic", 1e-6),
@@ -140,12 +149,6 @@ def dog(
 
     Source: Ivgi et al. 2023, arXiv:2302.12022.
     """
-    if not (isinstance(init_step, tuple) and len(init_step) == 2 and init_step[0] in _INIT_STEPS):
-        raise ArgumentError(
-            f"dog: init_step must be a pair of one of {', '.join(_INIT_STEPS)} and a number, got {init_step!r}."
-        )
-    check_positive("dog", init_step=init_step[1])
-    check_nonnegative("dog", eps=eps)
     return chain(
         identity() if weight_decay is None else add_decayed_weights(weight_decay, mask),
         _scale_by_dog(init_step, eps),
@@ -170,6 +173,7 @@ def _dowg(
     }
 
 
+@checked(eps=number(0, open_low=True))
 def dowg(
     learning_rate: ScalarOrSchedule = 1.0,
     init_estim_sq_dist: float | None = None,
@@ -192,8 +196,6 @@ def dowg(
 
     Source: Khaled et al. 2023, arXiv:2305.16284, Algorithm 1.
     """
-    check_positive("dowg", eps=eps)
-    check_number("dowg", "init_estim_sq_dist", init_estim_sq_dist, 0, open_low=True, optional=True)
 
     def init(params: Any) -> DoWGState:
         start = eps if init_estim_sq_dist is None else init_estim_sq_dist
@@ -215,6 +217,7 @@ def _distance_over_gradients(
     return global_scale * furthest / jnp.sqrt(total) * g, furthest, total, init_params
 
 
+@checked(counts=False)
 def scale_by_distance_over_gradients(
     reps_rel: float = 1e-6, eps: float = 1e-8, param_dtype: Any = jnp.float32, global_scale: float = 1.0
 ) -> GradientTransformation:
@@ -232,8 +235,6 @@ def scale_by_distance_over_gradients(
 
     Source: Ivgi et al. 2023, arXiv:2302.12022, section 5.
     """
-    check_nonnegative("scale_by_distance_over_gradients", reps_rel=reps_rel, eps=eps)
-    check_number("scale_by_distance_over_gradients", "global_scale", global_scale)
 
     def init(params: Any) -> ScaleByDistanceOverGradientsState:
         first = jax.tree.map(lambda p: reps_rel * (1 + tree.norm(p)), params)

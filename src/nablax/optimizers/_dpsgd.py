@@ -10,9 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 from nablax.core import GradientTransformationExtraArgs, ScalarOrSchedule, chain, identity
+from nablax.optimizers._arguments import checked
 from nablax.transforms import differentially_private_aggregate, scale_by_learning_rate, trace
 
 
+@checked()
 def dpsgd(
     learning_rate: ScalarOrSchedule,
     l2_norm_clip: float,

@@ -24,13 +24,13 @@ from nablax.core import (
     ScalarOrSchedule,
     Wrapper,
     chain,
-    check_number,
     safe_increment,
     with_extra_args_support,
     zero_count,
 )
 from nablax.optimizers._adam import scale_by_adam
-from nablax.optimizers._matrix_axes import Axes, AxesPerLeaf, axes_of
+from nablax.optimizers._arguments import checked
+from nablax.optimizers._matrix_axes import Axes, AxesPerLeaf, axes_of, check_numbers_of
 from nablax.transforms import add_decayed_weights, scale_by_learning_rate
 from nablax.tree import at_least_float32
 from nablax.tree._traverse import is_none
@@ -110,6 +110,7 @@ def _matrices_only(params: Any) -> Any:
     return jax.tree.map(lambda p: Axes() if jnp.ndim(p) == 2 else None, params)
 
 
+@checked(weight_dimension_numbers=check_numbers_of(GaLoreDimensionNumbers))
 def scale_by_galore(
     rank: int = 128,
     update_proj_gap: int = 200,
@@ -133,9 +134,6 @@ def scale_by_galore(
 
     Source: Zhao et al. 2024, arXiv:2403.03507.
     """
-    check_number("scale_by_galore", "rank", rank, 1)
-    check_number("scale_by_galore", "update_proj_gap", update_proj_gap, 1)
-    check_number("scale_by_galore", "scale", scale)
     inner = scale_by_adam() if base_optimizer is None else base_optimizer
     base = with_extra_args_support(inner)
     source = (
@@ -206,6 +204,7 @@ def scale_by_galore(
     )
 
 
+@checked(weight_dimension_numbers=check_numbers_of(GaLoreDimensionNumbers))
 def galore(
     learning_rate: ScalarOrSchedule,
     rank: int = 128,

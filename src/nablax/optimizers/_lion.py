@@ -18,19 +18,18 @@ import jax
 import jax.numpy as jnp
 
 from nablax.core import (
-    ArgumentError,
     GradientTransformation,
     GradientTransformationExtraArgs,
     MaskOrFn,
     ScalarOrSchedule,
     chain,
-    check_decay,
-    check_positive,
     leafwise,
     lerp,
     moment_like,
     zero_count,
 )
+from nablax.core._checked import choice
+from nablax.optimizers._arguments import checked
 from nablax.transforms import add_decayed_weights, scale_by_learning_rate
 
 _MODES = ("hard", "smooth", "refined")
@@ -61,6 +60,7 @@ def _ratio(b1: Any, b2: Any, forgets: bool) -> dict[str, Any]:
     return {"ratio": None if forgets else b1 / b2}
 
 
+@checked(mode=choice(*_MODES))
 def scale_by_lion(
     b1: float = 0.9, b2: float = 0.99, mu_dtype: Any = None, *, mode: str = "hard", smooth_beta: float = 1.0
 ) -> GradientTransformation:
@@ -79,10 +79,6 @@ def scale_by_lion(
 
     Source: Chen et al. 2023, arXiv:2302.06675, Algorithm 2.
     """
-    check_decay("scale_by_lion", b1=b1, b2=b2)
-    check_positive("scale_by_lion", smooth_beta=smooth_beta)
-    if mode not in _MODES:
-        raise ArgumentError(f"scale_by_lion: mode must be one of {', '.join(_MODES)}, got {mode!r}.")
 
     def init(params: Any) -> ScaleByLionState:
         return ScaleByLionState(zero_count(), moment_like(params, mu_dtype))
@@ -96,6 +92,7 @@ def scale_by_lion(
     )
 
 
+@checked()
 def lion(
     learning_rate: ScalarOrSchedule,
     b1: float = 0.9,

@@ -21,12 +21,12 @@ from nablax.core import (
     ScalarOrSchedule,
     abs_sq,
     chain,
-    check_nonnegative,
-    check_number,
     leafwise,
     wide_moment_like,
     zero_count,
 )
+from nablax.core._checked import number
+from nablax.optimizers._arguments import checked
 from nablax.optimizers._cocob import wide_copy
 from nablax.transforms import add_decayed_weights
 
@@ -55,6 +55,7 @@ def _weight(count: jax.Array, learning_rate: Any, eps: Any) -> dict[str, Any]:
     return {"weight": (learning_rate + eps) * jnp.sqrt(count)}
 
 
+@checked(momentum=number(0, 1, open_high=True))
 def scale_by_madgrad(
     learning_rate: ScalarOrSchedule, momentum: float = 0.9, eps: float = 1e-6
 ) -> GradientTransformation:
@@ -71,8 +72,6 @@ def scale_by_madgrad(
 
     Source: Defazio & Jelassi 2021, arXiv:2101.11075.
     """
-    check_nonnegative("scale_by_madgrad", learning_rate=learning_rate, eps=eps)
-    check_number("scale_by_madgrad", "momentum", momentum, 0, 1, open_high=True)
 
     def init(params: Any) -> MadgradState:
         return MadgradState(
@@ -87,6 +86,7 @@ def scale_by_madgrad(
     )
 
 
+@checked(momentum=number(0, 1, open_high=True))
 def madgrad(
     learning_rate: ScalarOrSchedule,
     momentum: float = 0.9,

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from nablax.core._checked import Check, of_kind
 from nablax.core._masks import PerLeaf
 
 
@@ -34,6 +35,18 @@ def axes_of(numbers: Any, kind: type) -> Any:
         return None if spec is None else Axes(_as_tuple(spec.reduction_axis), _as_tuple(spec.output_axis))
 
     return jax.tree.map(one, numbers, is_leaf=is_spec)
+
+
+def check_numbers_of(kind: type) -> Check:
+    """The check of an argument that `axes_of` can read."""
+
+    def is_spec(x: Any) -> bool:
+        return x is None or isinstance(x, kind)
+
+    def fits(value: Any) -> bool:
+        return callable(value) or all(map(is_spec, jax.tree.leaves(value, is_leaf=is_spec)))
+
+    return of_kind(f"{kind.__name__}, a tree of them, or a function of the parameters that returns one", fits)
 
 
 class AxesPerLeaf(PerLeaf):

@@ -21,14 +21,13 @@ from nablax.core import (
     GradientTransformationExtraArgs,
     Wrapper,
     abs_sq,
-    check_nonnegative,
-    check_number,
-    check_positive,
     leafwise,
     safe_increment,
     with_extra_args_support,
     zero_count,
 )
+from nablax.core._checked import number
+from nablax.optimizers._arguments import checked
 from nablax.optimizers._cocob import wide_copy
 from nablax.optimizers._sums import inner, leaf_sums, require_params, scalar_like
 
@@ -68,6 +67,7 @@ def _tuned(
     return scale * u + shrink * (params - x0), x0
 
 
+@checked(eps=number(0, open_low=True), weight_decay=number(0))
 def mechanize(
     base_optimizer: Any,
     weight_decay: float = 1e-2,
@@ -90,9 +90,6 @@ def mechanize(
 
     Source: Cutkosky et al. 2023, arXiv:2306.00144.
     """
-    check_nonnegative("mechanize", weight_decay=weight_decay)
-    check_positive("mechanize", eps=eps, s_init=s_init)
-    check_number("mechanize", "num_betas", num_betas, 1)
     base = with_extra_args_support(base_optimizer)
     tune = leafwise(_tuned, name="mechanize")
 

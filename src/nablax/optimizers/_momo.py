@@ -25,15 +25,13 @@ from nablax.core import (
     MaskOrFn,
     ScalarOrSchedule,
     abs_sq,
-    check_decay,
-    check_nonnegative,
-    check_number,
     leafwise,
     lerp,
     moment_like,
     wide_moment_like,
     zero_count,
 )
+from nablax.optimizers._arguments import checked
 from nablax.optimizers._sums import inner, leaf_sums, require_params, scalar_like
 
 
@@ -128,6 +126,7 @@ def _momo(
     return _apply(params, -step * exp_avg, growth, decays), exp_avg
 
 
+@checked()
 def momo(
     learning_rate: ScalarOrSchedule = 1.0,
     beta: float = 0.9,
@@ -154,9 +153,6 @@ def momo(
 
     Source: Schaipp et al. 2023, arXiv:2305.07583.
     """
-    check_decay("momo", beta=beta)
-    check_nonnegative("momo", learning_rate=learning_rate, weight_decay=weight_decay)
-    check_number("momo", "lower_bound", lower_bound)
 
     def init(params: Any) -> MomoState:
         zero = scalar_like(params, 0.0)
@@ -227,6 +223,7 @@ def _momo_adam(
     return _apply(params, -step * exp_avg / root, growth, decays), exp_avg, exp_avg_sq
 
 
+@checked()
 def momo_adam(
     learning_rate: ScalarOrSchedule = 1e-2,
     b1: float = 0.9,
@@ -253,9 +250,6 @@ def momo_adam(
 
     Source: Schaipp et al. 2023, arXiv:2305.07583.
     """
-    check_decay("momo_adam", b1=b1, b2=b2)
-    check_nonnegative("momo_adam", learning_rate=learning_rate, eps=eps, weight_decay=weight_decay)
-    check_number("momo_adam", "lower_bound", lower_bound)
 
     def init(params: Any) -> MomoAdamState:
         zero, nu = scalar_like(params, 0.0), wide_moment_like(params, real=True)

@@ -29,17 +29,15 @@ from nablax.core import (
     ScalarOrSchedule,
     abs_sq,
     chain,
-    check_decay,
-    check_nonnegative,
-    check_number,
     leafwise,
     lerp,
     moment_like,
     zero_count,
 )
+from nablax.core._checked import choice
 from nablax.optimizers._adam import adamw
-from nablax.optimizers._arguments import one_of
-from nablax.optimizers._matrix_axes import Axes, AxesPerLeaf, axes_of
+from nablax.optimizers._arguments import checked, one_of
+from nablax.optimizers._matrix_axes import Axes, AxesPerLeaf, axes_of, check_numbers_of
 from nablax.transforms import add_decayed_weights, partition, scale_by_learning_rate
 
 _PRESETS: dict[str, Any] = {
@@ -147,16 +145,32 @@ def _corrections(count: jax.Array, beta: Any, nesterov: bool) -> dict[str, Any]:
 
 
 def _coefficients(ns_coeffs: Any) -> np.ndarray:
-    if isinstance(ns_coeffs, str):
-        if ns_coeffs not in _PRESETS:
-            raise ArgumentError(f"muon: ns_coeffs must be one of {', '.join(_PRESETS)}, got {ns_coeffs!r}.")
-        ns_coeffs = _PRESETS[ns_coeffs]
-    coefficients = np.asarray(ns_coeffs, np.float64)
-    if coefficients.ndim not in (1, 2) or coefficients.shape[-1] != 3:
-        raise ArgumentError(f"muon: ns_coeffs must be three numbers, or a tuple of such, got {ns_coeffs!r}.")
-    return coefficients
+    return np.asarray(_PRESETS[ns_coeffs] if isinstance(ns_coeffs, str) else ns_coeffs, np.float64)
 
 
+def _check_coefficients(who: str, name: str, value: Any, optional: bool) -> None:
+    del optional
+    try:
+        coefficients = _coefficients(value)
+        fits = (
+            coefficients.ndim in (1, 2)
+            and coefficients.shape[-1] == 3
+            and bool(np.isfinite(coefficients).all())
+        )
+    except (KeyError, TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise ArgumentError(
+            f"{who}: {name} must be one of {', '.join(_PRESETS)}, or three numbers, or a tuple of such triples, "
+            f"got {value!r}."[:300]
+        )
+
+
+@checked(
+    ns_coeffs=_check_coefficients,
+    preconditioning=choice(*_PRECONDITIONINGS),
+    weight_dimension_numbers=check_numbers_of(MuonDimensionNumbers),
+)
 def scale_by_muon(
     ns_coeffs: Any = (3.4445, -4.7750, 2.0315),
     ns_steps: int = 5,
@@ -190,15 +204,7 @@ def scale_by_muon(
 
     Source: Jordan et al. 2024, kellerjordan.github.io/posts/muon.
     """
-    check_decay("scale_by_muon", beta=beta)
-    check_nonnegative("scale_by_muon", eps=eps)
-    check_number("scale_by_muon", "ns_steps", ns_steps, 1)
     coefficients = _coefficients(ns_coeffs)
-    if preconditioning not in _PRECONDITIONINGS:
-        allowed = ", ".join(_PRECONDITIONINGS)
-        raise ArgumentError(
-            f"scale_by_muon: preconditioning must be one of {allowed}, got {preconditioning!r}."
-        )
 
     def init(params: Any) -> MuonState:
         return MuonState(zero_count(), moment_like(params, mu_dtype), jnp.asarray(coefficients, float))
@@ -236,6 +242,11 @@ def _scale_by_shape(rms: float | None, weight_dimension_numbers: Any) -> Gradien
     )
 
 
+@checked(
+    ns_coeffs=_check_coefficients,
+    preconditioning=choice(*_PRECONDITIONINGS),
+    muon_weight_dimension_numbers=check_numbers_of(MuonDimensionNumbers),
+)
 def muon(
     learning_rate: ScalarOrSchedule,
     ns_coeffs: Any = (3.4445, -4.7750, 2.0315),
@@ -278,7 +289,6 @@ def muon(
 
     Source: Jordan et al. 2024, kellerjordan.github.io/posts/muon; Liu et al. 2025, arXiv:2502.16982.
     """
-    check_number("muon", "consistent_rms", consistent_rms, 0, optional=True)
     decays = one_of("muon", weight_decay_mask=weight_decay_mask, mask=mask)
     numbers = muon_weight_dimension_numbers
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from nablax.core import GradientTransformationExtraArgs, ScalarOrSchedule, chain, check_nonnegative
+from nablax.core import GradientTransformationExtraArgs, ScalarOrSchedule, chain
+from nablax.optimizers._arguments import checked, one_of
 from nablax.transforms import add_noise, scale_by_learning_rate
 
 
+@checked()
 def noisy_sgd(
     learning_rate: ScalarOrSchedule,
     eta: float = 0.01,
@@ -30,8 +32,10 @@ def noisy_sgd(
 
     Raises:
       HyperparameterError: a number out of its range.
+      ArgumentError: both key and seed are given.
 
     Source: Neelakantan et al. 2015, arXiv:1511.06807.
     """
-    check_nonnegative("noisy_sgd", eta=eta, gamma=gamma)
-    return chain(add_noise(eta, gamma, key, seed=seed), scale_by_learning_rate(learning_rate))
+    return chain(
+        add_noise(eta, gamma, one_of("noisy_sgd", key=key, seed=seed)), scale_by_learning_rate(learning_rate)
+    )

@@ -21,14 +21,13 @@ from nablax.core import (
     ScalarOrSchedule,
     abs_sq,
     chain,
-    check_decay,
-    check_nonnegative,
     leafwise,
     lerp,
     moment_like,
     wide_moment_like,
     zero_count,
 )
+from nablax.optimizers._arguments import checked
 from nablax.transforms import scale_by_learning_rate
 
 
@@ -55,6 +54,7 @@ def _first(count: jax.Array) -> dict[str, Any]:
     return {"first": count == 1}
 
 
+@checked()
 def scale_by_novograd(
     b1: float = 0.9,
     b2: float = 0.25,
@@ -80,8 +80,6 @@ def scale_by_novograd(
 
     Source: Ginsburg et al. 2019, arXiv:1905.11286.
     """
-    check_decay("scale_by_novograd", b1=b1, b2=b2)
-    check_nonnegative("scale_by_novograd", eps=eps, eps_root=eps_root, weight_decay=weight_decay)
 
     def init(params: Any) -> ScaleByNovogradState:
         norms = jax.tree.map(lambda p: jnp.zeros(()), params)
@@ -97,6 +95,7 @@ def scale_by_novograd(
     )
 
 
+@checked()
 def novograd(
     learning_rate: ScalarOrSchedule,
     b1: float = 0.9,

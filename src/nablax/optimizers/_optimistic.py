@@ -21,13 +21,13 @@ from nablax.core import (
     GradientTransformationExtraArgs,
     ScalarOrSchedule,
     chain,
-    check_nonnegative,
-    check_number,
     leafwise,
     moment_like,
     zero_count,
 )
+from nablax.core._checked import number
 from nablax.optimizers._adam import scale_by_adam
+from nablax.optimizers._arguments import checked
 from nablax.transforms import scale_by_learning_rate
 
 
@@ -57,6 +57,10 @@ def _begin(is_initial_step: jax.Array) -> dict[str, Any]:
     return {"first": is_initial_step, "is_initial_step": jnp.zeros((), bool)}
 
 
+_SIGNED = number(schedule=True)
+
+
+@checked(alpha=_SIGNED, beta=_SIGNED)
 def scale_by_optimistic_gradient(
     alpha: ScalarOrSchedule = 1.0, beta: ScalarOrSchedule = 1.0
 ) -> GradientTransformation:
@@ -71,8 +75,6 @@ def scale_by_optimistic_gradient(
 
     Source: Mokhtari et al. 2019, arXiv:1901.08511.
     """
-    check_number("scale_by_optimistic_gradient", "alpha", alpha, schedule=True)
-    check_number("scale_by_optimistic_gradient", "beta", beta, schedule=True)
 
     def init(params: Any) -> ScaleByOptimisticGradientState | ScaleByOptimisticGradientWithCountState:
         first, previous = jnp.ones((), bool), moment_like(params)
@@ -83,6 +85,7 @@ def scale_by_optimistic_gradient(
     return leafwise(_optimistic, init, hyperparams={"alpha": alpha, "beta": beta}, scalars=_begin)
 
 
+@checked(alpha=_SIGNED, beta=_SIGNED)
 def optimistic_gradient_descent(
     learning_rate: ScalarOrSchedule, alpha: ScalarOrSchedule = 1.0, beta: ScalarOrSchedule = 1.0
 ) -> GradientTransformationExtraArgs:
@@ -100,6 +103,7 @@ def optimistic_gradient_descent(
     return chain(scale_by_optimistic_gradient(alpha, beta), scale_by_learning_rate(learning_rate))
 
 
+@checked()
 def optimistic_adam(
     learning_rate: ScalarOrSchedule,
     optimism: ScalarOrSchedule | None = None,
@@ -128,7 +132,6 @@ def optimistic_adam(
         return optimistic_adam_v2(
             learning_rate, b1=b1, b2=b2, eps=eps, eps_root=eps_root, mu_dtype=mu_dtype, nesterov=nesterov
         )
-    check_nonnegative("optimistic_adam", learning_rate=learning_rate, optimism=optimism)
     return chain(
         scale_by_adam(b1, b2, eps, eps_root, mu_dtype, nesterov=nesterov),
         scale_by_optimistic_gradient(learning_rate, optimism),
@@ -136,6 +139,7 @@ def optimistic_adam(
     )
 
 
+@checked(alpha=_SIGNED, beta=_SIGNED)
 def optimistic_adam_v2(
     learning_rate: ScalarOrSchedule,
     *,

@@ -15,14 +15,13 @@ import jax.numpy as jnp
 
 from nablax import tree
 from nablax.core import (
-    ArgumentError,
     GradientTransformationExtraArgs,
     ScalarOrSchedule,
     chain,
-    check_nonnegative,
-    check_number,
     leafwise,
 )
+from nablax.core._checked import choice
+from nablax.optimizers._arguments import checked
 from nablax.transforms import scale_by_learning_rate
 
 _VARIANTS = ("sps", "sps+")
@@ -48,6 +47,7 @@ def _step(
     return {"step": jnp.minimum(jnp.where(below > 0, ratio, 0.0), max_learning_rate)}
 
 
+@checked(counts=False, variant=choice(*_VARIANTS))
 def scale_by_polyak(
     f_min: float = 0.0, max_learning_rate: float = 1.0, eps: float = 0.0, variant: str = "sps"
 ) -> GradientTransformationExtraArgs:
@@ -65,12 +65,6 @@ def scale_by_polyak(
 
     Source: Loizou et al. 2021, arXiv:2002.10542; Garrigos et al. 2023, arXiv:2307.14528.
     """
-    check_number("scale_by_polyak", "f_min", f_min)
-    check_nonnegative("scale_by_polyak", max_learning_rate=max_learning_rate, eps=eps)
-    if variant not in _VARIANTS:
-        raise ArgumentError(
-            f"scale_by_polyak: variant must be one of {', '.join(_VARIANTS)}, got {variant!r}."
-        )
     return leafwise(
         _times,
         hyperparams={"f_min": f_min, "max_learning_rate": max_learning_rate, "eps": eps},
@@ -80,6 +74,7 @@ def scale_by_polyak(
     )
 
 
+@checked(counts=False, variant=choice(*_VARIANTS))
 def polyak_sgd(
     max_learning_rate: float = 1.0,
     scaling: ScalarOrSchedule = 1.0,

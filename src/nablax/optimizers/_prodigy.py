@@ -22,15 +22,13 @@ from nablax.core import (
     MaskOrFn,
     ScalarOrSchedule,
     abs_sq,
-    check_decay,
-    check_nonnegative,
-    check_number,
-    check_positive,
     leafwise,
     moment_like,
     wide_moment_like,
     zero_count,
 )
+from nablax.core._checked import number
+from nablax.optimizers._arguments import betas, checked
 from nablax.optimizers._cocob import wide_copy
 from nablax.optimizers._sums import abs1, inner, leaf_sums, require_params, scalar_like
 
@@ -96,6 +94,7 @@ def _prodigy(
     return -rate * direction, exp_avg, exp_avg_sq, b3 * grad_sum + weight * g
 
 
+@checked(betas=betas, beta3=number(0, 1, open_high=True))
 def prodigy(
     learning_rate: ScalarOrSchedule = 1.0,
     betas: tuple[float, float] = (0.9, 0.999),
@@ -129,10 +128,6 @@ def prodigy(
     Source: Mishchenko & Defazio 2023, arXiv:2306.06101.
     """
     b1, b2 = betas
-    check_decay("prodigy", b1=b1, b2=b2)
-    check_number("prodigy", "beta3", beta3, 0, 1, open_high=True, optional=True)
-    check_nonnegative("prodigy", learning_rate=learning_rate, eps=eps, weight_decay=weight_decay)
-    check_positive("prodigy", estim_lr0=estim_lr0, estim_lr_coef=estim_lr_coef)
 
     def init(params: Any) -> ProdigyState:
         return ProdigyState(

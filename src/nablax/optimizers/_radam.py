@@ -23,8 +23,6 @@ from nablax.core import (
     ScalarOrSchedule,
     abs_sq,
     chain,
-    check_decay,
-    check_nonnegative,
     leafwise,
     lerp,
     moment_like,
@@ -32,6 +30,7 @@ from nablax.core import (
     zero_count,
 )
 from nablax.optimizers._adam import ScaleByAdamState
+from nablax.optimizers._arguments import checked
 from nablax.transforms import scale_by_learning_rate
 
 
@@ -64,6 +63,7 @@ def _rectify(count: jax.Array, b1: Any, b2: Any, threshold: Any, nesterov: bool)
     }
 
 
+@checked()
 def scale_by_radam(
     b1: float = 0.9,
     b2: float = 0.999,
@@ -86,8 +86,6 @@ def scale_by_radam(
 
     Source: Liu et al. 2020, arXiv:1908.03265.
     """
-    check_decay("scale_by_radam", b1=b1, b2=b2)
-    check_nonnegative("scale_by_radam", eps=eps, eps_root=eps_root, threshold=threshold)
 
     def init(params: Any) -> ScaleByAdamState:
         return ScaleByAdamState(zero_count(), moment_like(params), wide_moment_like(params, real=True))
@@ -101,6 +99,7 @@ def scale_by_radam(
     )
 
 
+@checked()
 def radam(
     learning_rate: ScalarOrSchedule,
     b1: float = 0.9,

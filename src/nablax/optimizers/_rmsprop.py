@@ -20,14 +20,13 @@ from nablax.core import (
     ScalarOrSchedule,
     abs_sq,
     chain,
-    check_decay,
-    check_nonnegative,
     identity,
     leafwise,
     lerp,
     wide_moment_like,
     zero_count,
 )
+from nablax.optimizers._arguments import checked
 from nablax.transforms import scale_by_learning_rate, trace
 
 
@@ -83,6 +82,7 @@ def _correction(decay: Any, count: Any = None) -> dict[str, Any]:
     return {"correction": None if count is None else 1 - decay**count}
 
 
+@checked()
 def scale_by_rms(
     decay: float = 0.9,
     eps: float = 1e-8,
@@ -104,8 +104,6 @@ def scale_by_rms(
 
     Source: Tieleman & Hinton 2012, Coursera lecture 6.5.
     """
-    check_decay("scale_by_rms", decay=decay)
-    check_nonnegative("scale_by_rms", eps=eps, initial_scale=initial_scale)
 
     def init(params: Any) -> ScaleByRmsState | ScaleByRmsWithCountState:
         nu = wide_moment_like(params, fill=initial_scale, real=True)
@@ -120,6 +118,7 @@ def scale_by_rms(
     )
 
 
+@checked()
 def scale_by_stddev(
     decay: float = 0.9,
     eps: float = 1e-8,
@@ -137,8 +136,6 @@ def scale_by_stddev(
 
     Source: Graves 2013, arXiv:1308.0850, equations 38-45.
     """
-    check_decay("scale_by_stddev", decay=decay)
-    check_nonnegative("scale_by_stddev", eps=eps, initial_scale=initial_scale)
 
     def init(params: Any) -> ScaleByRStdDevState | ScaleByRStdDevWithCountState:
         mu = wide_moment_like(params)
@@ -156,6 +153,7 @@ def scale_by_stddev(
     )
 
 
+@checked()
 def rmsprop(
     learning_rate: ScalarOrSchedule,
     decay: float = 0.9,

@@ -20,11 +20,11 @@ from nablax.core import (
     GradientTransformation,
     GradientTransformationExtraArgs,
     chain,
-    check_number,
-    check_positive,
     leafwise,
     wide_moment_like,
 )
+from nablax.core._checked import number
+from nablax.optimizers._arguments import checked
 from nablax.transforms import scale
 
 
@@ -59,6 +59,7 @@ def _rprop(
     return s, eta, s
 
 
+@checked(learning_rate=number(0), eta_minus=number(0, 1, open_low=True, open_high=True), eta_plus=number(1))
 def scale_by_rprop(
     learning_rate: float,
     eta_minus: float = 0.5,
@@ -79,11 +80,6 @@ def scale_by_rprop(
 
     Source: Riedmiller & Braun 1993, doi:10.1109/ICNN.1993.298623.
     """
-    who = "scale_by_rprop"
-    check_number(who, "learning_rate", learning_rate, 0)
-    check_number(who, "eta_minus", eta_minus, 0, 1, open_low=True, open_high=True)
-    check_number(who, "eta_plus", eta_plus, 1)
-    check_positive(who, min_step_size=min_step_size, max_step_size=max_step_size)
 
     def init(params: Any) -> ScaleByRpropState:
         step_sizes = jax.tree.map(
@@ -105,6 +101,7 @@ def scale_by_rprop(
     return leafwise(_rprop, init, hyperparams=hyperparams)
 
 
+@checked(learning_rate=number(0), eta_minus=number(0, 1, open_low=True, open_high=True), eta_plus=number(1))
 def rprop(
     learning_rate: float,
     eta_minus: float = 0.5,

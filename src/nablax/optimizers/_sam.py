@@ -18,9 +18,9 @@ from nablax.core import (
     ArgumentError,
     GradientTransformationExtraArgs,
     Wrapper,
-    check_number,
     with_extra_args_support,
 )
+from nablax.optimizers._arguments import checked
 from nablax.optimizers._sums import require_params
 
 
@@ -36,6 +36,7 @@ class SAMState(NamedTuple):
     cache: Any
 
 
+@checked()
 def sam(
     optimizer: Any,
     adv_optimizer: Any,
@@ -65,7 +66,6 @@ def sam(
 
     Source: Foret et al. 2021, arXiv:2010.01412.
     """
-    check_number("sam", "sync_period", sync_period, 1)
     outer, adversary = with_extra_args_support(optimizer), with_extra_args_support(adv_optimizer)
 
     def init(params: Any) -> SAMState:

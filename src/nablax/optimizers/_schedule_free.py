@@ -23,13 +23,13 @@ from nablax.core import (
     ScalarOrSchedule,
     Wrapper,
     chain,
-    check_nonnegative,
-    check_number,
     leafwise,
     safe_increment,
     with_extra_args_support,
     zero_count,
 )
+from nablax.core._checked import number
+from nablax.optimizers._arguments import checked
 from nablax.optimizers._rmsprop import scale_by_rms
 from nablax.optimizers._sgd import sgd
 from nablax.optimizers._sums import require_params, scalar_like
@@ -69,6 +69,10 @@ def _own_leaf(p: Any, dtype: Any) -> jax.Array:
     return jnp.array(p, dtype)
 
 
+_WEIGHT = number(0, 1, open_low=True)
+
+
+@checked(b1=_WEIGHT)
 def schedule_free(
     base_optimizer: Any,
     learning_rate: ScalarOrSchedule,
@@ -91,8 +95,6 @@ def schedule_free(
 
     Source: Defazio et al. 2024, arXiv:2405.15682.
     """
-    check_nonnegative("schedule_free", learning_rate=learning_rate, weight_lr_power=weight_lr_power)
-    check_number("schedule_free", "b1", b1, 0, 1, open_low=True)
     base = with_extra_args_support(base_optimizer)
     # The last part of the work is one rule, whose state is a piece of this transformation's.
     mix = leafwise(_interpolate, name="schedule_free")
@@ -162,6 +164,7 @@ def _warmed_up(learning_rate: Any, warmup_steps: int | None) -> Any:
     return warmup_constant_schedule(0.0, learning_rate, warmup_steps) if warmup_steps else learning_rate
 
 
+@checked(b1=_WEIGHT)
 def schedule_free_sgd(
     learning_rate: float = 1.0,
     warmup_steps: int | None = None,
@@ -187,7 +190,6 @@ def schedule_free_sgd(
 
     Source: Defazio et al. 2024, arXiv:2405.15682.
     """
-    check_nonnegative("schedule_free_sgd", learning_rate=learning_rate)
     rate = _warmed_up(learning_rate, warmup_steps)
     base = sgd(rate)
     if weight_decay is not None:
@@ -195,6 +197,7 @@ def schedule_free_sgd(
     return schedule_free(base, rate, b1, weight_lr_power, state_dtype)
 
 
+@checked(b1=_WEIGHT)
 def schedule_free_adamw(
     learning_rate: float = 0.0025,
     warmup_steps: int | None = None,
@@ -223,7 +226,6 @@ def schedule_free_adamw(
 
     Source: Defazio et al. 2024, arXiv:2405.15682.
     """
-    check_nonnegative("schedule_free_adamw", learning_rate=learning_rate)
     rate = _warmed_up(learning_rate, warmup_steps)
     base = chain(
         scale_by_rms(b2, eps, eps_in_sqrt=False, bias_correction=True),

@@ -13,9 +13,12 @@ from __future__ import annotations
 from typing import Any
 
 from nablax.core import GradientTransformationExtraArgs, ScalarOrSchedule, chain, identity
+from nablax.core._checked import number
+from nablax.optimizers._arguments import checked
 from nablax.transforms import scale_by_learning_rate, trace
 
 
+@checked()
 def sgd(
     learning_rate: ScalarOrSchedule,
     momentum: float | None = None,
@@ -56,6 +59,7 @@ def sgd(
     )
 
 
+@checked(decay=number(0, 1))
 def momentum(learning_rate: ScalarOrSchedule, decay: float = 0.9) -> GradientTransformationExtraArgs:
     """Gradient descent with heavy-ball momentum: `sgd` with the value everybody starts from.
 
@@ -68,6 +72,7 @@ def momentum(learning_rate: ScalarOrSchedule, decay: float = 0.9) -> GradientTra
     return chain(trace(decay), scale_by_learning_rate(learning_rate))
 
 
+@checked(decay=number(0, 1))
 def nesterov(learning_rate: ScalarOrSchedule, decay: float = 0.9) -> GradientTransformationExtraArgs:
     """Gradient descent with Nesterov's momentum.
 

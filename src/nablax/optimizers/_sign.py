@@ -17,9 +17,12 @@ from nablax.core import (
     ScalarOrSchedule,
     chain,
 )
+from nablax.core._checked import number
+from nablax.optimizers._arguments import checked
 from nablax.transforms import ema, scale_by_learning_rate, scale_by_sign
 
 
+@checked()
 def sign_sgd(learning_rate: ScalarOrSchedule) -> GradientTransformationExtraArgs:
     """Gradient descent by signs: every parameter moves by the learning rate.
 
@@ -34,6 +37,7 @@ def sign_sgd(learning_rate: ScalarOrSchedule) -> GradientTransformationExtraArgs
     return chain(scale_by_sign(), scale_by_learning_rate(learning_rate))
 
 
+@checked(beta=number(0, 1, open_high=True))
 def signum(
     learning_rate: ScalarOrSchedule, beta: float = 0.9, accumulator_dtype: Any = None
 ) -> GradientTransformationExtraArgs:

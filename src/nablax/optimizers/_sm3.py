@@ -22,14 +22,13 @@ from nablax.core import (
     ScalarOrSchedule,
     abs_sq,
     chain,
-    check_decay,
-    check_nonnegative,
-    check_number,
     leafwise,
     lerp,
     moment_like,
     wide_moment_like,
 )
+from nablax.core._checked import number
+from nablax.optimizers._arguments import checked
 from nablax.transforms import scale_by_learning_rate
 
 
@@ -63,6 +62,7 @@ def _accumulators(p: jax.Array) -> list[jax.Array]:
     return [jnp.zeros(n, p.dtype) for n in p.shape] or [jnp.zeros((), p.dtype)]
 
 
+@checked(counts=False, b2=number(0, 1))
 def scale_by_sm3(b1: float = 0.9, b2: float = 1.0, eps: float = 1e-8) -> GradientTransformation:
     """SM3's direction.
 
@@ -76,9 +76,6 @@ def scale_by_sm3(b1: float = 0.9, b2: float = 1.0, eps: float = 1e-8) -> Gradien
 
     Source: Anil et al. 2019, arXiv:1901.11150.
     """
-    check_decay("scale_by_sm3", b1=b1)
-    check_number("scale_by_sm3", "b2", b2, 0, 1)
-    check_nonnegative("scale_by_sm3", eps=eps)
 
     def init(params: Any) -> ScaleBySM3State:
         return ScaleBySM3State(
@@ -88,6 +85,7 @@ def scale_by_sm3(b1: float = 0.9, b2: float = 1.0, eps: float = 1e-8) -> Gradien
     return leafwise(_sm3, init, hyperparams={"b1": b1, "b2": b2, "eps": eps}, scalars=_weight)
 
 
+@checked(momentum=number(0, 1, open_high=True))
 def sm3(learning_rate: ScalarOrSchedule, momentum: float = 0.9) -> GradientTransformationExtraArgs:
     """SM3: Adagrad's adaptivity at the memory of momentum alone.
 
@@ -100,5 +98,4 @@ def sm3(learning_rate: ScalarOrSchedule, momentum: float = 0.9) -> GradientTrans
 
     Source: Anil et al. 2019, arXiv:1901.11150.
     """
-    check_decay("sm3", momentum=momentum)
     return chain(scale_by_sm3(momentum), scale_by_learning_rate(learning_rate))

@@ -28,9 +28,6 @@ from nablax.core import (
     ScalarOrSchedule,
     Wrapper,
     chain,
-    check_decay,
-    check_nonnegative,
-    check_number,
     leafwise,
     lerp,
     moment_like,
@@ -39,7 +36,7 @@ from nablax.core import (
     with_extra_args_support,
     zero_count,
 )
-from nablax.optimizers._arguments import one_of
+from nablax.optimizers._arguments import checked, one_of
 from nablax.optimizers._sums import leaf_sums, require_params
 from nablax.transforms import add_decayed_weights, scale_by_learning_rate
 
@@ -66,6 +63,7 @@ def _random_signs(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Arr
     return jax.random.rademacher(key, shape, jnp.float32).astype(dtype)
 
 
+@checked()
 def hutchinson_estimator_diag_hessian(random_seed: Any = None) -> GradientTransformationExtraArgs:
     """Replaces updates by an estimate of the diagonal of the Hessian; `update` needs the loss as `obj_fn=`.
 
@@ -200,6 +198,7 @@ def _report(updates: Any, count: Any, clip_threshold: Any, every: int) -> None:
     )
 
 
+@checked(counts=False)
 def sophia(
     learning_rate: ScalarOrSchedule,
     b1: float = 0.965,
@@ -241,10 +240,6 @@ def sophia(
 
     Source: Liu et al. 2023, arXiv:2305.14342.
     """
-    check_decay("sophia", b1=b1, b2=b2)
-    check_nonnegative("sophia", eps=eps, gamma=gamma)
-    check_number("sophia", "clip_threshold", clip_threshold, 0, open_low=True, optional=True)
-    check_number("sophia", "update_interval", update_interval, 1)
     every = print_win_rate_every_n_steps if verbose else 0
     return chain(
         _scale_by_sophia(

@@ -21,11 +21,10 @@ from nablax.core import (
     MaskOrFn,
     ScalarOrSchedule,
     chain,
-    check_nonnegative,
     leafwise,
 )
 from nablax.optimizers._adam import scale_by_adam
-from nablax.optimizers._arguments import one_of
+from nablax.optimizers._arguments import checked, one_of
 from nablax.transforms import (
     add_decayed_weights,
     masked,
@@ -36,6 +35,7 @@ from nablax.transforms import (
 from nablax.transforms._scaling import scheduled_init
 
 
+@checked(counts=False)
 def lars(
     learning_rate: ScalarOrSchedule,
     weight_decay: ScalarOrSchedule = 0.0,
@@ -65,7 +65,6 @@ def lars(
 
     Source: You et al. 2017, arXiv:1708.03888.
     """
-    check_nonnegative("lars", trust_coefficient=trust_coefficient, eps=eps)
     if weight_decay_mask is True:
         weight_decay_mask = None
     decays = one_of("lars", weight_decay_mask=weight_decay_mask, mask=mask)
@@ -77,6 +76,7 @@ def lars(
     )
 
 
+@checked()
 def lamb(
     learning_rate: ScalarOrSchedule,
     b1: float = 0.9,
@@ -119,6 +119,7 @@ def _shrink(learning_rate: Any) -> dict[str, Any]:
     return {"learning_rate": learning_rate, "shrink": -square / (root * (1 + root))}
 
 
+@checked()
 def fromage(learning_rate: ScalarOrSchedule, min_norm: float = 1e-6) -> GradientTransformationExtraArgs:
     """Fromage: a step of relative size lr in each leaf, and back to where the norm does not grow.
 
@@ -132,7 +133,6 @@ def fromage(learning_rate: ScalarOrSchedule, min_norm: float = 1e-6) -> Gradient
 
     Source: Bernstein et al. 2020, arXiv:2002.03432, Algorithm 1.
     """
-    check_nonnegative("fromage", learning_rate=learning_rate)
     return chain(
         scale_by_trust_ratio(min_norm),
         leafwise(

@@ -20,8 +20,6 @@ from nablax.core import (
     ScalarOrSchedule,
     abs_sq,
     chain,
-    check_decay,
-    check_nonnegative,
     leafwise,
     lerp,
     moment_like,
@@ -29,6 +27,7 @@ from nablax.core import (
     zero_count,
 )
 from nablax.optimizers._adam import ScaleByAdamState
+from nablax.optimizers._arguments import checked
 from nablax.transforms import scale_by_learning_rate
 
 
@@ -45,6 +44,7 @@ def _corrections(count: jax.Array, b1: Any, b2: Any) -> dict[str, Any]:
     return {"c1": 1 - b1**count, "c2": 1 - b2**count}
 
 
+@checked()
 def scale_by_yogi(
     b1: float = 0.9,
     b2: float = 0.999,
@@ -64,10 +64,6 @@ def scale_by_yogi(
 
     Source: Zaheer et al. 2018.
     """
-    check_decay("scale_by_yogi", b1=b1, b2=b2)
-    check_nonnegative(
-        "scale_by_yogi", eps=eps, eps_root=eps_root, initial_accumulator_value=initial_accumulator_value
-    )
 
     def init(params: Any) -> ScaleByAdamState:
         nu = wide_moment_like(params, fill=initial_accumulator_value, real=True)
@@ -78,6 +74,7 @@ def scale_by_yogi(
     )
 
 
+@checked()
 def yogi(
     learning_rate: ScalarOrSchedule, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-3
 ) -> GradientTransformationExtraArgs:
