@@ -30,7 +30,7 @@ def test_a_shape_mismatch_is_reported_on_the_users_own_line_at_once():
 
 def test_every_error_derives_from_ours():
     for name in ("ShapeError", "NonScalarError", "NoGradientError", "GraphFreedError", "InPlaceError", "LostTapeError",
-                 "ThreadError", "AnomalyError", "GradcheckError"):  # fmt: skip
+                 "ThreadError", "FailedError", "AnomalyError", "GradcheckError"):  # fmt: skip
         kind = getattr(autograd, name)
         assert issubclass(kind, autograd.AutogradError)
         assert len(kind.__bases__) > 1
@@ -60,6 +60,11 @@ def test_detect_anomaly_in_a_backward():
         y = x.sqrt() * 0.0  # inner
         with pytest.raises(autograd.AnomalyError, match="backward of sqrt"):
             y.sum().backward()
+    z = (x * 3).sqrt()  # early
+    loss = (z * 0.0 + x).sum().realize()  # in one segment
+    with autograd.detect_anomaly(), pytest.raises(autograd.AnomalyError, match="backward of sqrt") as caught:
+        loss.backward()
+    assert f"test_checks.py:{line_of('early')}, made a NaN" in str(caught.value)
 
 
 def test_gradcheck():

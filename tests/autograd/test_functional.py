@@ -36,6 +36,13 @@ def test_jacobian_of_a_tensor_and_of_a_function():
     close(b, np.outer(X, np.ones(3)))
 
 
+def test_jacobian_of_numbers_and_its_refusals():
+    assert autograd.jacobian(lambda x: x**2, 3.0).item() == 6
+    assert [j.item() for j in autograd.jacobian(lambda x, y: x * y, [2.0, 3.0])] == [3, 2]
+    with pytest.raises(TypeError, match="jacobian: y must be a tensor or a function .* got a tuple of 2"):
+        autograd.jacobian(lambda x: (x, x), 3.0)
+
+
 def test_hessian_hvp_jvp_vjp():
     v = np.array([1.0, 0.5, -2.0], np.float32)
 

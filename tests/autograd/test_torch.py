@@ -43,6 +43,21 @@ SAME = {  # one expression that both take
     "log10": lambda a, b: (a * b).log10(), "trace": lambda a, b: (a @ b.T).trace() ** 2,
     "diagonal": lambda a, b: (a @ b.T).diagonal() ** 2,
     "expand": lambda a, b: (a[0] * b[0]).expand(4, 3) ** 2, "swapaxes": lambda a, b: (a * b).swapaxes(0, 1) ** 2,
+    "clone": lambda a, b: a.clone() * a * b, "dim": lambda a, b: (a * b).sum(dim=1, keepdim=True) * a,
+    "mean_dim": lambda a, b: (a * b).mean(dim=0) ** 2, "prod_dim": lambda a, b: (a * b).prod(dim=1),
+    "named": lambda a, b: a.add(b).mul(a).sub(b).div(b), "atan2_method": lambda a, b: a.atan2(b),
+    "flip_method": lambda a, b: (a * b).flip(1) * a, "roll_method": lambda a, b: (a * b).roll(1, 1) * a,
+    "tril_method": lambda a, b: (a.T @ b).tril() ** 2, "diag": lambda a, b: (a.T @ b).diag() ** 2,
+    "diff": lambda a, b: (a * b).diff() ** 2, "inner": lambda a, b: a.inner(b) ** 2, "kron": lambda a, b: a.kron(b) * 2,
+    "mv": lambda a, b: (a.T @ b).mv(a[0]), "bmm": lambda a, b: a[None].bmm(b.T[None]) ** 2,
+    "movedim": lambda a, b: (a * b).movedim(0, 1) ** 2, "nan_to_num": lambda a, b: (a * b).nan_to_num() ** 2,
+    "quantile": lambda a, b: (a * b).quantile(0.3) ** 2, "nansum": lambda a, b: (a * b).nansum() ** 2,
+    "masked_fill": lambda a, b: (a * b).masked_fill(a > b, 0.5) ** 2, "select": lambda a, b: a.where(a > b, b * b) ** 2,
+    "split": lambda a, b: (a * b).split(2, 1)[0] * a.split([1, 2], 1)[1], "chunk": lambda a, b: a.chunk(2)[1] * b,
+    "unbind": lambda a, b: a.unbind(1)[2] * b.unbind(1)[0], "topk": lambda a, b: (a * b).topk(2)[0] ** 2,
+    "view_as": lambda a, b: (a * b).view_as(a.T) ** 2, "expand_as": lambda a, b: a[0].expand_as(b) * b,
+    "norm_1": lambda a, b: (a - b).norm(1, 0), "cumsum_dim": lambda a, b: (a * b).cumsum(dim=0) ** 2,
+    "logical": lambda a, b: a * ((a > 0.5).logical_and(b > 0.4)).double(), "round": lambda a, b: (a * 3).round() * b,
 }  # fmt: skip
 
 TWINS = {  # ours, torch's
@@ -81,6 +96,66 @@ TWINS = {  # ours, torch's
     "tril": (lambda a, b: np_.tril(a.T @ b) ** 2, lambda a, b: torch.tril(a.T @ b) ** 2),
 }  # fmt: skip
 
+K = RNG.standard_normal((2, 2, 2, 2))
+
+
+def image(a, b):
+    """A picture of 3 x 3 with two channels."""
+    return (a.T @ b).reshape(1, 1, 3, 3) * b[0].reshape(1, 3, 1, 1)[:, :2]
+
+
+F, L, T = torch.nn.functional, torch.linalg, torch.tensor
+INDEX = np.array([[0, 2], [1, 1]])
+special = autograd.scipy.special
+TWINS |= {
+    "convolution": (lambda a, b: autograd.lax.conv(image(a, b), K, (1, 1), "VALID"),
+                    lambda a, b: F.conv2d(image(a, b), T(K))),
+    "max_pool": (lambda a, b: autograd.lax.reduce_window(image(a, b), -np.inf, jax.lax.max, (1, 1, 2, 2),
+                                                         (1, 1, 1, 1), "VALID") ** 2,
+                 lambda a, b: F.max_pool2d(image(a, b), 2, 1) ** 2),
+    "cross_entropy": (lambda a, b: -nn.log_softmax(a * b)[np.arange(2), np.array([2, 0])].mean(),
+                      lambda a, b: F.cross_entropy(a * b, T([2, 0]))),
+    "embedding": (lambda a, b: a.T[np.array([2, 0, 2])] * b.T[0], lambda a, b: F.embedding(T([2, 0, 2]), a.T) * b.T[0]),
+    "gather_along": (lambda a, b: (a * b).gather(1, INDEX) ** 2, lambda a, b: (a * b).gather(1, T(INDEX)) ** 2),
+    "index_select": (lambda a, b: (a * b).index_select(1, np.array([2, 2])) ** 2,
+                     lambda a, b: (a * b).index_select(1, T([2, 2])) ** 2),
+    "index_add": (lambda a, b: a.at[:, np.array([0, 0])].add(b[:, :2]) ** 2,
+                  lambda a, b: a.index_add(1, T([0, 0]), b[:, :2]) ** 2),
+    "amax": (lambda a, b: (a * b).max(1) ** 2, lambda a, b: (a * b).amax(1) ** 2),
+    "logsumexp_dim": (lambda a, b: (a * b).logsumexp(1), lambda a, b: torch.logsumexp(a * b, 1)),
+    "log_sigmoid": (lambda a, b: nn.log_sigmoid(a - b), lambda a, b: F.logsigmoid(a - b)),
+    "leaky_relu": (lambda a, b: nn.leaky_relu(a - b) * a, lambda a, b: F.leaky_relu(a - b) * a),
+    "celu": (lambda a, b: nn.celu(a - b), lambda a, b: F.celu(a - b)),
+    "selu": (lambda a, b: nn.selu(a - b), lambda a, b: F.selu(a - b)),
+    "softsign": (lambda a, b: nn.soft_sign(a - b), lambda a, b: F.softsign(a - b)),
+    "hardtanh": (lambda a, b: nn.hard_tanh(a * b * 3) * a, lambda a, b: F.hardtanh(a * b * 3) * a),
+    "relu6": (lambda a, b: nn.relu6(a * b * 9) * a, lambda a, b: F.relu6(a * b * 9) * a),
+    "glu": (lambda a, b: nn.glu(a.T * b.T[:, :1]), lambda a, b: F.glu(a.T * b.T[:, :1])),
+    "digamma": (lambda a, b: special.digamma(a + b), lambda a, b: torch.digamma(a + b)),
+    "erfc": (lambda a, b: special.erfc(a * b), lambda a, b: torch.erfc(a * b)),
+    "erfinv": (lambda a, b: special.erfinv(a * b), lambda a, b: torch.erfinv(a * b)),
+    "logit": (lambda a, b: special.logit(a * b), lambda a, b: torch.logit(a * b)),
+    "xlogy": (special.xlogy, torch.xlogy),
+    "i0": (lambda a, b: special.i0(a * b), lambda a, b: torch.special.i0(a * b)),
+    "slogdet": (lambda a, b: autograd.linalg.slogdet(S + a.T @ b)[1], lambda a, b: L.slogdet(T(S) + a.T @ b)[1]),
+    "eigvalsh": (lambda a, b: autograd.linalg.eigvalsh(S.T @ S + a.T @ a) ** 2,
+                 lambda a, b: L.eigvalsh(T(S.T @ S) + a.T @ a) ** 2),
+    "singular": (lambda a, b: autograd.linalg.svd(a - b, compute_uv=False) ** 2, lambda a, b: L.svdvals(a - b) ** 2),
+    "qr": (lambda a, b: abs(autograd.linalg.qr(S + a.T @ b)[1]), lambda a, b: abs(L.qr(T(S) + a.T @ b)[1])),
+    "pinv": (lambda a, b: autograd.linalg.pinv(a - b), lambda a, b: L.pinv(a - b)),
+    "matrix_power": (lambda a, b: autograd.linalg.matrix_power(a.T @ b, 3), lambda a, b: L.matrix_power(a.T @ b, 3)),
+    "nuclear": (lambda a, b: autograd.linalg.norm(a - b, "nuc"), lambda a, b: L.matrix_norm(a - b, "nuc")),
+    "cross": (lambda a, b: a.cross(b) ** 2, lambda a, b: L.cross(a, b) ** 2),
+    "spectrum": (lambda a, b: abs(autograd.fft.rfft(a * b)) ** 2, lambda a, b: torch.fft.rfft(a * b).abs() ** 2),
+    "cosine_similarity": (lambda a, b: (a * b).sum(1) / (a.norm(None, 1) * b.norm(None, 1)),
+                          lambda a, b: F.cosine_similarity(a, b)),
+    "huber": (lambda a, b: np_.where(abs(a - b) < 0.2, 0.5 * (a - b) ** 2, 0.2 * (abs(a - b) - 0.1)),
+              lambda a, b: F.huber_loss(a, b, reduction="none", delta=0.2)),
+    "attention": (lambda a, b: nn.softmax(a @ b.T / 3**0.5) @ a,
+                  lambda a, b: F.scaled_dot_product_attention(a[None], b[None], a[None])[0]),
+    "scan": (lambda a, b: autograd.lax.cumlogsumexp(a * b, axis=1), lambda a, b: torch.logcumsumexp(a * b, 1)),
+}  # fmt: skip
+
 OPERATIONS = {**{name: (f, f) for name, f in SAME.items()}, **TWINS}
 
 
@@ -93,7 +168,8 @@ def derivatives(fn, a, b, grad):
     total = sum((g**2).sum() for g in first)
     second = grad(total, [a, b], allow_unused=True) if total.requires_grad else []
     zeros = [
-        np.zeros(x.shape) if g is None else g.detach().numpy() for x, g in zip([a, b], second, strict=False)
+        np.zeros(x.shape) if g is None else g.detach().numpy(force=True)
+        for x, g in zip([a, b], second, strict=False)
     ]
     return [y.detach().numpy(), *(g.detach().numpy() for g in first), *zeros]
 

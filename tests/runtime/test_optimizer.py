@@ -267,3 +267,20 @@ def test_an_equinox_module_of_tensors_keeps_its_functions():
         opt.zero_grad()
     assert losses[2] < losses[0]
     assert opt.params.activation is module.activation
+
+
+def test_tensors_from_a_generator_and_a_loss_that_is_a_tensor():
+    from nablax import autograd
+    from nablax.optimizers import polyak_sgd
+
+    w, b = autograd.Parameter([1.0, 2.0]), autograd.Parameter(3.0)
+    opt = Optimizer(polyak_sgd(), (p for p in (w, b)))
+    loss = (w * w).sum() + b * b
+    loss.backward()
+    opt.step(value=loss)
+    np.testing.assert_allclose(
+        w.numpy(force=True), [0.5, 1.0], rtol=1e-6
+    )  # f / |g|^2 = 1/4 of the gradient 2 w
+    np.testing.assert_allclose(b.item(), 1.5, rtol=1e-6)
+    with pytest.raises(StructureError, match=r"params\['b'\] was computed from other tensors"):
+        Optimizer(sgd(0.1), {"a": w, "b": w * 2})

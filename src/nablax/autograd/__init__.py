@@ -10,6 +10,7 @@ from ._checks import gradgradcheck as gradgradcheck
 from ._cut import max_segment as max_segment
 from ._errors import AnomalyError as AnomalyError
 from ._errors import AutogradError as AutogradError
+from ._errors import FailedError as FailedError
 from ._errors import GradcheckError as GradcheckError
 from ._errors import GraphFreedError as GraphFreedError
 from ._errors import InPlaceError as InPlaceError

@@ -7,9 +7,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from . import _interpret
 from ._errors import AnomalyError, user_line
+from ._recorded import Recorded
 from ._segment import flush, realize
-from ._trace import Recorded, Trace, local
+from ._trace import Trace, local
 from ._trie import Apply, State
 
 
@@ -47,20 +49,33 @@ class detect_anomaly:
         name = state.step.call.name if isinstance(state.step, Apply) else "an operation"
         flush(trace)
         for leaf in jax.tree.leaves(made):
-            bad = _is_bad(realize(leaf), self._inf) if isinstance(leaf, Recorded) else None
+            bad = self._bad(leaf) if isinstance(leaf, Recorded) else None
             if bad:
                 already = " (one of its arguments held one already)" if entered else ""
                 raise AnomalyError(f"{name} made {bad} at {user_line()}{already}.")
 
-    def backward(self, node: Any, gradients: list[Any]) -> None:
+    def backward(self, node: Any, cotangents: dict[int, Any], gradients: list[Any]) -> None:
         """Check the gradients that came out of a node."""
-        for gradient in gradients:
-            bad = _is_bad(realize(gradient) if isinstance(gradient, Recorded) else gradient, self._inf)
+        if not any(self._bad(gradient) for gradient in gradients):
+            return
+        program = node.program
+        given = {
+            program.roots[k]: realize(ct) if isinstance(ct, Recorded) else ct for k, ct in cotangents.items()
+        }
+
+        def look(slot: int, step: Apply, grads: list[Any]) -> None:
+            bad = next(filter(None, map(self._bad, grads)), None)
             if bad:
-                names = [step.call.name for step in node.program.steps if isinstance(step, Apply)]
                 raise AnomalyError(
-                    f"the backward of {', '.join(names)}, recorded at {node.where(0)}, made {bad}."
+                    f"the backward of {step.call.name}, recorded at {node.line(slot)}, made {bad}."
                 )
+
+        with jax.enable_x64(program.x64):  # once more, operation by operation
+            env = _interpret.run(program.steps, node.values, program.avals, program.needs)
+            _interpret.pull(program.steps, env, program.avals, program.needs, given, program.targets, look)
+
+    def _bad(self, value: Any) -> str | None:
+        return _is_bad(realize(value) if isinstance(value, Recorded) else value, self._inf)
 
 
 def _is_bad(value: Any, inf: bool) -> str | None:

@@ -9,6 +9,7 @@ again.
 from __future__ import annotations
 
 import heapq
+import threading
 from collections.abc import Callable, Sequence
 from sys import getrefcount
 from typing import Any
@@ -21,11 +22,14 @@ from ._errors import NoGradientError, NonScalarError, user_line
 from ._hooks import hooked
 from ._node import freed_error, resolve
 from ._program import AGAIN
+from ._record import emit, new, record, state_of
+from ._recorded import Recorded, link_of
 from ._segment import flush, realize
-from ._trace import Recorded, Trace, emit, link_of, local, new, record, state_of
+from ._trace import Trace, local
 from ._trie import State
 from ._values import as_tensor, is_recorded, one, shadows
 
+_accumulating = threading.RLock()
 CHAIN = 4  # turns of a loop of tiny segments whose backward is one program
 
 
@@ -154,7 +158,7 @@ class Sweep:
             cotangents = {k: waiting[k] for k in outputs}
             pulled = self._pull(node, cotangents, wants)
             if self.trace.probe is not None:
-                self.trace.probe.__self__.backward(node, pulled)
+                self.trace.probe.__self__.backward(node, cotangents, pulled)
             for i, gradient in zip(wants, pulled, strict=True):
                 self.send(node.links[i], gradient)
             if not self.retain:
@@ -241,7 +245,11 @@ class Sweep:
     # -- the leaves -----------------------------------------------------------------------------------------------
 
     def accumulate(self) -> None:
-        """Add what arrived to `.grad` of the leaves."""
+        """Add what arrived to `.grad` of the leaves; one thread at a time, for threads may share leaves."""
+        with _accumulating:
+            self._accumulate()
+
+    def _accumulate(self) -> None:
         while self.leaves:  # emptied, so that what is only added to a buffer is no result of the program
             leaf, gradient = self.leaves.pop(next(iter(self.leaves)))
             gradient = hooked(leaf._hooks, gradient, self.kind)
@@ -319,16 +327,17 @@ def _quickly(trace: Trace, root: Any, retain: bool, kind: type) -> bool:
         if leaf.__class__ is tuple or leaf._hooks:
             return False
     trace.state = state
-    for leaf, out in zip(leaves, state.outs or (), strict=True):
-        gradient: Any = new(kind)
-        gradient._s = out
-        trace.append(gradient)
-        if leaf._g is None:
-            leaf._g = gradient
-        else:
-            _accumulate(trace, leaf._g, gradient)
-    del gradient
-    flush(trace)
+    with _accumulating:
+        for leaf, out in zip(leaves, state.outs or (), strict=True):
+            gradient: Any = new(kind)
+            gradient._s = out
+            trace.append(gradient)
+            if leaf._g is None:
+                leaf._g = gradient
+            else:
+                _accumulate(trace, leaf._g, gradient)
+        del gradient
+        flush(trace)
     return True
 
 
@@ -373,7 +382,7 @@ def _accumulate(trace: Trace, total: Any, gradient: Any) -> None:
     key = ("accumulate", *states)
     if key not in trace.state.edges:
         call = intern_call("accumulate", lambda: ("accumulate", lambda a, b: a + b))
-        trace._extend(key, call, states, False, donate=states[0].slot)
+        trace.extend(key, call, states, False, donate=states[0].slot)
     trace.state = trace.state.edges[key]
     if not is_recorded(total):
         del total._v

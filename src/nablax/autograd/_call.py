@@ -40,11 +40,12 @@ class Call:
     Compared by identity: `intern_call` makes one for each specification.
     """
 
-    __slots__ = ("_inferred", "_jit", "_pulls", "_ready", "fn", "name")
+    __slots__ = ("_inferred", "_jit", "_pulls", "_ready", "fn", "may_fail", "name")
 
     def __init__(self, name: str, fn: Callable[..., Any]) -> None:
         self.name = name
         self.fn = fn
+        self.may_fail = False  # whether it calls back into Python, where anything may be raised
         self._inferred: dict[tuple, Inferred] = {}
         self._jit: Callable[..., Any] | None = None
         self._pulls: dict[tuple, Callable[..., Any]] = {}
@@ -81,7 +82,9 @@ class Call:
             intern(a.shape, a.dtype, a.weak_type if hasattr(a, "weak_type") else False)
             for a in jaxpr.out_avals
         )
-        return Inferred(outs, tree, max(1, _count(jaxpr.jaxpr) // 2))
+        names = _primitives(jaxpr.jaxpr)
+        self.may_fail |= any("callback" in name for name in names)
+        return Inferred(outs, tree, max(1, len(names) // 2))
 
     def run(self, args: list[Any], avals: tuple) -> list[Any]:
         """The results, by this call's own compiled program."""
@@ -140,17 +143,20 @@ def clear_calls() -> None:
     _CALLS.clear()
 
 
-def _count(jaxpr: Any) -> int:
-    """Equations in a jaxpr, those of inner jaxprs included."""
-    total = 0
+def _primitives(jaxpr: Any) -> list[str]:
+    """Names of the elementary operations in a jaxpr, those of inner jaxprs included."""
+    found: list[str] = []
     for equation in jaxpr.eqns:
         inner = [
             getattr(p, "jaxpr", p)
             for p in equation.params.values()
             if hasattr(p, "jaxpr") or hasattr(p, "eqns")
         ]
-        total += sum(map(_count, inner)) if inner else 1
-    return total
+        for each in inner:
+            found += _primitives(each)
+        if not inner:
+            found.append(equation.primitive.name)
+    return found
 
 
 def _first_lines(error: BaseException) -> str:

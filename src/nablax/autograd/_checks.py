@@ -13,8 +13,8 @@ import numpy as np
 from ._errors import GradcheckError
 from ._functional import grad, jacobian
 from ._modes import enable_grad, no_grad
+from ._recorded import Recorded
 from ._tensor import Tensor, tensor
-from ._trace import Recorded
 
 
 def gradcheck(

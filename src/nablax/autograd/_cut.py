@@ -13,10 +13,12 @@ from functools import partial
 from sys import getrefcount
 from typing import Any
 
+from ._growing import settings
 from ._node import Node, resolve
+from ._record import emit
 from ._segment import flush
 from ._stats import stats
-from ._trace import Trace, emit, local, settings
+from ._trace import Trace, local
 from ._trie import Apply, Gradient, Input, Leaf, State
 from ._values import is_recorded, shadows
 

@@ -6,6 +6,7 @@
     ├── NoGradientError (RuntimeError)          a gradient of what requires none
     ├── GraphFreedError (RuntimeError)          a second backward over a freed graph
     ├── InPlaceError (RuntimeError)             an in-place operation on a leaf that requires grad
+    ├── FailedError (RuntimeError)              a tensor whose operation failed when it ran
     ├── LostTapeError (RuntimeError)            a tensor on its way to where its gradient would be dropped
     ├── ThreadError (RuntimeError)              a tensor whose recording belongs to another thread
     ├── AnomalyError (FloatingPointError)       detect_anomaly() saw a NaN or an infinity
@@ -51,6 +52,10 @@ class GraphFreedError(AutogradError, RuntimeError):
 
 class InPlaceError(AutogradError, RuntimeError):
     """An in-place operation on a leaf that requires grad, outside no_grad()."""
+
+
+class FailedError(AutogradError, RuntimeError):
+    """A tensor that has no value, because the operation that was to compute it failed when it ran."""
 
 
 class LostTapeError(AutogradError, RuntimeError):

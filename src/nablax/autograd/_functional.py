@@ -21,9 +21,10 @@ from ._backward import gradients
 from ._errors import NoGradientError, ShapeError
 from ._modes import enable_grad
 from ._namespaces import numpy
+from ._recorded import Recorded
 from ._segment import flush, realize
 from ._tensor import Tensor, as_cotangent, tensor
-from ._trace import Recorded, apart, local
+from ._trace import apart, local
 from ._values import as_tensor
 
 
@@ -130,12 +131,17 @@ def jacobian(y: Any, x: Any, create_graph: bool = False) -> Any:
     tensor([[2., 0.],
             [0., 4.]])
     """
+    several = isinstance(x, tuple | list)
     if isinstance(y, Recorded):
-        xs = [x] if isinstance(x, Recorded) else list(x)
+        xs = list(x) if several else [x]
     else:
-        xs = list(_fresh((x,) if isinstance(x, Recorded | np.ndarray | jax.Array) else tuple(x)))
+        xs = list(_fresh(tuple(x) if several else (x,)))
         with enable_grad():
             y = y(*xs)
+    if not isinstance(y, Recorded):
+        raise TypeError(
+            f"jacobian: y must be a tensor or a function with one tensor as result, got {_named(y)}."
+        )
     columns: list[list[Any]] = [[] for _ in xs]
     for i in range(math.prod(y.shape)):
         row = np.zeros(y.size, y.dtype)
@@ -149,7 +155,7 @@ def jacobian(y: Any, x: Any, create_graph: bool = False) -> Any:
         numpy.stack(rows).reshape(y.shape + at.shape) if rows else numpy.zeros(y.shape + at.shape, at.dtype)
         for rows, at in zip(columns, xs, strict=True)
     ]
-    return matrices[0] if isinstance(x, Recorded | np.ndarray | jax.Array) else matrices
+    return matrices if several else matrices[0]
 
 
 def hessian(fn: Callable[[Any], Any], x: Any, create_graph: bool = False) -> Any:
@@ -207,6 +213,10 @@ def _grad(y: Any, inputs: Any, *args: Any, **options: Any) -> Any:
 def _same_shape(who: str, v: Any, x: Any) -> None:
     if np.shape(v) != x.shape:
         raise ShapeError(f"{who} must have the shape of its primal, {x.shape}, got {np.shape(v)}.")
+
+
+def _named(x: Any) -> str:
+    return f"a {type(x).__name__}" + (f" of {len(x)}" if isinstance(x, tuple | list | dict) else "")
 
 
 def _tuple(x: Any) -> tuple:

@@ -12,7 +12,8 @@ import jax
 import numpy as np
 
 from ._node import Node
-from ._trace import Recorded, local
+from ._recorded import Recorded
+from ._trace import local
 from ._trie import Apply, Gradient, Input, Leaf, State, Step
 from ._values import is_recorded
 

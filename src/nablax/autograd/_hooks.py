@@ -16,7 +16,8 @@ import numpy as np
 from ._cut import separate
 from ._errors import NoGradientError, ShapeError
 from ._node import Node
-from ._trace import Recorded, local
+from ._recorded import Recorded
+from ._trace import local
 from ._values import as_tensor, is_recorded
 
 

@@ -17,8 +17,10 @@ import numpy as np
 from ._inplace import replace
 from ._lift import static_key
 from ._operators import LITERALS
+from ._record import record, results
+from ._recorded import Recorded
 from ._segment import realize
-from ._trace import Recorded, local, record, results
+from ._trace import local
 from ._values import as_tensor, is_recorded
 
 
@@ -52,14 +54,12 @@ class Indexing:
         if self._r and local.trace.mode:
             replace(self, None, "x[i] = v")
         parts, arrays = _parts(index, self.shape)
-        if not isinstance(value, Recorded | jax.Array):
-            value = np.asarray(value, self.dtype if isinstance(value, bool | int | float | complex) else None)
+        replace(self, _written(self, "set", parts, arrays, value), "x[i] = v")
 
-        def build() -> tuple[str, Callable[..., Any]]:
-            return "setitem", lambda x, v, *holes: x.at[_filled(parts, holes)].set(v.astype(x.dtype))
-
-        key = ("setitem", *map(_part_key, parts))
-        replace(self, results(local.trace, record(key, build, (self, value, *arrays)), _kind()), "x[i] = v")
+    @property
+    def at(self) -> At:
+        """Functional updates, as on JAX's arrays: `x.at[i].add(v)` is a new tensor."""
+        return At(self)
 
     def __iter__(self: Any) -> Iterator[Any]:
         if not self.shape:
@@ -68,6 +68,40 @@ class Indexing:
 
     def __contains__(self: Any, value: Any) -> bool:
         return bool((self == value).any())
+
+
+class At:
+    """`x.at`, and with an index `x.at[i]`."""
+
+    __slots__ = ("_index", "_tensor")
+
+    def __init__(self, tensor: Any, index: Any = None) -> None:
+        self._tensor = tensor
+        self._index = index
+
+    def __getitem__(self, index: Any) -> At:
+        return At(self._tensor, index)
+
+    def get(self) -> Any:
+        """`x[i]`."""
+        return self._tensor[self._index]
+
+    def __getattr__(self, how: str) -> Callable[[Any], Any]:
+        if how not in ("set", "add", "subtract", "multiply", "divide", "power", "min", "max"):
+            raise AttributeError(f"x.at[i] has no '{how}'")
+        return lambda value: _written(self._tensor, how, *_parts(self._index, self._tensor.shape), value)
+
+
+def _written(tensor: Any, how: str, parts: list[Any], arrays: list[Any], value: Any) -> Any:
+    """A tensor with `value` set at, added to, ... the indexed elements."""
+    if not isinstance(value, Recorded | jax.Array):
+        value = np.asarray(value, tensor.dtype if isinstance(value, bool | int | float | complex) else None)
+
+    def build() -> tuple[str, Callable[..., Any]]:
+        return f"{how}item", lambda x, v, *holes: getattr(x.at[_filled(parts, holes)], how)(v.astype(x.dtype))
+
+    key = (f"{how}item", *map(_part_key, parts))
+    return results(local.trace, record(key, build, (tensor, value, *arrays)), _kind())
 
 
 def _kind() -> Any:
@@ -143,16 +177,34 @@ def _parts(index: Any, shape: tuple[int, ...]) -> tuple[list[Any], list[Any]]:
             continue
         if not np.issubdtype(part.dtype, np.integer):
             raise IndexError(f"indices must be integers, booleans or slices, got an array of {part.dtype}")
+        known = _known(part)
         if (
-            isinstance(part, np.ndarray)
-            and part.size
-            and not (-shape[axis] <= part.min() and part.max() < shape[axis])
+            known is not None
+            and known.size
+            and not (-shape[axis] <= known.min() and known.max() < shape[axis])
         ):
             raise IndexError(f"an index is out of bounds for axis {axis} of length {shape[axis]}")
         parts.append(HOLE)
         arrays.append(part)
         axis += 1
     return parts, arrays
+
+
+def _known(part: Any) -> np.ndarray | None:
+    """The elements of an index where they can be seen without waiting; others JAX clips to the axis."""
+    if isinstance(part, Recorded):
+        if is_recorded(part):
+            return None
+        part = part._v
+    if isinstance(part, np.ndarray | np.generic):
+        return np.asarray(part)
+    if (
+        isinstance(part, jax.core.Tracer)
+        or any(d.platform != "cpu" for d in part.devices())
+        or not part.is_ready()
+    ):
+        return None
+    return np.asarray(part)
 
 
 def _axes(part: Any) -> int:

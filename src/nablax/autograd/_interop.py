@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 from typing import Any
@@ -44,9 +45,48 @@ class Interop:
             self._refuse("numpy()", "x.detach().numpy()")
         return np.array(realize(self))
 
+    # -- where it is -------------------------------------------------------------------------------------------------
+
+    @property
+    def device(self) -> Any:
+        """The device (or the sharding over several) that holds the value."""
+        value = realize(self)
+        return value.device if isinstance(value, jax.Array) else jax.devices()[0]
+
+    def to_device(self, device: Any, /, *, stream: Any = None) -> Any:
+        """The tensor on a device or sharding of JAX's; gradients flow back to where it came from."""
+        if device == self.device:
+            return self
+        from ._namespaces import lift
+
+        return lift(functools.partial(jax.device_put, device=device))(self)
+
+    def to(self, where: Any) -> Any:
+        """The tensor as a dtype, or on a device."""
+        if isinstance(where, jax.Device | jax.sharding.Sharding):
+            return self.to_device(where)
+        return self.astype(where)  # type: ignore[attr-defined]
+
     def cpu(self) -> Any:
-        """The tensor itself; JAX places arrays."""
-        return self
+        """The tensor on the first CPU."""
+        return self.to_device(jax.devices("cpu")[0])
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element."""
+        return self._aval.dtype.itemsize  # type: ignore[attr-defined]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return self.itemsize * self._aval.size  # type: ignore[attr-defined]
+
+    def __dlpack__(self, **options: Any) -> Any:
+        self._refuse("__dlpack__", "x.detach()")
+        return self.value.__dlpack__(**options)  # type: ignore[attr-defined]
+
+    def __dlpack_device__(self) -> Any:
+        return self.value.__dlpack_device__()  # type: ignore[attr-defined]
 
     def __bool__(self) -> bool:
         value = realize(self)

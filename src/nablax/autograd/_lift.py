@@ -15,8 +15,10 @@ import jax
 import numpy as np
 
 from ._errors import NoGradientError, user_line
+from ._record import record, results
+from ._recorded import Recorded
 from ._segment import realize
-from ._trace import Recorded, apart, local, record, results
+from ._trace import apart, local
 from ._values import as_tensor
 
 _HOLE = "·"  # stands for an array among the static leaves

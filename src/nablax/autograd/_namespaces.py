@@ -16,8 +16,8 @@ import jax.numpy as jnp
 
 from ._errors import NoGradientError
 from ._lift import Lifted, static_key
+from ._recorded import Recorded
 from ._tensor import Tensor, tensor
-from ._trace import Recorded
 from ._values import as_tensor
 
 ABOUT_SHAPES = {
@@ -178,12 +178,19 @@ def ufunc(ufunc: Any, method: str, inputs: tuple, kwargs: dict) -> Any:
             Tensor,
         )
     kwargs.pop("casting", None)
+    where = kwargs.pop("where", True) if method == "__call__" else True
     result = fn(*inputs, **kwargs)
     if out is None:
+        if where is not True:
+            raise TypeError(
+                f"np.{ufunc.__name__}: where= needs out=, which has the elements that are left out."
+            )
         return result
     (target,) = out
     if not isinstance(target, Tensor):
         raise NoGradientError(f"np.{ufunc.__name__}: out= must be a tensor where an argument is one.")
+    if where is not True:
+        result = numpy.where(where, result, target)
     from ._inplace import replace
 
     return replace(target, result, f"np.{ufunc.__name__}(out=)")

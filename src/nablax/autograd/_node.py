@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ._errors import GraphFreedError
+from ._errors import FailedError, GraphFreedError
 
 _serial = itertools.count()
 
@@ -59,7 +59,10 @@ class Node:
 
     def where(self, k: int) -> str:
         """The line where an output was recorded."""
-        slot = self.program.roots[k]
+        return self.line(self.program.roots[k])
+
+    def line(self, slot: int) -> str:
+        """The line where the value of a slot was recorded."""
         return next(v.where for s in self.state.path() for v in s.outs or (s,) if v.slot == slot)
 
     def free(self, outputs: Sequence[int]) -> None:
@@ -91,6 +94,21 @@ class Freed:
 
     def check(self, outputs: Sequence[int], name: str | None = None) -> None:
         raise freed_error(self.where, name)
+
+
+class Lost:
+    """Stands for the graph of a result that could not be computed; `what` says why."""
+
+    __slots__ = ("what",)
+    serial = -1
+    hooks = keep = redirect = None
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def check(self, outputs: Sequence[int], name: str | None = None) -> None:
+        who = "the tensor" if name is None else f"tensor {name!r}"
+        raise FailedError(f"backward: {who} has no value: {self.what}.")
 
 
 def freed_error(where: str, name: str | None = None) -> GraphFreedError:

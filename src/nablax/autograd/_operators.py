@@ -16,8 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._call import intern_call
+from ._record import LITERALS, new, record, results
+from ._recorded import Recorded
 from ._segment import flush
-from ._trace import LITERALS, Recorded, Restart, local, new, record, results
+from ._trace import Restart, local
 
 _NUMBERS = (int, float, bool, complex)
 _ARRAYS = (jax.Array, np.ndarray, np.generic)
@@ -199,3 +201,6 @@ class Operators:
 
     def __divmod__(self, other: Any) -> tuple[Any, Any]:
         return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> tuple[Any, Any]:
+        return other // self, other % self

@@ -14,7 +14,7 @@ from ._aval import config
 from ._pack import Plan, pack, unpack
 from ._replay import pullback, run, width
 from ._stats import stats
-from ._trie import Gradient, Input, Leaf, State, bits
+from ._trie import Apply, Gradient, Input, Leaf, State, bits
 
 _PROGRAMS: dict[tuple, Program] = {}
 TINY_WORK, TINY_SIZE = (
@@ -65,7 +65,7 @@ class Program:
         self.weight = sum(
             s.weight - p.weight for s, p in zip(path[1:], path[:-1], strict=True) if s.weight > p.weight
         )
-        self.inputs = [slot for slot, step in _slots(self.steps) if isinstance(step, Input)]
+        self.inputs = [slot for slot, step in placed(self.steps) if isinstance(step, Input)]
         self.donates = [] if self.targets else self._donated()
         self.tiny = self._is_tiny()
         self.runs = 0
@@ -78,6 +78,8 @@ class Program:
         self._pulls: dict[tuple, Any] = {}
 
     def _donated(self) -> list[int]:
+        if any(isinstance(step, Apply) and step.call.may_fail for step in self.steps):
+            return []  # a buffer given to a program that fails is gone
         marked = {getattr(step, "donate", -1) for step in self.steps}
         return [i for i, slot in enumerate(self.inputs) if slot in marked]
 
@@ -289,7 +291,8 @@ def _sum(grads: Sequence[Any], sums: Sequence[Any]) -> list[Any]:
     return [g if s is None else s + g for g, s in zip(grads, sums, strict=True)]
 
 
-def _slots(steps: Sequence[Any]) -> list[tuple[int, Any]]:
+def placed(steps: Sequence[Any]) -> list[tuple[int, Any]]:
+    """The steps, each with the slot of its first result."""
     found, slot = [], 0
     for step in steps:
         found.append((slot, step))

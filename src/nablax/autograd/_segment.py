@@ -39,8 +39,8 @@ def flush(trace: Trace) -> None:
     if program is None:
         program = end.programs[slots] = program_for(end, slots)
     values, links, tracing, x64 = trace.values, trace.links, trace.tracing, trace.x64
-    outs, keep = trace.outs, trace.keep
-    for tensor in trace.inputs:
+    outs, keep, inputs = trace.outs, trace.keep, trace.inputs
+    for tensor in inputs:
         if tensor is not None:
             state = tensor._s
             if state is not None and state.step.__class__ is Input:
@@ -56,9 +56,13 @@ def flush(trace: Trace) -> None:
                 results, residual = program.forward(values, tracing, x64)
         else:
             results, residual = program.forward(values, tracing, x64)
-    except BaseException:
-        for tensor in outs:
-            tensor._s = None
+    except Exception as error:
+        from ._rescue import rescue
+
+        rescue(error, program, end, outs, alive, values, links, tracing)
+        raise
+    except BaseException:  # interrupted
+        trace.resume(end, values, inputs, links, outs, keep)
         raise
     settle(program, end, alive, values, links, results, residual)
     if keep:
@@ -101,7 +105,8 @@ def realize(tensor: Any) -> Any:
     state = tensor._s
     if state is not None and state.step.__class__ is not Input:
         trace = local.trace
-        if state.trace is not trace:
-            trace.source(tensor)  # raises ThreadError
-        flush(trace)
+        if state.trace is trace:
+            flush(trace)
+        else:
+            state.trace.hand_over(tensor)
     return tensor._v

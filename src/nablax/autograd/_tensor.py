@@ -12,14 +12,17 @@ import numpy as np
 from . import _operators
 from ._aval import Aval, aval_of
 from ._backward import backward
-from ._errors import NoGradientError
+from ._errors import LostTapeError, NoGradientError, user_line
 from ._indexing import Indexing
 from ._inplace import InPlace
 from ._interop import Interop, Telling
 from ._methods import Methods
 from ._operators import Operators
+from ._record import emit, new, record
+from ._recorded import _UNSET, Recorded
+from ._rescue import lost
 from ._segment import flush, realize
-from ._trace import _UNSET, Recorded, emit, local, new, record
+from ._trace import local
 from ._values import as_tensor, is_recorded
 
 
@@ -43,7 +46,7 @@ class Tensor(Operators, Methods, Indexing, InPlace, Interop, Recorded, metaclass
         if name in _UNSET:
             return _UNSET[name]
         if name == "_v" and self._s is None:
-            raise RuntimeError("this tensor's value was lost: the program of its segment failed.")
+            raise lost(self)
         raise AttributeError(f"'Tensor' object has no attribute '{name}'")
 
     # -- what it is -------------------------------------------------------------------------------------------------
@@ -272,6 +275,10 @@ def tensor(
       requires_grad: whether gradients accumulate in `.grad`.
       name: for messages and drawings.
 
+    Raises:
+      NoGradientError: requires_grad of integers or truth values.
+      LostTapeError: a list of tensors that require grad, outside no_grad().
+
     >>> from nablax import autograd
     >>> autograd.tensor([1., 2.])
     tensor([1., 2.])
@@ -279,6 +286,12 @@ def tensor(
     if isinstance(value, Recorded):
         value = realize(value)
     elif isinstance(value, list | tuple) and any(isinstance(v, Recorded) for v in jax.tree.leaves(value)):
+        for v in jax.tree.leaves(value) if local.trace.mode else ():
+            if isinstance(v, Recorded) and v.requires_grad:
+                raise LostTapeError(
+                    "tensor: elements that require grad would lose it silently. Use autograd.numpy.stack([...]), which "
+                    f"is recorded, or detach() them. At {user_line()}."
+                )
         value = jax.tree.map(lambda v: np.asarray(realize(v)) if isinstance(v, Recorded) else v, value)
     if not isinstance(value, jax.Array):
         value = np.array(value, dtype=dtype)  # a copy; it stays NumPy's until something computes with it

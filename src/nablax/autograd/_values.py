@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from ._aval import aval_of
-from ._trace import Recorded, new
+from ._record import new
+from ._recorded import Recorded
 from ._trie import Input
 
 _ones: dict[Any, Any] = {}

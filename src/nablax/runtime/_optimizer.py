@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -26,9 +27,9 @@ class Optimizer:
 
     Args:
       tx: a gradient transformation.
-      params: tree of arrays; they are copied once, the caller's stay valid. Or a tree of `autograd` tensors: then
-        `step()` reads their `.grad` and gives them new values, and `zero_grad()` clears it. Their buffers are not
-        donated: graphs that were recorded before may still need them.
+      params: tree of arrays; they are copied once, the caller's stay valid. Or a tree of `autograd` tensors, leaves
+        of the graph: then `step()` reads their `.grad` and gives them new values, and `zero_grad()` clears it.
+        Their buffers are not donated: graphs that were recorded before may still need them.
       metrics: also compute the norms of gradients, updates and parameters in each step.
       skip_nonfinite: leave parameters and state as they are where a gradient is infinite or NaN.
       donate: False keeps old parameters valid, at the price of a second copy in memory.
@@ -54,8 +55,11 @@ class Optimizer:
         donate: bool = True,
     ):
         self.tx = with_extra_args_support(tx)
+        if isinstance(params, Iterator):  # as a module's parameters() gives them
+            params = list(params)
         self._tensors = params if _holds_tensors(params) else None
         if self._tensors is not None:
+            _check_leaves(params)
             params = _arrays(params)
         # Distinct buffers: two leaves that are one array could not both be donated.
         self._params = jax.tree.map(lambda p: jnp.array(p, copy=True), params)
@@ -88,7 +92,7 @@ class Optimizer:
         Args:
           grads: tree of gradients, structure and shapes of params; None leaves keep their parameter. With tensors for
             parameters it may be left out: their `.grad` is taken.
-          **extra: what the transformation asks for beyond gradients, such as `value=loss`: arrays.
+          **extra: what the transformation asks for beyond gradients, such as `value=loss`: arrays, or tensors.
 
         Returns:
           The new parameters (also `opt.params`).
@@ -102,6 +106,8 @@ class Optimizer:
                     "Optimizer.step needs the gradients: step(grads). Only tensors carry their own."
                 )
             grads = autograd().grads(self._tensors)
+        if self._tensors is not None:
+            grads, extra = autograd().values((grads, extra))
         with self._lock:
             self._read_tensors()
             out = self._compiled(self._state, self._counters, self._params, self._live.vector, grads, extra)
@@ -194,6 +200,15 @@ def autograd() -> Any:
 def _holds_tensors(params: Any) -> bool:
     wing = sys.modules.get("nablax.autograd")
     return wing is not None and any(isinstance(x, wing.Tensor) for x in jax.tree.leaves(params))
+
+
+def _check_leaves(tensors: Any) -> None:
+    for path, x in jax.tree_util.tree_leaves_with_path(tensors):
+        if isinstance(x, autograd().Tensor) and not x.is_leaf:
+            raise StructureError(
+                f"Optimizer: params{jax.tree_util.keystr(path)} was computed from other tensors; give the optimizer "
+                "those, or x.detach().requires_grad_()."
+            )
 
 
 def _arrays(tensors: Any) -> Any:

@@ -1,0 +1,70 @@
+"""When the program of a segment fails: what can still be computed is computed, the rest says why it cannot.
+
+The recording is run again operation by operation. So the operation that failed is found, and only what was computed
+from it is lost.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+
+from . import _interpret
+from ._errors import FailedError
+from ._node import Lost
+from ._program import Program, placed, program_for
+from ._recorded import Recorded
+from ._trie import Apply, State
+
+_OVER = "the transformation of JAX that it was recorded in is over"
+
+
+def rescue(error: Exception, program: Program, end: State, outs: list[Any], alive: list[Any], values: list[Any],
+           links: dict, tracing: bool) -> None:  # fmt: skip
+    """Give the results of a failed segment their values, or the reason why they have none; `error` gets a note."""
+    from ._segment import settle
+
+    if tracing:  # what was traced is of no use to anybody
+        env, failed = [_interpret.FAILED] * len(program.avals), None
+    else:
+        with jax.enable_x64(program.x64):
+            env, failed = _interpret.salvage(program.steps, values, program.avals, program.needs)
+    what = _OVER
+    if failed is not None:
+        state = end.path()[failed]
+        name = state.step.call.name if isinstance(state.step, Apply) else "the backward"
+        what = f"{name}, recorded at {state.where}, failed"
+        error.add_note(f"nablax.autograd: {what}. What was not computed from it has kept its value.")
+    whole = [t for t in alive if env[t._s.slot] is not _interpret.FAILED]
+    steps = dict(placed(program.steps))
+    for tensor in outs:
+        state = tensor._s
+        if state is not None and env[state.slot] is _interpret.FAILED:
+            tensor._a, tensor._n, tensor._k, tensor._s = state.aval, Lost(what), 0, None
+            kept = _before(steps.get(state.slot), steps, env)
+            if kept is not None:
+                tensor._v, tensor._n = kept, None
+    for leaf in links.values():
+        if isinstance(leaf, Recorded) and leaf._g is not None and isinstance(leaf._g._n, Lost):
+            leaf._g = None
+    some = program_for(end, tuple([t._s.slot for t in whole]))
+    residual = ("env", env) if some.targets else None
+    settle(some, end, whole, values, links, [env[t._s.slot] for t in whole], residual)
+
+
+def _before(step: Any, steps: dict[int, Any], env: list[Any]) -> Any:
+    """What a `.grad` held to which a gradient was to be added; None for anything else."""
+    value = _interpret.FAILED
+    while value is _interpret.FAILED:
+        if not isinstance(step, Apply) or step.donate < 0:
+            return None
+        slot = step.args[0]
+        step, value = steps.get(slot), env[slot]
+    return value
+
+
+def lost(tensor: Any) -> FailedError:
+    """The error for a tensor that was to have a value, and whose program failed."""
+    what = tensor._n.what if isinstance(tensor._n, Lost) else _OVER
+    return FailedError(f"this tensor has no value: {what}.")
