@@ -1,5 +1,7 @@
 """What every transformation keeps to: states that scan, the same numbers under jit and vmap, updates like gradients."""
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,11 +9,99 @@ import optax
 import pytest
 from jax import lax
 
-from nablax.core import apply_updates, hyperparams, with_extra_args_support, with_hyperparams
+from nablax import transforms
+from nablax.core import (
+    ArgumentError,
+    HyperparameterError,
+    apply_updates,
+    hyperparams,
+    with_extra_args_support,
+    with_hyperparams,
+)
 from parity.transform_cases import CASES, OURS
 
 STEPS, LANES = 5, 2
 WITHOUT_ORDER = {"keep_params_nonnegative"}  # complex numbers are not ordered
+
+
+NAN, INF = float("nan"), float("inf")
+UNFIT = {
+    "apply_every": {"k": (0, 2.5, "3")},
+    "clip": {"max_delta": (-1, NAN, "1")},
+    "clip_by_global_norm": {"max_norm": (-1, NAN, None)},
+    "clip_by_block_rms": {"threshold": (0, NAN)},
+    "adaptive_grad_clip": {"clipping": (-1, NAN), "eps": (-1, INF)},
+    "split_real_and_imaginary": {"inner": (3, None)},
+    "apply_if_finite": {"inner": (3,), "max_consecutive_errors": (-1, 0.5)},
+    "conditionally_transform": {"inner": (3,), "should_transform_fn": (3,), "forward_extra_args": ("no",)},
+    "conditionally_mask": {"inner": (3,), "should_transform_fn": (3,), "forward_extra_args": ("no",)},
+    "add_decayed_weights": {"weight_decay": (-1, NAN, INF, "1"), "mask": ("abc", {"w": 1})},
+    "flatten": {"inner": (3,)},
+    "freeze": {"mask": ("abc", {"w": 1})},
+    "selective_transform": {"optimizer": (3,), "freeze_mask": ("abc",)},
+    "lookahead": {
+        "fast_optimizer": (3,), "sync_period": (0, 2.5, NAN), "slow_step_size": (-1, 1.5, NAN), "reset_state": (1,),
+    },
+    "masked": {"inner": (3,), "mask": ("abc", [1.0]), "mask_compatible_extra_args": ("no",)},
+    "trace": {"decay": (-1, 1.5, NAN, "x"), "nesterov": ("no",), "accumulator_dtype": ("foo", int)},
+    "ema": {"decay": (-1, 1, NAN), "debias": ("no",), "accumulator_dtype": ("foo",)},
+    "measure_with_ema": {
+        "measure": (3,), "decay": (-1, 1, NAN), "debias": (None,), "accumulator_dtype": ("foo",),
+    },
+    "add_noise": {"eta": (-1, NAN, INF), "gamma": (NAN, INF, "1"), "key": (0.5, "0"), "seed": (0.5,)},
+    "normalize_by_update_norm": {"scale_factor": (NAN, INF), "eps": (-1, NAN)},
+    "scale_by_param_block_norm": {"min_scale": (-1, NAN, INF)},
+    "scale_by_param_block_rms": {"min_scale": (-1, NAN, INF)},
+    "scale_by_trust_ratio": {"min_norm": (-1, NAN), "trust_coefficient": (NAN, INF), "eps": (-1, NAN)},
+    "partition": {"transforms": (3,), "mask_compatible_extra_args": ("no",)},
+    "partition_by_path": {"transforms": (3,), "mask_compatible_extra_args": ("no",)},
+    "per_example_global_norm_clip": {"l2_norm_clip": (-1, NAN)},
+    "per_example_layer_norm_clip": {"global_l2_norm_clip": (-1, NAN), "uniform": ("no",)},
+    "differentially_private_aggregate": {
+        "l2_norm_clip": (-1, NAN, INF), "noise_multiplier": (-1, NAN), "key": (0.5,), "seed": (0.5,),
+    },
+    "reduce_on_plateau": {
+        "factor": (0, 1, NAN), "patience": (-1, 2.5), "rtol": (-1, 2), "atol": (-1, INF), "cooldown": (-1, 2.5),
+        "accumulation_size": (0, 2.5), "min_scale": (-1, NAN),
+    },
+    "scale": {"step_size": (NAN, INF, "1", None, True)},
+    "scale_by_schedule": {"step_size_fn": (0.1,)},
+    "scale_by_learning_rate": {"learning_rate": (-1, NAN, INF, "1"), "flip_sign": ("no",)},
+    "MultiSteps": {
+        "opt": (3,), "every_k_schedule": (0, 2.5, "2"), "use_grad_mean": ("no",), "should_skip_update_fn": (3,),
+        "accumulator_dtype": ("foo",),
+    },
+    "inject_hyperparams": {"inner_factory": (3,), "static_args": ("x",)},
+    "monitor": {"measures": (3,)},
+    "snapshot": {"measure_name": (3,), "measure": (3,)},
+}  # fmt: skip
+NO_NUMBERS = {
+    "centralize", "normalize", "scale_by_sign", "keep_params_nonnegative", "zero_nans", "inject_stateful_hyperparams",
+    "skip_large_updates", "skip_not_finite", "unitwise_norm", "unitwise_clip", "scale_gradient",
+}  # fmt: skip
+"""Without arguments, or called with arrays."""
+FIT = {
+    "inner": OURS.scale(1.0), "optimizer": OURS.scale(1.0), "fast_optimizer": OURS.scale(1.0), "opt": OURS.scale(1.0),
+    "should_transform_fn": bool, "mask": True, "freeze_mask": True, "sync_period": 2, "slow_step_size": 0.5,
+    "max_consecutive_errors": 1, "every_k_schedule": 2, "measure": jnp.sum, "measure_name": "m", "decay": 0.9,
+    "eta": 1.0, "gamma": 0.5, "transforms": {}, "param_labels": "a", "grads": None, "l2_norm_clip": 1.0,
+    "global_l2_norm_clip": 1.0, "noise_multiplier": 1.0, "clipping": 0.1, "inner_factory": OURS.scale,
+}  # fmt: skip
+
+
+def test_every_transformation_is_in_the_table():
+    public = {n for n, f in vars(transforms).items() if inspect.isfunction(f)} | {"MultiSteps"}
+    assert public == {*UNFIT, *NO_NUMBERS}
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_what_an_argument_cannot_be_is_refused_in_the_functions_own_name(name):
+    function = getattr(transforms, name)
+    needed = {p.name for p in inspect.signature(function).parameters.values() if p.default is p.empty}
+    for argument, values in UNFIT[name].items():
+        for bad in values:
+            with pytest.raises((HyperparameterError, ArgumentError), match=rf"^{name}: .*\b{argument}\b"):
+                function(**{**{k: v for k, v in FIT.items() if k in needed}, argument: bad})
 
 
 def tree_of(dtype, seed, *batch):

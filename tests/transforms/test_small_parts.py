@@ -52,7 +52,7 @@ def test_monitor_measures_like_optax_and_scans():
 
 
 def test_snapshot_errors():
-    with pytest.raises(ArgumentError, match="snapshot: the name of a measurement must be a string"):
+    with pytest.raises(ArgumentError, match="snapshot: measure_name must be a string, got int: 3"):
         snapshot(3, tree.norm)
     with pytest.raises(ArgumentError, match="monitor: measure 'a' must be a function"):
         monitor({"a": 3})

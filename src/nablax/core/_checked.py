@@ -56,7 +56,7 @@ def checked(common: Mapping[str, Check] | None = None, /, **own: Check) -> Calla
         checks = {k: c for k, c in {**(common or {}), **own}.items() if k in parameters}
         optional = {k for k, p in parameters.items() if p.default is None or "None" in str(p.annotation)}
         names = list(parameters)
-        who = function.__qualname__.removesuffix(".__init__").split(".")[-1]
+        who = function.__qualname__.removesuffix(".__new__").split(".")[-1]  # a class speaks by its name
 
         @functools.wraps(function)
         def speaking(*args: Any, **kwargs: Any) -> Any:
@@ -122,10 +122,6 @@ def _is_dtype(value: Any) -> bool:
         return False
 
 
-def _is_mask(value: Any) -> bool:
-    return _is_bool(value) or callable(value) or all(map(_is_bool, jax.tree.leaves(value)))
-
-
 def _is_key(value: Any) -> bool:
     if isinstance(value, np.ndarray | jax.Array):
         return jnp.issubdtype(value.dtype, jnp.integer) or jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
@@ -136,9 +132,20 @@ def _is_transformation(value: Any) -> bool:
     return callable(getattr(value, "init", None)) and callable(getattr(value, "update", None))
 
 
+def mask_of(leaf: Callable[[Any], bool] = _is_bool) -> Check:
+    """The check of a mask, whose leaves are bools."""
+    one = of_kind("a function of the parameters or a tree of Python bools", leaf)
+
+    def check(who: str, name: str, value: Any, optional: bool) -> None:
+        for x in () if callable(value) else jax.tree.leaves(value):
+            one(who, name, x, optional)
+
+    return check
+
+
 FLAG = of_kind("a bool", _is_bool)
 DTYPE = of_kind("a floating or complex dtype or None", _is_dtype)
-MASK = of_kind("a tree of bools or a function of the parameters that returns one", _is_mask)
+MASK = mask_of()
 KEY = of_kind("a random key or an int", _is_key)
 FUNCTION = of_kind("a function", callable)
 TRANSFORMATION = of_kind("a gradient transformation, with functions init and update", _is_transformation)

@@ -71,7 +71,7 @@ def scale_by_optimistic_gradient(
       beta: weight of its last change; a number, or a schedule.
 
     Raises:
-      HyperparameterError: NaN.
+      HyperparameterError: not finite.
 
     Source: Mokhtari et al. 2019, arXiv:1901.08511.
     """

@@ -21,13 +21,13 @@ from nablax.core import (
     Params,
     Updates,
     Wrapper,
-    check_number,
     leafwise,
     safe_increment,
     wide_moment_like,
     with_extra_args_support,
     zero_count,
 )
+from nablax.core._checked import COUNT, DTYPE, FLAG, FUNCTION, TRANSFORMATION, checked, number
 from nablax.core._pass import run
 from nablax.transforms._branch import branch
 from nablax.tree._traverse import reduce_scalars
@@ -49,6 +49,7 @@ def _every(count: jax.Array, k: Any) -> dict[str, Any]:
     return {"fresh": count == 1, "emit": count == k, "count": (count % k).astype(count.dtype)}
 
 
+@checked(k=COUNT)
 def apply_every(k: Any = 1) -> GradientTransformation:
     """Sums up k updates and lets the sum out with the last of them; the others are zero.
 
@@ -69,7 +70,6 @@ def apply_every(k: Any = 1) -> GradientTransformation:
       >>> print(first, second)
       0.0 3.0
     """
-    check_number("apply_every", "k", k, 1)
 
     def init(params: Params) -> ApplyEvery:
         return ApplyEvery(zero_count(), wide_moment_like(params))
@@ -197,6 +197,13 @@ class MultiSteps(Wrapper):
 
     inner_opt: GradientTransformation
 
+    @checked(
+        opt=TRANSFORMATION,
+        every_k_schedule=number(1, integer=True, schedule=True),
+        use_grad_mean=FLAG,
+        should_skip_update_fn=FUNCTION,
+        accumulator_dtype=DTYPE,
+    )
     def __new__(
         cls,
         opt: Any,
@@ -205,7 +212,6 @@ class MultiSteps(Wrapper):
         should_skip_update_fn: ShouldSkipUpdateFunction | None = None,
         accumulator_dtype: Any = jnp.float32,
     ) -> MultiSteps:
-        check_number("MultiSteps", "every_k_schedule", every_k_schedule, 1, schedule=True)
         tx = with_extra_args_support(opt)
         accumulate = leafwise(
             _accumulate, name="MultiSteps", options={"mean": use_grad_mean}, scalars=_place_in_batch

@@ -12,10 +12,9 @@ from nablax.core import (
     EmptyState,
     GradientTransformation,
     abs_sq,
-    check_nonnegative,
-    check_positive,
     leafwise,
 )
+from nablax.core._checked import checked, number
 from nablax.transforms._scaling import times
 
 ClipState = EmptyState
@@ -31,6 +30,7 @@ def _clip(g: jax.Array, *, max_delta: Any) -> jax.Array:
     return jnp.clip(g, -max_delta, max_delta)
 
 
+@checked(max_delta=number(0, infinite=True))
 def clip(max_delta: Any) -> GradientTransformation:
     """Clips every entry to [-max_delta, max_delta]; of a complex entry, both parts.
 
@@ -47,7 +47,6 @@ def clip(max_delta: Any) -> GradientTransformation:
       >>> clip(1.0).update(jnp.array([0.5, -3.0]), ())[0]
       Array([ 0.5, -1. ], dtype=float32)
     """
-    check_nonnegative("clip", max_delta=max_delta)
     return leafwise(_clip, hyperparams={"max_delta": max_delta})
 
 
@@ -66,6 +65,7 @@ def _global_factor(norm: jax.Array, max_norm: Any) -> dict[str, jax.Array]:
     return {"factor": jnp.where(within, 1.0, max_norm / jnp.where(within, 1.0, norm))}
 
 
+@checked(max_norm=number(0, infinite=True))
 def clip_by_global_norm(max_norm: Any) -> GradientTransformation:
     """Scales all gradients by one factor, so that their joint norm is at most max_norm.
 
@@ -86,7 +86,6 @@ def clip_by_global_norm(max_norm: Any) -> GradientTransformation:
       >>> clip_by_global_norm(1.0).update({"a": jnp.array(3.0), "b": jnp.array(4.0)}, ())[0]
       {'a': Array(0.6, dtype=float32), 'b': Array(0.8, dtype=float32)}
     """
-    check_nonnegative("clip_by_global_norm", max_norm=max_norm)
     return leafwise(times, hyperparams={"max_norm": max_norm}, measure=_global_norm, scalars=_global_factor)
 
 
@@ -95,6 +94,7 @@ def _clip_rms(g: jax.Array, *, threshold: Any) -> jax.Array:
     return g / jnp.maximum(1.0, rms / threshold)
 
 
+@checked(threshold=number(0, open_low=True, infinite=True))
 def clip_by_block_rms(threshold: Any) -> GradientTransformation:
     """Scales each leaf so that its root mean square is at most the threshold: u = g / max(1, rms(g) / threshold).
 
@@ -106,7 +106,6 @@ def clip_by_block_rms(threshold: Any) -> GradientTransformation:
 
     Source: Shazeer & Stern 2018, arXiv:1804.04235, section 6.
     """
-    check_positive("clip_by_block_rms", threshold=threshold)
     return leafwise(_clip_rms, hyperparams={"threshold": threshold})
 
 
@@ -153,6 +152,7 @@ def _adaptive_clip(g: jax.Array, params: jax.Array, *, clipping: Any, eps: Any, 
     return unitwise_clip(unitwise_norm(g, axis), bound, g)
 
 
+@checked(clipping=number(0, infinite=True), eps=number(0))
 def adaptive_grad_clip(
     clipping: Any, eps: Any = 1e-3, axis: int | tuple[int, ...] | None = None
 ) -> GradientTransformation:
@@ -171,5 +171,4 @@ def adaptive_grad_clip(
 
     Source: Brock et al. 2021, arXiv:2102.06171.
     """
-    check_nonnegative("adaptive_grad_clip", clipping=clipping, eps=eps)
     return leafwise(_adaptive_clip, hyperparams={"clipping": clipping, "eps": eps}, options={"axis": axis})

@@ -15,6 +15,7 @@ from nablax.core import (
     Wrapper,
     with_extra_args_support,
 )
+from nablax.core._checked import TRANSFORMATION, checked
 
 
 class SplitRealAndImaginaryArrays(NamedTuple):
@@ -38,6 +39,7 @@ def _join(g: Any, u: Any) -> Any:
     return lax.complex(u.real, u.imaginary) if jnp.iscomplexobj(g) else u
 
 
+@checked(inner=TRANSFORMATION)
 def split_real_and_imaginary(inner: Any) -> GradientTransformationExtraArgs:
     """Lets a transformation treat the real and imaginary parts of complex leaves as separate parameters.
 

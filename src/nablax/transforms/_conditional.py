@@ -12,12 +12,11 @@ from nablax.core import (
     Params,
     Updates,
     Wrapper,
-    check_number,
     safe_increment,
     with_extra_args_support,
     zero_count,
 )
-from nablax.core._errors import ArgumentError
+from nablax.core._checked import FLAG, FUNCTION, TRANSFORMATION, checked, number
 from nablax.transforms._branch import Conditional, all_finite, zeros_as
 
 
@@ -44,6 +43,7 @@ def _count_errors(finite: Any, streak: Any, total: Any, allowed: Any) -> tuple[A
     return finite | (streak > allowed), streak, total
 
 
+@checked(inner=TRANSFORMATION, max_consecutive_errors=number(0, integer=True))
 def apply_if_finite(inner: Any, max_consecutive_errors: Any) -> GradientTransformationExtraArgs:
     """Skips updates that hold an infinity or a NaN, unless too many of them come in a row.
 
@@ -64,7 +64,6 @@ def apply_if_finite(inner: Any, max_consecutive_errors: Any) -> GradientTransfor
       >>> print(updates, state.notfinite_count)
       [0. 0.] 1
     """
-    check_number("apply_if_finite", "max_consecutive_errors", max_consecutive_errors, 0)
     tx = with_extra_args_support(inner)
     guarded = Conditional(tx, zeros_as)
 
@@ -117,12 +116,6 @@ def _at_steps(
     should_transform_fn: Any,
     forward_extra_args: bool,
 ) -> GradientTransformationExtraArgs:
-    if not callable(should_transform_fn):
-        raise ArgumentError(
-            f"{make.__name__}: should_transform_fn must be a function of the step, got {should_transform_fn!r}."[
-                :300
-            ]
-        )
     tx = with_extra_args_support(inner)
     guarded = Conditional(tx, otherwise)
 
@@ -148,6 +141,7 @@ def _as_dtype(g: Any, dtype: Any) -> jax.Array:
     return jnp.asarray(g).astype(dtype)
 
 
+@checked(inner=TRANSFORMATION, should_transform_fn=FUNCTION, forward_extra_args=FLAG)
 def conditionally_transform(
     inner: Any, should_transform_fn: ConditionFn, forward_extra_args: bool = False
 ) -> GradientTransformationExtraArgs:
@@ -183,6 +177,7 @@ def conditionally_transform(
     )
 
 
+@checked(inner=TRANSFORMATION, should_transform_fn=FUNCTION, forward_extra_args=FLAG)
 def conditionally_mask(
     inner: Any, should_transform_fn: ConditionFn, forward_extra_args: bool = False
 ) -> GradientTransformationExtraArgs:

@@ -11,10 +11,10 @@ from nablax.core import (
     GradientTransformation,
     MaskOrFn,
     ScalarOrSchedule,
-    check_number,
     leafwise,
     zero_count,
 )
+from nablax.core._checked import MASK, NONNEGATIVE, checked
 
 AddDecayedWeightsState = EmptyState
 
@@ -31,6 +31,7 @@ def _add_decayed(g: jax.Array, params: jax.Array, *, weight_decay: Any) -> jax.A
     return g + weight_decay * params
 
 
+@checked(weight_decay=NONNEGATIVE, mask=MASK)
 def add_decayed_weights(
     weight_decay: ScalarOrSchedule = 0.0, mask: MaskOrFn | None = None
 ) -> GradientTransformation:
@@ -43,7 +44,7 @@ def add_decayed_weights(
       mask: leaves that decay: a tree of bools, a prefix of one, or a function of the parameters that returns one.
 
     Raises:
-      HyperparameterError: negative or NaN.
+      HyperparameterError: negative or not finite.
       MissingParamsError: `update` without params.
 
     Source: Loshchilov & Hutter 2019, arXiv:1711.05101.
@@ -56,7 +57,6 @@ def add_decayed_weights(
       >>> updates
       {'b': Array([0.], dtype=float32), 'w': Array([0.1], dtype=float32)}
     """
-    check_number("add_decayed_weights", "weight_decay", weight_decay, 0, schedule=True)
 
     def init(params: Any) -> Any:
         return WeightDecaySchedule(zero_count()) if callable(weight_decay) else EmptyState()

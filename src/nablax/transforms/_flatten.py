@@ -15,6 +15,7 @@ from nablax.core import (
     Wrapper,
     with_extra_args_support,
 )
+from nablax.core._checked import TRANSFORMATION, checked
 from nablax.core._masks import PerLeaf
 from nablax.tree._traverse import is_none
 
@@ -28,6 +29,7 @@ def _concatenate(leaves: list[Any]) -> jax.Array:
     return jnp.concatenate([jnp.ravel(x) for x in leaves])
 
 
+@checked(inner=TRANSFORMATION)
 def flatten(inner: Any) -> GradientTransformationExtraArgs:
     """Runs a transformation on the leaves joined to one vector, or to one for each dtype of the parameters.
 

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 
 from nablax.core import GradientTransformationExtraArgs, set_to_zero
+from nablax.core._checked import TRANSFORMATION, checked, mask_of
 from nablax.transforms._masking import masked
 from nablax.transforms._partition import partition
 
@@ -18,6 +19,14 @@ def _python_bools(mask: Any) -> Any:
     return jax.tree.map(lambda m: bool(m) if getattr(m, "shape", None) == () else m, mask)
 
 
+def _is_bool(leaf: Any) -> bool:
+    return isinstance(leaf, bool) or (str(getattr(leaf, "dtype", "")) == "bool" and leaf.shape == ())
+
+
+_MASK = mask_of(_is_bool)
+
+
+@checked(mask=_MASK)
 def freeze(mask: Any) -> GradientTransformationExtraArgs:
     """Sets to zero the updates of the leaves where the mask is True; the others pass.
 
@@ -38,6 +47,7 @@ def freeze(mask: Any) -> GradientTransformationExtraArgs:
     return masked(set_to_zero(), _python_bools(mask))
 
 
+@checked(optimizer=TRANSFORMATION, freeze_mask=_MASK)
 def selective_transform(optimizer: Any, *, freeze_mask: Any) -> GradientTransformationExtraArgs:
     """Optimizes the leaves where the mask is False and sets the updates of the others to zero.
 

@@ -23,6 +23,7 @@ from nablax.core import (
     with_extra_args_support,
     zero_count,
 )
+from nablax.core._checked import FUNCTION, checked
 from nablax.core._errors import ArgumentError
 from nablax.schedules import WrappedSchedule
 
@@ -148,6 +149,7 @@ def as_hyperparameter(value: Any, dtype: Any = None) -> jax.Array:
     return jnp.asarray(value, dtype)
 
 
+@checked(inner_factory=FUNCTION)
 def inject_hyperparams(
     inner_factory: Callable[..., Any], static_args: str | Iterable[str] = (), hyperparam_dtype: Any = None
 ) -> Callable[..., GradientTransformationExtraArgs]:

@@ -20,10 +20,10 @@ from nablax.core import (
     Updates,
     Wrapper,
     apply_updates,
-    check_number,
     with_extra_args_support,
     zero_count,
 )
+from nablax.core._checked import COUNT, FLAG, TRANSFORMATION, checked, number
 from nablax.core._errors import ArgumentError
 from nablax.core._program import Program
 from nablax.transforms._branch import branch
@@ -69,6 +69,7 @@ def _updates(row: Any, shared: Any) -> tuple[jax.Array, jax.Array]:
 _UPDATES = Program(_updates, "lookahead")
 
 
+@checked(fast_optimizer=TRANSFORMATION, sync_period=COUNT, slow_step_size=number(0, 1), reset_state=FLAG)
 def lookahead(
     fast_optimizer: Any, sync_period: Any, slow_step_size: Any, reset_state: bool = False
 ) -> GradientTransformationExtraArgs:
@@ -80,12 +81,12 @@ def lookahead(
     Args:
       fast_optimizer: a transformation; extra arguments reach it.
       sync_period: fast steps from one synchronisation to the next, at least 1.
-      slow_step_size: how far the slow parameters follow: 0 not at all, 1 all the way.
+      slow_step_size: how far the slow parameters follow, in [0, 1]: 0 not at all, 1 all the way.
       reset_state: start the fast optimizer anew after each synchronisation.
 
     Raises:
       ArgumentError: the parameters are no `LookaheadParams`.
-      HyperparameterError: sync_period is less than 1, or a number is NaN.
+      HyperparameterError: sync_period is less than 1, or slow_step_size outside [0, 1].
 
     Source: Zhang et al. 2019, arXiv:1907.08610, Algorithm 1.
 
@@ -98,8 +99,6 @@ def lookahead(
       >>> print(params.fast, params.slow)
       1.5 1.5
     """
-    check_number("lookahead", "sync_period", sync_period, 1)
-    check_number("lookahead", "slow_step_size", slow_step_size)
     tx = with_extra_args_support(fast_optimizer)
 
     def init(params: Any) -> LookaheadState:

@@ -19,8 +19,10 @@ from nablax.core import (
     merge,
     with_extra_args_support,
 )
+from nablax.core._checked import FLAG, MASK, TRANSFORMATION, checked
 
 
+@checked(inner=TRANSFORMATION, mask=MASK, mask_compatible_extra_args=FLAG)
 def masked(
     inner: Any, mask: MaskOrFn, *, mask_compatible_extra_args: bool = False
 ) -> GradientTransformationExtraArgs:

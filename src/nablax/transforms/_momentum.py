@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import jax
 
-from nablax.core import GradientTransformation, check_number, leafwise, lerp, moment_like, zero_count
+from nablax.core import GradientTransformation, leafwise, lerp, moment_like, zero_count
+from nablax.core._checked import DTYPE, FLAG, checked, number
 
 
 class TraceState(NamedTuple):
@@ -33,6 +34,7 @@ def _trace(g: jax.Array, trace: jax.Array, *, decay: Any, nesterov: bool) -> tup
     return (g + decay * trace if nesterov else trace), trace
 
 
+@checked(decay=number(0, 1), nesterov=FLAG, accumulator_dtype=DTYPE)
 def trace(decay: Any, nesterov: bool = False, accumulator_dtype: Any = None) -> GradientTransformation:
     """Accumulates gradients with exponential decay: heavy-ball or Nesterov momentum.
 
@@ -55,7 +57,6 @@ def trace(decay: Any, nesterov: bool = False, accumulator_dtype: Any = None) -> 
       >>> float(u)
       1.75
     """
-    check_number("trace", "decay", decay, 0, 1)
 
     def init(params: Any) -> TraceState:
         return TraceState(moment_like(params, accumulator_dtype))
@@ -72,6 +73,7 @@ def _ema_correction(count: Any, decay: Any, debias: bool) -> dict[str, Any]:
     return {"correction": 1 - decay**count if debias else None}
 
 
+@checked(decay=number(0, 1, open_high=True), debias=FLAG, accumulator_dtype=DTYPE)
 def ema(decay: Any, debias: bool = True, accumulator_dtype: Any = None) -> GradientTransformation:
     """Replaces gradients by their exponential moving average.
 
@@ -85,7 +87,6 @@ def ema(decay: Any, debias: bool = True, accumulator_dtype: Any = None) -> Gradi
 
     Source: bias correction as in Kingma & Ba 2015, arXiv:1412.6980.
     """
-    check_number("ema", "decay", decay, 0, 1, open_high=True)
 
     def init(params: Any) -> EmaState:
         return EmaState(zero_count(), moment_like(params, accumulator_dtype))

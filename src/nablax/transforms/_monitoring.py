@@ -19,6 +19,7 @@ from nablax.core import (
     stateless,
     with_extra_args_support,
 )
+from nablax.core._checked import DTYPE, FLAG, FUNCTION, checked, number, of_kind
 from nablax.core._errors import ArgumentError
 from nablax.transforms._momentum import ema
 
@@ -33,6 +34,7 @@ def _arrays(measured: Any) -> Any:
     return jax.tree.map(jnp.asarray, measured)
 
 
+@checked(measure_name=of_kind("a string", lambda name: isinstance(name, str)), measure=FUNCTION)
 def snapshot(measure_name: str, measure: Callable[[Updates], Any]) -> GradientTransformation:
     """Keeps a measurement of the updates at this place of a chain; they pass as they are.
 
@@ -52,7 +54,6 @@ def snapshot(measure_name: str, measure: Callable[[Updates], Any]) -> GradientTr
       >>> print(tree.get(state, "norm"))
       10.0
     """
-    _check_measures("snapshot", {measure_name: measure})
 
     def init(params: Params) -> SnapshotState:
         return SnapshotState({measure_name: _arrays(measure(params))})
@@ -130,6 +131,7 @@ def _as_transformation(measure: Callable[[Updates], Any]) -> GradientTransformat
     return stateless(lambda updates, params: measure(updates))
 
 
+@checked(measure=FUNCTION, decay=number(0, 1, open_high=True), debias=FLAG, accumulator_dtype=DTYPE)
 def measure_with_ema(
     measure: Callable[[Updates], Any], decay: Any, debias: bool = True, accumulator_dtype: Any | None = None
 ) -> GradientTransformationExtraArgs:
@@ -144,7 +146,6 @@ def measure_with_ema(
     Raises:
       HyperparameterError: decay outside [0, 1).
     """
-    _check_measures("measure_with_ema", {"measure": measure})
     return _averaged(measure, ema(decay, debias, accumulator_dtype))
 
 

@@ -18,11 +18,10 @@ from nablax.core import (
     Params,
     Updates,
     Wrapper,
-    check_nonnegative,
-    check_number,
     leafwise,
     zero_count,
 )
+from nablax.core._checked import KEY, REAL, checked, number
 from nablax.core._errors import ArgumentError
 from nablax.core._program import Program
 
@@ -84,6 +83,7 @@ def sum_leaves(updates: Updates, noise: Any) -> Updates:
     return treedef.unflatten(_SUM.map(list(zip(leaves, treedef.flatten_up_to(noise), strict=True)), None))
 
 
+@checked(eta=number(0), gamma=REAL, key=KEY, seed=KEY)
 def add_noise(
     eta: Any, gamma: Any, key: Any = None, *, seed: int | None = None
 ) -> GradientTransformationExtraArgs:
@@ -99,7 +99,7 @@ def add_noise(
 
     Raises:
       ArgumentError: both key and seed are given.
-      HyperparameterError: eta is negative, or a number is NaN.
+      HyperparameterError: eta is negative, or a number is not finite.
 
     Source: Neelakantan et al. 2015, arXiv:1511.06807.
 
@@ -109,8 +109,6 @@ def add_noise(
       >>> bool(abs(updates.std() - 0.1) < 0.01)
       True
     """
-    check_nonnegative("add_noise", eta=eta)
-    check_number("add_noise", "gamma", gamma)
     first_key = as_key("add_noise", key, seed)
     anneal = leafwise(
         _scaled, lambda params: AnnealState(zero_count()), name="anneal",

@@ -11,12 +11,11 @@ from nablax import tree
 from nablax.core import (
     EmptyState,
     GradientTransformation,
-    check_nonnegative,
-    check_number,
     leafwise,
     safe_norm,
     safe_root_mean_squares,
 )
+from nablax.core._checked import REAL, checked, number
 
 NormalizeState = EmptyState
 ScaleByTrustRatioState = EmptyState
@@ -35,6 +34,7 @@ def _over_norm(norm: jax.Array, scale_factor: Any, eps: Any) -> dict[str, jax.Ar
     return {"factor": scale_factor / (norm + eps)}
 
 
+@checked(scale_factor=REAL, eps=number(0))
 def normalize_by_update_norm(scale_factor: Any = 1.0, eps: Any = 1e-6) -> GradientTransformation:
     """Scales all updates to one joint norm: u = scale_factor g / (|g| + eps).
 
@@ -43,15 +43,13 @@ def normalize_by_update_norm(scale_factor: Any = 1.0, eps: Any = 1e-6) -> Gradie
       eps: added to the norm, not negative.
 
     Raises:
-      HyperparameterError: eps is negative, or a number is NaN.
+      HyperparameterError: eps is negative, or a number is not finite.
 
     Example:
       >>> tx = normalize_by_update_norm(scale_factor=2.0, eps=0.0)
       >>> tx.update(jnp.array([3.0, 4.0]), EmptyState())[0]
       Array([1.2, 1.6], dtype=float32)
     """
-    check_number("normalize_by_update_norm", "scale_factor", scale_factor)
-    check_nonnegative("normalize_by_update_norm", eps=eps)
     return leafwise(
         _times,
         hyperparams={"scale_factor": scale_factor, "eps": eps},
@@ -91,6 +89,7 @@ def _by_block_norm(g: jax.Array, params: jax.Array, *, min_scale: Any) -> jax.Ar
     return g * _norm_at_least(params, min_scale)
 
 
+@checked(min_scale=number(0))
 def scale_by_param_block_norm(min_scale: Any = 1e-3) -> GradientTransformation:
     """Multiplies each leaf by the norm of its parameters: u = g max(|p|, min_scale).
 
@@ -98,10 +97,9 @@ def scale_by_param_block_norm(min_scale: Any = 1e-3) -> GradientTransformation:
       min_scale: least factor, so that parameters that are zero can move; not negative.
 
     Raises:
-      HyperparameterError: negative or NaN.
+      HyperparameterError: negative or not finite.
       MissingParamsError: `update` without params.
     """
-    check_nonnegative("scale_by_param_block_norm", min_scale=min_scale)
     return leafwise(_by_block_norm, hyperparams={"min_scale": min_scale})
 
 
@@ -109,6 +107,7 @@ def _by_block_rms(g: jax.Array, params: jax.Array, *, min_scale: Any) -> jax.Arr
     return g * safe_root_mean_squares(params, min_scale)
 
 
+@checked(min_scale=number(0))
 def scale_by_param_block_rms(min_scale: Any = 1e-3) -> GradientTransformation:
     """Multiplies each leaf by the root mean square of its parameters: u = g max(rms(p), min_scale).
 
@@ -116,12 +115,11 @@ def scale_by_param_block_rms(min_scale: Any = 1e-3) -> GradientTransformation:
       min_scale: least factor, so that parameters that are zero can move; not negative.
 
     Raises:
-      HyperparameterError: negative or NaN.
+      HyperparameterError: negative or not finite.
       MissingParamsError: `update` without params.
 
     Source: the relative step sizes of Shazeer & Stern 2018, arXiv:1804.04235, section 8.
     """
-    check_nonnegative("scale_by_param_block_rms", min_scale=min_scale)
     return leafwise(_by_block_rms, hyperparams={"min_scale": min_scale})
 
 
@@ -138,6 +136,7 @@ def _by_trust_ratio(
     return g * jnp.where((of_params == 0) | (of_update == 0), 1.0, ratio)
 
 
+@checked(min_norm=number(0), trust_coefficient=REAL, eps=number(0))
 def scale_by_trust_ratio(
     min_norm: Any = 0.0, trust_coefficient: Any = 1.0, eps: Any = 0.0
 ) -> GradientTransformation:
@@ -151,13 +150,11 @@ def scale_by_trust_ratio(
       eps: added to the norm of the update, not negative.
 
     Raises:
-      HyperparameterError: a negative number, or NaN.
+      HyperparameterError: a negative number, or one that is not finite.
       MissingParamsError: `update` without params.
 
     Source: You et al. 2017, arXiv:1708.03888; You et al. 2020, arXiv:1904.00962.
     """
-    check_nonnegative("scale_by_trust_ratio", min_norm=min_norm, eps=eps)
-    check_number("scale_by_trust_ratio", "trust_coefficient", trust_coefficient)
     return leafwise(
         _by_trust_ratio,
         hyperparams={"min_norm": min_norm, "trust_coefficient": trust_coefficient, "eps": eps},

@@ -19,6 +19,7 @@ from nablax.core import (
     merge,
     with_extra_args_support,
 )
+from nablax.core._checked import FLAG, checked
 from nablax.core._errors import ArgumentError, StructureError
 from nablax.core._masks import PerLeaf
 from nablax.tree._traverse import is_none
@@ -30,6 +31,7 @@ class PartitionState(NamedTuple):
     inner_states: Mapping[Hashable, Any]
 
 
+@checked(mask_compatible_extra_args=FLAG)
 def partition(
     transforms: Mapping[Any, Any],
     param_labels: Any | Callable[[Any], Any],
@@ -162,6 +164,7 @@ def _paths(params: Params) -> list[str]:
     ]
 
 
+@checked(mask_compatible_extra_args=FLAG)
 def partition_by_path(
     transforms: Mapping[str, Any], *, mask_compatible_extra_args: bool = False
 ) -> PathPartition:

@@ -21,9 +21,9 @@ from nablax.core import (
     Updates,
     Wrapper,
     abs_sq,
-    check_nonnegative,
     leafwise,
 )
+from nablax.core._checked import FLAG, KEY, checked, number
 from nablax.core._errors import StructureError
 from nablax.transforms._noise import as_key, sum_leaves, wide_like
 from nablax.tree._traverse import reduce_scalars
@@ -63,6 +63,7 @@ def _batch_size(who: str, grads: Any) -> int:
     return shapes[0][0] if shapes else 0
 
 
+@checked(l2_norm_clip=number(0, infinite=True))
 def per_example_global_norm_clip(grads: Any, l2_norm_clip: Any) -> tuple[Any, jax.Array]:
     """Clips each example's gradient to a norm, taken over all leaves, and sums up the examples.
 
@@ -82,7 +83,6 @@ def per_example_global_norm_clip(grads: Any, l2_norm_clip: Any) -> tuple[Any, ja
       >>> per_example_global_norm_clip([jnp.array([[3.0, 4.0], [0.0, 0.5]])], 1.0)
       ([Array([0.6, 1.3], dtype=float32)], Array(1, dtype=int32))
     """
-    check_nonnegative("per_example_global_norm_clip", l2_norm_clip=l2_norm_clip)
     _batch_size("per_example_global_norm_clip", grads)
     squared = [_squared_norms(g) for g in jax.tree.leaves(grads)]
     if not squared:
@@ -91,6 +91,7 @@ def per_example_global_norm_clip(grads: Any, l2_norm_clip: Any) -> tuple[Any, ja
     return jax.tree.map(lambda g: _weighted_sum(g, factors), grads), clipped
 
 
+@checked(global_l2_norm_clip=number(0, infinite=True), uniform=FLAG)
 def per_example_layer_norm_clip(
     grads: Any, global_l2_norm_clip: Any, uniform: bool = True
 ) -> tuple[Any, Any]:
@@ -114,7 +115,6 @@ def per_example_layer_norm_clip(
 
     Source: McMahan et al. 2018, arXiv:1710.06963.
     """
-    check_nonnegative("per_example_layer_norm_clip", global_l2_norm_clip=global_l2_norm_clip)
     _batch_size("per_example_layer_norm_clip", grads)
     treedef: Any
     leaves, treedef = jax.tree.flatten(grads)
@@ -142,6 +142,7 @@ def _private(l2_norm_clip: Any, noise_multiplier: Any, examples: Any) -> dict[st
     return {"std": l2_norm_clip * noise_multiplier / examples}
 
 
+@checked(l2_norm_clip=number(0), noise_multiplier=number(0), key=KEY, seed=KEY)
 def differentially_private_aggregate(
     l2_norm_clip: Any, noise_multiplier: Any, key: Any = None, *, seed: int | None = None
 ) -> GradientTransformationExtraArgs:
@@ -158,7 +159,7 @@ def differentially_private_aggregate(
 
     Raises:
       ArgumentError: both key and seed are given.
-      HyperparameterError: a negative number, or NaN.
+      HyperparameterError: a negative number, or one that is not finite.
       StructureError: at `update`, gradients without a common axis of examples.
 
     Source: Abadi et al. 2016, arXiv:1607.00133, Algorithm 1.
@@ -169,9 +170,6 @@ def differentially_private_aggregate(
       >>> tx.update(per_example, tx.init(jnp.zeros(2)))[0]
       Array([0.3 , 0.65], dtype=float32)
     """
-    check_nonnegative(
-        "differentially_private_aggregate", l2_norm_clip=l2_norm_clip, noise_multiplier=noise_multiplier
-    )
     noise = leafwise(
         _scaled, name="noise", scalars=_private,
         hyperparams={"l2_norm_clip": l2_norm_clip, "noise_multiplier": noise_multiplier},

@@ -13,11 +13,10 @@ import jax.numpy as jnp
 
 from nablax.core import (
     GradientTransformationExtraArgs,
-    check_nonnegative,
-    check_number,
     leafwise,
     zero_count,
 )
+from nablax.core._checked import COUNT, checked, number
 from nablax.core._errors import HyperparameterError
 
 
@@ -81,6 +80,18 @@ def _watch(
     }
 
 
+_WHOLE = number(0, integer=True)
+
+
+@checked(
+    factor=number(0, 1, open_low=True, open_high=True),
+    patience=_WHOLE,
+    rtol=number(0, 1),
+    atol=number(0),
+    cooldown=_WHOLE,
+    accumulation_size=COUNT,
+    min_scale=number(0),
+)
 def reduce_on_plateau(
     factor: float = 0.1,
     patience: Any = 10,
@@ -122,10 +133,6 @@ def reduce_on_plateau(
       -0.5
     """
     who = "reduce_on_plateau"
-    check_number(who, "factor", factor, 0, 1, open_low=True, open_high=True)
-    check_number(who, "rtol", rtol, 0, 1)
-    check_number(who, "accumulation_size", accumulation_size, 1)
-    check_nonnegative(who, atol=atol, patience=patience, cooldown=cooldown, min_scale=min_scale)
     if isinstance(rtol, int | float) and isinstance(atol, int | float) and rtol == atol == 0:
         raise HyperparameterError(f"{who}: rtol or atol must be positive, got 0 for both.")
 

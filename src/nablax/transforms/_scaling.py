@@ -11,12 +11,11 @@ from nablax.core import (
     GradientTransformation,
     ScalarOrSchedule,
     Schedule,
-    check_number,
     identity,
     leafwise,
     zero_count,
 )
-from nablax.core._errors import ArgumentError
+from nablax.core._checked import FLAG, FUNCTION, NONNEGATIVE, REAL, checked
 
 ScaleState = EmptyState
 
@@ -45,6 +44,7 @@ def scheduled_init(value: Any) -> Any:
     return lambda params: ScaleByScheduleState(zero_count()) if callable(value) else EmptyState()
 
 
+@checked(step_size=REAL)
 def scale(step_size: Any) -> GradientTransformation:
     """Multiplies updates by a number: u = step_size * g.
 
@@ -53,17 +53,17 @@ def scale(step_size: Any) -> GradientTransformation:
 
     Raises:
       ArgumentError: not a number.
-      HyperparameterError: NaN.
+      HyperparameterError: not finite.
 
     Example:
       >>> import jax.numpy as jnp
       >>> scale(-0.5).update(jnp.ones(2), EmptyState())[0]
       Array([-0.5, -0.5], dtype=float32)
     """
-    check_number("scale", "step_size", step_size)
     return leafwise(times, hyperparams={"step_size": step_size}, scalars=_by_step_size)
 
 
+@checked(step_size_fn=FUNCTION)
 def scale_by_schedule(step_size_fn: Schedule) -> GradientTransformation:
     """Multiplies updates by a schedule: u_t = step_size_fn(t) * g_t, t = 0, 1, ...
 
@@ -75,15 +75,12 @@ def scale_by_schedule(step_size_fn: Schedule) -> GradientTransformation:
     Raises:
       ArgumentError: not callable.
     """
-    if not callable(step_size_fn):
-        raise ArgumentError(
-            f"scale_by_schedule: step_size_fn must be a function of the step, got {step_size_fn!r}."
-        )
     return leafwise(
         times, scheduled_init(step_size_fn), hyperparams={"step_size": step_size_fn}, scalars=_by_step_size
     )
 
 
+@checked(learning_rate=NONNEGATIVE, flip_sign=FLAG)
 def scale_by_learning_rate(
     learning_rate: ScalarOrSchedule | None = None, *, flip_sign: bool = True
 ) -> GradientTransformation:
@@ -96,7 +93,7 @@ def scale_by_learning_rate(
 
     Raises:
       ArgumentError: neither a number nor a function.
-      HyperparameterError: negative or NaN.
+      HyperparameterError: negative or not finite.
 
     Example:
       >>> import jax.numpy as jnp
@@ -109,7 +106,6 @@ def scale_by_learning_rate(
     """
     if learning_rate is None:
         return identity()
-    check_number("scale_by_learning_rate", "learning_rate", learning_rate, 0, schedule=True)
     return leafwise(
         times,
         scheduled_init(learning_rate),
