@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.optimize
 from jax.experimental import checkify
 
 from linesearch.mgh_problems import PROBLEMS
@@ -21,20 +22,23 @@ def rosenbrock(x):
 def test_it_reaches_the_published_optimum(name):
     problem = PROBLEMS[name]
     with jax.enable_x64(True):
-        result = minimize(problem, jnp.array(problem.x0), tol=1e-8)
+
+        @jax.jit
+        def solve(x0):
+            result = minimize(problem, x0, tol=1e-8)
+            return result, jax.value_and_grad(problem)(result.x)
+
+        result, (value, grad) = solve(jnp.array(problem.x0))
         assert result.reason is Stopped.CONVERGED, result.reason.value
         np.testing.assert_allclose(result.value, problem.minimum, rtol=1e-9, atol=1e-13)
         if problem.x is not None:
             np.testing.assert_allclose(result.x, problem.x, rtol=1e-5, atol=1e-6)
-        value, grad = jax.value_and_grad(problem)(result.x)
         np.testing.assert_allclose(result.value, value, rtol=1e-12, atol=1e-20)
         np.testing.assert_allclose(result.grad, grad, rtol=1e-6, atol=1e-9)
         assert float(result.grad_norm) == float(jnp.max(jnp.abs(result.grad)))
 
 
 def test_bounds_against_scipy():
-    from scipy.optimize import minimize as peer
-
     a = np.random.default_rng(0).normal(size=(6, 4))
     data, b = jnp.asarray(a), np.random.default_rng(1).normal(size=6)
     lower, upper = np.array([-0.1, -np.inf, 0.05, -1.0]), np.array([0.1, 0.2, np.inf, 1.0])
@@ -47,7 +51,7 @@ def test_bounds_against_scipy():
 
         result = minimize(fun, jnp.full(4, 5.0), bounds=(lower, upper), tol=1e-9)
         assert result.reason is Stopped.CONVERGED
-        expected = peer(
+        expected = scipy.optimize.minimize(
             jax.jit(jax.value_and_grad(fun)), np.full(4, 0.1), jac=True, method="L-BFGS-B",
             bounds=list(zip(lower, upper, strict=True)), options={"ftol": 0, "gtol": 1e-9},
         )  # fmt: skip
@@ -143,7 +147,7 @@ def test_under_vmap_and_without_compiling_again():
     minimize(fun, jnp.zeros(2), args=(centers[0],))
     before = len(traces)
     minimize(fun, jnp.ones(2), args=(centers[1],), tol=1e-3, max_steps=5)
-    assert len(traces) <= before + 1  # the check of the value's shape; nothing is compiled
+    assert len(traces) == before  # neither compiled nor traced: a call costs a look-up
 
 
 def test_complex_parameters():
@@ -155,6 +159,36 @@ def test_complex_parameters():
     np.testing.assert_allclose(result.x, target, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "fun",
+    [
+        lambda x: -jnp.sum(x),  # every gradient is the same
+        lambda x: -jnp.sum(x**2),
+        lambda x: -jnp.sum(jnp.exp(x)),  # minus infinity within a step
+    ],
+)
+@pytest.mark.parametrize("bounds", [None, (0.0, None)])
+def test_functions_without_a_minimum_are_called_so(fun, bounds):
+    result = minimize(fun, jnp.ones(2), bounds=bounds, max_steps=60)
+    assert result.reason is Stopped.UNBOUNDED
+    assert "seems to have no minimum" in result.reason.value
+    assert not result.converged
+
+
+def test_a_minimum_far_away_is_no_missing_one():
+    """A slope of nearly 1 for a million, first; steps that are few; and a bound at the end of a long slope."""
+
+    def far(x):
+        return jnp.sum(jnp.sqrt(1 + (x - 1e7) ** 2))
+
+    with jax.enable_x64(True):
+        assert minimize(far, jnp.zeros(2), max_steps=200).reason is Stopped.CONVERGED
+    assert minimize(rosenbrock, jnp.array([-1.2, 1.0]), max_steps=2).reason is Stopped.STEPS
+    at_the_bound = minimize(lambda x: -jnp.sum(x), jnp.zeros(2), bounds=(0.0, 1e6), max_steps=20)
+    assert at_the_bound.reason is Stopped.CONVERGED
+    np.testing.assert_array_equal(at_the_bound.x, 1e6)
+
+
 def test_bad_arguments():
     x = jnp.ones(2)
     for error, message, kw in [
@@ -163,22 +197,46 @@ def test_bad_arguments():
             "method must be 'lbfgs' or a gradient transformation, got 'bfgs'",
             {"method": "bfgs"},
         ),
+        (ArgumentError, "gradient transformation is an object with functions init and update", {"method": 3}),
+        (ArgumentError, "args must be a tuple of what fun gets after x, got 3", {"args": 3}),
         (HyperparameterError, "tol must not be negative, got -1", {"tol": -1}),
         (HyperparameterError, "max_steps must be at least 1, got 0", {"max_steps": 0}),
-        (ArgumentError, r"bounds must be a pair \(lower, upper\), got 3", {"bounds": 3}),
+        (ArgumentError, "max_steps must be an integer, got float: 1.5", {"max_steps": 1.5}),
+        (ArgumentError, r"bounds must be a pair \(lower, upper\), got 3;", {"bounds": 3}),
         (HyperparameterError, "lower <= upper, got 2 and 1", {"bounds": (jnp.array([0.0, 2.0]), 1.0)}),
         (HyperparameterError, "lower <= upper, got nan and inf", {"bounds": (jnp.nan, None)}),
-        (StructureError, "the lower bounds do not fit x0", {"bounds": (jnp.zeros(3), None)}),
+        (
+            StructureError,
+            r"the lower bounds Array.* do not fit x0; each is",
+            {"bounds": (jnp.zeros(3), None)},
+        ),
         (StructureError, "must return a pair", {"has_aux": True}),
     ]:
         with pytest.raises(error, match=message):
             minimize(jnp.sum, x, **kw)
-    with pytest.raises(StructureError, match="fun must return a real scalar, got ShapeDtypeStruct"):
+    with pytest.raises(StructureError, match=r"fun must return a real scalar, got float32\[2\]"):
         minimize(jnp.square, x)
+    with pytest.raises(StructureError, match=r"fun must return a real scalar, got int32\[\]"):
+        minimize(lambda x: jnp.sum(x.astype(int)), x)
     with pytest.raises(StructureError, match="bounds need real parameters"):
         minimize(lambda z: jnp.abs(z).sum(), x + 0j, bounds=(0.0, 1.0))
     with pytest.raises(ArgumentError, match="fun must be a function, got float"):
         minimize(1.0, x)
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        [(0, 1), (0, None)],  # as many pairs as a pair has sides
+        [(0, 1), (0, 1), (0, 1)],
+        np.array([[0.0, 1.0], [0.0, 2.0]]),
+        scipy.optimize.Bounds(0, 1),
+    ],
+)
+def test_bounds_in_scipys_forms_are_told_the_form_here(bounds):
+    """A list of two pairs cannot be told from a pair of lists, so no such list is taken."""
+    with pytest.raises((ArgumentError, StructureError), match=r"is the pair \(lows, highs\) of arrays here"):
+        minimize(jnp.sum, jnp.ones(2), bounds=bounds)
 
 
 def test_bounds_of_trees_that_hold_none():

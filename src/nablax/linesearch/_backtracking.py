@@ -101,7 +101,7 @@ def scale_by_backtracking_linesearch(
       (0.8..., 9.0...)
     """
     who = "scale_by_backtracking_linesearch"
-    check_number(who, "max_backtracking_steps", max_backtracking_steps, 1)
+    check_number(who, "max_backtracking_steps", max_backtracking_steps, 1, integer=True)
     check_number(who, "slope_rtol", slope_rtol, 0, 1, open_low=True, open_high=True)
     check_number(who, "decrease_factor", decrease_factor, 0, 1, open_low=True, open_high=True)
     check_number(who, "increase_factor", increase_factor, 1)

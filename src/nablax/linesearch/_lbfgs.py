@@ -32,7 +32,7 @@ from nablax.core import (
     zero_count,
 )
 from nablax.linesearch._objective import inner, scalar_dtype
-from nablax.linesearch._zoom import scale_by_zoom_linesearch
+from nablax.linesearch._scale_by_zoom import scale_by_zoom_linesearch
 from nablax.transforms import scale, scale_by_learning_rate
 
 _ZOOM = scale_by_zoom_linesearch(max_linesearch_steps=20, initial_guess_strategy="one")
@@ -100,16 +100,19 @@ def times_inverse_hessian(
     def add(x: Any, factor: jax.Array, direction: Any) -> Any:
         return jax.tree.map(lambda a, b: a + factor.astype(jnp.finfo(a.dtype).dtype) * b, x, direction)
 
+    # Known before the loops, so that a round spends no operation of its own on them.
+    order = (newest - jnp.arange(m)) % m
+
     def from_newest(j: Any, carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
         q, alphas = carry
-        i = (newest - j) % m
+        i = order[j]
         alpha = weights[i] * inner(pair(steps, i), q, dtype)
-        return add(q, -alpha, pair(changes, i)), alphas.at[i].set(alpha)
+        return add(q, -alpha, pair(changes, i)), alphas.at[j].set(alpha)
 
     def from_oldest(j: Any, r: Any) -> Any:
-        i = (newest + 1 + j) % m
+        i = order[m - 1 - j]
         beta = weights[i] * inner(pair(changes, i), r, dtype)
-        return add(r, alphas[i] - beta, pair(steps, i))
+        return add(r, alphas[m - 1 - j] - beta, pair(steps, i))
 
     wide = jax.tree.map(lambda x: jnp.asarray(x, tree.at_least_float32(jnp.result_type(x))), g)
     q, alphas = lax.fori_loop(0, m, from_newest, (wide, jnp.zeros_like(weights)))

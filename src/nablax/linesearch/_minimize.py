@@ -1,38 +1,17 @@
-"""`minimize`: a function, a first point and a method, in one compiled loop.
-
-The loop carries value and gradient at the current point. A line search ends where it has just evaluated both, so the
-next step takes them from its state; after any other transformation they are evaluated once a step.
-"""
+"""`minimize`: a function, a first point and a method; what it takes, before `_loop` runs it."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
-from jax.experimental import checkify
 
-from nablax import tree
-from nablax.core import (
-    ArgumentError,
-    HyperparameterError,
-    StructureError,
-    apply_updates,
-    check_number,
-    with_extra_args_support,
-)
-from nablax.core._chain import Chain
-from nablax.linesearch._box import project, projected_lbfgs
-from nablax.linesearch._lbfgs import lbfgs
-from nablax.linesearch._objective import LineSearch, scalar_dtype
-from nablax.linesearch._result import REASONS, Minimum, Stopped
-from nablax.tree._traverse import is_none
-
-_RUNNING = -1
-_CODE = {reason: i for i, reason in enumerate(REASONS)}
+from nablax.core import ArgumentError, check_number, with_extra_args_support
+from nablax.linesearch._bounds import bounds_like
+from nablax.linesearch._loop import run
+from nablax.linesearch._result import Minimum
 
 
 def minimize(
@@ -59,7 +38,7 @@ def minimize(
       tol: the loop ends where no entry of the gradient is greater, not negative. Under bounds, no entry of
         x - P(x - grad), where P projects onto them. In float32, less than about 1e-6 times a typical second
         derivative cannot be reached.
-      max_steps: at most so many updates, at least 1.
+      max_steps: at most so many updates, an integer of at least 1.
       has_aux: fun returns something beside the value.
       bounds: `(lower, upper)`: each None, a number, or a tree like x0 or a prefix of it, of arrays that broadcast;
         infinite entries are no bounds, and `jax.experimental.checkify` checks those that are traced. "lbfgs" then
@@ -69,7 +48,7 @@ def minimize(
       A `Minimum`: point, value, gradient and its norm, steps, evaluations, whether it converged and why it stopped.
 
     Raises:
-      ArgumentError: method is neither, fun is no function, or bounds is no pair.
+      ArgumentError: method is neither, fun is no function, max_steps no integer, args no tuple, or bounds no pair.
       HyperparameterError: tol or max_steps out of range, a lower bound above its upper one, NaN as a bound.
       StructureError: fun's value is no real scalar, bounds do not fit x0, or x0 is complex and bounded.
 
@@ -86,187 +65,22 @@ def minimize(
     """
     if not callable(fun):
         raise ArgumentError(f"minimize: fun must be a function, got {type(fun).__name__}.")
+    if not isinstance(args, tuple | list):
+        raise ArgumentError(f"minimize: args must be a tuple of what fun gets after x, got {args!r}."[:300])
+    if isinstance(method, str) and method != "lbfgs":
+        raise ArgumentError(f"minimize: method must be 'lbfgs' or a gradient transformation, got {method!r}.")
     check_number("minimize", "tol", tol, 0)
-    check_number("minimize", "max_steps", max_steps, 1)
+    check_number("minimize", "max_steps", max_steps, 1, integer=True)
     x0 = jax.tree.map(_as_float, x0)
-    box = None if bounds is None else _box(bounds, x0)
-    if isinstance(method, str):
-        if method != "lbfgs":
-            raise ArgumentError(
-                f"minimize: method must be 'lbfgs' or a gradient transformation, got {method!r}."
-            )
-        tx = None
-    else:
-        tx = with_extra_args_support(method)
-    _check_value(fun, x0, args, has_aux)
-    return _run(x0, args, box, tol, max_steps, fun=fun, tx=tx, has_aux=has_aux)
+    box = None if bounds is None else bounds_like(bounds, x0)
+    tx = None if isinstance(method, str) else with_extra_args_support(method)
+    return run(x0, args, box, tol, max_steps, fun=fun, tx=tx, has_aux=has_aux)
 
 
 def _as_float(x: Any) -> jax.Array:
+    """As a floating array that is not weakly typed: a loop keeps its types."""
+    if isinstance(x, jax.Array) and not x.weak_type and jnp.issubdtype(x.dtype, jnp.inexact):
+        return x
     x = jnp.asarray(x)
     dtype = x.dtype if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.result_type(float)
-    return jnp.asarray(x, dtype)  # no longer weakly typed: a loop keeps its types
-
-
-def _check_value(fun: Any, x0: Any, args: Any, has_aux: bool) -> None:
-    out = jax.eval_shape(fun, x0, *args)
-    if has_aux and not (isinstance(out, tuple) and len(out) == 2):
-        raise StructureError("minimize: with has_aux=True, fun must return a pair (value, aux).")
-    value = out[0] if has_aux else out
-    if (
-        getattr(value, "shape", None) != ()
-        or jnp.issubdtype(value.dtype, jnp.complexfloating)
-        or not jnp.issubdtype(value.dtype, jnp.inexact)
-    ):
-        raise StructureError(f"minimize: fun must return a real scalar, got {value}.")
-
-
-def _box(bounds: Any, x0: Any) -> tuple[Any, Any]:
-    """Lower and upper bounds as trees like x0."""
-    if not isinstance(bounds, tuple | list) or len(bounds) != 2:
-        raise ArgumentError(f"minimize: bounds must be a pair (lower, upper), got {bounds!r}."[:300])
-    if any(jnp.iscomplexobj(x) for x in jax.tree.leaves(x0)):
-        raise StructureError("minimize: bounds need real parameters, got complex ones.")
-
-    def spread(name: str, bound: Any, infinite: float) -> Any:
-        bound = infinite if bound is None else bound
-        try:
-            full = jax.tree.broadcast(bound, x0, is_leaf=is_none)
-            return jax.tree.map(
-                lambda b, x: (
-                    None
-                    if x is None
-                    else jnp.broadcast_to(jnp.asarray(infinite if b is None else b, x.dtype), x.shape)
-                ),
-                full,
-                x0,
-                is_leaf=is_none,
-            )
-        except ValueError as e:
-            raise StructureError(
-                f"minimize: the {name} bounds do not fit x0; bounds are a pair (lower, upper), each None, a "
-                f"number or a tree like x0. {e}"
-            ) from e
-
-    lower, upper = spread("lower", bounds[0], -jnp.inf), spread("upper", bounds[1], jnp.inf)
-    for a, b in zip(jax.tree.leaves(lower), jax.tree.leaves(upper), strict=True):
-        if isinstance(a, jax.core.Tracer) or isinstance(b, jax.core.Tracer):
-            checkify.debug_check(jnp.all(a <= b), "minimize: bounds must satisfy lower <= upper.")
-        elif not bool(jnp.all(a <= b)):  # false for NaN too
-            where = jnp.argmin(a <= b)
-            raise HyperparameterError(
-                f"minimize: bounds must satisfy lower <= upper, got {float(a.ravel()[where]):g} and "
-                f"{float(b.ravel()[where]):g}."
-            )
-    return lower, upper
-
-
-class _Loop(NamedTuple):
-    """code: why it stopped, -1 while running. stuck: whether the last step lowered neither value nor gradient."""
-
-    x: Any
-    value: jax.Array
-    grad: Any
-    norm: jax.Array
-    state: Any
-    steps: jax.Array
-    evaluations: jax.Array
-    stuck: jax.Array
-    code: jax.Array
-
-
-@functools.cache
-def _default_lbfgs() -> Any:
-    return lbfgs()
-
-
-def _line_search(tx: Any) -> Any:
-    """The line search that a transformation ends in, or None."""
-    while isinstance(tx, Chain) and tx.children:
-        tx = list(tx.children.values())[-1]
-    return tx if isinstance(tx, LineSearch) else None
-
-
-def _last_state(tx: Any, state: Any) -> Any:
-    """The state of the last link."""
-    while isinstance(tx, Chain):
-        state = tx._states(state)[-1]
-        tx = list(tx.children.values())[-1]
-    return state
-
-
-@functools.partial(jax.jit, static_argnames=("fun", "tx", "has_aux"))
-def _run(
-    x0: Any, args: Any, box: Any, tol: Any, max_steps: Any, *, fun: Any, tx: Any, has_aux: bool
-) -> Minimum:
-    dtype = scalar_dtype(x0)
-
-    def value_fn(x: Any) -> jax.Array:
-        out = fun(x, *args)
-        return (out[0] if has_aux else out).astype(dtype)
-
-    value_and_grad = jax.value_and_grad(value_fn)
-    if tx is None:
-        tx = _default_lbfgs() if box is None else projected_lbfgs(*box)
-    search = _line_search(tx)
-    # Where a transformation of the user's is projected afterwards, its state knows another point.
-    reuse = search is not None and search.stores_grad and (box is None or search.label == "projected_lbfgs")
-
-    def norm(x: Any, grad: Any) -> jax.Array:
-        if box is not None:
-            ahead = jax.tree.map(lambda w, g: w - g, x, grad)
-            grad = jax.tree.map(jnp.subtract, x, project(ahead, *box))
-        return tree.norm(grad, ord="inf").astype(dtype)
-
-    def judge(value: Any, norm: Any, steps: Any, stuck: Any) -> jax.Array:
-        code = jnp.where(steps >= max_steps, _CODE[Stopped.STEPS], _RUNNING)
-        code = jnp.where(stuck, _CODE[Stopped.NO_DECREASE], code)
-        code = jnp.where(norm <= tol, _CODE[Stopped.CONVERGED], code)
-        bad = ~jnp.isfinite(value) | ~jnp.isfinite(norm)
-        return jnp.where(bad, _CODE[Stopped.NOT_FINITE], code).astype(jnp.int32)
-
-    def body(s: _Loop) -> _Loop:
-        ascent = tree.conj(s.grad)  # of a complex parameter, JAX's gradient is the conjugate
-        updates, state = tx.update(ascent, s.state, s.x, value=s.value, grad=ascent, value_fn=value_fn)
-        x = apply_updates(s.x, updates)
-        if box is not None:
-            x = project(x, *box)
-        spent, stuck = _spent(search, _last_state(tx, state)), jnp.asarray(False)
-        if reuse:
-            last = _last_state(tx, state)
-            value, grad = last.value, last.grad
-        else:
-            value, grad = value_and_grad(x)
-            spent = spent + 1
-        size = norm(x, grad)
-        if search is not None:
-            # Near a minimum values stand still while gradients still shrink. Where neither falls, the memory may be at
-            # fault: try once more with an empty one.
-            stuck = (value >= s.value) & (size >= s.norm)
-            state = lax.cond(stuck, lambda: _like(tx.init(x), state), lambda: state)
-        steps = s.steps + 1
-        return _Loop(
-            x, value, grad, size, state, steps, s.evaluations + spent, stuck,
-            judge(value, size, steps, stuck & s.stuck),
-        )  # fmt: skip
-
-    x = x0 if box is None else project(x0, *box)
-    value, grad = value_and_grad(x)
-    zero, no = jnp.zeros((), jnp.int32), jnp.asarray(False)
-    size = norm(x, grad)
-    state = tx.init(x)
-    start = _Loop(x, value, grad, size, state, zero, zero + 1, no, judge(value, size, zero, no))
-    end = lax.while_loop(lambda s: s.code == _RUNNING, body, start)
-    aux = fun(end.x, *args)[1] if has_aux else None
-    return Minimum(end.x, end.value, end.grad, end.norm, end.steps, end.evaluations + has_aux, end.code, aux)
-
-
-def _spent(search: Any, state: Any) -> Any:
-    """Evaluations of the last search."""
-    if search is None:
-        return jnp.zeros((), jnp.int32)
-    return state.evaluations if hasattr(state, "evaluations") else state.info.num_linesearch_steps
-
-
-def _like(new: Any, old: Any) -> Any:
-    return jax.tree.map(lambda n, o: jnp.asarray(n, jnp.result_type(o)), new, old)
+    return jnp.asarray(x, dtype)

@@ -19,6 +19,10 @@ class Stopped(enum.Enum):
         "point is as good as the dtype allows, or the gradient is wrong."
     )
     NOT_FINITE = "The value or the gradient is infinite or NaN at the point."
+    UNBOUNDED = (
+        "The value fell beyond all measure of the start, or a step 10,000 times the proposed one still led down as "
+        "steeply and no gradient was smaller since: the function seems to have no minimum."
+    )
 
 
 REASONS = tuple(Stopped)
