@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 
 from nablax.assignment import base_hungarian_algorithm, hungarian_algorithm
-from nablax.core._errors import StructureError
+from nablax.core._errors import ArgumentError, StructureError
 
 ALGORITHMS = [hungarian_algorithm, base_hungarian_algorithm]
 
@@ -74,3 +74,5 @@ def test_kinds_and_shapes(algorithm):
         assert all(x.shape == (0,) for x in algorithm(jnp.zeros(shape)))
     with pytest.raises(StructureError, match=r"cost_matrix must have shape \(rows, columns\), got \(3,\)"):
         algorithm(jnp.zeros(3))
+    with pytest.raises(ArgumentError, match="hungarian_algorithm: cost_matrix must be real, got complex64"):
+        algorithm(jnp.zeros((2, 2), jnp.complex64))

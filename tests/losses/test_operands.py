@@ -80,6 +80,27 @@ def test_shapes_that_do_not_fit(name, args):
             StructureError,
             "axis must lie in [-2, 2)",
         ),
+        *(
+            (call, StructureError, "axis must name no dimension of 2 twice, got (1, -1)")
+            for call in (
+                lambda: losses.softmax_cross_entropy(ROWS, ROWS, axis=(1, -1)),
+                lambda: losses.softmax_cross_entropy_with_integer_labels(ROWS, TWO, axis=(1, -1)),
+                lambda: losses.smooth_labels(ROWS, 0.1, axis=(1, -1)),
+                lambda: losses.kl_divergence(ROWS, ROWS, axis=(1, -1)),
+                lambda: losses.cosine_similarity(ROWS, ROWS, axis=(1, -1)),
+                lambda: losses.dice_loss(ROWS, ROWS, axis=(1, -1)),
+            )
+        ),
+        (
+            lambda: losses.softmax_cross_entropy(ROWS, ROWS, axis=1.5),
+            ArgumentError,
+            "axis must be an integer, a tuple of integers or None, got 1.5",
+        ),
+        (
+            lambda: losses.triplet_margin_loss(ROWS, ROWS, ROWS, axis=2),
+            StructureError,
+            "triplet_margin_loss: axis must lie in [-2, 2) for 2 dimensions, got 2",
+        ),
         (
             lambda: losses.softmax_cross_entropy(ROWS, ROWS, where=jnp.ones(5)),
             StructureError,

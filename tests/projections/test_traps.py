@@ -68,9 +68,28 @@ def test_leaves_keep_their_dtypes(name, args):
     np.testing.assert_allclose(size, 2.0, rtol=5e-3)
 
 
-def test_complex_vectors_on_the_l2_sphere():
-    p = projections.projection_l2_sphere(jnp.array([3.0 + 0j, 4j]), 10.0)
-    np.testing.assert_allclose(p, [6.0, 8j], rtol=1e-6)
+def test_complex_vectors_where_the_set_has_no_order():
+    z, a = jnp.array([3.0 + 0j, 4j]), jnp.array([1.0, 1j])
+    np.testing.assert_allclose(projections.projection_l2_sphere(z, 10.0), [6.0, 8j], rtol=1e-6)
+    np.testing.assert_allclose(projections.projection_l2_ball(z, 2.5), [1.5, 2j], rtol=1e-6)
+    np.testing.assert_allclose(projections.projection_vector(z, a), [3.5, 3.5j], rtol=1e-6)
+    on_plane = projections.projection_hyperplane(z, a, 1.0 + 1j)
+    np.testing.assert_allclose(jnp.vdot(a, on_plane), 1.0 + 1j, rtol=1e-6)
+
+
+ORDERED = {
+    "non_negative": (), "box": (0.0, 1.0), "hypercube": (), "linf_ball": (), "simplex": (), "l1_ball": (), "l1_sphere": (),
+    "halfspace": ({"w": jnp.ones(2)}, 1.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ORDERED)
+def test_complex_vectors_are_refused_where_elements_are_compared(name):
+    project, z = getattr(projections, f"projection_{name}"), {"w": jnp.array([1 + 1j, 2.0])}
+    with pytest.raises(ArgumentError) as raised:
+        project(z, *ORDERED[name])
+    tree = "x" if name == "halfspace" else "tree"
+    assert str(raised.value) == f"projection_{name}: {tree} must be real, got complex64 at ['w']."
 
 
 @pytest.mark.parametrize(
@@ -112,6 +131,16 @@ def test_complex_vectors_on_the_l2_sphere():
             "projection_simplex: scale",
         ),
         (lambda: projections.projection_l1_ball(TREE, "x"), ArgumentError, "scale must be a real number"),
+        (
+            lambda: projections.projection_box(TREE, 0.0, 1j),
+            ArgumentError,
+            "projection_box: upper must be real, got complex",
+        ),
+        (
+            lambda: projections.projection_halfspace(TREE["w"], TREE["w"], "x"),
+            ArgumentError,
+            "projection_halfspace: b must be a real number, got str",
+        ),
         (lambda: projections.projection_simplex({}), StructureError, "tree must hold at least one element"),
         (
             lambda: projections.projection_vector(TREE, TREE["w"]),

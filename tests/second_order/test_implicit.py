@@ -40,18 +40,67 @@ def test_it_differentiates_like_the_unrolled_solver(solve):
             np.testing.assert_allclose(jacobian, unrolled, rtol=1e-4 if callable(solve) else 1e-8)
 
 
+def quartic(x, theta):
+    """Its minimum solves x + x^3 = theta: dx = 1 / (1 + 3 x^2), d2x = -6 x dx^3."""
+    return x**4 / 4 + x**2 / 2 - theta * x
+
+
 def test_through_minimize_whose_loop_has_no_reverse_mode():
+    @custom_root(jax.grad(quartic), solve="cg")
+    def solver(x0, theta):
+        return minimize(quartic, x0, args=(theta,), tol=1e-12).x
+
     with jax.enable_x64(True):
+        x, pullback = jax.vjp(jax.jit(solver), jnp.zeros(()), jnp.asarray(2.0))
+        np.testing.assert_allclose(x, 1.0, rtol=1e-12)
+        np.testing.assert_allclose(pullback(jnp.ones(()))[1], 0.25, rtol=1e-10)
+        assert float(pullback(jnp.ones(()))[0]) == 0.0  # the solution does not depend on the start
 
-        @custom_root(jax.grad(ridge), solve="cg")
-        def solver(w0, theta):
-            return minimize(ridge, w0, args=(theta,), tol=1e-10).x
 
-        w0, theta = {"a": jnp.zeros(3)}, {"l2": jnp.asarray(0.3)}
-        slope = jax.grad(lambda t: jnp.sum(solver(w0, t)["a"] ** 2))(theta)["l2"]
-        expected = jax.grad(lambda t: jnp.sum(descend(w0, t)["a"] ** 2))(theta)["l2"]
-        np.testing.assert_allclose(slope, expected, rtol=1e-8)
-        assert float(jax.grad(lambda w: jnp.sum(solver(w, theta)["a"]))(w0)["a"][0]) == 0.0
+def test_first_and_second_derivatives_under_vmap():
+    @custom_root(jax.grad(quartic), solve="cg")
+    def solver(x0, theta):
+        return jax.lax.fori_loop(0, 60, lambda _, x: x - (x + x**3 - theta) / (1 + 3 * x**2), x0)
+
+    def of(theta):
+        return solver(jnp.zeros(()), theta)
+
+    @jax.jit
+    def derivatives(thetas):
+        each = [of, jax.grad(of), jax.grad(jax.grad(of)), jax.jacfwd(jax.jacfwd(of))]
+        return [jax.vmap(f)(thetas) for f in each], jax.grad(lambda t: jax.vmap(of)(t).sum())(thetas)
+
+    with jax.enable_x64(True):
+        (x, first, *second), of_sum = jax.tree.map(np.asarray, derivatives(jnp.array([-3.0, 0.5, 2.0])))
+    slope = 1 / (1 + 3 * x**2)
+    np.testing.assert_allclose(x + x**3, [-3.0, 0.5, 2.0], rtol=1e-12)
+    np.testing.assert_allclose(first, slope, rtol=1e-10)
+    np.testing.assert_allclose(of_sum, slope, rtol=1e-10)
+    for curvature in second:
+        np.testing.assert_allclose(curvature, -6 * x * slope**3, rtol=1e-9)
+
+
+@pytest.mark.parametrize("make_key", [jax.random.key, jax.random.PRNGKey])
+def test_integers_and_random_keys_among_the_arguments(make_key):
+    """x = n theta + noise: they have no derivative, and theta's passes by them, jitted and mapped."""
+
+    def noisy(x, theta, n, key):
+        return x - n * theta - jax.random.uniform(key, x.shape)
+
+    @custom_root(noisy, solve=lambda matvec, b: b)
+    def solver(x0, theta, n, key):
+        return x0 - noisy(x0, theta, n, key)
+
+    def square(theta, n, key):
+        x = solver(jnp.zeros(2), theta, n, key)
+        return jnp.sum(x**2), x
+
+    theta, n = jnp.array([1.0, -2.0]), jnp.arange(3)
+    slope, x = jax.jit(jax.vmap(jax.grad(square, has_aux=True), (None, 0, 0)))(
+        theta, n, jax.random.split(make_key(0), 3)
+    )
+    assert np.all(x - n[:, None] * theta > 0)
+    np.testing.assert_allclose(slope, 2 * x * n[:, None], rtol=1e-6)
 
 
 def test_fixed_point_of_a_map_that_is_not_symmetric():
@@ -68,14 +117,12 @@ def test_fixed_point_of_a_map_that_is_not_symmetric():
         return x, {"steps": k, "x": x}
 
     theta = jnp.array([0.4, -0.7])
-    (x, aux), pullback = jax.vjp(lambda t: solver(jnp.zeros(2), t, 2), theta)
-    assert int(aux["steps"]) == 100
-    expected = 2 * np.linalg.inv(np.eye(2) - np.asarray(a) * (1 - np.tanh(x) ** 2))
-    cotangent = (jnp.ones(2), {"steps": np.zeros((), jax.dtypes.float0), "x": jnp.zeros(2)})
-    np.testing.assert_allclose(pullback(cotangent)[0], expected.sum(0), rtol=1e-5)
-    thetas = jnp.stack([theta, 2 * theta])
-    batched = jax.vmap(jax.jacobian(lambda t: solver(jnp.zeros(2), t, 2)[0]))(thetas)
-    np.testing.assert_allclose(batched[0], expected, rtol=1e-5)
+    jacobian = jax.jit(jax.vmap(jax.jacrev(lambda t: solver(jnp.zeros(2), t, 2), has_aux=True)))
+    slope, aux = jacobian(jnp.stack([theta, 2 * theta]))
+    np.testing.assert_array_equal(aux["steps"], 100)
+    for i, x in enumerate(aux["x"]):
+        expected = 2 * np.linalg.inv(np.eye(2) - np.asarray(a) * (1 - np.tanh(x) ** 2))
+        np.testing.assert_allclose(slope[i], expected, rtol=1e-5)
 
 
 def test_bad_arguments():
@@ -86,6 +133,13 @@ def test_bad_arguments():
     solver = custom_root(lambda x, t: jnp.sum(x) - t)(lambda x0, t: x0)
     with pytest.raises(StructureError, match="as many equations as unknowns"):
         jax.grad(lambda t: solver(jnp.zeros(2), t).sum())(1.0)
+    whole = custom_root(lambda x, t: x - t)(lambda x0, t: x0)
+    with pytest.raises(
+        ArgumentError, match="custom_root: a solution with derivatives must be of a floating dtype"
+    ):
+        jax.grad(lambda t: 1.0 * whole(jnp.zeros(2, int), t).sum())(jnp.ones(2))
+    with pytest.raises(ArgumentError, match="custom_root: arguments of the solver .* got str in t: 'fast'"):
+        whole(jnp.zeros(2), "fast")
 
 
 def test_in_bfloat16_and_with_keywords():

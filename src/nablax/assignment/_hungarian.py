@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nablax.core._errors import StructureError
+from nablax.core._errors import ArgumentError, StructureError
 
 
 def hungarian_algorithm(cost_matrix: Any) -> tuple[jax.Array, jax.Array]:
@@ -38,6 +38,7 @@ def hungarian_algorithm(cost_matrix: Any) -> tuple[jax.Array, jax.Array]:
       (i, j), int32 vectors of length min(n, m), with i rising: the cost is `cost_matrix[i, j].sum()`.
 
     Raises:
+      ArgumentError: cost_matrix is complex.
       StructureError: cost_matrix is no matrix.
 
     Source: Jonker and Volgenant 1987, doi:10.1007/BF02278710; Bertsekas 1988, doi:10.1007/BF02186476.
@@ -64,6 +65,7 @@ def base_hungarian_algorithm(cost_matrix: Any) -> tuple[jax.Array, jax.Array]:
       (i, j), int32 vectors of length min(n, m), with i rising: the cost is `cost_matrix[i, j].sum()`.
 
     Raises:
+      ArgumentError: cost_matrix is complex.
       StructureError: cost_matrix is no matrix.
 
     Source: Crouse 2016, doi:10.1109/TAES.2016.140952.
@@ -81,6 +83,8 @@ class _Matching(NamedTuple):
 
 def _solve(who: str, cost_matrix: Any, bidding: bool) -> tuple[jax.Array, jax.Array]:
     cost = jnp.asarray(cost_matrix)
+    if jnp.iscomplexobj(cost):
+        raise ArgumentError(f"{who}: cost_matrix must be real, got {cost.dtype}.")
     if cost.ndim != 2:
         raise StructureError(f"{who}: cost_matrix must have shape (rows, columns), got {cost.shape}.")
     if 0 in cost.shape:

@@ -6,6 +6,7 @@ the last rounding is coarse. Shapes that do not fit raise StructureError with th
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,16 +67,24 @@ def pair(who: str, **arrays: Any) -> tuple[jax.Array, jax.Array, jnp.dtype]:
 
 
 def axes_of(who: str, axis: Axis | Sequence[int], ndim: int) -> tuple[int, ...]:
-    """The axes meant, each from 0; None means all."""
+    """The axes meant, each from 0 and none twice; None means all."""
     if axis is None:
         return tuple(range(ndim))
-    axes = (axis,) if isinstance(axis, int) else tuple(axis)
+    try:
+        axes = tuple(operator.index(a) for a in (axis if isinstance(axis, Sequence) else (axis,)))
+    except TypeError:
+        raise ArgumentError(
+            f"{who}: axis must be an integer, a tuple of integers or None, got {axis!r}."
+        ) from None
     for a in axes:
         if not -ndim <= a < ndim:
             raise StructureError(
                 f"{who}: axis must lie in [-{ndim}, {ndim}) for {ndim} dimensions, got {axis}."
             )
-    return tuple(a % ndim for a in axes)
+    axes = tuple(a % ndim for a in axes)
+    if len(set(axes)) < len(axes):
+        raise StructureError(f"{who}: axis must name no dimension of {ndim} twice, got {axis}.")
+    return axes
 
 
 def mask_like(who: str, where: Any, shape: tuple[int, ...], axes: tuple[int, ...]) -> jax.Array | None:

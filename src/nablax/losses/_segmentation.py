@@ -71,7 +71,7 @@ def dice_loss(
     p, t, dtype = _regions(who, predictions, targets, apply_softmax)
     if p.ndim == 0:
         raise StructureError(f"{who}: predictions must have at least one dimension, got a scalar.")
-    pixels = tuple(range(1, p.ndim - 1)) if axis is None else axes_of(who, tuple(_sequence(axis)), p.ndim)
+    pixels = tuple(range(1, p.ndim - 1)) if axis is None else axes_of(who, axis, p.ndim)
     losses = _dice(p, t, pixels, smooth, alpha, beta)
     if class_weights is not None:
         same_shape(
@@ -171,7 +171,3 @@ def _dice(
     union = both + alpha * (predicted - both) + beta * (there - both) + smooth
     some = union != 0
     return jnp.where(some, 1 - (both + smooth) / jnp.where(some, union, 1.0), 0.0)
-
-
-def _sequence(axis: int | Sequence[int]) -> Sequence[int]:
-    return (axis,) if isinstance(axis, int) else axis

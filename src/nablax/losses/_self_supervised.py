@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from nablax.core._errors import StructureError
 
-from ._operands import broadcastable, floating, wide
+from ._operands import axes_of, broadcastable, floating, wide
 from ._regression import unit
 
 
@@ -81,7 +81,7 @@ def triplet_margin_loss(
 
     Raises:
       ArgumentError: an argument is not floating.
-      StructureError: shapes do not broadcast.
+      StructureError: shapes do not broadcast, or axis is not theirs.
 
     Source: Balntas et al. 2016, doi:10.5244/C.30.119.
 
@@ -93,7 +93,7 @@ def triplet_margin_loss(
     who = "triplet_margin_loss"
     arrays = {"anchors": anchors, "positives": positives, "negatives": negatives}
     a, p, n = (floating(who, name, x) for name, x in arrays.items())
-    broadcastable(who, **arrays)
+    (axis,) = axes_of(who, axis, len(broadcastable(who, **arrays)))
 
     def distance(x: jax.Array, y: jax.Array) -> jax.Array:
         return _distance(jnp.abs(wide(x) - wide(y)), axis, norm_degree, eps)

@@ -11,7 +11,7 @@ from jax.experimental import checkify
 
 from nablax.core._errors import HyperparameterError
 
-from ._trees import check_scale, like_tree, on_leaves
+from ._trees import check_real, check_scale, like_tree, on_leaves
 
 
 def projection_non_negative(tree: Any) -> Any:
@@ -23,10 +23,14 @@ def projection_non_negative(tree: Any) -> Any:
     Returns:
       p, a tree like x.
 
+    Raises:
+      ArgumentError: the tree is complex.
+
     >>> import jax.numpy as jnp
     >>> print(projection_non_negative(jnp.array([-1.0, 2.0])))
     [0. 2.]
     """
+    check_real("projection_non_negative", tree=tree)
     return jax.tree.map(lambda x: jnp.maximum(x, 0), tree)
 
 
@@ -42,6 +46,7 @@ def projection_box(tree: Any, lower: Any, upper: Any) -> Any:
       p, a tree like x.
 
     Raises:
+      ArgumentError: the tree or a bound is complex.
       StructureError: a bound does not fit the tree.
       HyperparameterError: a lower bound exceeds the upper one, or is NaN (of traced bounds, `checkify` says so).
 
@@ -63,6 +68,7 @@ def projection_hypercube(tree: Any, scale: Any = 1) -> Any:
       p, a tree like x.
 
     Raises:
+      ArgumentError: the tree is complex.
       StructureError: scale does not fit the tree.
       HyperparameterError: scale is negative or NaN.
     """
@@ -80,13 +86,16 @@ def projection_linf_ball(tree: Any, scale: Any = 1) -> Any:
       p, a tree like x.
 
     Raises:
+      ArgumentError: the tree is complex.
       HyperparameterError: scale is negative or NaN.
     """
     check_scale("projection_linf_ball", scale)
+    check_real("projection_linf_ball", tree=tree)
     return on_leaves(lambda x: jnp.clip(x, -scale, scale), tree)
 
 
 def _box(who: str, tree: Any, lower: Any, upper: Any) -> Any:
+    check_real(who, tree=tree, lower=lower, upper=upper)
     lower = like_tree(who, "lower", lower, tree)
     upper = like_tree(who, "upper", upper, tree)
     for low, high in zip(jax.tree.leaves(lower), jax.tree.leaves(upper), strict=True):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from nablax.core._simplex import project_simplex
 
-from ._trees import check_scale, on_vector
+from ._trees import check_real, check_scale, on_vector
 
 
 def projection_simplex(tree: Any, scale: Any = 1) -> Any:
@@ -25,6 +25,7 @@ def projection_simplex(tree: Any, scale: Any = 1) -> Any:
       p, a tree like x.
 
     Raises:
+      ArgumentError: the tree is complex.
       HyperparameterError: scale is negative or NaN.
       StructureError: the tree has no elements.
 
@@ -35,6 +36,7 @@ def projection_simplex(tree: Any, scale: Any = 1) -> Any:
     [0.75 0.25 0. ]
     """
     check_scale("projection_simplex", scale)
+    check_real("projection_simplex", tree=tree)
     return on_vector("projection_simplex", lambda x: project_simplex(x, scale)[0], tree)
 
 
@@ -53,10 +55,12 @@ def projection_l1_sphere(tree: Any, scale: Any = 1) -> Any:
       p, a tree like x.
 
     Raises:
+      ArgumentError: the tree is complex.
       HyperparameterError: scale is negative or NaN.
       StructureError: the tree has no elements.
     """
     check_scale("projection_l1_sphere", scale)
+    check_real("projection_l1_sphere", tree=tree)
     return on_vector("projection_l1_sphere", lambda x: _l1_sphere(x, scale), tree)
 
 
@@ -71,6 +75,7 @@ def projection_l1_ball(tree: Any, scale: Any = 1) -> Any:
       p, a tree like x.
 
     Raises:
+      ArgumentError: the tree is complex.
       HyperparameterError: scale is negative or NaN.
       StructureError: the tree has no elements.
 
@@ -81,6 +86,7 @@ def projection_l1_ball(tree: Any, scale: Any = 1) -> Any:
     [ 0.75 -0.25]
     """
     check_scale("projection_l1_ball", scale)
+    check_real("projection_l1_ball", tree=tree)
 
     def project(x: jax.Array) -> jax.Array:
         return jnp.where(jnp.sum(jnp.abs(x)) <= scale, x, _l1_sphere(x, scale))

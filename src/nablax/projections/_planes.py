@@ -8,15 +8,16 @@ import jax
 import jax.numpy as jnp
 
 from nablax import tree as trees
+from nablax.core._checks import check_number
 
-from ._trees import match, on_leaves, wide
+from ._trees import check_real, match, on_leaves, wide
 
 
 def projection_vector(x: Any, a: Any) -> Any:
     """The nearest multiple of a.   p = (<a, x> / <a, a>) a
 
     Args:
-      x: a tree of real arrays.
+      x: a tree of real or complex arrays.
       a: a tree like x. If it is zero, so is p.
 
     Returns:
@@ -38,7 +39,7 @@ def projection_hyperplane(x: Any, a: Any, b: Any) -> Any:
     """The nearest tree with <a, p> = b.   p = x - ((<a, x> - b) / <a, a>) a
 
     Args:
-      x: a tree of real arrays.
+      x: a tree of real or complex arrays.
       a: a tree like x, the normal of the hyperplane. If it is zero, p is x.
       b: a number.
 
@@ -64,6 +65,7 @@ def projection_halfspace(x: Any, a: Any, b: Any) -> Any:
       p, a tree like x.
 
     Raises:
+      ArgumentError: x or a is complex, or b is no real number.
       StructureError: x and a differ in structure or shapes.
 
     >>> import jax.numpy as jnp
@@ -71,6 +73,8 @@ def projection_halfspace(x: Any, a: Any, b: Any) -> Any:
     [2. 1.]
     """
     match("projection_halfspace", x=x, a=a)
+    check_real("projection_halfspace", x=x, a=a)
+    check_number("projection_halfspace", "b", b)
     return _along(x, a, jnp.maximum(trees.vdot(a, x) - b, 0))
 
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nablax.core._checks import check_number
-from nablax.core._errors import StructureError
+from nablax.core._errors import ArgumentError, StructureError
 
 
 def wide(x: Any) -> jax.Array:
@@ -26,6 +26,17 @@ def narrow(x: jax.Array, like: Any) -> jax.Array:
     """x in the dtype of a leaf, unless that is an integer's."""
     dtype = jnp.asarray(like).dtype
     return x.astype(dtype) if jnp.issubdtype(dtype, jnp.inexact) else x
+
+
+def check_real(who: str, **trees: Any) -> None:
+    """Refuses complex arrays, whose elements have no order and no sign."""
+    for name, tree in trees.items():
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+            if jnp.iscomplexobj(leaf):
+                raise ArgumentError(
+                    f"{who}: {name} must be real, got {jnp.result_type(leaf)} at "
+                    f"{jax.tree_util.keystr(path) or 'the only leaf'}."
+                )
 
 
 def on_leaves(project: Callable[..., jax.Array], tree: Any, *others: Any) -> Any:

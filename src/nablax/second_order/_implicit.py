@@ -55,8 +55,9 @@ def custom_root(
     """A decorator for solvers: differentiates their solution by the implicit function theorem.
 
     The solver is a function `solver(x0, *args)` that returns x with `optimality_fun(x, *args)` zero, a tree like x. For
-    a minimizer, that is the gradient. Derivatives go to `args`; the solution does not depend on x0. They are as exact
-    as the solution: its error enters once.
+    a minimizer, that is the gradient. Derivatives go to `args`, trees of arrays, of which integers and random keys get
+    none; the solution does not depend on x0. They are as exact as the solution: its error enters once. Derivatives of
+    derivatives follow from the same equation, differentiated again.
 
     Args:
       optimality_fun: `F(x, *args)`, differentiable by JAX.
@@ -68,7 +69,8 @@ def custom_root(
       A decorator. The decorated solver can be jitted, mapped, and differentiated forward and in reverse.
 
     Raises:
-      ArgumentError: another `solve`.
+      ArgumentError: another `solve`; by the solver, keyword-only arguments or arguments that are no arrays; at the
+        first derivative, a solution of integers.
       StructureError: at the first derivative, F does not have the structure and shapes of x.
 
     Source: Blondel et al. 2022, arXiv:2105.15183.
@@ -138,6 +140,7 @@ def _decorator(
                     f"{who}: the solver's arguments must be positional or have a position, got the keyword-only "
                     f"{', '.join(bound.kwargs)}."
                 )
+            _check_arrays(who, bound.arguments)
             x0, *args = bound.args
             x, aux = solution(x0, tuple(args))
             return (x, aux) if has_aux else x
@@ -154,7 +157,24 @@ def _no_tangent(x: Any) -> Any:
     return np.zeros(jnp.shape(x), jax.dtypes.float0)
 
 
+def _check_arrays(who: str, arguments: dict[str, Any]) -> None:
+    for name, argument in arguments.items():
+        for leaf in jax.tree.leaves(argument):
+            try:
+                jax.typeof(leaf)
+            except TypeError as e:
+                raise ArgumentError(
+                    f"{who}: arguments of the solver must be trees of arrays, got {type(leaf).__name__} in {name}: "
+                    f"{leaf!r}. Close over what is no array, in the solver and in its equation."[:400]
+                ) from e
+
+
 def _check(who: str, x: Any, out: Any) -> None:
+    for leaf in jax.tree.leaves(x):
+        if not jnp.issubdtype(jnp.result_type(leaf), jnp.inexact):
+            raise ArgumentError(
+                f"{who}: a solution with derivatives must be of a floating dtype, got {jnp.result_type(leaf)}."
+            )
     same: bool = jax.tree.structure(x) == jax.tree.structure(out)  # type: ignore[operator]
     if not same or any(
         jnp.shape(a) != b.shape for a, b in zip(jax.tree.leaves(x), jax.tree.leaves(out), strict=True)
