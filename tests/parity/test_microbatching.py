@@ -8,23 +8,23 @@ import numpy as np
 import optax.microbatching as peer
 import pytest
 
-from nablax.runtime import _accumulation, _microbatch
+from nablax import runtime
 
 X = jax.random.normal(jax.random.key(0), (8, 3))
 
 
 @pytest.mark.parametrize("name", ["micro_vmap", "micro_grad", "microbatch", "reshape_batch_axis"])
 def test_signatures(name):
-    ours, theirs = (inspect.signature(getattr(m, name)).parameters for m in (_microbatch, peer))
+    ours, theirs = (inspect.signature(getattr(m, name)).parameters for m in (runtime, peer))
     assert [(p.name, p.kind) for p in ours.values()] == [(p.name, p.kind) for p in theirs.values()]
 
 
 def test_types():
-    assert [(a.name, a.value) for a in _accumulation.AccumulationType] == [
+    assert [(a.name, a.value) for a in runtime.AccumulationType] == [
         (a.name, a.value) for a in peer.AccumulationType
     ]
     fields = inspect.signature(peer.Accumulator).parameters
-    assert list(inspect.signature(_accumulation.Accumulator).parameters) == list(fields)
+    assert list(inspect.signature(runtime.Accumulator).parameters) == list(fields)
 
 
 @pytest.mark.parametrize("kind", ["MEAN", "SUM", "RUNNING_MEAN", "CONCAT"])
@@ -32,7 +32,7 @@ def test_types():
 def test_values(kind, real):
     for name, fun in (("microbatch", lambda x: jnp.sin(x)), ("micro_vmap", lambda x: jnp.sin(x).sum())):
         results = []
-        for module, types in ((_microbatch, _accumulation), (peer, peer)):
+        for module, types in ((runtime, runtime), (peer, peer)):
             kw = {
                 "accumulator": types.AccumulationType[kind],
                 "num_real_microbatches": real,
@@ -49,7 +49,7 @@ def test_gradients():
 
     kw = {"batch_argnums": (1, 2), "microbatch_size": 4, "metrics_fn": jnp.linalg.norm}
     args = jnp.arange(3.0), X, jnp.ones(8)
-    got, want = (m.micro_grad(loss, **kw)(*args) for m in (_microbatch, peer))
+    got, want = (m.micro_grad(loss, **kw)(*args) for m in (runtime, peer))
     assert got[1]._fields == want[1]._fields
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6)

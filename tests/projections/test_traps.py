@@ -78,8 +78,8 @@ def test_complex_vectors_where_the_set_has_no_order():
 
 
 ORDERED = {
-    "non_negative": (), "box": (0.0, 1.0), "hypercube": (), "linf_ball": (), "simplex": (), "l1_ball": (), "l1_sphere": (),
-    "halfspace": ({"w": jnp.ones(2)}, 1.0),
+    "non_negative": (), "box": (0.0, 1.0), "hypercube": (), "linf_ball": (), "simplex": (), "l1_ball": (),
+    "l1_sphere": (), "halfspace": ({"w": jnp.ones(2)}, 1.0),
 }  # fmt: skip
 
 

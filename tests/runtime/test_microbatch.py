@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 
 from nablax.core import ArgumentError, HyperparameterError, StructureError
-from nablax.runtime._accumulation import AccumulationType, Accumulator
-from nablax.runtime._microbatch import micro_grad, micro_vmap, microbatch, reshape_batch_axis
+from nablax.runtime import (
+    AccumulationType,
+    Accumulator,
+    micro_grad,
+    micro_vmap,
+    microbatch,
+    reshape_batch_axis,
+)
 
 MEAN, SUM, RUNNING, CONCAT = (AccumulationType[n] for n in ("MEAN", "SUM", "RUNNING_MEAN", "CONCAT"))
 X = jax.random.normal(jax.random.key(0), (8, 3))

@@ -3,15 +3,6 @@
 They compute in at least float32 and return the dtype of their floating arguments.
 """
 
-from ._cross_entropy import poly_loss_cross_entropy as poly_loss_cross_entropy
-from ._cross_entropy import safe_softmax_cross_entropy as safe_softmax_cross_entropy
-from ._cross_entropy import sigmoid_binary_cross_entropy as sigmoid_binary_cross_entropy
-from ._cross_entropy import sigmoid_focal_loss as sigmoid_focal_loss
-from ._cross_entropy import smooth_labels as smooth_labels
-from ._cross_entropy import softmax_cross_entropy as softmax_cross_entropy
-from ._cross_entropy import (
-    softmax_cross_entropy_with_integer_labels as softmax_cross_entropy_with_integer_labels,
-)
 from ._ctc import ctc_loss as ctc_loss
 from ._ctc import ctc_loss_with_forward_probs as ctc_loss_with_forward_probs
 from ._divergence import generalized_kl_divergence as generalized_kl_divergence
@@ -36,3 +27,12 @@ from ._segmentation import dice_loss as dice_loss
 from ._segmentation import multiclass_generalized_dice_loss as multiclass_generalized_dice_loss
 from ._self_supervised import ntxent as ntxent
 from ._self_supervised import triplet_margin_loss as triplet_margin_loss
+from ._sigmoid import sigmoid_binary_cross_entropy as sigmoid_binary_cross_entropy
+from ._sigmoid import sigmoid_focal_loss as sigmoid_focal_loss
+from ._softmax import poly_loss_cross_entropy as poly_loss_cross_entropy
+from ._softmax import safe_softmax_cross_entropy as safe_softmax_cross_entropy
+from ._softmax import smooth_labels as smooth_labels
+from ._softmax import softmax_cross_entropy as softmax_cross_entropy
+from ._softmax import (
+    softmax_cross_entropy_with_integer_labels as softmax_cross_entropy_with_integer_labels,
+)

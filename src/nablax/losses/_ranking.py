@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ._cross_entropy import cross_terms
 from ._operands import broadcastable, floating, keep, mask_like, wide
+from ._softmax import cross_terms
 
 
 def ranking_softmax_loss(

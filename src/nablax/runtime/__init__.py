@@ -3,8 +3,8 @@
 from nablax.runtime._accumulation import AccumulationType as AccumulationType
 from nablax.runtime._accumulation import Accumulator as Accumulator
 from nablax.runtime._live import Hyperparams as Hyperparams
-from nablax.runtime._microbatch import micro_grad as micro_grad
-from nablax.runtime._microbatch import micro_vmap as micro_vmap
+from nablax.runtime._micro_vmap import micro_grad as micro_grad
+from nablax.runtime._micro_vmap import micro_vmap as micro_vmap
 from nablax.runtime._microbatch import microbatch as microbatch
 from nablax.runtime._microbatch import reshape_batch_axis as reshape_batch_axis
 from nablax.runtime._optimizer import Optimizer as Optimizer
