@@ -66,10 +66,12 @@ def results(module, dtype):
 
 @pytest.mark.parametrize("case", range(len(CASES)), ids=[f"{n}-{i}" for i, (n, _) in enumerate(CASES)])
 def test_values_and_derivatives(case):
+    """Relative to the largest entry of both: a derivative along the normal is 0 by cancellation."""
     expected = results(theirs, jnp.float64)[case]
-    for dtype, atol in ((jnp.float64, 1e-12), (jnp.float32, 2e-6)):
+    largest = max(np.max(np.abs(x)) for x in jax.tree.leaves(expected))
+    for dtype, rtol in ((jnp.float64, 1e-12), (jnp.float32, 1e-6)):
         mine = results(ours, dtype)[case]
         assert jax.tree.structure(mine) == jax.tree.structure(expected)
         for a, b in zip(jax.tree.leaves(mine), jax.tree.leaves(expected), strict=True):
             assert a.dtype == dtype
-            np.testing.assert_allclose(a, b, rtol=0, atol=atol)
+            np.testing.assert_allclose(a, b, rtol=0, atol=rtol * largest)

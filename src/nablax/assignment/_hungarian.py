@@ -126,7 +126,7 @@ def _match(cost: jax.Array, bidding: bool) -> jax.Array:
 
 def _bid(cost: jax.Array, matching: _Matching) -> _Matching:
     """Rounds of bids by all free rows, until a round wins no column that was not taken, or none is free."""
-    rows = jnp.arange(cost.shape[0])
+    rows = jnp.arange(cost.shape[0], dtype=jnp.int32)
 
     def bid(carry: tuple[_Matching, jax.Array]) -> tuple[_Matching, jax.Array]:
         (price, column, row), left = carry
@@ -143,7 +143,9 @@ def _bid(cost: jax.Array, matching: _Matching) -> _Matching:
         loser = jnp.where(won & (row >= 0), row, rows.size)
         column = column.at[loser].set(-1, mode="drop")
         row = jnp.where(won, winner, row)
-        column = column.at[jnp.where(won, winner, rows.size)].set(jnp.arange(row.size), mode="drop")
+        column = column.at[jnp.where(won, winner, rows.size)].set(
+            jnp.arange(row.size, dtype=jnp.int32), mode="drop"
+        )
         return (_Matching(jnp.where(won, price - highest, price), column, row), left - 1)
 
     def unfinished(carry: tuple[_Matching, jax.Array]) -> jax.Array:
