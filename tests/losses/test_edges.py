@@ -1,4 +1,4 @@
-"""Extreme numbers: in half precision, at infinity, at 0 log 0, in what a mask leaves out. Values and gradients."""
+"""Extreme numbers: at infinity, at 0 log 0, in what a mask leaves out. Values and gradients."""
 
 import jax
 import jax.numpy as jnp
@@ -7,43 +7,11 @@ import pytest
 
 import nablax.losses as losses
 
-HALF = (jnp.float16, jnp.bfloat16)
-
 
 def both(f, x):
     """Value and gradient of the sum."""
     value, slope = jax.jit(lambda x: (f(x), jax.grad(lambda x: f(x).astype(jnp.float32).sum())(x)))(x)
     return np.asarray(value, np.float64), np.asarray(slope, np.float64)
-
-
-@pytest.mark.parametrize("dtype", HALF)
-@pytest.mark.parametrize(
-    ("loss", "expected", "gradient"),
-    [
-        (lambda x: losses.softmax_cross_entropy(x, jnp.array([0, 1])), 6e4, [1, -1]),
-        (lambda x: losses.softmax_cross_entropy_with_integer_labels(x, jnp.array(1)), 6e4, [1, -1]),
-        (lambda x: losses.sigmoid_binary_cross_entropy(x, jnp.array([0, 1]))[0], 3e4, [1, 0]),
-        (
-            lambda x: losses.sigmoid_focal_loss(x, jnp.array([0.0, 1.0]).astype(x.dtype), gamma=0.5)[0],
-            3e4,
-            [1, 0],
-        ),
-        (lambda x: losses.multiclass_hinge_loss(x, jnp.array(1)), 6e4, [1, -1]),
-        (lambda x: losses.multiclass_sparsemax_loss(x, jnp.array(1)), 6e4, [1, -1]),
-        (lambda x: losses.log_cosh(x)[0], 3e4, [1, 0]),
-        (lambda x: losses.huber_loss(x)[0], 3e4, [1, 0]),
-        (lambda x: losses.cosine_similarity(x, x[::-1]), -1.0, [0, 0]),
-        (lambda x: losses.cosine_distance(x, x[::-1]), 2.0, [0, 0]),
-        (lambda x: losses.safe_softmax_cross_entropy(x, jnp.array([0, 1])), 6e4, [1, -1]),
-        (lambda x: losses.poly_loss_cross_entropy(x, jnp.array([0.0, 1.0])), 6e4, [1, -1]),
-        (lambda x: losses.multiclass_perceptron_loss(x, jnp.array(1)), 6e4, [1, -1]),
-        (lambda x: losses.sparsemax_loss(x, jnp.array([0.0, 1.0]).astype(x.dtype))[0], 3e4, [1, 0]),
-    ],
-)
-def test_half_precision_at_large_numbers(dtype, loss, expected, gradient):
-    value, slope = both(loss, jnp.array([3e4, -3e4], dtype))
-    np.testing.assert_allclose(value, expected, rtol=1e-2)
-    np.testing.assert_allclose(slope, gradient, atol=1e-2)
 
 
 def test_distances_of_nearly_parallel_vectors_in_half_precision():
@@ -54,11 +22,6 @@ def test_distances_of_nearly_parallel_vectors_in_half_precision():
 
 def test_sparsemax_of_integers_is_a_fraction():
     assert losses.sparsemax_loss(jnp.array([0]), jnp.array([1])) == 0.25
-
-
-def test_half_the_square_does_not_overflow_in_between():
-    """In float16 300^2 is infinite, half of it is not."""
-    assert losses.l2_loss(jnp.array(300.0, jnp.float16)) == 45000.0
 
 
 @pytest.mark.parametrize("infinity", [np.inf, -np.inf])
