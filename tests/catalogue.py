@@ -107,15 +107,14 @@ HELPERS = {"schedule_free_eval_params"}
 """Public functions that are no transformations."""
 
 NEEDS_PARAMS = {
-    name: "schedule_free" if name.startswith("schedule_free") else name
-    for name in (
-        "acprop", "adadelta", "adafactor", "adamaxw", "adamw", "adan", "ademamix", "cocob", "dadapt_adamw", "dog",
-        "dowg", "fromage", "galore", "lamb", "lars", "lion", "madgrad", "mechanize", "momo", "momo_adam", "muon",
-        "nadamw", "novograd", "prodigy", "sam", "schedule_free", "schedule_free_adamw", "schedule_free_sgd",
-        "simplified_ademamix", "sophia",
-    )
+    "acprop", "adadelta", "adafactor", "adamaxw", "adamw", "adan", "ademamix", "cocob", "dadapt_adamw", "dog",
+    "dowg", "fromage", "galore", "lamb", "lars", "lion", "madgrad", "mechanize", "momo", "momo_adam", "muon",
+    "nadamw", "novograd", "prodigy", "sam", "schedule_free", "schedule_free_adamw", "schedule_free_sgd",
+    "simplified_ademamix", "sophia",
+    "scale_by_cocob", "scale_by_distance_over_gradients", "scale_by_madgrad", "scale_by_novograd",
+    "hutchinson_estimator_diag_hessian",
 }  # fmt: skip
-"""Optimizers that read the parameters, and who says so."""
+"""Optimizers and parts that read the parameters, and say so."""
 
 
 def extras(name: str, value: Any, obj_fn: Any) -> dict[str, Any]:

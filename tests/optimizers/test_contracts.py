@@ -2,11 +2,13 @@
 
 import functools
 import inspect
+import json
 import math
 import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +19,7 @@ from catalogue import HELPERS, NEEDS_PARAMS, OPTIMIZERS, PARTS, extras, square_s
 from nablax import optimizers
 from nablax.core import ArgumentError, HyperparameterError, MissingParamsError
 
+HERE = Path(__file__).parent
 MAKERS = {**{name: functools.partial(make, 0.01) for name, make in OPTIMIZERS.items()}, **PARTS}
 
 
@@ -53,46 +56,47 @@ def test_the_catalogue_holds_every_public_function():
 def test_updates_look_like_params_and_states_scan(name, kind):
     tx, params = MAKERS[name](), _tree(kind)
 
-    @jax.jit
     def run(params):
-        state = tx.init(params)
-
         def step(carry, _):
             params, state = carry
             more = extras(name, square_sum(params), square_sum)
             updates, state = tx.update(_gradient(name, params), state, params, **more)
             assert _signature(updates) == _signature(params)
-            params = jax.tree.map(lambda p, u: (p + u).astype(p.dtype), params, updates)
             return (params, state), None
 
-        return jax.lax.scan(step, (params, state), length=5)[0]
+        return jax.lax.scan(step, (params, tx.init(params)), length=5)[0]
 
-    after, _ = run(params)
-    for leaf in jax.tree.leaves(after):
-        assert bool(jnp.all(jnp.isfinite(leaf)))
+    jax.eval_shape(run, params)  # the scan refuses a state that changes its shape or dtype
+
+
+@pytest.fixture(scope="module")
+def wrong_on_two_devices():
+    flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
+    env = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(HERE.parent)}
+    done = subprocess.run(
+        [sys.executable, HERE / "two_devices.py"], env=env, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_an_optimizer_vmaps_over_its_learning_rate_and_parameters(name):
-    params = {"w": jnp.stack([jnp.full((2, 3), 0.5), jnp.full((2, 3), -2.0)])}
-
-    def one(rate, params):
-        tx = OPTIMIZERS[name](rate)
-        more = extras(name, square_sum(params), square_sum)
-        return tx.update(_gradient(name, params), tx.init(params), params, **more)[0]
-
-    updates = jax.jit(jax.vmap(one))(jnp.array([0.01, 0.02]), params)
-    single = jax.jit(one)(jnp.asarray(0.02), jax.tree.map(lambda x: x[1], params))
-    assert updates["w"].shape == (2, 2, 3)
-    assert jnp.allclose(updates["w"][1], single["w"], rtol=1e-4, atol=1e-6)
+def test_five_steps_under_jit_vmap_and_shard_map(name, wrong_on_two_devices):
+    assert name not in wrong_on_two_devices, wrong_on_two_devices[name]
 
 
-@pytest.mark.parametrize("name", NEEDS_PARAMS)
+@pytest.mark.parametrize("name", [n for n in MAKERS if n != "scale_by_muon"])  # that one stands within muon
 def test_missing_params_are_asked_for_by_name(name):
-    tx, params = OPTIMIZERS[name](0.01), _tree("bfloat16")
-    more = extras(name, jnp.ones(()), square_sum)
-    with pytest.raises(MissingParamsError, match=rf"^(\w+/)*{NEEDS_PARAMS[name]}(:| reads)"):
-        tx.update(_gradient(name, params), tx.init(params), **more)
+    tx, params = MAKERS[name](), _tree("bfloat16")
+
+    def update(g):
+        return tx.update(g, tx.init(params), **extras(name, jnp.ones(()), square_sum))
+
+    if name in NEEDS_PARAMS:
+        with pytest.raises(MissingParamsError, match=rf"^(\w+/)*{name}(:| reads)"):
+            jax.eval_shape(update, _gradient(name, params))
+    else:
+        jax.eval_shape(update, _gradient(name, params))
 
 
 class _Unfit:
@@ -170,39 +174,3 @@ def test_the_docstring_has_a_source_and_every_argument(name):
     assert "Source" in doc
     for argument in inspect.signature(function).parameters:
         assert re.search(rf"\b{argument}\b", doc), argument
-
-
-_DEVICES = """
-import jax, jax.numpy as jnp, sys
-sys.path.insert(0, "tests")
-from catalogue import OPTIMIZERS, extras, square_sum
-from jax.sharding import Mesh, PartitionSpec as P
-import numpy as np
-mesh = Mesh(np.array(jax.devices()), ("d",))
-assert len(jax.devices()) == 2
-params = {"w": jnp.full((2, 3), 0.5), "b": jnp.ones(3)}
-for name in %r:
-    tx = OPTIMIZERS[name](0.01)
-    def one(params, g):
-        g = jax.lax.pmean(jax.tree.map(lambda x: x[0], g), "d")
-        more = extras(name, square_sum(params), square_sum)
-        return tx.update(g, tx.init(params), params, **more)[0]
-    g = jax.tree.map(lambda p: jnp.stack([0.1 * p, 0.3 * p]), params)
-    shared = jax.jit(jax.shard_map(one, mesh=mesh, in_specs=(P(), P("d")), out_specs=P(), check_vma=False))(params, g)
-    mean = jax.tree.map(lambda x: x.mean(0), g)
-    more = extras(name, square_sum(params), square_sum)
-    alone = jax.jit(lambda p, g: tx.update(g, tx.init(p), p, **more)[0])(params, mean)
-    for k in params:
-        assert jnp.allclose(shared[k], alone[k], rtol=1e-4, atol=1e-7), name
-print("done")
-"""
-
-
-def test_optimizers_run_under_shard_map_on_two_devices():
-    names = ["adamw", "adafactor", "lamb", "muon", "prodigy", "schedule_free_adamw", "momo", "galore"]
-    env = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
-    out = subprocess.run(
-        [sys.executable, "-c", _DEVICES % names], env=env, capture_output=True, text=True, timeout=300
-    )
-    assert out.returncode == 0, out.stderr[-2000:]
-    assert "done" in out.stdout

@@ -95,6 +95,12 @@ def schedule_free(
 
     Source: Defazio et al. 2024, arXiv:2405.15682.
     """
+    return _schedule_free("schedule_free", base_optimizer, learning_rate, b1, weight_lr_power, state_dtype)
+
+
+def _schedule_free(
+    who: str, base_optimizer: Any, learning_rate: Any, b1: Any, weight_lr_power: Any, state_dtype: Any
+) -> GradientTransformationExtraArgs:
     base = with_extra_args_support(base_optimizer)
     # The last part of the work is one rule, whose state is a piece of this transformation's.
     mix = leafwise(_interpolate, name="schedule_free")
@@ -107,7 +113,7 @@ def schedule_free(
     def update(
         updates: Any, state: ScheduleFreeState, params: Any = None, **extra: Any
     ) -> tuple[Any, ScheduleFreeState]:
-        require_params("schedule_free", params)
+        require_params(who, params)
         rate = learning_rate(state.step_count) if callable(learning_rate) else learning_rate
         max_lr = jnp.maximum(state.max_lr, jnp.asarray(rate, state.max_lr.dtype))
         weight = max_lr**weight_lr_power
@@ -122,7 +128,7 @@ def schedule_free(
         init,
         update,
         {"base_optimizer": base_optimizer},
-        lambda c: schedule_free(c["base_optimizer"], learning_rate, b1, weight_lr_power, state_dtype),
+        lambda c: _schedule_free(who, c["base_optimizer"], learning_rate, b1, weight_lr_power, state_dtype),
         lambda state: {"base_optimizer": state.base_optimizer_state},
     )
 
@@ -160,7 +166,11 @@ def schedule_free_eval_params(state: Any, params: Any) -> Any:
     return jax.tree.map(leaf, params, found[0].z)
 
 
-def _warmed_up(learning_rate: Any, warmup_steps: int | None) -> Any:
+def _warmed_up(who: str, learning_rate: Any, warmup_steps: int | None) -> Any:
+    if warmup_steps and callable(learning_rate):
+        raise ArgumentError(
+            f"{who}: learning_rate must be a number where warmup_steps are given, got {learning_rate!r}."
+        )
     return warmup_constant_schedule(0.0, learning_rate, warmup_steps) if warmup_steps else learning_rate
 
 
@@ -178,7 +188,7 @@ def schedule_free_sgd(
     """Schedule-free gradient descent.
 
     Args:
-      learning_rate: not negative; reached after warmup_steps.
+      learning_rate: not negative; reached after warmup_steps. Without these, a schedule too.
       warmup_steps: length of a linear warm-up from 0; None has none.
       b1, weight_lr_power, state_dtype: as in `schedule_free`.
       weight_decay: not negative; added to the gradient.
@@ -190,11 +200,11 @@ def schedule_free_sgd(
 
     Source: Defazio et al. 2024, arXiv:2405.15682.
     """
-    rate = _warmed_up(learning_rate, warmup_steps)
+    rate = _warmed_up("schedule_free_sgd", learning_rate, warmup_steps)
     base = sgd(rate)
     if weight_decay is not None:
         base = chain(add_decayed_weights(weight_decay, mask), base)
-    return schedule_free(base, rate, b1, weight_lr_power, state_dtype)
+    return _schedule_free("schedule_free_sgd", base, rate, b1, weight_lr_power, state_dtype)
 
 
 @checked(b1=_WEIGHT)
@@ -213,7 +223,7 @@ def schedule_free_adamw(
     """Schedule-free AdamW, whose first moment is replaced by the averaging.
 
     Args:
-      learning_rate: not negative; reached after warmup_steps.
+      learning_rate: not negative; reached after warmup_steps. Without these, a schedule too.
       warmup_steps: length of a linear warm-up from 0; None has none.
       b1, weight_lr_power, state_dtype: as in `schedule_free`.
       b2, eps: decay of the second moment, in [0, 1), and what is added to its root.
@@ -226,10 +236,10 @@ def schedule_free_adamw(
 
     Source: Defazio et al. 2024, arXiv:2405.15682.
     """
-    rate = _warmed_up(learning_rate, warmup_steps)
+    rate = _warmed_up("schedule_free_adamw", learning_rate, warmup_steps)
     base = chain(
         scale_by_rms(b2, eps, eps_in_sqrt=False, bias_correction=True),
         add_decayed_weights(weight_decay, mask),
         scale_by_learning_rate(rate),
     )
-    return schedule_free(base, rate, b1, weight_lr_power, state_dtype)
+    return _schedule_free("schedule_free_adamw", base, rate, b1, weight_lr_power, state_dtype)
