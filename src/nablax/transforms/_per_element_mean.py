@@ -109,7 +109,7 @@ def accumulate_avg_updates(accumulation_steps: int) -> GradientTransformation:
         seen = state.micro_step + 1
         ready = seen == accumulation_steps
         mean = jax.tree.map(
-            lambda m, g: m + (wide(g) - m) / seen.astype(jnp.float32), state.avg_grad, updates
+            lambda m, g: m + (wide(g) - m) / seen.astype(jnp.result_type(float)), state.avg_grad, updates
         )
         mean = tree.cast_like(mean, state.avg_grad)
         new = AccumulateAvgUpdatesState(jnp.where(ready, 0, seen), ready, released(~ready, mean))

@@ -45,8 +45,8 @@ class PerElementMeanAndSumSqDiffGradsState(NamedTuple):
 
 
 class PerElementMeanAndVarianceEMAState(NamedTuple):
-    """count: updates, int32. ema_decay: float32. mean_grads_ema, variance_grads_ema: moving averages from 0, at least
-    float32, the latter real."""
+    """count: updates, int32. ema_decay: float32, or float64 where that is enabled. mean_grads_ema, variance_grads_ema:
+    moving averages from 0, at least float32, the latter real."""
 
     count: Any
     ema_decay: Any
@@ -92,7 +92,7 @@ def get_per_element_mean_and_sum_sq_diff_grads(
         if accumulation_steps == 1:
             out = tree.cast_like(mean, per_elt_updates)
             return (out, {"sum_sq_diff_grads": squares, "sample_size": size}), state
-        before = state.micro_step.astype(jnp.float32)
+        before = state.micro_step.astype(jnp.result_type(float))
         share = 1 / (before + 1)  # of the new batch: n_b / n
         squares = jax.tree.map(
             lambda s, t, m, n: s + t + abs_sq(n - m) * (size * before * share),
@@ -126,7 +126,7 @@ def track_per_element_mean_and_variance_with_ema(ema_decay: float = 0.9) -> Grad
     def init(params: Any) -> PerElementMeanAndVarianceEMAState:
         return PerElementMeanAndVarianceEMAState(
             zero_count(),
-            jnp.asarray(ema_decay, jnp.float32),
+            jnp.asarray(ema_decay, jnp.result_type(float)),
             wide_moment_like(params),
             wide_moment_like(params, real=True),
         )
