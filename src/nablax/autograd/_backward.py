@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from ._aval import aval_of
 from ._errors import NoGradientError, NonScalarError, user_line
 from ._hooks import hooked
-from ._node import freed_error, resolve
+from ._node import Node, freed_error, resolve
 from ._program import AGAIN
 from ._record import emit, new, record, state_of
 from ._recorded import Recorded, link_of
@@ -30,7 +30,7 @@ from ._trie import State
 from ._values import as_tensor, is_recorded, one, shadows
 
 _accumulating = threading.RLock()
-CHAIN = 4  # turns of a loop of tiny segments whose backward is one program
+CHAINS = (8, 4, 2)  # turns of a loop of tiny segments whose backward is one program
 
 
 class Sweep:
@@ -166,26 +166,30 @@ class Sweep:
 
     def _chain(self, node: Any, k: int, wants: tuple[int, ...]) -> list[Any] | None:
         """The next nodes, if they are turns of one loop that hand one gradient to each other and to nobody else."""
-        program = node.program
+        program, want = node.program, wants[0]
+        if node.residual is not AGAIN:
+            return None
         chain = [node]
-        while len(chain) < CHAIN:
-            link = node.links[wants[0]]
+        while len(chain) < CHAINS[0]:
+            link = node.links[want]
             if link.__class__ is not tuple or link[1] != k:
-                return None
+                break
             node = link[0]
             if (
-                node.redirect is not None
+                node.__class__ is not Node
                 or node.program is not program
+                or node.residual is not AGAIN
+                or node.redirect is not None
                 or node.hooks
                 or node.keep
                 or id(node) in self.cotangents
+                or (self.heap and -self.heap[0][0] >= node.serial)
             ):
-                return None
+                break
             node.check((k,), self.name)
             chain.append(node)
-        if any(n.residual is not AGAIN for n in chain) or (self.heap and -self.heap[0][0] >= node.serial):
-            return None
-        return chain
+        length = next((n for n in CHAINS if n <= len(chain)), 0)
+        return chain[:length] or None
 
     def _pull_chain(self, chain: list[Any], ct: Any, k: int, want: int) -> None:
         program = chain[0].program
@@ -269,11 +273,7 @@ def backward(
 ) -> None:
     """Accumulate gradients of the roots, weighted with cotangents, in the leaves."""
     trace = local.trace
-    if (
-        not (create or lazy or trace.keep)
-        and cotangents[0] is None
-        and _quickly(trace, roots[0], retain, kind)
-    ):
+    if not (create or trace.keep) and cotangents[0] is None and _quickly(trace, roots[0], retain, lazy, kind):
         return
     _check(roots, cotangents)
     sweep = Sweep(kind, create, retain, lazy, None)
@@ -316,7 +316,7 @@ def gradients(
     return found
 
 
-def _quickly(trace: Trace, root: Any, retain: bool, kind: type) -> bool:
+def _quickly(trace: Trace, root: Any, retain: bool, lazy: bool, kind: type) -> bool:
     """The common backward, seen before: a recorded number, all of whose gradients go to leaves without hooks."""
     state = trace.state.edges.get(("gradient", root._s, retain))
     if state is None:
@@ -337,7 +337,8 @@ def _quickly(trace: Trace, root: Any, retain: bool, kind: type) -> bool:
             else:
                 _accumulate(trace, leaf._g, gradient)
         del gradient
-        flush(trace)
+        if not lazy:
+            flush(trace)
     return True
 
 

@@ -74,9 +74,9 @@ class GradcheckError(AutogradError, AssertionError):
     """Derivatives that finite differences do not confirm."""
 
 
-def user_frame() -> FrameType | None:
-    """The innermost frame that is neither ours nor JAX's nor NumPy's."""
-    frame: FrameType | None = sys._getframe(1)
+def user_frame(depth: int = 1) -> FrameType | None:
+    """The innermost frame that is neither ours nor JAX's nor NumPy's, from `depth` frames up."""
+    frame: FrameType | None = sys._getframe(depth)
     while frame is not None:
         name = frame.f_code.co_filename
         hidden = _IS_HIDDEN.get(name)

@@ -37,12 +37,13 @@ def replace(tensor: Any, result: Any, name: str) -> Any:
         )
     if result is NotImplemented:
         return NotImplemented
-    if result.shape != tensor.shape:
+    now, before = result._aval, tensor._aval
+    if now.shape != before.shape:
         raise ShapeError(
             f"{name}: the result has shape {result.shape}, the tensor {tensor.shape}. At {user_line()}."
         )
-    if result.dtype != tensor.dtype:
-        if _kind(result.dtype) > _kind(tensor.dtype):
+    if now.dtype != before.dtype:
+        if _kind(now.dtype) > _kind(before.dtype):
             raise ShapeError(
                 f"{name}: the result is {result.dtype}, which the tensor's {tensor.dtype} cannot hold. "
                 f"At {user_line()}."

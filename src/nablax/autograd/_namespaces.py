@@ -8,7 +8,7 @@ dtypes, and functions whose result's shape depends on values, which therefore ru
 from __future__ import annotations
 
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import jax
@@ -141,7 +141,14 @@ def lift(fn: Callable[..., Any]) -> Callable[..., Any]:
         return fn
     if not callable(fn):
         raise TypeError(f"lift: a callable is needed, got {type(fn).__name__}.")
-    return Lifted(fn, getattr(fn, "__name__", type(fn).__name__), ("lift", static_key(fn)), Tensor)
+    key = ("lift", static_key(fn))
+    found = _LIFTED.get(key)
+    if found is None:
+        found = _LIFTED[key] = Lifted(fn, getattr(fn, "__name__", type(fn).__name__), key, Tensor)
+    return found
+
+
+_LIFTED: dict[Hashable, Lifted] = {}  # a function lifted in a loop is the same one each time
 
 
 numpy = Namespace("numpy", jnp)

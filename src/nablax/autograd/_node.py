@@ -26,18 +26,10 @@ class Node:
     hooks: functions of an output's gradient.  keep: outputs that keep their gradient (retain_grad).
     """
 
-    __slots__ = (
-        "freed",
-        "hooks",
-        "keep",
-        "links",
-        "program",
-        "redirect",
-        "residual",
-        "serial",
-        "state",
-        "values",
-    )
+    freed = 0
+    hooks: dict[int, list[Callable[..., Any]]] | None = None
+    keep: dict[int, Any] | None = None
+    redirect: dict[int, tuple[Any, int]] | None = None
 
     def __init__(self, program: Any, state: Any, values: list[Any], residual: Any, links: tuple) -> None:
         self.program = program
@@ -46,10 +38,6 @@ class Node:
         self.residual = residual
         self.links = links
         self.serial = next(_serial)
-        self.freed = 0
-        self.hooks: dict[int, list[Callable[..., Any]]] | None = None
-        self.keep: dict[int, Any] | None = None
-        self.redirect: dict[int, tuple[Any, int]] | None = None
 
     def check(self, outputs: Sequence[int], name: str | None = None) -> None:
         """Raise where the graph of one of these outputs was freed; `name` is that of the tensor asked for."""
@@ -67,12 +55,15 @@ class Node:
 
     def free(self, outputs: Sequence[int]) -> None:
         """Free the graph of these outputs; the values go when no other output needs them."""
-        masks = self.program.masks
+        masks, freed = self.program.masks, self.freed
         for k in outputs:
-            self.freed |= masks[k]
-        if all(self.freed & mask for mask in masks):
-            self.values = self.residual = None
-            self.links = ()
+            freed |= masks[k]
+        self.freed = freed
+        for mask in masks:
+            if not freed & mask:
+                return
+        self.values = self.residual = None
+        self.links = ()
 
 
 def resolve(node: Any, k: int) -> tuple[Any, int]:

@@ -30,7 +30,8 @@ AGAIN = ("again", None)
 class Program:
     """A recording and the slots it hands out.
 
-    kinds: for each result its aval, its output number in the graph (None without gradient, -1 if freed).
+    kinds: for each result its aval, its output number in the graph (None without gradient, -1 if freed), and whether it
+    is a leaf.
     roots: slots of the results that carry gradients; masks: their ancestors.
     targets: the sources (inputs and leaves) that those gradients reach.
     """
@@ -59,7 +60,7 @@ class Program:
                     self.masks.append(value.mask & ~state.sources)
                     self.reach.append(value.mask & state.sources)
                     reached |= self.reach[-1]
-            kinds.append((value.aval, output))
+            kinds.append((value.aval, output, isinstance(value.step, Leaf)))
         self.kinds = tuple(kinds)
         self.targets = tuple(bits(reached))
         self.weight = sum(

@@ -84,24 +84,26 @@ def update(fn: Callable[..., Any], tree: Any, *state: Any) -> Any:
     Returns:
       The new state, tensors in the place of arrays; pass it on to the next update.
     """
+    tensors, treedef = jax.tree.flatten(tree)
     with no_grad():
-        new_state = _replaced(fn, tree, state)
-    tensors = jax.tree.leaves(tree)
+        new_state = _replaced(fn, tree, tensors, treedef, state)
+    recorded = False
     for tensor in tensors:
-        tensor.grad = None
-    if any(is_recorded(t) for t in tensors):
+        tensor._g = None
+        recorded = recorded or is_recorded(tensor)
+    if recorded:
         flush(local.trace)
     return new_state
 
 
-def _replaced(fn: Callable[..., Any], tree: Any, state: Any) -> Any:
+def _replaced(fn: Callable[..., Any], tree: Any, tensors: list[Any], treedef: Any, state: Any) -> Any:
     """The new state, once the tensors have their new values.
 
     A function of its own, so that nothing here still holds gradients and values when the segment ends: they would be
     results of its program.
     """
-    gradients = jax.tree.map(lambda leaf: leaf.grad, tree)
+    gradients = jax.tree.unflatten(treedef, [tensor._g for tensor in tensors])
     values, new_state = lift(fn)(tree, gradients, *state)
-    for tensor, value in zip(jax.tree.leaves(tree), jax.tree.leaves(values), strict=True):
+    for tensor, value in zip(tensors, jax.tree.leaves(values), strict=True):
         replace(tensor, value, "update")
     return new_state

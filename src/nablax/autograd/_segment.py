@@ -46,6 +46,7 @@ def flush(trace: Trace) -> None:
             if state is not None and state.step.__class__ is Input:
                 tensor._s = None
     trace.clear()
+    results: Sequence[Any]
     try:
         if program.quick and not tracing and x64 == config.jax_enable_x64:
             stats.segments += 1
@@ -85,19 +86,20 @@ def settle(
     node: Any = None
     if program.targets:
         node = Node(program, end, values, residual, tuple([links[slot] for slot in program.targets]))
-    for tensor, value, (aval, output) in zip(alive, results, program.kinds, strict=True):
-        where = "" if output is None or output >= 0 else tensor._s.where
+    for tensor, value, (aval, output, leaf) in zip(alive, results, program.kinds, strict=True):
         tensor._v = value
         tensor._a = aval
-        tensor._s = None
+        if not leaf:
+            tensor._r = False  # to read what is not set takes longer than to set it
         if output is None:
             tensor._n = None
         elif output >= 0:
             tensor._n = node
             tensor._k = output
         else:
-            tensor._n = Freed(where)
+            tensor._n = Freed(tensor._s.where)
             tensor._k = 0
+        tensor._s = None
 
 
 def realize(tensor: Any) -> Any:

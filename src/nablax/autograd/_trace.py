@@ -46,8 +46,8 @@ class Trace(Growing):
     """One thread's open recording."""
 
     __slots__ = (
-        "__weakref__", "append", "closed", "inputs", "keep", "links", "outs", "probe", "roots", "thread", "tracing",
-        "values", "within",
+        "__weakref__", "append", "closed", "inputs", "keep", "links", "outs", "probe", "roots", "thread",
+        "tracing", "values", "within",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class Trace(Growing):
         self.clear()
 
     def clear(self) -> None:
-        """Start anew."""
+        """Start anew: at a root without edges, so that the first operation takes the slow path to `begin`."""
         self.outs: list[Any] = []
         self.append = self.outs.append
         self.values: list[Any] = []
@@ -68,7 +68,8 @@ class Trace(Growing):
         self.keep: list[Any] = []  # recorded tensors that want their gradient
         self.tracing = False
         self.within: Any = None  # the transformation that the tracers belong to
-        self.rest()
+        self.state = self.closed
+        self.state.mode = self.mode
 
     def begin(self) -> None:
         """Take the root for the current settings and for the line of the user's code that starts the recording.
@@ -76,29 +77,26 @@ class Trace(Growing):
         Lines have tries of their own so that a state's line is right; programs are shared between them.
         """
         self.x64 = config.jax_enable_x64
-        frame = user_frame()
-        caller = frame and frame.f_back
-        line = frame and (id(frame.f_code), frame.f_lasti)
-        key = (
-            (self.x64, self.mode, settings.max_segment, line)
-            if caller is None
-            else (self.x64, self.mode, settings.max_segment, line, id(caller.f_code), caller.f_lasti)
-        )
+        frame = user_frame(3)  # whoever calls this is ours, and so is their caller
+        if frame is None:
+            key: tuple = (self.x64, self.mode, settings.max_segment)
+        elif (caller := frame.f_back) is None:
+            key = (self.x64, self.mode, settings.max_segment, id(frame.f_code), frame.f_lasti)
+        else:
+            key = (
+                self.x64, self.mode, settings.max_segment,
+                id(frame.f_code), frame.f_lasti, id(caller.f_code), caller.f_lasti,
+            )  # fmt: skip
         root = self.roots.get(key)
         if root is None:
             if len(self.roots) >= MOST_ROOTS:
                 self.roots.clear()
             root = self.roots[key] = State(self, None, self.mode)
-            root.code = (
-                frame and frame.f_code,
-                caller and caller.f_code,
-            )  # alive, so that no other takes their ids
+            root.code = frame and (
+                frame.f_code,
+                frame.f_back and frame.f_back.f_code,
+            )  # alive: no other takes their ids
         self.state = root
-
-    def rest(self) -> None:
-        """No recording is open: a root without edges, so that the first operation takes the slow path to `begin`."""
-        self.state = self.closed
-        self.state.mode = self.mode
 
     def discard(self) -> None:
         """Drop what is still recorded: its values can no longer be computed (their tracers are gone)."""
@@ -190,7 +188,7 @@ class Trace(Growing):
             return
         self.mode = mode
         if self.state is self.closed:
-            self.rest()
+            self.closed.mode = mode
             return
         state = self.state.edges.get((mode,))
         if state is None:
