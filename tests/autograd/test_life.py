@@ -260,6 +260,19 @@ def test_cache_clear():
     assert pending.item() == 3
 
 
+def test_cache_clear_lets_go_of_what_lifted_functions_close_over():
+    def use():
+        big = jnp.ones(1000)
+        assert autograd.lift(lambda x: (x * big).sum())(autograd.tensor(2.0)).item() == 2000
+        return weakref.ref(big)
+
+    gone = use()
+    autograd.cache_clear()
+    jax.clear_caches()
+    gc.collect()
+    assert gone() is None
+
+
 def test_graph_as_text_and_pictures(tmp_path):
     x = autograd.tensor([1.0, 2.0], requires_grad=True, name="x")
     y = x * x

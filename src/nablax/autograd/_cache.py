@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ._call import clear_calls
+from ._namespaces import clear_lifted
 from ._program import clear_programs
 from ._segment import flush
 from ._stats import stats
@@ -15,4 +16,5 @@ def cache_clear() -> None:
     local.trace.roots.clear()
     clear_programs()
     clear_calls()
+    clear_lifted()
     stats.clear()

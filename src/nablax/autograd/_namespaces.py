@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from ._errors import NoGradientError
-from ._lift import Lifted, static_key
+from ._lift import _KEYS, Lifted, static_key
 from ._recorded import Recorded
 from ._tensor import Tensor, tensor
 from ._values import as_tensor
@@ -149,6 +149,13 @@ def lift(fn: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _LIFTED: dict[Hashable, Lifted] = {}  # a function lifted in a loop is the same one each time
+
+
+def clear_lifted() -> None:
+    """Forget the functions that were lifted, and with them the arrays that they close over."""
+    for key in _LIFTED:
+        _KEYS.pop(key, None)
+    _LIFTED.clear()
 
 
 numpy = Namespace("numpy", jnp)
