@@ -166,27 +166,3 @@ def test_polyak_scales_the_step_as_documented():
     g = jnp.array([3.0, 4.0])
     updates, _ = _steps(o.polyak_sgd(scaling=0.5, max_learning_rate=10.0), g, [g], value=2.0)
     np.testing.assert_allclose(updates[0], -0.5 * (2 / 25) * g, rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda mask: o.novograd(0.1, weight_decay=0.5, mask=mask),
-        lambda mask: o.prodigy(weight_decay=0.5, estim_lr0=0.1, mask=mask),
-        lambda mask: o.dadapt_adamw(weight_decay=0.5, estim_lr0=0.1, mask=mask),
-        lambda mask: o.madgrad(0.1, weight_decay=0.5, mask=mask),
-        lambda mask: o.momo(0.1, weight_decay=0.5, mask=mask),
-        lambda mask: o.momo_adam(0.1, weight_decay=0.5, mask=mask),
-        lambda mask: o.schedule_free_sgd(0.1, weight_decay=0.5, mask=mask),
-        lambda mask: o.schedule_free_adamw(0.1, weight_decay=0.5, mask=mask),
-        lambda mask: o.adafactor(0.1, weight_decay=0.5, mask=mask),
-        lambda mask: o.muon(0.1, weight_decay=0.5, adam_weight_decay=0.5, mask=mask),
-    ],
-)
-def test_weight_decay_spares_what_the_mask_leaves_out(make):
-    params = {"a": jnp.ones((2, 2)), "b": jnp.ones((2, 2))}
-    tx = make({"a": True, "b": False})
-    zeros = jax.tree.map(jnp.zeros_like, params)
-    updates, _ = tx.update(zeros, tx.init(params), params, value=1.0)
-    assert float(updates["a"].max()) < 0
-    assert float(jnp.abs(updates["b"]).max()) == 0
