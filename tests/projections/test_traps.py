@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental import checkify
 
 import nablax.projections as projections
 from nablax.core._errors import ArgumentError, HyperparameterError, StructureError
@@ -158,3 +159,9 @@ def test_bad_arguments(call, error, message):
     with pytest.raises(error) as raised:
         call()
     assert message in str(raised.value)
+
+
+def test_traced_bounds_are_checked_by_checkify():
+    checked = jax.jit(checkify.checkify(lambda low: projections.projection_box(TREE, low, 0.0)["w"]))
+    assert checked(-1.0)[0].get() is None
+    assert "projection_box: lower bounds must not exceed upper bounds" in checked(1.0)[0].get()
