@@ -11,6 +11,7 @@ from nablax import tree
 from nablax.core import (
     EmptyState,
     GradientTransformation,
+    StructureError,
     abs_sq,
     leafwise,
 )
@@ -135,6 +136,11 @@ def _unit_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
     return (0,) if len(shape) <= 3 else tuple(range(len(shape) - 1))
 
 
+def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
+    ends = zip(reversed(shape), reversed(to), strict=False)
+    return len(shape) <= len(to) and all(n in (1, m) for n, m in ends)
+
+
 def unitwise_clip(g_norm: Any, max_norm: Any, grad: Any, div_eps: Any = 1e-6) -> jax.Array:
     """Scales the units of a gradient whose norm is above their bound.
 
@@ -143,7 +149,16 @@ def unitwise_clip(g_norm: Any, max_norm: Any, grad: Any, div_eps: Any = 1e-6) ->
       max_norm: their bounds, broadcastable to grad.
       grad: gradient.
       div_eps: the norms are taken to be at least this when dividing by them.
+
+    Raises:
+      StructureError: norms or bounds do not broadcast to the shape of grad.
     """
+    shape = jnp.shape(grad)
+    for name, given in (("g_norm", g_norm), ("max_norm", max_norm)):
+        if not _broadcasts(jnp.shape(given), shape):
+            raise StructureError(
+                f"unitwise_clip: {name} must broadcast to the shape of grad, {shape}, got {jnp.shape(given)}."
+            )
     return jnp.where(g_norm < max_norm, grad, grad * (max_norm / jnp.maximum(g_norm, div_eps)))
 
 
