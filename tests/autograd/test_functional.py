@@ -39,8 +39,25 @@ def test_jacobian_of_a_tensor_and_of_a_function():
 def test_jacobian_of_numbers_and_its_refusals():
     assert autograd.jacobian(lambda x: x**2, 3.0).item() == 6
     assert [j.item() for j in autograd.jacobian(lambda x, y: x * y, [2.0, 3.0])] == [3, 2]
-    with pytest.raises(TypeError, match="jacobian: y must be a tensor or a function .* got a tuple of 2"):
-        autograd.jacobian(lambda x: (x, x), 3.0)
+    x = autograd.tensor([1.0, 2.0], requires_grad=True)
+    pair = lambda x: (x, x)  # noqa: E731
+    for refused in (
+        lambda: autograd.jacobian(pair, 3.0),
+        lambda: autograd.vjp(pair, x),
+        lambda: autograd.jvp(pair, x, x),
+        lambda: autograd.hvp(pair, x, x),
+        lambda: autograd.hessian(pair, x),
+    ):
+        with pytest.raises(
+            TypeError, match=r"(jacobian|vjp|jvp|hvp|hessian): .* must be a tensor, got a tuple of 2"
+        ):
+            refused()
+    with pytest.raises(TypeError, match="grad: inputs must be a tensor, got a str"):
+        autograd.grad(x.sum(), "x")
+    with pytest.raises(TypeError, match="grad: outputs must be a tensor, got a float"):
+        autograd.grad(3.0, x)
+    with pytest.raises(TypeError, match="grad: 2 outputs need as many grad_outputs, got 1"):
+        autograd.grad([x, x], x, [x])
 
 
 def test_hessian_hvp_jvp_vjp():

@@ -293,6 +293,8 @@ def test_graph_as_text_and_pictures(tmp_path):
     assert picture.save(tmp_path / "g.dot").read_text().startswith("digraph")
     assert "sum" in picture.save(tmp_path / "g.txt").read_text()
     assert "no graph" in str(autograd.graph(x))
+    with pytest.raises(TypeError, match="graph: a tensor is needed, got int"):
+        autograd.graph(3)
     a, _ = autograd.lax.top_k(x, 1)
     assert "top_k" in str(autograd.graph(a))
     z.backward()

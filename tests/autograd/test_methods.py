@@ -105,3 +105,11 @@ def test_a_list_of_tensors_does_not_lose_its_gradients():
     with autograd.no_grad():
         assert autograd.tensor([x[0] * 2, 1.0]).tolist() == [2.0, 1.0]
     assert autograd.tensor([x[0].detach(), 1.0]).tolist() == [1.0, 1.0]
+
+
+def test_what_is_no_number_is_no_tensor():
+    for value in ("abc", None, ["a", 1], np.array(["2026-01-01"], "datetime64[D]")):
+        with pytest.raises(TypeError, match="tensor: value must consist of numbers"):
+            autograd.tensor(value)
+    with pytest.raises(TypeError, match="register_hook: hook must be a function"):
+        autograd.tensor([1.0], requires_grad=True).register_hook(3)

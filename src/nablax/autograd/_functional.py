@@ -55,13 +55,18 @@ def grad(
     >>> autograd.grad(g, x)
     tensor(18.)
     """
-    roots = (outputs,) if isinstance(outputs, Recorded) else tuple(outputs)
+    roots = tuple(outputs) if isinstance(outputs, tuple | list) else (outputs,)
     if grad_outputs is None:
         cotangents: tuple = (None,) * len(roots)
     else:
-        given = (grad_outputs,) if isinstance(outputs, Recorded) else tuple(grad_outputs)
+        given = tuple(grad_outputs) if isinstance(outputs, tuple | list) else (grad_outputs,)
+        if len(given) != len(roots):
+            raise TypeError(f"grad: {len(roots)} outputs need as many grad_outputs, got {len(given)}.")
         cotangents = tuple(None if ct is None else as_cotangent(ct) for ct in given)
     leaves, tree = jax.tree.flatten(inputs)
+    for who, tensors in (("outputs", roots), ("inputs", leaves)):
+        for each in tensors:
+            _only_tensor(f"grad: {who}", each)
     retain = create_graph if retain_graph is None else retain_graph
     found = gradients(roots, leaves, cotangents, retain, create_graph, Tensor)
     for i, g in enumerate(found):
@@ -78,7 +83,7 @@ def vjp(
     """Value of `fn` and its pullback: `pull(v)` gives v^T J, one tensor for each primal."""
     xs = _fresh(primals)
     with enable_grad():
-        y = fn(*xs)
+        y = _only_tensor("vjp: the result of fn", fn(*xs))
 
     def pull(v: Any) -> Any:
         found = _grad(y, list(xs), v, retain_graph=True, create_graph=create_graph, allow_unused=True)
@@ -94,7 +99,7 @@ def jvp(fn: Callable[..., Any], primals: Any, tangents: Any, create_graph: bool 
     for i, (x, v) in enumerate(zip(xs, tangents, strict=True)):
         _same_shape(f"jvp: tangent {i}", v, x)
     with enable_grad():
-        y = fn(*xs)
+        y = _only_tensor("jvp: the result of fn", fn(*xs))
         u = tensor(np.zeros(y.shape, y.dtype), requires_grad=True)
         pulled = _grad(y, list(xs), u, retain_graph=True, create_graph=True, allow_unused=True)
         along = [(g * v).sum() for g, v in zip(pulled, tangents, strict=True) if g is not None]
@@ -109,7 +114,7 @@ def hvp(fn: Callable[..., Any], x: Any, v: Any, create_graph: bool = False) -> t
     (at,) = _fresh((x,))
     _same_shape("hvp: v", v, at)
     with enable_grad():
-        y = fn(at)
+        y = _only_tensor("hvp: the result of fn", fn(at))
         g = _grad(y, at, create_graph=True, allow_unused=True)
         if g is None or not g.requires_grad:  # linear: no second derivative
             return y.detach(), numpy.zeros_like(at.detach())
@@ -138,10 +143,7 @@ def jacobian(y: Any, x: Any, create_graph: bool = False) -> Any:
         xs = list(_fresh(tuple(x) if several else (x,)))
         with enable_grad():
             y = y(*xs)
-    if not isinstance(y, Recorded):
-        raise TypeError(
-            f"jacobian: y must be a tensor or a function with one tensor as result, got {_named(y)}."
-        )
+    _only_tensor("jacobian: y, or its result,", y)
     columns: list[list[Any]] = [[] for _ in xs]
     for i in range(math.prod(y.shape)):
         row = np.zeros(y.size, y.dtype)
@@ -168,7 +170,7 @@ def hessian(fn: Callable[[Any], Any], x: Any, create_graph: bool = False) -> Any
     """
     (at,) = _fresh((x,))
     with enable_grad():
-        g = _grad(fn(at), at, create_graph=True, allow_unused=True)
+        g = _grad(_only_tensor("hessian: the result of fn", fn(at)), at, create_graph=True, allow_unused=True)
         if g is None or not g.requires_grad:
             return numpy.zeros(at.shape + at.shape, at.dtype)
         return jacobian(g, at, create_graph=create_graph)
@@ -215,8 +217,11 @@ def _same_shape(who: str, v: Any, x: Any) -> None:
         raise ShapeError(f"{who} must have the shape of its primal, {x.shape}, got {np.shape(v)}.")
 
 
-def _named(x: Any) -> str:
-    return f"a {type(x).__name__}" + (f" of {len(x)}" if isinstance(x, tuple | list | dict) else "")
+def _only_tensor(who: str, x: Any) -> Any:
+    if not isinstance(x, Recorded):
+        of = f" of {len(x)}" if isinstance(x, tuple | list | dict) else ""
+        raise TypeError(f"{who} must be a tensor, got a {type(x).__name__}{of}.")
+    return x
 
 
 def _tuple(x: Any) -> tuple:

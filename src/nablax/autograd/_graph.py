@@ -105,6 +105,8 @@ def graph(tensor: Any) -> Graph:
         %1 = multiply(x, x)               float32[]        ...
     ── result: %1
     """
+    if not isinstance(tensor, Recorded):
+        raise TypeError(f"graph: a tensor is needed, got {type(tensor).__name__}.")
     return _Drawing().draw(tensor)
 
 

@@ -36,6 +36,8 @@ class Handle:
 
 def add_hook(tensor: Any, hook: Callable[..., Any]) -> Handle:
     """Call `hook` with every gradient of `tensor`."""
+    if not callable(hook):
+        raise TypeError(f"register_hook: hook must be a function of the gradient, got {type(hook).__name__}.")
     if not tensor.requires_grad:
         raise NoGradientError("register_hook: this tensor does not require grad, so it gets no gradient.")
     if tensor._r:

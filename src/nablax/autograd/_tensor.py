@@ -276,6 +276,7 @@ def tensor(
       name: for messages and drawings.
 
     Raises:
+      TypeError: no numbers.
       NoGradientError: requires_grad of integers or truth values.
       LostTapeError: a list of tensors that require grad, outside no_grad().
 
@@ -295,6 +296,8 @@ def tensor(
         value = jax.tree.map(lambda v: np.asarray(realize(v)) if isinstance(v, Recorded) else v, value)
     if not isinstance(value, jax.Array):
         value = np.array(value, dtype=dtype)  # a copy; it stays NumPy's until something computes with it
+        if value.dtype.kind in "OSUMm":
+            raise TypeError(f"tensor: value must consist of numbers, got {value.dtype} elements.")
         value = value.astype(jax.dtypes.canonicalize_dtype(value.dtype), copy=False)
         if requires_grad:
             value = jnp.asarray(value)
