@@ -52,8 +52,8 @@ def _cocob(
     size = jnp.abs(c)
     scale = jnp.maximum(scale, size)
     subgradients = subgradients + size
-    reward = jnp.maximum(reward + inner(params - init_particles, c), 0.0)
-    cumulative_gradients = cumulative_gradients + c
+    reward = jnp.maximum(reward - inner(params - init_particles, c), 0.0)
+    cumulative_gradients = cumulative_gradients - c
     bet = (scale + reward) / (scale * jnp.maximum(subgradients + scale, alpha * scale))
     update = init_particles + cumulative_gradients * bet - params
     return update, init_particles, cumulative_gradients, scale, subgradients, reward
@@ -73,7 +73,7 @@ _POSITIVE = number(0, open_low=True)
 
 @checked(alpha=_POSITIVE, eps=_POSITIVE)
 def scale_by_cocob(alpha: float = 100.0, eps: float = 1e-8) -> GradientTransformation:
-    """Turns negative gradients into COCOB's steps.
+    """Turns gradients into COCOB's steps, which descend by themselves.
 
     Args:
       alpha: how many of the largest gradients seen the first bets are spread over, positive.
@@ -122,6 +122,6 @@ def cocob(
     """
     return chain(
         add_decayed_weights(weight_decay, mask),
-        scale_by_learning_rate(learning_rate),
+        scale_by_learning_rate(learning_rate, flip_sign=False),
         scale_by_cocob(alpha, eps),
     )

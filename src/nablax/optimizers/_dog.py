@@ -213,8 +213,8 @@ def _distance_over_gradients(
     eps: Any, global_scale: Any,
 ) -> tuple[jax.Array, ...]:  # fmt: skip
     furthest = jnp.maximum(max_dist, jnp.sqrt(jnp.sum(abs_sq(params - init_params))))
-    total = grad_sum_of_squares + jnp.sum(abs_sq(g)) + eps
-    return global_scale * furthest / jnp.sqrt(total) * g, furthest, total, init_params
+    total = grad_sum_of_squares + jnp.sum(abs_sq(g))
+    return global_scale * furthest / jnp.sqrt(total + eps) * g, furthest, total, init_params
 
 
 @checked(counts=False)
@@ -225,7 +225,7 @@ def scale_by_distance_over_gradients(
 
     Args:
       reps_rel: r_0 = reps_rel (1 + |p_0|), positive; 1e-4 suits models with batch normalisation.
-      eps: added to the sum of squares at every step, not negative.
+      eps: added to the sum of squares under the root, not negative.
       param_dtype: dtype of the copy of the initial parameters.
       global_scale: factor of the step.
 
