@@ -1,5 +1,8 @@
 """Bad numbers are refused at construction, by name; traced ones pass."""
 
+import inspect
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +10,7 @@ import pytest
 
 from nablax import optimizers, transforms
 from nablax.core import ArgumentError, HyperparameterError, NablaxError
+from nablax.core._checked import DECAY, FLAG, checked, number
 
 
 @pytest.mark.parametrize(
@@ -47,6 +51,40 @@ def test_out_of_range(make, message):
 def test_wrong_kind(make, message):
     with pytest.raises(ArgumentError, match=message):
         make()
+
+
+def test_a_decorated_function_speaks_first_and_of_its_own_argument():
+    @checked(
+        {"decay": DECAY, "elsewhere": FLAG}, steps=number(1, integer=True), most=number(0, infinite=True)
+    )
+    def outer(decay, steps=None, *, most=math.inf, note: "str | None" = ""):
+        return decay
+
+    assert outer(0.5, 3, most=math.inf, note=None) == 0.5
+    assert outer(jnp.asarray(0.5), np.int64(3)) == 0.5
+    assert outer(0.5, jnp.asarray(3.0)) == 0.5  # a count that was injected
+    assert str(inspect.signature(outer)) == "(decay, steps=None, *, most=inf, note: 'str | None' = '')"
+    for bad, message in [
+        ((1.0,), r"outer: decay must lie in \[0, 1\), got 1.0."),
+        ((0.5, 2.5), "outer: steps must be an integer or None, got float: 2.5."),
+        ((0.5, jnp.asarray(2.5)), "outer: steps must be an integer or None"),
+        ((0.5, math.inf), "outer: steps must be an integer or None, got float: inf."),
+    ]:
+        with pytest.raises((ArgumentError, HyperparameterError), match=message):
+            outer(*bad)
+    with pytest.raises(TypeError, match="takes from 1 to 2 positional"):
+        outer(0.5, 1, 2)
+    with pytest.raises(ArgumentError, match="outer has no argument stepz"):
+        checked(stepz=FLAG)(outer)
+
+
+def test_a_number_without_bounds_is_finite():
+    with pytest.raises(HyperparameterError, match="f: x must be finite, got inf"):
+        number()("f", "x", math.inf, False)
+    with pytest.raises(HyperparameterError, match="f: x must be finite, got -inf"):
+        number(high=1)("f", "x", -math.inf, False)
+    with pytest.raises(HyperparameterError, match="f: x must not be negative, got -inf"):
+        number(0)("f", "x", -math.inf, False)
 
 
 def test_errors_are_caught_by_the_clauses_people_have():

@@ -13,6 +13,7 @@ from nablax import transforms
 from nablax.core import (
     ArgumentError,
     HyperparameterError,
+    MissingParamsError,
     apply_updates,
     hyperparams,
     with_extra_args_support,
@@ -152,6 +153,19 @@ def test_states_and_updates_keep_their_dtypes(name, dtype):
     (_, state), updates = jax.eval_shape(lambda p, g: scan(tx, p, g, jnp.ones(STEPS)), params, gradients)
     assert all(u.dtype == dtype for u in jax.tree.leaves(updates))
     assert jax.tree.structure(state) == jax.tree.structure(tx.init(params))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "add_decayed_weights", "adaptive_grad_clip", "keep_params_nonnegative", "scale_by_param_block_norm",
+        "scale_by_param_block_rms", "scale_by_trust_ratio",
+    ],
+)  # fmt: skip
+def test_missing_params_are_asked_for_by_name(name):
+    tx, grads = with_extra_args_support(CASES[name](OURS)), tree_of(np.float32, 0)
+    with pytest.raises(MissingParamsError, match=f"^{name} reads the parameters"):
+        jax.eval_shape(lambda: tx.update(grads, tx.init(grads)))
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -70,7 +70,7 @@ def scale_by_rprop(
     """Rprop's direction, of the gradient's sign: the step of this gradient, not of the one before.
 
     Args:
-      learning_rate: eta_0, positive.
+      learning_rate: eta_0, not negative; a number, no schedule.
       eta_minus: factor where the sign changes, in (0, 1).
       eta_plus: factor where it stays, at least 1.
       min_step_size, max_step_size: bounds of eta, positive.
@@ -112,7 +112,7 @@ def rprop(
     """Rprop: steps that follow the signs of full-batch gradients, not their sizes.
 
     Args:
-      learning_rate: first step size, not negative.
+      learning_rate: first step size, not negative; a number, no schedule: from then on the steps find their size.
       eta_minus, eta_plus, min_step_size, max_step_size: as in `scale_by_rprop`.
 
     Raises:
