@@ -19,12 +19,6 @@ def _apart(m):
     return jnp.diag(jnp.array([1.0, 2.0, 8.0], m.dtype)) + 0.1 * (m + m.T)
 
 
-def _sample(normal):
-    """Optax's sample takes the shape before the key."""
-    key = jax.random.key(3)
-    return normal.sample(key, (2,)) if hasattr(normal, "loc") else normal.sample((2,), key)
-
-
 def _slope(function, x):
     """The gradient of the sum of what a function gives, which must be real."""
     return jax.grad(lambda x: sum(map(jnp.sum, jax.tree.leaves(function(x)))))(x)
@@ -56,7 +50,9 @@ CASES = table(
         "multi_normal",
         lambda o, m, x, y: [
             o.multi_normal(m[0].real, x["v"].real).log_prob(y["v"].real),
-            _sample(o.multi_normal(m[0].real, x["v"].real)),
+            o.multi_normal(m[0].real, x["v"].real).sample((2,), jax.random.key(3)),
+            *o.multi_normal(m[0].real, x["v"].real).params,
+            o.multi_normal(m[0].real, x["v"].real).log_scale,
         ],
     ),
     ("nnls", lambda o, m, x, y: o.nnls(_spd(m).real, m[0].real, iters=400)),

@@ -15,25 +15,26 @@ class MultiNormalDiag:
     """The normal law with independent coordinates, of mean `loc` and standard deviation exp(log_scale).
 
     Attributes:
-      params: the pair (loc, log_scale).
+      loc, scale, log_scale: arrays.
+      params: the list [loc, log_scale].
     """
 
     def __init__(self, loc: Any, log_scale: Any):
         self.loc = jnp.asarray(loc)
-        self.scale = jnp.exp(jnp.asarray(log_scale))
-        self.params = (loc, log_scale)
+        self.log_scale = jnp.asarray(log_scale)
+        self.scale = jnp.exp(self.log_scale)
+        self.params = [self.loc, self.log_scale]
+        self._shape = jnp.broadcast_shapes(self.loc.shape, self.scale.shape)
 
-    def sample(self, seed: jax.Array, sample_shape: tuple[int, ...] = ()) -> jax.Array:
-        """loc + scale z."""
-        shape = jnp.broadcast_shapes(self.loc.shape, self.scale.shape)
-        z = jax.random.normal(seed, (*sample_shape, *shape), self.loc.dtype)
-        return self.loc + self.scale * z
+    def sample(self, shape: tuple[int, ...], key: jax.Array) -> jax.Array:
+        """loc + scale z, of shape `shape` and then that of loc and scale together."""
+        return self.loc + self.scale * jax.random.normal(key, (*shape, *self._shape), self.loc.dtype)
 
-    def log_prob(self, value: jax.Array) -> jax.Array:
-        """The logarithm of the density at `value`, summed over the last axis."""
-        z = (value - self.loc) / self.scale
-        terms = -0.5 * (jnp.square(z) + jnp.log(2 * jnp.pi)) - jnp.log(self.scale)
-        return jnp.sum(jnp.broadcast_to(terms, z.shape), -1)
+    def log_prob(self, x: jax.Array) -> jax.Array:
+        """The logarithm of the density at `x`, summed over the axes of loc and scale."""
+        z = (x - self.loc) / self.scale
+        terms = -0.5 * (jnp.square(z) + jnp.log(2 * jnp.pi)) - self.log_scale
+        return jnp.sum(terms, tuple(range(-len(self._shape), 0)))
 
 
 def multi_normal(loc: Any, log_scale: Any) -> MultiNormalDiag:
@@ -45,7 +46,7 @@ def draw_samples(dist: Any, key: jax.Array, count: int) -> jax.Array:
     """`count` samples, stacked along the first axis, whatever the distribution calls its arguments.
 
     NumPyro takes sample(key, sample_shape), distrax sample(*, seed, sample_shape), TensorFlow Probability
-    sample(sample_shape, seed).
+    sample(sample_shape, seed), `multi_normal` (as Optax's) sample(shape, key).
 
     Raises:
       ArgumentError: the object has no `sample` or no `log_prob`.
@@ -57,6 +58,8 @@ def draw_samples(dist: Any, key: jax.Array, count: int) -> jax.Array:
     names = list(inspect.signature(dist.sample).parameters)
     if "seed" in names:
         return dist.sample(seed=key, sample_shape=(count,))
+    if names[:2] == ["shape", "key"]:
+        return dist.sample((count,), key)
     return dist.sample(key, (count,))
 
 
