@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ._call import clear_calls
-from ._namespaces import clear_lifted
+from ._lift import clear_lifted
 from ._program import clear_programs
 from ._segment import flush
 from ._stats import stats

@@ -25,11 +25,24 @@ _HOLE = "·"  # stands for an array among the static leaves
 _ARRAYS = (jax.Array, np.ndarray, np.generic)
 
 
+_LIFTED: dict[Hashable, Lifted] = {}
+
+
+def lifted(fn: Callable[..., Any], name: str, key: Hashable, kind: type) -> Lifted:
+    """The one Lifted of a key, so that a function lifted in a loop is the same operation each time."""
+    found = _LIFTED.get(key)
+    if found is None:
+        found = _LIFTED[key] = Lifted(fn, name, kind)
+    return found
+
+
+def clear_lifted() -> None:
+    """Forget the functions that were lifted, and with them the arrays that they close over."""
+    _LIFTED.clear()
+
+
 class _Key:
-    """Stands for the key of a function: equal by identity, so quick to hash."""
-
-
-_KEYS: dict[Hashable, _Key] = {}
+    """Stands for a function in the keys of a recording: equal by identity, so quick to hash."""
 
 
 class Lifted:
@@ -39,10 +52,10 @@ class Lifted:
     jitted function, say) it is the plain function.
     """
 
-    def __init__(self, fn: Callable[..., Any], name: str, key: Hashable, kind: type) -> None:
+    def __init__(self, fn: Callable[..., Any], name: str, kind: type) -> None:
         self.fn = _apart(fn)
         self._name = name
-        self._key = _KEYS.setdefault(key, _Key())
+        self._key = _Key()
         self._kind = kind
         functools.update_wrapper(self, fn, updated=())
 

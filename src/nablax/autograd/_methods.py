@@ -132,16 +132,16 @@ _AS_IN_TORCH = {"dim": "axis", "keepdim": "keepdims"}  # either name will do
 
 
 def _method(name: str, fn: Callable[..., Any]) -> Callable[..., Any]:
-    lifted: list[Lifted] = []
+    made: list[Lifted] = []
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if not lifted:
+        if not made:
             from ._tensor import Tensor
 
-            lifted.append(Lifted(fn, name, ("method", name), Tensor))
+            made.append(Lifted(fn, name, Tensor))
         if kwargs:
             kwargs = {_AS_IN_TORCH.get(k, k): v for k, v in kwargs.items()}
-        return lifted[0](self, *args, **kwargs)
+        return made[0](self, *args, **kwargs)
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = (

@@ -8,14 +8,14 @@ dtypes, and functions whose result's shape depends on values, which therefore ru
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from ._errors import NoGradientError
-from ._lift import _KEYS, Lifted, static_key
+from ._lift import Lifted, lifted, static_key
 from ._recorded import Recorded
 from ._tensor import Tensor, tensor
 from ._values import as_tensor
@@ -77,8 +77,8 @@ class Namespace(types.ModuleType):
             if name in ABOUT_VALUES:
                 return _at_once(name, found)
             if name in MAKERS:
-                return _maker(Lifted(found, name, ("numpy", name), Tensor))
-        return Lifted(found, name, (self._path, name), Tensor)
+                return _maker(lifted(found, name, ("numpy", name), Tensor))
+        return lifted(found, name, (self._path, name), Tensor)
 
 
 def _about_shapes(fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -141,21 +141,7 @@ def lift(fn: Callable[..., Any]) -> Callable[..., Any]:
         return fn
     if not callable(fn):
         raise TypeError(f"lift: a callable is needed, got {type(fn).__name__}.")
-    key = ("lift", static_key(fn))
-    found = _LIFTED.get(key)
-    if found is None:
-        found = _LIFTED[key] = Lifted(fn, getattr(fn, "__name__", type(fn).__name__), key, Tensor)
-    return found
-
-
-_LIFTED: dict[Hashable, Lifted] = {}  # a function lifted in a loop is the same one each time
-
-
-def clear_lifted() -> None:
-    """Forget the functions that were lifted, and with them the arrays that they close over."""
-    for key in _LIFTED:
-        _KEYS.pop(key, None)
-    _LIFTED.clear()
+    return lifted(fn, getattr(fn, "__name__", type(fn).__name__), ("lift", static_key(fn)), Tensor)
 
 
 numpy = Namespace("numpy", jnp)
@@ -185,7 +171,7 @@ def ufunc(ufunc: Any, method: str, inputs: tuple, kwargs: dict) -> Any:
     if fn is None or method not in ("__call__", "reduce", "accumulate", "outer"):
         return NotImplemented
     if method != "__call__":
-        fn = Lifted(
+        fn = lifted(
             getattr(getattr(jnp, ufunc.__name__), method),
             ufunc.__name__,
             ("ufunc", ufunc.__name__, method),

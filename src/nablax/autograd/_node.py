@@ -43,7 +43,7 @@ class Node:
         """Raise where the graph of one of these outputs was freed; `name` is that of the tensor asked for."""
         for k in outputs:
             if self.values is None or self.freed & self.program.masks[k]:
-                raise freed_error(self.where(k), name)
+                Freed(self.where(k)).check(outputs, name)
 
     def where(self, k: int) -> str:
         """The line where an output was recorded."""
@@ -73,38 +73,39 @@ def resolve(node: Any, k: int) -> tuple[Any, int]:
     return node, k
 
 
-class Freed:
-    """Stands for the graph of a result whose graph was freed by the backward that its own segment held."""
+class Gone:
+    """Stands for the graph of a result that has none any more; `why` is what the error says."""
 
-    __slots__ = ("where",)
+    __slots__ = ("why",)
     serial = -1
     hooks = keep = redirect = None
 
-    def __init__(self, where: str) -> None:
-        self.where = where
+    def __init__(self, why: str) -> None:
+        self.why = why
 
     def check(self, outputs: Sequence[int], name: str | None = None) -> None:
-        raise freed_error(self.where, name)
+        raise self.error("backward: ", "the tensor" if name is None else f"tensor {name!r}")
+
+    def error(self, speaker: str, who: str) -> Exception:
+        raise NotImplementedError
 
 
-class Lost:
-    """Stands for the graph of a result that could not be computed; `what` says why."""
+class Freed(Gone):
+    """Its graph was freed by the backward that its own segment held; `why` is the line where it was recorded."""
 
-    __slots__ = ("what",)
-    serial = -1
-    hooks = keep = redirect = None
+    __slots__ = ()
 
-    def __init__(self, what: str) -> None:
-        self.what = what
-
-    def check(self, outputs: Sequence[int], name: str | None = None) -> None:
-        who = "the tensor" if name is None else f"tensor {name!r}"
-        raise FailedError(f"backward: {who} has no value: {self.what}.")
+    def error(self, speaker: str, who: str) -> GraphFreedError:
+        return GraphFreedError(
+            f"{speaker}the graph of {who} recorded at {self.why} was freed by an earlier backward() or grad(). "
+            "Pass retain_graph=True to the earlier call to go through it again."
+        )
 
 
-def freed_error(where: str, name: str | None = None) -> GraphFreedError:
-    who = "the tensor" if name is None else f"tensor {name!r}"
-    return GraphFreedError(
-        f"backward: the graph of {who} recorded at {where} was freed by an earlier backward() or grad(). "
-        "Pass retain_graph=True to the earlier call to go through it again."
-    )
+class Lost(Gone):
+    """It could not be computed."""
+
+    __slots__ = ()
+
+    def error(self, speaker: str, who: str) -> FailedError:
+        return FailedError(f"{speaker}{who} has no value: {self.why}.")

@@ -66,5 +66,4 @@ def _before(step: Any, steps: dict[int, Any], env: list[Any]) -> Any:
 
 def lost(tensor: Any) -> FailedError:
     """The error for a tensor that was to have a value, and whose program failed."""
-    what = tensor._n.what if isinstance(tensor._n, Lost) else _OVER
-    return FailedError(f"this tensor has no value: {what}.")
+    return (tensor._n if isinstance(tensor._n, Lost) else Lost(_OVER)).error("", "this tensor")

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 
 from ._accumulate import accumulating, add_to
 from ._hooks import hooked
-from ._node import Node, freed_error, resolve
+from ._interpret import add
+from ._node import Freed, Node, resolve
 from ._program import AGAIN
 from ._record import emit, record, state_of
 from ._recorded import Recorded, link_of
@@ -70,7 +71,7 @@ class Sweep:
         freed = trace.state.freed
         for root in roots:
             if root.mask & freed:
-                raise freed_error(root.where, self.name)
+                Freed(root.where).check((), self.name)
         extra: dict[int, Any] = {}
         wanted = None
         if self.wanted is not None:
@@ -122,7 +123,7 @@ class Sweep:
     def _plus(self, a: Any, b: Any) -> Any:
         if self.create or isinstance(a, Recorded) or isinstance(b, Recorded):
             return as_tensor(a, self.kind) + b
-        return _add(a, b)
+        return add(a, b)
 
     def walk(self) -> None:
         """Go through the nodes, latest first."""
@@ -263,6 +264,3 @@ def cast(ct: Any, program: Any, k: int) -> Any:
     """A cotangent in the dtype of the output it belongs to."""
     dtype = program.avals[program.roots[k]].dtype
     return ct if ct.dtype == dtype else jnp.asarray(ct, dtype)
-
-
-_add = jax.jit(lambda a, b: a + b)

@@ -286,13 +286,14 @@ def tensor(
     """
     if isinstance(value, Recorded):
         value = realize(value)
-    elif isinstance(value, list | tuple) and any(isinstance(v, Recorded) for v in jax.tree.leaves(value)):
-        for v in jax.tree.leaves(value) if local.trace.mode else ():
-            if isinstance(v, Recorded) and v.requires_grad:
-                raise LostTapeError(
-                    "tensor: elements that require grad would lose it silently. Use autograd.numpy.stack([...]), which "
-                    f"is recorded, or detach() them. At {user_line()}."
-                )
+    elif isinstance(value, list | tuple) and (
+        inside := [v for v in jax.tree.leaves(value) if isinstance(v, Recorded)]
+    ):
+        if local.trace.mode and any(v.requires_grad for v in inside):
+            raise LostTapeError(
+                "tensor: elements that require grad would lose it silently. Use autograd.numpy.stack([...]), which "
+                f"is recorded, or detach() them. At {user_line()}."
+            )
         value = jax.tree.map(lambda v: np.asarray(realize(v)) if isinstance(v, Recorded) else v, value)
     if not isinstance(value, jax.Array):
         value = np.array(value, dtype=dtype)  # a copy; it stays NumPy's until something computes with it
