@@ -93,24 +93,27 @@ def test_an_iterator_of_batches_is_read_in_order_and_again_when_it_ends(stream):
     np.testing.assert_allclose(swept.losses[0, 0], losses, rtol=2e-5)
 
 
-def test_batches_of_different_shapes_are_refused(tmp_path):
-    file = tmp_path / "ragged.py"
-    file.write_text(
-        STREAM.replace("range(7)", "(2, 2, 3)").replace("standard_normal(2)", "standard_normal(_)")
-    )
+@pytest.mark.parametrize(
+    ("name", "source", "said"),
+    [
+        (
+            "ragged",
+            STREAM.replace("range(7)", "(2, 2, 3)").replace("standard_normal(2)", "standard_normal(_)"),
+            r"ragged\.py: batches\(key\): all batches must have one shape",
+        ),
+        (
+            "late",
+            STREAM
+            + "\ngood = batches\ndef batches(key):\n    yield from good(key)\n    raise RuntimeError('bad file')\n",
+            r"late\.py: batches\(key\): RuntimeError: bad file",
+        ),
+    ],
+)
+def test_what_is_wrong_with_batches_is_said(tmp_path, name, source, said):
+    file = tmp_path / f"{name}.py"
+    file.write_text(source)
     problem = load_problem(str(file))
-    with pytest.raises(ArgumentError, match=r"ragged\.py: batches\(key\): all batches must have one shape"):
-        _runner.sweep(problem, parse("sgd"), [0.1], _runner.Start.of(problem, 1), 60)
-
-
-def test_what_batches_raises_late_is_said(tmp_path):
-    file = tmp_path / "late.py"
-    file.write_text(
-        STREAM
-        + "\ngood = batches\ndef batches(key):\n    yield from good(key)\n    raise RuntimeError('bad file')\n"
-    )
-    problem = load_problem(str(file))
-    with pytest.raises(ArgumentError, match=r"late\.py: batches\(key\): RuntimeError: bad file"):
+    with pytest.raises(ArgumentError, match=said):
         _runner.sweep(problem, parse("sgd"), [0.1], _runner.Start.of(problem, 1), 60)
 
 
