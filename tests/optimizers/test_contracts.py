@@ -107,7 +107,12 @@ _REQUIRED = {
     "learning_rate": 0.1, "l2_norm_clip": 1.0, "noise_multiplier": 1.0, "seed": 0,
     **dict.fromkeys(["base_optimizer", "optimizer", "adv_optimizer"], optimizers.sgd(0.1)),
 }  # fmt: skip
-_SIGNED = {"f_min", "lower_bound", "scale", "global_scale", "step_offset", "decay_offset", "seed"}
+_SIGNED = {
+    "f_min", "lower_bound", "scale", "global_scale", "step_offset", "decay_offset", "seed", "learning_rate",
+    "adam_learning_rate", "weight_decay", "weight_decay_rate", "adam_weight_decay", "scaling", "optimism", "momentum",
+    "decay",
+}  # fmt: skip
+_POSITIVE = {("adafactor", "momentum"), ("sm3", "momentum"), ("mechanize", "weight_decay")}
 _WEIGHTS = {"scale_by_optimistic_gradient", "optimistic_gradient_descent", "optimistic_adam_v2"}
 _BOUNDS = {"max_learning_rate", "threshold", "clipping_threshold", "max_step_size", "clip_threshold"}
 
@@ -117,7 +122,8 @@ def _unfit(name, argument, hint):
     yield _Unfit()
     if re.search("float|int|ScalarOrSchedule", hint) and "tuple" not in hint:
         yield from (math.nan, "0.1")
-        if argument not in _SIGNED and not (name in _WEIGHTS and argument in ("alpha", "beta")):
+        signed = argument in _SIGNED and (name, argument) not in _POSITIVE
+        if not signed and not (name in _WEIGHTS and argument in ("alpha", "beta")):
             yield from () if "bool" in hint else (-1, np.float32(-1))
         if argument not in _BOUNDS:
             yield from (math.inf, -math.inf, jnp.asarray(math.inf))
@@ -126,7 +132,7 @@ def _unfit(name, argument, hint):
     if "bool" in hint:
         yield "false"
     if hint == "bool":
-        yield 1
+        yield 2
     if argument.endswith("dtype") or argument == "dtype_momentum":
         yield from ("foo", jnp.int32)
     if argument.endswith("mask"):

@@ -8,11 +8,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from nablax.core._base import Params, Updates
+from nablax.core._base import Params, Updates, with_extra_args_support
+from nablax.core._chain import Chain
 from nablax.core._errors import StructureError
+from nablax.core._pass import run
 from nablax.core._program import Program
-from nablax.tree import path_str
-from nablax.tree._traverse import is_none
+from nablax.core._rule import Rule
+from nablax.core._value import body_of
+from nablax.tree import is_none, path_str
 
 
 def _add(row: Any, shared: Any) -> Any:
@@ -68,6 +71,31 @@ def apply_updates(params: Params, updates: Updates) -> Params:
     for i, p in zip(moving, moved, strict=True):
         leaves[i] = p
     return treedef.unflatten(leaves)
+
+
+def advance(
+    tx: Any, updates: Updates, state: Any, params: Params, extra: dict[str, Any]
+) -> tuple[Params, Any, Updates]:
+    """One step: the transformation, and its updates applied as wide as they were computed.
+
+    Args:
+      tx: a transformation.
+      updates: gradients.
+      state: its state.
+      params: the parameters.
+      extra: extra arguments of `update`; those that a transformation of another library does not name are dropped.
+
+    Returns:
+      The new parameters, the new state, and the updates.
+    """
+    body = body_of(tx)
+    if isinstance(body, Chain):
+        updates, state = body.run(updates, state, params, extra, wide=True)
+    elif isinstance(body, Rule):
+        updates, (state,), _ = run((body,), [state], updates, params, extra, wide=True)
+    else:
+        updates, state = with_extra_args_support(tx).update(updates, state, params, **extra)
+    return apply_updates(params, updates), state, updates
 
 
 def incremental_update(new_tensors: Params, old_tensors: Params, step_size: Any) -> Params:

@@ -4,19 +4,18 @@
     update(updates, state, params=None, **extra) -> (updates, state)
 
 Any object with these two is a transformation; whether `update` takes extra arguments (the loss's value, a key, ...)
-is read from its signature, so that transformations of other libraries take part. A chain or a wrapper also carries
-`children`, and `rebuild(children)`, from which the runtime finds and replaces hyperparameters.
+is read from its signature, so that transformations of other libraries take part.
 """
 
 from __future__ import annotations
 
 import inspect
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax
 
+from nablax.core._border import at_home_in_optax
 from nablax.core._errors import ArgumentError
 
 Params = Any
@@ -48,7 +47,12 @@ class TransformUpdateExtraArgsFn(Protocol):
     ) -> tuple[Updates, OptState]: ...
 
 
-class GradientTransformation(NamedTuple):
+class _Pair(NamedTuple):
+    init: Callable[..., Any]
+    update: Callable[..., Any]
+
+
+class GradientTransformation(_Pair):
     """A pair of pure functions.
 
     Attributes:
@@ -56,51 +60,16 @@ class GradientTransformation(NamedTuple):
       update: `update(updates, state, params=None)` returns the transformed updates and the next state.
     """
 
-    init: Callable[..., Any]
-    update: Callable[..., Any]
+    __slots__ = ()
+
+    def __new__(cls, init: Callable[..., Any], update: Callable[..., Any]) -> Any:
+        return _Pair.__new__(at_home_in_optax(cls), init, update)  # type: ignore[type-var]
 
 
 class GradientTransformationExtraArgs(GradientTransformation):
     """A transformation whose `update` also takes, and may ignore, keyword arguments such as `value=`."""
 
-    @property  # type: ignore[misc]
-    def __class__(self) -> type:
-        # Optax decides by isinstance whether to hand extra arguments on. Answering for its class, where it is
-        # loaded, is what lets our transformations receive them inside an Optax chain.
-        optax = sys.modules.get("optax")
-        return getattr(optax, "GradientTransformationExtraArgs", type(self))
-
-
-class Wrapper(GradientTransformationExtraArgs):
-    """A transformation made of others.
-
-    Attributes:
-      children: the inner transformations by name.
-      rebuild: makes the same wrapper around other children.
-      states: finds the children's states, by name, in the wrapper's; None where they cannot be told apart.
-      label: what the wrapper is called in the paths of hyperparameters.
-    """
-
-    children: dict[str, GradientTransformation]
-    rebuild: Callable[[dict[str, Any]], GradientTransformation]
-    states: Callable[[Any], dict[str, Any]] | None
-    label: str
-
-    def __new__(
-        cls,
-        init: Callable[..., Any],
-        update: Callable[..., Any],
-        children: Mapping[str, Any],
-        rebuild: Callable[[dict[str, Any]], GradientTransformation],
-        states: Callable[[Any], dict[str, Any]] | None = None,
-        label: str = "",
-    ) -> Wrapper:
-        self = super().__new__(cls, init, update)
-        self.children = dict(children)
-        self.rebuild = rebuild
-        self.states = states
-        self.label = label
-        return self
+    __slots__ = ()
 
 
 class EmptyState(NamedTuple):
@@ -121,41 +90,6 @@ def init_empty_state(params: Params) -> EmptyState:
     """The `init` of every transformation without a memory."""
     del params
     return EmptyState()
-
-
-def stateless(f: Callable[[Updates, Params | None], Updates]) -> GradientTransformation:
-    """Makes a transformation of a function of whole trees.
-
-    Args:
-      f: `f(updates, params)` returns the new updates; `params` is None where `update` got none.
-    """
-
-    def update(updates: Updates, state: OptState, params: Params | None = None) -> tuple[Updates, OptState]:
-        return f(updates, params), state
-
-    return GradientTransformation(init_empty_state, update)
-
-
-def stateless_with_tree_map(f: Callable[[Any, Any], Any]) -> GradientTransformation:
-    """Makes a transformation of a function of one leaf.
-
-    Args:
-      f: `f(g, p)` returns the new update of a leaf; `p` is None where `update` got no params. Leaves that are None
-        stay None.
-    """
-
-    def leaf(g: Any, p: Any) -> Any:
-        return None if g is None else f(g, p)
-
-    def update(updates: Updates, state: OptState, params: Params | None = None) -> tuple[Updates, OptState]:
-        def is_none(x: Any) -> bool:
-            return x is None
-
-        if params is None:
-            return jax.tree.map(lambda g: leaf(g, None), updates, is_leaf=is_none), state
-        return jax.tree.map(leaf, updates, params, is_leaf=is_none), state
-
-    return GradientTransformation(init_empty_state, update)
 
 
 def with_extra_args_support(tx: Any) -> GradientTransformationExtraArgs:

@@ -1,112 +1,121 @@
-"""`chain`: transformations one after the other, neighbouring rules joined into one pass over the leaves."""
+"""`chain`: transformations one after the other, neighbouring rules joined into one pass over the leaves.
+
+Updates stay wide, at least float32, from the first link to the last, and are cast once, at the end.
+"""
 
 from __future__ import annotations
 
 import collections
-import sys
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from typing import Any
 
-from nablax.core._base import GradientTransformationExtraArgs, Wrapper, with_extra_args_support
-from nablax.core._errors import ArgumentError, MissingParamsError, StructureError
-from nablax.core._leafwise import Leafwise
+import jax
+import jax.numpy as jnp
+
+from nablax.core._base import with_extra_args_support
+from nablax.core._calls import checked
+from nablax.core._errors import ArgumentError, StructureError
 from nablax.core._pass import run
+from nablax.core._rule import Rule
+from nablax.core._value import Call, Transformation, body_of, call_of
+from nablax.tree import at_least_float32, is_none
 
 
-class Chain(Wrapper):
-    """Transformations in sequence. The state is a tuple of theirs, or, with names, an ordered dict."""
+class Chain:
+    """The body of a chain. The state is a tuple of the links', or, with names, an ordered dict."""
 
-    named: bool
-    _segments: list[list[Any]]
+    def __init__(self, links: Sequence[Any], names: Sequence[str] | None = None):
+        self.links = [tx if body_of(tx) is not None else with_extra_args_support(tx) for tx in links]
+        self.names = names
+        self.children = dict(zip(names if names is not None else _labels(links), self.links, strict=True))
+        self._bodies = [body_of(tx) or tx for tx in self.links]
+        self._segments: list[list[Any]] | None = None
 
-    def __new__(cls, links: Sequence[Any], names: Sequence[str] | None = None, label: str = "") -> Chain:
-        links = [tx if isinstance(tx, Chain) else with_extra_args_support(tx) for tx in links]
-        labels = list(names) if names is not None else _labels(links)
+    @property
+    def segments(self) -> list[list[Any]]:
+        """Runs of rules that one pass can hold, found when they are first needed."""
+        if self._segments is None:
+            self._segments = _segments(self)
+        return self._segments
 
-        def init(params: Any) -> Any:
-            states = [tx.init(params) for tx in links]
-            return (
-                tuple(states) if names is None else collections.OrderedDict(zip(names, states, strict=True))
-            )
+    def init(self, params: Any) -> Any:
+        states = [tx.init(params) for tx in self._bodies]
+        if self.names is None:
+            return tuple(states)
+        return collections.OrderedDict(zip(self.names, states, strict=True))
 
-        def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
-            try:
-                return run_segments(updates, state, params, extra)
-            except MissingParamsError as error:  # say which optimizer, too
-                who = _who_reads_params(self)
-                said = str(error).startswith(f"{who} ")
-                raise MissingParamsError(f"{who}: {error}" if who and not said else str(error)) from None
+    def update(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
+        return self.run(updates, state, params, extra, wide=False)
 
-        def run_segments(updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
-            states = iter(list(self._open(state)))
-            new: list[Any] = []
-            for segment in self._segments:
-                if isinstance(segment[0], Leafwise):
-                    specs = [tx.spec for tx in segment]
-                    updates, after = run(specs, [next(states) for _ in segment], updates, params, extra)
-                    new += after
-                else:
-                    updates, after = segment[0].update(updates, next(states), params, **extra)
-                    new.append(after)
-            return updates, self._close(iter(new), state)
+    def run(
+        self, updates: Any, state: Any, params: Any, extra: dict[str, Any], wide: bool
+    ) -> tuple[Any, Any]:
+        """`update`; its result stays as wide as it was computed where `wide`."""
+        states = iter(list(self._open(state)))
+        new: list[Any] = []
+        segments = self.segments
+        dtypes: Any = None
+        for i, segment in enumerate(segments):
+            last = i == len(segments) - 1
+            if isinstance(segment[0], Rule):
+                mine = [next(states) for _ in segment]
+                updates, after, dtypes = run(segment, mine, updates, params, extra, dtypes, wide or not last)
+                new += after
+                continue
+            if dtypes is None:
+                dtypes = _dtypes(updates)
+                updates = _widened(updates) if len(segments) > 1 else updates
+            before = updates
+            updates, after = _update(segment[0], updates, next(states), params, extra)
+            dtypes = _dtypes_after(dtypes, before, updates, params)
+            if last and not wide and len(segments) > 1:
+                updates = _narrowed(updates, dtypes)
+            new.append(after)
+        return updates, self._close(iter(new), state)
 
-        def rebuild(children: dict[str, Any]) -> Chain:
-            return Chain([children[k] for k in labels], names, self.label)
+    def states(self, state: Any) -> dict[str, Any]:
+        return dict(zip(self.children, self._states(state), strict=True))
 
-        def states(state: Any) -> dict[str, Any]:
-            return dict(zip(labels, self._states(state), strict=True))
-
-        children = dict(zip(labels, links, strict=True))
-        self = cast(Chain, super().__new__(cls, init, update, children, rebuild, states))
-        self.named = names is not None
-        self.label = label
-        self._segments = _segments(self)
-        return self
+    def with_states(self, state: Any, states: dict[str, Any]) -> Any:
+        """The chain's state with other states of some links."""
+        mine = {**self.states(state), **states}
+        if self.names is None:
+            return tuple(mine.values())
+        return type(state)((name, mine[name]) for name in state)
 
     def _open(self, state: Any) -> Iterator[Any]:
         """The states of the innermost links, in order."""
-        for tx, child in zip(self.children.values(), self._states(state), strict=True):
-            if isinstance(tx, Chain):
-                yield from tx._open(child)
+        for body, child in zip(self._bodies, self._states(state), strict=True):
+            if isinstance(body, Chain):
+                yield from body._open(child)
             else:
                 yield child
 
     def _close(self, states: Iterator[Any], like: Any) -> Any:
         """The inverse of `_open`."""
         new = [
-            tx._close(states, child) if isinstance(tx, Chain) else next(states)
-            for tx, child in zip(self.children.values(), self._states(like), strict=True)
+            body._close(states, child) if isinstance(body, Chain) else next(states)
+            for body, child in zip(self._bodies, self._states(like), strict=True)
         ]
-        return type(like)(zip(like, new, strict=True)) if self.named else tuple(new)
+        return self.with_states(like, dict(zip(self.children, new, strict=True)))
 
     def _states(self, state: Any) -> Sequence[Any]:
-        fits = isinstance(state, dict if self.named else tuple)
-        if not fits or len(state) != len(self.children):
+        # A list where a tuple was is what checkpoints without a template give back.
+        fits = isinstance(state, dict if self.names is not None else tuple | list)
+        if not fits or len(state) != len(self.links):
             raise StructureError(
-                f"chain: expected the {'named ' if self.named else ''}states of {len(self.children)} transformations "
-                f"({', '.join(self.children)}), got {type(state).__name__} of {_length(state)}. Call init(params) "
-                "first and hand its result to update."
+                f"chain: expected the {'named ' if self.names is not None else ''}states of {len(self.links)} "
+                f"transformations ({', '.join(self.children)}), got {type(state).__name__} of "
+                f"{len(state) if hasattr(state, '__len__') else 'no length'}. Call init(params) first and hand its "
+                "result to update."
             )
-        return [state[k] for k in self.children] if self.named else state
+        return state if self.names is None else [state[k] for k in self.names]
 
 
-def _who_reads_params(tx: Any) -> str:
-    """The named chains around the first rule that reads the parameters, outermost first."""
-    for child in tx.children.values() if isinstance(tx, Chain) else ():
-        if isinstance(child, Chain) and (inner := _who_reads_params(child)):
-            return f"{tx.label}/{inner}".lstrip("/")
-        if isinstance(child, Leafwise) and "params" in child.spec.inputs:
-            return tx.label
-    return ""
-
-
-def _length(state: Any) -> Any:
-    return len(state) if hasattr(state, "__len__") else "no length"
-
-
-def label_of(tx: Any) -> str:
-    """What a transformation calls itself: its function's name; "" for a chain of the user's or a foreign object."""
-    return tx.spec.name if isinstance(tx, Leafwise) else getattr(tx, "label", "")
+def _update(body: Any, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
+    if isinstance(body, tuple):  # of another library
+        return body.update(updates, state, params, **extra)
+    return body.update(updates, state, params, extra)
 
 
 def _labels(links: Sequence[Any]) -> list[str]:
@@ -114,29 +123,81 @@ def _labels(links: Sequence[Any]) -> list[str]:
     seen: collections.Counter[str] = collections.Counter()
     labels = []
     for tx in links:
-        name = label_of(tx) or type(tx).__name__.lower()
+        call = call_of(tx)
+        name = label_of(tx) or (call.name if call is not None else type(tx).__name__.lower())
         labels.append(name if not seen[name] else f"{name}_{seen[name]}")
         seen[name] += 1
     return labels
 
 
-def _links(tx: Any) -> list[Any]:
-    return [x for child in tx.children.values() for x in _links(child)] if isinstance(tx, Chain) else [tx]
+def label_of(tx: Any) -> str:
+    """What a transformation calls itself: the function that was called; "" for a chain or an object of elsewhere."""
+    call = call_of(tx)
+    if call is None or call.name in ("chain", "named_chain", "wrapper"):
+        return ""
+    return call.body.name if call.name == "leafwise" else call.name  # type: ignore[attr-defined]
 
 
-def _segments(tx: Chain) -> list[list[Any]]:
+def _links(body: Any) -> list[Any]:
+    return [x for child in body._bodies for x in _links(child)] if isinstance(body, Chain) else [body]
+
+
+def _segments(chain: Chain) -> list[list[Any]]:
     """Runs of rules that one pass can hold. A rule that measures all leaves must be the first of its pass."""
     segments: list[list[Any]] = []
-    for link in _links(tx):
-        joins = isinstance(link, Leafwise) and link.spec.measure is None
-        if joins and segments and isinstance(segments[-1][0], Leafwise):
+    for link in _links(chain):
+        joins = isinstance(link, Rule) and link.measure is None
+        if joins and segments and isinstance(segments[-1][0], Rule):
             segments[-1].append(link)
         else:
             segments.append([link])
     return segments
 
 
-def chain(*args: Any) -> GradientTransformationExtraArgs:
+def _leaves(tree: Any) -> list[Any]:
+    return jax.tree.leaves(tree, is_leaf=is_none)
+
+
+def _dtypes(updates: Any) -> list[Any]:
+    return [None if g is None else jnp.result_type(g) for g in _leaves(updates)]
+
+
+def _widened(updates: Any) -> Any:
+    """Updates in at least float32 for links that know nothing of precision."""
+
+    def leaf(g: Any) -> Any:
+        dtype = jnp.result_type(g)
+        wide = at_least_float32(dtype) if jnp.issubdtype(dtype, jnp.inexact) else dtype
+        return g if wide == dtype else jnp.asarray(g).astype(wide)
+
+    return jax.tree.map(leaf, updates)
+
+
+def _dtypes_after(dtypes: list[Any], before: Any, after: Any, params: Any) -> list[Any]:
+    """The dtypes that updates ought to have after a link that is no rule: its own widening, and the parameters'."""
+    old, new = _dtypes(before), _dtypes(after)
+    if len(new) != len(dtypes):
+        return new
+    known = _dtypes(params) if params is not None else []
+    known = known if len(known) == len(new) else [None] * len(new)
+    out = []
+    for dtype, was, now, param in zip(dtypes, old, new, known, strict=True):
+        for other in (now if now != was else None, param):
+            if dtype is not None and other is not None and jnp.issubdtype(other, jnp.inexact):
+                dtype = jnp.promote_types(dtype, other)
+        out.append(dtype)
+    return out
+
+
+def _narrowed(updates: Any, dtypes: list[Any]) -> Any:
+    treedef: Any
+    leaves, treedef = jax.tree.flatten(updates, is_leaf=is_none)
+    done = [u if u is None or u.dtype == d else u.astype(d) for u, d in zip(leaves, dtypes, strict=True)]
+    return treedef.unflatten(done)
+
+
+@checked()
+def chain(*args: Any) -> Any:
     """Applies transformations one after the other.
 
     Neighbouring rules, also those of chains within the chain, go through the leaves together: each leaf is read and
@@ -159,12 +220,11 @@ def chain(*args: Any) -> GradientTransformationExtraArgs:
       >>> updates["w"]
       Array([-0.05, -0.1 ], dtype=float32)
     """
-    caller = sys._getframe(1)
-    own = caller.f_globals.get("__name__", "").startswith("nablax.optimizers")
-    return Chain(args, label=caller.f_code.co_name if own else "")
+    return Transformation.of(Call(chain, {"args": args}, Chain(args)))
 
 
-def named_chain(*args: tuple[str, Any]) -> GradientTransformationExtraArgs:
+@checked()
+def named_chain(*args: tuple[str, Any]) -> Any:
     """A chain whose state is an ordered dict: one name, one transformation.
 
     Args:
@@ -181,4 +241,4 @@ def named_chain(*args: tuple[str, Any]) -> GradientTransformationExtraArgs:
     names = [name for name, _ in args]
     if len(set(names)) < len(names):
         raise ArgumentError(f"named_chain: names must be distinct, got {names}.")
-    return Chain([tx for _, tx in args], names)
+    return Transformation.of(Call(named_chain, {"args": args}, Chain([tx for _, tx in args], names)))

@@ -1,15 +1,45 @@
-"""Checks of hyperparameters at construction: concrete numbers only, NaN refused, traced values let through."""
+"""What an argument may be.
+
+A check knows who speaks, the argument's name and what came, and refuses what cannot be meant: NaN, a wrong type, a
+number out of its range. Traced and open numbers pass: their value is not known yet.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import numbers
+from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from nablax.core._errors import ArgumentError, HyperparameterError
+from nablax.core._number import Number
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Check:
+    """`check(who, name, value, optional)` raises where a value cannot be meant; None passes where `optional`.
+
+    Attributes:
+      run: the function.
+      numeric: the argument is a number, so the runtime may change it.
+      schedule: it may be a function of the count of updates.
+      decay: it is the decay of a moving average, so 1 minus it matters as much as itself.
+      integer: it is a whole number.
+    """
+
+    run: Callable[[str, str, Any, bool], None]
+    numeric: bool = False
+    schedule: bool = False
+    decay: bool = False
+    integer: bool = False
+
+    def __call__(self, who: str, name: str, value: Any, optional: bool = False) -> None:
+        self.run(who, name, value, optional)
 
 
 def check_number(
@@ -30,11 +60,11 @@ def check_number(
     Args:
       who: the function that speaks.
       name: its argument.
-      value: what came. Tracers pass: their value is not known yet.
+      value: what came: a number, or an array whose every entry must lie within the bounds. False and True are 0 and 1.
       low, high: bounds, included unless `open_low` or `open_high`; an open infinite one asks for a finite number.
       optional: None is allowed.
       schedule: a function of the step is allowed.
-      integer: only whole numbers are allowed; an array may hold one as a float, as `inject_hyperparams` does.
+      integer: only whole numbers are allowed, also as a float: 1e6.
 
     Raises:
       ArgumentError: not a number, or not a whole one.
@@ -45,28 +75,36 @@ def check_number(
       Traceback (most recent call last):
       nablax.core._errors.HyperparameterError: scale_by_adam: b1 must lie in [0, 1), got 1.5.
     """
-    if (optional and value is None) or isinstance(value, jax.core.Tracer) or (schedule and callable(value)):
+    if (optional and value is None) or isinstance(value, jax.core.Tracer | Number):
         return
-    number: Any
-    if isinstance(value, np.ndarray | jax.Array) and value.shape == () and value.dtype != bool:
-        number = value.item()
-        whole = number % 1 == 0 if isinstance(number, float) else isinstance(number, int)
-    else:
-        number = value.item() if isinstance(value, np.generic) else value
-        whole = isinstance(number, numbers.Integral)
-    if isinstance(number, bool) or not isinstance(number, numbers.Real) or (integer and not whole):
+    if schedule and callable(value):
+        return
+    entries = _entries(value)
+    whole = entries is not None and all(math.isfinite(x) and float(x).is_integer() for x in entries)
+    if entries is None or (integer and not whole):
         kind = "an integer" if integer else "a real number"
         also = (" or None" if optional else "") + (" or a schedule" if schedule else "")
         raise ArgumentError(
             f"{who}: {name} must be {kind}{also}, got {type(value).__name__}: {value!r}."[:300]
         )
-    real: Any = number
-    below = real <= low if open_low else real < low
-    above = real >= high if open_high else real > high
-    if math.isnan(real) or below or above:
-        unbounded = real in (low, high) and math.isinf(real)
-        allowed = "be finite" if unbounded else _allowed(low, high, open_low, open_high)
-        raise HyperparameterError(f"{who}: {name} must {allowed}, got {number!r}.")
+    for x in entries:
+        below = x <= low if open_low else x < low
+        above = x >= high if open_high else x > high
+        if math.isnan(x) or below or above:
+            unbounded = x in (low, high) and math.isinf(x)
+            allowed = "be finite" if unbounded else _allowed(low, high, open_low, open_high)
+            raise HyperparameterError(f"{who}: {name} must {allowed}, got {x!r}.")
+
+
+def _entries(value: Any) -> list[Any] | None:
+    """The numbers that a value holds; None where it holds anything else."""
+    if isinstance(value, np.ndarray | jax.Array):
+        real = jnp.issubdtype(value.dtype, jnp.floating) or jnp.issubdtype(value.dtype, jnp.integer)
+        if not (real or value.dtype == bool):
+            return None
+        return np.asarray(value).astype(float if real else int).ravel().tolist()
+    value = value.item() if isinstance(value, np.generic) else value
+    return [value] if isinstance(value, numbers.Real) else None
 
 
 def _allowed(low: float, high: float, open_low: bool, open_high: bool) -> str:
@@ -97,3 +135,94 @@ def check_positive(who: str, **values: Any) -> None:
     """Refuses numbers that are not positive."""
     for name, value in values.items():
         check_number(who, name, value, 0, open_low=True, schedule=True)
+
+
+def number(
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    open_low: bool = False,
+    open_high: bool = False,
+    schedule: bool = False,
+    integer: bool = False,
+    infinite: bool = False,
+) -> Check:
+    """The check of a real number within bounds: finite, unless `infinite`. The rest is as in `check_number`."""
+    open_low = open_low or (low == -math.inf and not infinite)
+    open_high = open_high or (high == math.inf and not infinite)
+
+    def check(who: str, name: str, value: Any, optional: bool) -> None:
+        check_number(
+            who, name, value, low, high,
+            open_low=open_low, open_high=open_high, optional=optional, schedule=schedule, integer=integer,
+        )  # fmt: skip
+
+    decay = (low, high, open_high) == (0, 1, True)
+    return Check(check, numeric=True, schedule=schedule, decay=decay, integer=integer)
+
+
+def of_kind(what: str, fits: Callable[[Any], bool]) -> Check:
+    """The check of anything but a number: what is allowed, in words, and whether a value is."""
+
+    def check(who: str, name: str, value: Any, optional: bool) -> None:
+        if not (fits(value) or (optional and value is None)):
+            also = " or None" if optional else ""
+            came = repr(value) if isinstance(value, str) else f"{type(value).__name__}: {value!r}"
+            raise ArgumentError(f"{who}: {name} must be {what}{also}, got {came}."[:300])
+
+    return Check(check)
+
+
+def choice(*allowed: str) -> Check:
+    """The check of a word that is one of several."""
+    return of_kind(f"one of {', '.join(allowed)}", lambda value: isinstance(value, str) and value in allowed)
+
+
+def is_flag(value: Any) -> bool:
+    """Whether a value can be meant as a bool: one of Python, NumPy or JAX, of shape (), or 0 or 1."""
+    if isinstance(value, np.ndarray | jax.Array):
+        return value.shape == () and value.dtype == bool
+    return isinstance(value, bool | np.bool_) or (isinstance(value, int | np.integer) and value in (0, 1))
+
+
+def _is_dtype(value: Any) -> bool:
+    try:
+        return value is None or jnp.issubdtype(jnp.dtype(value), jnp.inexact)
+    except TypeError:
+        return False
+
+
+def _is_key(value: Any) -> bool:
+    if isinstance(value, np.ndarray | jax.Array):
+        return jnp.issubdtype(value.dtype, jnp.integer) or jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def is_transformation(value: Any) -> bool:
+    """Whether a value has the two functions of the protocol."""
+    return callable(getattr(value, "init", None)) and callable(getattr(value, "update", None))
+
+
+def mask_of(leaf: Callable[[Any], bool] = is_flag) -> Check:
+    """The check of a mask, whose leaves are bools."""
+    one = of_kind("a function of the parameters or a tree of bools", leaf)
+
+    def check(who: str, name: str, value: Any, optional: bool) -> None:
+        for x in () if callable(value) else jax.tree.leaves(value):
+            one(who, name, x, optional)
+
+    return Check(check)
+
+
+FLAG = of_kind("a bool", lambda value: value is None or is_flag(value))
+DTYPE = of_kind("a floating or complex dtype or None", _is_dtype)
+MASK = mask_of()
+KEY = of_kind("a random key or an int", _is_key)
+FUNCTION = of_kind("a function", callable)
+TRANSFORMATION = of_kind("a gradient transformation, with functions init and update", is_transformation)
+
+REAL = number()
+RATE = number(schedule=True)
+DECAY = number(0, 1, open_high=True, schedule=True)
+NONNEGATIVE = number(0, schedule=True)
+COUNT = number(1, integer=True)

@@ -12,26 +12,28 @@ import jax.numpy as jnp
 from nablax.core._errors import StructureError
 from nablax.core._numerics import safe_increment
 from nablax.core._program import Program
+from nablax.core._value import frozen
 from nablax.tree import at_least_float32
 
 _COMPILED = 1024  # programs remembered; each holds the traces of one sequence of rules with their constants
 
 
 class Constants:
-    """A dict of constants as a key of a cache. 1, 1.0 and True differ, and so do 0.0 and -0.0."""
+    """A dict of constants as a key of a cache, told apart as `frozen` does."""
 
-    __slots__ = ("items", "key")
+    __slots__ = ("_hash", "items", "key")
 
     def __init__(self, items: dict[str, Any]):
         self.items = items
-        self.key = tuple((k, type(v), v if callable(v) else repr(v)) for k, v in sorted(items.items()))
+        self.key = tuple((k, frozen(v)) for k, v in sorted(items.items()))
+        self._hash = hash(self.key)
 
     def extended(self, more: Sequence[tuple[str, Any]]) -> Constants:
         """The same constants and these."""
         return Constants({**self.items, **dict(more)}) if more else self
 
     def __hash__(self) -> int:
-        return hash(self.key)
+        return self._hash
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Constants) and self.key == other.key
@@ -54,34 +56,96 @@ def scalar_program(keys: tuple[Any, ...]) -> Any:
     return jax.jit(scalars)
 
 
+class Step:
+    """One rule as a leaf's program sees it: hashable, told by what it computes."""
+
+    __slots__ = ("active", "constants", "follows", "inputs", "keeps", "key", "name", "rule")
+
+    def __init__(self, rule: Any, constants: Constants, active: bool):
+        self.name, self.rule, self.inputs = rule.name, rule.rule, rule.wiring.inputs
+        self.follows, self.keeps = rule.follows, rule.keeps
+        self.constants, self.active = constants, active
+        self.key = (self.name, self.rule, self.inputs, self.follows, self.keeps, constants, active)
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Step) and self.key == other.key
+
+    def dtype_after(self, dtype: Any, param_dtype: Any, fields: Sequence[Any]) -> Any:
+        """The dtype that an update has after this rule: that of the widest array it was made from.
+
+        Args:
+          dtype: of the update before.
+          param_dtype: the parameter's, None where it is not known.
+          fields: what the leaf has of the state, in the order of the rule's fields.
+        """
+        if not (self.active and jnp.issubdtype(dtype, jnp.inexact)):
+            return dtype
+        names = [n for n in self.inputs if n != "params"]
+        dtypes = [
+            jnp.result_type(x)
+            for n, field in zip(names, fields, strict=True)
+            if n in self.follows
+            for x in jax.tree.leaves(field)
+        ]
+        if param_dtype is not None and (self.keeps or "params" in self.inputs):
+            dtypes.append(param_dtype)
+        for other in dtypes:
+            if other != dtype and jnp.issubdtype(other, jnp.inexact):
+                dtype = jnp.promote_types(dtype, other)
+        return dtype
+
+
 @functools.lru_cache(_COMPILED)
-def leaf_program(keys: tuple[Any, ...], stack: bool) -> Program:
+def leaf_program(steps: tuple[Step, ...], start: Any, param_dtype: Any, wide: bool, stack: bool) -> Program:
+    """The program of one leaf.
+
+    Args:
+      steps: the rules.
+      start: dtype that the update had before the chain; None is its own.
+      param_dtype: of the parameter, where it is known and another than the update's.
+      wide: leave the update as wide as it was computed.
+      stack: see `Program`.
+    """
+
     def rules(row: Any, shared: list[dict[str, Any]]) -> Any:
         g, param, columns = row
         g = jnp.asarray(g)
+        dtype = g.dtype if start is None else start
+        known = param_dtype if param is None else jnp.result_type(param)
         param, u = _widen(param), _widen(g)
         real = jnp.finfo(u.dtype).dtype if jnp.issubdtype(u.dtype, jnp.inexact) else None
         outputs = []
-        for (name, rule, names, constants, active), fields, dynamic in zip(
-            keys, columns, shared, strict=True
-        ):
-            if not active:
+        for step, fields, dynamic in zip(steps, columns, shared, strict=True):
+            if not step.active:
                 outputs.append(fields)
                 continue
             given = iter(fields)
-            args = [param if n == "params" else _widen(next(given)) for n in names]
-            out = rule(u, *args, **constants.items, **{k: _as_real(v, real) for k, v in dynamic.items()})
+            args = [param if n == "params" else _widen(next(given)) for n in step.inputs]
+            out = step.rule(
+                u, *args, **step.constants.items, **{k: _as_real(v, real) for k, v in dynamic.items()}
+            )
             new_u, *new_fields = out if isinstance(out, tuple) else (out,)
+            if jnp.size(new_u) == g.size and jnp.shape(new_u) != g.shape:
+                new_u = jnp.reshape(new_u, g.shape)  # a number of shape (1,), for a leaf of shape ()
             if jnp.shape(new_u) != g.shape or len(new_fields) != len(fields):
                 raise StructureError(
-                    f"{name}: the rule made an update of shape {jnp.shape(new_u)} and {len(new_fields)} fields for a "
-                    f"gradient of shape {g.shape} and {len(fields)} fields."
+                    f"{step.name}: the rule made an update of shape {jnp.shape(new_u)} and {len(new_fields)} fields "
+                    f"for a gradient of shape {g.shape} and {len(fields)} fields."
                 )
+            dtype = step.dtype_after(dtype, known, fields)
             u = new_u
-            outputs.append([like(new, old, name) for new, old in zip(new_fields, fields, strict=True)])
-        return like(u, g, keys[-1][0]) if real is not None else u, outputs
+            outputs.append([like(new, old, step.name) for new, old in zip(new_fields, fields, strict=True)])
+        return _cast(u, dtype) if real is not None and not wide else u, outputs
 
-    return Program(rules, "_".join(key[0] for key in keys), stack)
+    return Program(rules, "_".join(step.name for step in steps), stack)
+
+
+def _cast(x: Any, dtype: Any) -> Any:
+    x = jnp.asarray(x)
+    return x if x.dtype == dtype else x.astype(dtype)  # a cast would make weak types strong
 
 
 def _widen(x: Any) -> Any:
@@ -89,7 +153,7 @@ def _widen(x: Any) -> Any:
 
     def leaf(a: Any) -> Any:
         a = jnp.asarray(a)
-        return a.astype(at_least_float32(a.dtype)) if jnp.issubdtype(a.dtype, jnp.inexact) else a
+        return _cast(a, at_least_float32(a.dtype)) if jnp.issubdtype(a.dtype, jnp.inexact) else a
 
     return jax.tree.map(leaf, x)
 
@@ -98,9 +162,10 @@ def _as_real(x: Any, real: Any) -> Any:
     """Floating scalars in the precision of the leaf, so that float64 rates do not turn float32 leaves into float64."""
 
     def leaf(a: Any) -> Any:
-        return a.astype(real) if real is not None and jnp.issubdtype(jnp.result_type(a), jnp.floating) else a
+        a = jnp.asarray(a)
+        return _cast(a, real) if real is not None and jnp.issubdtype(a.dtype, jnp.floating) else a
 
-    return jax.tree.map(lambda a: leaf(jnp.asarray(a)), x)
+    return jax.tree.map(leaf, x)
 
 
 def like(new: Any, old: Any, name: str) -> Any:
@@ -110,6 +175,6 @@ def like(new: Any, old: Any, name: str) -> Any:
         n = jnp.asarray(n)
         if n.shape != jnp.shape(o):
             raise StructureError(f"{name}: a field of shape {jnp.shape(o)} became one of shape {n.shape}.")
-        return n.astype(jnp.result_type(o)) if n.dtype != jnp.result_type(o) else n
+        return _cast(n, jnp.result_type(o))
 
     return jax.tree.map(leaf, new, old)

@@ -8,57 +8,71 @@ The states stay apart, one a transformation.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from nablax.core._base import MaskedState
-from nablax.core._compiled import Constants, leaf_program, like, scalar_program
+from nablax.core._base import MaskedNode, MaskedState
+from nablax.core._compiled import Constants, Step, leaf_program, like, scalar_program
 from nablax.core._errors import ArgumentError, MissingParamsError, StructureError
-from nablax.tree import path_str
-from nablax.tree._traverse import is_none
-
-if TYPE_CHECKING:
-    from nablax.core._leafwise import Spec
+from nablax.core._number import bound, plain
+from nablax.core._plan import is_masked_node
+from nablax.tree import is_none, path_str
 
 
 def run(
-    specs: Sequence[Spec], states: Sequence[Any], updates: Any, params: Any, extra: dict[str, Any]
-) -> tuple[Any, list[Any]]:
-    """Applies the rules of `specs` in one pass; only the first may have a `measure`.
+    rules: Sequence[Any],
+    states: Sequence[Any],
+    updates: Any,
+    params: Any,
+    extra: dict[str, Any],
+    dtypes: Sequence[Any] | None = None,
+    wide: bool = False,
+) -> tuple[Any, list[Any], list[Any]]:
+    """Applies rules in one pass; only the first may have a `measure`.
+
+    Args:
+      rules: bodies of leafwise transformations.
+      states: theirs.
+      dtypes: for each leaf, the dtype that its update had before it was widened; None is the one that it has.
+      wide: hand out updates as wide as they were computed, at least float32.
 
     Returns:
-      The updates and the new states, in order.
+      The updates, the new states, in order, and for each leaf the dtype that its update ought to have.
     """
-    inner = [s.inner_state if spec.mask else s for spec, s in zip(specs, states, strict=True)]
-    masks = [spec.mask.flags(updates, params) if spec.mask else None for spec in specs]
-    flags = [{k: m.values(updates, params) for k, m in spec.flags.items()} for spec in specs]
-    for spec in specs:
-        if params is None and "params" in spec.inputs:
+    inner = [s.inner_state if rule.mask else s for rule, s in zip(rules, states, strict=True)]
+    asked = [rule.mask.tree(updates, params) if rule.mask else None for rule in rules]
+    masks = [m if m is None else rule.mask.spread(m, updates) for rule, m in zip(rules, asked, strict=True)]
+    flags = [{k: f.values(updates, params) for k, f in rule.flags.items()} for rule in rules]
+    for rule in rules:
+        if params is None and "params" in rule.wiring.inputs:
             raise MissingParamsError(
-                f"{spec.name} reads the parameters, but update() got params=None. "
+                f"{rule.name} reads the parameters, but update() got params=None. "
                 "Call update(gradients, state, params)."
             )
-    values = [_resolve(spec, state) for spec, state in zip(specs, inner, strict=True)]
-    measured = _measure(specs[0], inner[0], values[0], updates, params, extra)
-    computed, inner = _scalars(specs, inner, values, measured, extra)
+    values = [_resolve(rule, state) for rule, state in zip(rules, inner, strict=True)]
+    measured = _measure(rules[0], asked[0], inner[0], values[0], updates, params, extra)
+    computed, inner = _scalars(rules, inner, values, measured, extra)
     shared, constants = [], []
-    for i, spec in enumerate(specs):
+    for i, rule in enumerate(rules):
         found = {**(measured if i == 0 else {}), **computed[i]}
-        dynamic, static = _arguments(spec, inner[i], values[i], found, extra)
+        dynamic, static = _arguments(rule, inner[i], values[i], found, extra)
         shared.append(dynamic)
         constants.append(static)
 
     treedef: Any
     leaves, treedef = jax.tree.flatten(updates, is_leaf=is_none)
-    reads_params = any("params" in spec.inputs for spec in specs)
-    param_leaves = (
-        _align(treedef, updates, params, "params", specs[0]) if reads_params else [None] * len(leaves)
-    )
+    reads_params = any("params" in rule.wiring.inputs for rule in rules)
+    if reads_params:
+        param_leaves = _align(treedef, updates, params, "params", rules[0])
+        param_dtypes = [None] * len(leaves)
+    else:
+        param_leaves = [None] * len(leaves)
+        param_dtypes = _other_dtypes(treedef, leaves, params) if any(r.keeps for r in rules) else param_leaves
     columns = [
-        [_align(treedef, updates, getattr(state, f), f"state.{f}", spec) for f in spec.fields]
-        for spec, state in zip(specs, inner, strict=True)
+        _Columns(rule, state, updates, leaves, treedef, m, flat)
+        for rule, state, m, flat in zip(rules, inner, asked, masks, strict=True)
     ]
 
     kinds: dict[Any, list[int]] = {}
@@ -66,54 +80,105 @@ def run(
         if g is not None:
             active = tuple(m is None or m[i] for m in masks)
             chosen = tuple(tuple((k, f[i]) for k, f in fs.items()) for fs in flags)
-            kinds.setdefault((active, chosen), []).append(i)
-    results = list(leaves)
-    for (active, chosen), members in kinds.items():
-        program = leaf_program(
-            tuple(
-                (s.name, s.rule, s.inputs, c.extended(more), on)
-                for s, c, more, on in zip(specs, constants, chosen, active, strict=True)
-            ),
-            stack=any(s.stack and on for s, on in zip(specs, active, strict=True)),
+            start = None if dtypes is None else dtypes[i]
+            kinds.setdefault((active, chosen, start, param_dtypes[i]), []).append(i)
+    results, after = list(leaves), list(dtypes) if dtypes is not None else [None] * len(leaves)
+    for (active, chosen, start, param_dtype), members in kinds.items():
+        steps = tuple(
+            Step(r, c.extended(more), on)
+            for r, c, more, on in zip(rules, constants, chosen, active, strict=True)
         )
-        rows = [(leaves[i], param_leaves[i], [[c[i] for c in cs] for cs in columns]) for i in members]
+        stack = any(r.stack and on for r, on in zip(rules, active, strict=True))
+        program = leaf_program(steps, start, param_dtype, wide, stack)
+        rows = [(leaves[i], param_leaves[i], [c.row(i) for c in columns]) for i in members]
+        if wide:
+            for i, (g, param, fields) in zip(members, rows, strict=True):
+                dtype = jnp.result_type(g) if start is None else start
+                known = param_dtype if param is None else jnp.result_type(param)
+                for step, of_step in zip(steps, fields, strict=True):
+                    dtype = step.dtype_after(dtype, known, of_step)
+                after[i] = dtype
         try:
             outputs = program.map(rows, shared)
-        except (TypeError, ValueError):
-            _explain(
-                specs, rows, [jax.tree.flatten_with_path(updates, is_leaf=is_none)[0][i][0] for i in members]
-            )
-            raise
+        except (TypeError, ValueError) as e:
+            found = _misfit(rules, rows, members, updates)
+            if found is None:
+                raise
+            raise StructureError(found) from e
         for i, (u, fields) in zip(members, outputs, strict=True):
             results[i] = u
             for column, new in zip(columns, fields, strict=True):
-                for c, value in zip(column, new, strict=True):
-                    c[i] = value
-
-    new_states = []
-    for spec, state, column in zip(specs, inner, columns, strict=True):
-        if spec.fields:
-            state = state._replace(
-                **{f: treedef.unflatten(c) for f, c in zip(spec.fields, column, strict=True)}
-            )
-        new_states.append(MaskedState(state) if spec.mask else state)
-    return treedef.unflatten(results), new_states
+                column.put(i, new)
+    new_states = [
+        MaskedState(column.state()) if rule.mask else column.state()
+        for rule, column in zip(rules, columns, strict=True)
+    ]
+    return treedef.unflatten(results), new_states, after
 
 
-def _resolve(spec: Spec, state: Any) -> dict[str, Any]:
+class _Columns:
+    """The fields of one state that a rule takes, leaf by leaf; leaves that a mask hides have none."""
+
+    def __init__(self, rule: Any, state: Any, updates: Any, leaves: Any, treedef: Any, mask: Any, flags: Any):
+        self._names, self._state, self._treedef = rule.wiring.fields, state, treedef
+        self._where = range(len(leaves))
+        if mask is not None and self._names:
+            updates = rule.mask.hide(updates, mask)
+            self._treedef = jax.tree.structure(updates, is_leaf=is_none)
+            self._where = [i for i, on in enumerate(flags) if on]
+        self._columns = []
+        for name in self._names:
+            column: list[Any] = [None] * len(leaves)
+            found = _align(self._treedef, updates, getattr(state, name), f"state.{name}", rule)
+            for i, x in zip(self._where, found, strict=True):
+                column[i] = x
+            self._columns.append(column)
+
+    def row(self, i: int) -> list[Any]:
+        return [column[i] for column in self._columns]
+
+    def put(self, i: int, new: Sequence[Any]) -> None:
+        for column, x in zip(self._columns, new, strict=True):
+            column[i] = x
+
+    def state(self) -> Any:
+        if not self._names:
+            return self._state
+        trees = [self._treedef.unflatten([column[i] for i in self._where]) for column in self._columns]
+        return self._state._replace(**dict(zip(self._names, trees, strict=True)))
+
+
+def _other_dtypes(treedef: Any, leaves: list[Any], params: Any) -> list[Any]:
+    """The parameters' dtypes where they are others than the updates'; they only say how wide an update may be."""
+    try:
+        found = treedef.flatten_up_to(params) if params is not None else []
+    except (ValueError, TypeError):
+        found = []
+    out: list[Any] = [None] * len(leaves)
+    for i, (g, p) in enumerate(zip(leaves, found, strict=False)):
+        dtype = getattr(p, "dtype", None)
+        if g is not None and dtype is not None and dtype != getattr(g, "dtype", None):
+            out[i] = dtype
+    return out
+
+
+def _resolve(rule: Any, state: Any) -> dict[str, Any]:
     """The hyperparameters of this update: schedules evaluated at the count of updates so far."""
     values = {}
-    for name, value in spec.hyperparams.items():
+    for name, value in rule.hyperparams.items():
         if callable(value):
             if "count" not in getattr(state, "_fields", ()):
-                raise ArgumentError(f"{spec.name}: {name} cannot be a schedule: the state holds no count.")
+                raise ArgumentError(
+                    f"{rule.name}: {name} is a schedule, but this state holds no count; it was made for a number. Call "
+                    "init(params) of the transformation with the schedule."
+                )
             # An array, even where a schedule in plain Python returns a float: the float would be compiled in.
             value = jnp.asarray(value(state.count))
-        values[name] = value
+        values[name] = bound(value)
     return values
 
 
-def _lookup(spec: Spec, names: Sequence[str], defaults: frozenset[str], *sources: Any) -> dict[str, Any]:
+def _lookup(rule: Any, fn: Any, names: Sequence[str], *sources: Any) -> dict[str, Any]:
     out = {}
     for name in names:
         for source in sources:
@@ -121,33 +186,42 @@ def _lookup(spec: Spec, names: Sequence[str], defaults: frozenset[str], *sources
                 out[name] = source[name]
                 break
         else:
-            if name not in defaults:
+            if name in rule.wiring.optional:
+                continue
+            if name in rule.extra:
                 raise ArgumentError(
-                    f"{spec.name} needs the extra argument {name}. Call update(gradients, state, params, {name}=...)."
+                    f"{rule.name} needs the extra argument {name}. Call update(gradients, state, params, {name}=...)."
                 )
+            raise ArgumentError(rule.unknown(name, fn, {k for source in sources for k in source}))
     return out
 
 
-def _other_fields(spec: Spec, state: Any) -> dict[str, Any]:
+def _other_fields(rule: Any, state: Any) -> dict[str, Any]:
     """The fields of the state that belong to no leaf."""
-    return {f: getattr(state, f) for f in getattr(state, "_fields", ()) if f not in spec.fields}
+    return {f: getattr(state, f) for f in getattr(state, "_fields", ()) if f not in rule.wiring.fields}
+
+
+def _declared(rule: Any, extra: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in extra.items() if k in rule.extra} if rule.extra else {}
 
 
 def _measure(
-    spec: Spec, state: Any, values: dict[str, Any], updates: Any, params: Any, extra: dict[str, Any]
+    rule: Any, mask: Any, state: Any, values: dict[str, Any], updates: Any, params: Any, extra: dict[str, Any]
 ) -> dict[str, Any]:
-    if spec.measure is None:
+    if rule.measure is None:
         return {}
-    if spec.mask:
-        params = None if params is None else spec.mask.apply(params, params)
-        updates = spec.mask.apply(updates, params)
+    if rule.mask:
+        params = None if params is None else rule.mask.hide(params, mask)
+        updates = rule.mask.hide(updates, mask)
     fields = {f: getattr(state, f) for f in getattr(state, "_fields", ())}
-    wants = _lookup(spec, spec.measure_wants, spec.optional, values, spec.options, fields, extra)
-    return spec.measure(updates, params, **wants)
+    wants = _lookup(
+        rule, rule.measure, rule.wiring.measure, values, rule.options, fields, _declared(rule, extra)
+    )
+    return rule.measure(updates, params, **wants)
 
 
 def _scalars(
-    specs: Sequence[Spec],
+    rules: Sequence[Any],
     states: Sequence[Any],
     values: Sequence[dict[str, Any]],
     measured: dict[str, Any],
@@ -155,50 +229,54 @@ def _scalars(
 ) -> tuple[list[dict[str, Any]], list[Any]]:
     """Runs every `scalars` in one compiled call: what they computed, and the states with their new scalar fields."""
     keys, inputs = [], []
-    for i, (spec, state) in enumerate(zip(specs, states, strict=True)):
-        fields = _other_fields(spec, state)
-        wants = [n for n in spec.scalars_wants if n != "count"]
-        found = _lookup(
-            spec, wants, spec.optional, measured if i == 0 else {}, values[i], spec.options, fields, extra
-        )
-        options = {k: found.pop(k) for k in list(found) if k in spec.options}
+    for i, (rule, state) in enumerate(zip(rules, states, strict=True)):
+        fields = _other_fields(rule, state)
+        found = {}
+        if rule.scalars is not None:
+            wants = [n for n in rule.wiring.scalars if n != "count"]
+            sources = measured if i == 0 else {}, values[i], rule.options, fields, _declared(rule, extra)
+            found = {k: plain(v) for k, v in _lookup(rule, rule.scalars, wants, *sources).items()}
+        options = {k: found.pop(k) for k in list(found) if k in rule.options}
         if "count" in fields:
             found["count"] = fields["count"]
-        keys.append(
-            (spec.name, spec.scalars, "count" in spec.scalars_wants and "count" in fields, Constants(options))
-        )
+        wants_count = "count" in rule.wiring.scalars and "count" in fields
+        keys.append((rule.name, rule.scalars, wants_count, Constants(options)))
         inputs.append(found)
-    if not any(inputs) and not any(spec.scalars for spec in specs):
-        return [{} for _ in specs], list(states)
+    if not any(inputs) and not any(rule.scalars for rule in rules):
+        return [{} for _ in rules], list(states)
     outputs = scalar_program(tuple(keys))(inputs)
     computed, new_states = [], []
-    for spec, state, out in zip(specs, states, outputs, strict=True):
-        fields = _other_fields(spec, state)
-        own = {k: like(v, fields[k], spec.name) for k, v in out.items() if k in fields}
+    for rule, state, out in zip(rules, states, outputs, strict=True):
+        fields = _other_fields(rule, state)
+        own = {k: like(v, fields[k], rule.name) for k, v in out.items() if k in fields}
         new_states.append(state._replace(**own) if own else state)
         computed.append({k: v for k, v in out.items() if k not in own})
     return computed, new_states
 
 
 def _arguments(
-    spec: Spec, state: Any, values: dict[str, Any], computed: dict[str, Any], extra: dict[str, Any]
-) -> tuple[dict[str, Any], Any]:
+    rule: Any, state: Any, values: dict[str, Any], computed: dict[str, Any], extra: dict[str, Any]
+) -> tuple[dict[str, Any], Constants]:
     """The keyword arguments of a rule: arrays that all leaves share, and constants to compile in."""
     constants = {
         k: v for k, v in values.items() if isinstance(v, int | float | complex) and k not in computed
-    } | dict(spec.options)
+    } | dict(rule.options)
+    fields = _other_fields(rule, state)
     found = _lookup(
-        spec, spec.wants, spec.optional, computed, values, spec.options, _other_fields(spec, state), extra
+        rule, rule.rule, rule.wiring.wants, computed, values, rule.options, fields, _declared(rule, extra)
     )
     static = {k: found.pop(k) for k in list(found) if k in constants or found[k] is None}
     return found, Constants(static)
 
 
-def _align(treedef: Any, updates: Any, tree: Any, what: str, spec: Spec) -> list[Any]:
+def _align(treedef: Any, updates: Any, tree: Any, what: str, rule: Any) -> list[Any]:
     """The part of a tree that belongs to each leaf of the updates."""
     try:
         return list(treedef.flatten_up_to(tree))
     except (ValueError, TypeError) as e:
+        ours = jax.tree.map(lambda x: MaskedNode() if is_masked_node(x) else x, tree, is_leaf=is_masked_node)
+        if jax.tree.structure(ours) != jax.tree.structure(tree):  # a state that Optax made
+            return _align(treedef, updates, ours, what, rule)
         mine = dict(jax.tree.flatten_with_path(updates, is_leaf=is_none)[0])
         theirs = dict(jax.tree.flatten_with_path(tree, is_leaf=is_none)[0])
         for path in [*mine, *theirs]:
@@ -208,18 +286,24 @@ def _align(treedef: Any, updates: Any, tree: Any, what: str, spec: Spec) -> list
                 break
         else:
             where = f"have different containers: {e}"
-        raise StructureError(f"{spec.name}: updates and {what} {where}.") from e
+        raise StructureError(f"{rule.name}: updates and {what} {where}.") from e
 
 
-def _explain(specs: Sequence[Spec], rows: list[Any], paths: list[Any]) -> None:
-    """Names the leaf and the field whose shape does not fit, where that is why a rule failed."""
-    for (g, param, columns), path in zip(rows, paths, strict=True):
-        named = [("params", param, specs[0])]
-        for spec, fields in zip(specs, columns, strict=True):
-            named += [(f"state.{n}", x, spec) for n, x in zip(spec.fields, fields, strict=True)]
-        for what, x, spec in named:
+def _misfit(rules: Sequence[Any], rows: list[Any], members: list[int], updates: Any) -> str | None:
+    """Names the leaf and the array whose shape does not fit, where that is why a rule failed."""
+    for (g, param, columns), i in zip(rows, members, strict=True):
+        named = [("params", param, rules[0])]
+        for rule, fields in zip(rules, columns, strict=True):
+            named += [
+                (f"state.{n}", x, rule)
+                for n, x in zip(rule.wiring.fields, fields, strict=True)
+                if n in rule.shaped
+            ]
+        for what, x, rule in named:
             if hasattr(x, "shape") and x.shape != jnp.shape(g):
-                raise StructureError(
-                    f"{spec.name}: updates and {what} differ at {path_str(path)}: shape {jnp.shape(g)} against "
+                path = jax.tree.flatten_with_path(updates, is_leaf=is_none)[0][i][0]
+                return (
+                    f"{rule.name}: updates and {what} differ at {path_str(path)}: shape {jnp.shape(g)} against "
                     f"{x.shape}."
                 )
+    return None

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.extend.core
 import jax.numpy as jnp
 
 CHUNK = 16
@@ -38,6 +39,11 @@ def quick_compile_options() -> dict[str, Any] | None:
 def is_traced(tree: Any) -> bool:
     """Whether any leaf of a tree is a tracer."""
     return any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(tree))
+
+
+def under_trace() -> bool:
+    """Whether operations are being traced now, also those on concrete arrays: inside jit, scan, grad or vmap."""
+    return type(jax.extend.core.find_top_trace(())).__name__ != "EvalTrace"
 
 
 class Program:
@@ -73,12 +79,8 @@ class Program:
 
     def map(self, rows: Sequence[Any], shared: Any) -> list[Any]:
         """The results of all rows, in their order."""
-        if not is_traced((rows, shared)):
-            try:
-                return [self.eager(row, shared) for row in rows]
-            except ValueError as e:  # concrete arrays, met while something else is traced
-                if "compiler_options" not in str(e):
-                    raise
+        if not under_trace() and not is_traced((rows, shared)):
+            return [self.eager(row, shared) for row in rows]
         if len(rows) < 2:
             return [self.one(row, shared) for row in rows]
         kinds: dict[Any, list[int]] = {}

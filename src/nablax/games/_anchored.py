@@ -26,17 +26,23 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nablax import tree
 from nablax.core import (
+    FLAG,
+    RATE,
+    TRANSFORMATION,
     ArgumentError,
     GradientTransformationExtraArgs,
     ScalarOrSchedule,
-    Wrapper,
     chain,
+    checked,
+    count,
+    fields,
+    flag,
     leafwise,
-    zero_count,
+    scalar,
+    statistic,
 )
-from nablax.games._extragradient import in_full_steps, stepper
+from nablax.games._extragradient import half, in_full_steps, stepper
 
 FIRST_STEP = 0.618  # c_0 of EAG-V: the largest first step, in units of 1/L, that its theorem allows
 
@@ -93,16 +99,17 @@ def _coefficients(step: Any, extrapolated: Any, relative: Any, variant: str) -> 
     }
 
 
-def _init(params: Any) -> AnchoredState:
-    return AnchoredState(
-        step=zero_count(),
-        extrapolated=jnp.zeros((), bool),
-        relative=jnp.ones(()),
-        origin=jax.tree.map(lambda p: jnp.array(p, copy=True), params),
-        remembered=tree.zeros_like(params),
-    )
+_STATE = fields(
+    AnchoredState,
+    step=count(),
+    extrapolated=flag(False),
+    relative=scalar(1.0, jnp.float32),
+    origin=statistic(lambda p: jnp.array(p, copy=True)),
+    remembered=statistic(jnp.zeros_like),
+)
 
 
+@checked(learning_rate=RATE, base=TRANSFORMATION, ascend=FLAG)
 def anchored(
     learning_rate: ScalarOrSchedule | None = None,
     variant: Literal["eag-c", "eag-v", "feg"] = "eag-c",
@@ -144,6 +151,5 @@ def anchored(
     if variant not in ("eag-c", "eag-v", "feg"):
         raise ArgumentError(f"anchored: variant must be 'eag-c', 'eag-v' or 'feg', got {variant!r}.")
     moves = stepper("anchored", learning_rate, base, ascend)
-    part = leafwise(_anchor, _init, name="anchored", options={"variant": variant}, scalars=_coefficients)
-    tx = chain(in_full_steps(moves, lambda count: count // 2), part)
-    return Wrapper(tx.init, tx.update, {"base": moves}, lambda c: anchored(variant=variant, base=c["base"]))
+    part = leafwise(_anchor, _STATE, name="anchored", options={"variant": variant}, scalars=_coefficients)
+    return chain(in_full_steps(moves, half), part)

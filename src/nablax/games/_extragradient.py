@@ -18,23 +18,29 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nablax import tree
 from nablax.core import (
+    FLAG,
+    RATE,
+    TRANSFORMATION,
     ArgumentError,
     GradientTransformationExtraArgs,
     HyperparameterError,
     ScalarOrSchedule,
-    Wrapper,
     chain,
     check_number,
+    checked,
+    counting,
+    fields,
+    flag,
     hyperparams,
+    is_number,
     leafwise,
+    statistic,
+    with_children,
     with_extra_args_support,
     with_hyperparams,
 )
 from nablax.transforms import scale
-from nablax.transforms._inject import Injected
-from nablax.transforms._scaling import scheduled_init
 
 
 class ExtragradientState(NamedTuple):
@@ -55,10 +61,10 @@ def _phase(extrapolated: Any) -> dict[str, Any]:
     return {"back": extrapolated, "extrapolated": ~extrapolated}
 
 
-def _init(params: Any) -> ExtragradientState:
-    return ExtragradientState(jnp.zeros((), bool), tree.zeros_like(params))
+_STATE = fields(ExtragradientState, extrapolated=flag(False), remembered=statistic(jnp.zeros_like))
 
 
+@checked(learning_rate=RATE, base=TRANSFORMATION, ascend=FLAG)
 def extragradient(
     learning_rate: ScalarOrSchedule | None = None, *, base: Any = None, ascend: bool = False
 ) -> GradientTransformationExtraArgs:
@@ -99,9 +105,8 @@ def extragradient(
       (Array([0.25, 1.25], dtype=float32), False)
     """
     two_steps = stepper("extragradient", learning_rate, base, ascend)
-    part = leafwise(_step, _init, name="extragradient", scalars=_phase)
-    tx = chain(in_full_steps(two_steps, lambda count: count // 2), part)
-    return Wrapper(tx.init, tx.update, {"base": two_steps}, lambda c: extragradient(base=c["base"]))
+    part = leafwise(_step, _STATE, name="extragradient", scalars=_phase)
+    return chain(in_full_steps(two_steps, half), part)
 
 
 def is_extrapolation(state: Any) -> jax.Array:
@@ -140,7 +145,7 @@ def _signed_rate(learning_rate: ScalarOrSchedule) -> GradientTransformationExtra
     """`scale_by_learning_rate` that lets a negative rate ascend."""
     return leafwise(
         _signed,
-        scheduled_init(learning_rate),
+        counting(learning_rate),
         name="scale_by_learning_rate",
         hyperparams={"learning_rate": learning_rate},
     )
@@ -153,7 +158,7 @@ def stepper(who: str, learning_rate: Any, base: Any, ascend: bool) -> GradientTr
     links: list[Any] = []
     if learning_rate is not None:
         check_number(who, "learning_rate", learning_rate, schedule=True)
-        known = not callable(learning_rate) and not isinstance(learning_rate, jax.core.Tracer)
+        known = is_number(learning_rate)
         if known and (learning_rate == 0 or not math.isfinite(learning_rate)):
             raise HyperparameterError(
                 f"{who}: learning_rate must be finite and not 0, got {learning_rate!r}."
@@ -175,20 +180,25 @@ def stepper(who: str, learning_rate: Any, base: Any, ascend: bool) -> GradientTr
     return links[0] if len(links) == 1 else chain(*links)
 
 
+def half(count: Any) -> Any:
+    """Full steps of a method that takes two updates for each."""
+    return count // 2
+
+
+class FullSteps:
+    """A schedule evaluated at `full(count)`, where a transformation is updated several times a step."""
+
+    def __init__(self, schedule: Callable[[Any], Any], full: Callable[[Any], Any]):
+        self.schedule, self.full = schedule, full
+
+    def __call__(self, count: Any) -> Any:
+        return self.schedule(self.full(count))
+
+
 def in_full_steps(tx: Any, full: Callable[[Any], Any]) -> Any:
-    """The transformation with its schedules evaluated at `full(count)`, where it is updated several times a step."""
-
-    def slow(schedule: Any) -> Any:
-        return lambda count: schedule(full(count))
-
-    found = {path: slow(value) for path, value in hyperparams(tx).items() if callable(value)}
-    return _injected_in_full_steps(with_hyperparams(tx, found) if found else tx, full)
-
-
-def _injected_in_full_steps(tx: Any, full: Callable[[Any], Any]) -> Any:
-    if isinstance(tx, Injected):
-        return tx.with_count(full)
-    if not isinstance(tx, Wrapper):
-        return tx
-    children = {name: _injected_in_full_steps(child, full) for name, child in tx.children.items()}
-    return tx if all(children[k] is tx.children[k] for k in children) else tx.rebuild(children)
+    """The transformation with its schedules evaluated at `full(count)`, those of `inject_hyperparams` too."""
+    found = {path: FullSteps(value, full) for path, value in hyperparams(tx).items() if callable(value)}
+    return with_children(
+        with_hyperparams(tx, found),
+        lambda inner: inner.with_count(full) if hasattr(inner, "with_count") else None,
+    )

@@ -17,13 +17,15 @@ from typing import Any, NamedTuple
 import jax
 
 from nablax.core import (
+    FLAG,
+    RATE,
     GradientTransformationExtraArgs,
     ScalarOrSchedule,
     chain,
-    check_number,
-    check_positive,
+    checked,
     leafwise,
     moment_like,
+    number,
 )
 from nablax.transforms import scale_by_learning_rate
 
@@ -43,13 +45,14 @@ def _init(params: Any) -> NegativeMomentumState:
     return NegativeMomentumState(moment_like(params))
 
 
+@checked(learning_rate=RATE, momentum=number(-1, 0, open_low=True), ascend=FLAG)
 def negative_momentum(
     learning_rate: ScalarOrSchedule, momentum: float = -0.5, *, ascend: bool = False
 ) -> GradientTransformationExtraArgs:
     """Gradient descent with momentum between -1 and 0; best where players step in turns.
 
     Args:
-      learning_rate: positive; a number, a traced number or a schedule.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
       momentum: in (-1, 0].
       ascend: climb instead of descend.
 
@@ -67,8 +70,6 @@ def negative_momentum(
       >>> float(update)  # -(1 - 0.5)
       -0.5
     """
-    check_positive("negative_momentum", learning_rate=learning_rate)
-    check_number("negative_momentum", "momentum", momentum, -1, 0, open_low=True)
     return chain(
         leafwise(_momentum, _init, name="negative_momentum", hyperparams={"momentum": momentum}),
         scale_by_learning_rate(learning_rate, flip_sign=not ascend),

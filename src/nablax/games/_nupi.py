@@ -18,15 +18,18 @@ import jax
 import jax.numpy as jnp
 
 from nablax.core import (
+    RATE,
+    REAL,
     GradientTransformationExtraArgs,
     ScalarOrSchedule,
     chain,
-    check_nonnegative,
-    check_number,
+    checked,
+    count,
+    fields,
+    first_moment,
     leafwise,
     lerp,
-    moment_like,
-    zero_count,
+    number,
 )
 from nablax.transforms import scale_by_learning_rate
 
@@ -50,17 +53,19 @@ def _first(count: Any) -> dict[str, Any]:
     return {"first": count == 1}
 
 
-def _init(params: Any) -> ScaleByNupiState:
-    return ScaleByNupiState(zero_count(), moment_like(params))
+_STATE = fields(ScaleByNupiState, count=count(), xi=first_moment())
 
 
+@checked(
+    learning_rate=RATE, kp=REAL, ki=number(0, schedule=True), nu=number(-1, 1, open_low=True, open_high=True)
+)
 def nupi(
     learning_rate: ScalarOrSchedule, kp: float = 1.0, ki: float = 1.0, nu: float = 0.0
 ) -> GradientTransformationExtraArgs:
     """nuPI: proportional and integral control with an averaged error; for Lagrange multipliers, see `lagrangian`.
 
     Args:
-      learning_rate: positive; a number, a traced number or a schedule.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
       kp: weight of the proportional term, any number; larger damps more.
       ki: weight of the integral term, not negative.
       nu: decay of the average of errors, in (-1, 1).
@@ -79,11 +84,7 @@ def nupi(
       >>> round(float(update), 4)
       -0.12
     """
-    check_number("nupi", "learning_rate", learning_rate, 0, open_low=True, schedule=True)
-    check_number("nupi", "kp", kp)
-    check_nonnegative("nupi", ki=ki)
-    check_number("nupi", "nu", nu, -1, 1, open_low=True, open_high=True)
     return chain(
-        leafwise(_nupi, _init, name="nupi", hyperparams={"kp": kp, "ki": ki, "nu": nu}, scalars=_first),
+        leafwise(_nupi, _STATE, name="nupi", hyperparams={"kp": kp, "ki": ki, "nu": nu}, scalars=_first),
         scale_by_learning_rate(learning_rate),
     )

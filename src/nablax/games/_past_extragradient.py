@@ -15,7 +15,19 @@ from typing import Any, NamedTuple
 
 import jax
 
-from nablax.core import GradientTransformationExtraArgs, ScalarOrSchedule, Wrapper, leafwise, moment_like
+from nablax.core import (
+    FLAG,
+    RATE,
+    TRANSFORMATION,
+    GradientTransformationExtraArgs,
+    ScalarOrSchedule,
+    checked,
+    fields,
+    first_moment,
+    leafwise,
+    moment_like,
+    wrapper,
+)
 from nablax.games._extragradient import in_full_steps, stepper
 
 
@@ -31,10 +43,14 @@ class _Moves(NamedTuple):
     next_ahead: Any
 
 
+_moves = fields(_Moves, ahead=first_moment(), next_ahead=first_moment())
+
+
 def _move(g: jax.Array, ahead: jax.Array, next_ahead: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     return g + (next_ahead - ahead), next_ahead, next_ahead
 
 
+@checked(learning_rate=RATE, base=TRANSFORMATION, ascend=FLAG)
 def past_extragradient(
     learning_rate: ScalarOrSchedule | None = None, *, base: Any = None, ascend: bool = False
 ) -> GradientTransformationExtraArgs:
@@ -65,7 +81,7 @@ def past_extragradient(
     # Updates of the base: 0 makes x_1, then 1 the extrapolation and 2 the step of full step 1, and so on.
     tx = in_full_steps(base_moves, lambda count: (count + 1) // 2)
 
-    move = leafwise(_move, name="past_extragradient")
+    move = leafwise(_move, init=_moves, name="past_extragradient")
 
     def init(params: Any) -> PastExtragradientState:
         return PastExtragradientState(tx.init(params), moment_like(params))
@@ -76,4 +92,4 @@ def past_extragradient(
         total, moves = move.update(step, _Moves(state.ahead, next_ahead))
         return total, PastExtragradientState(base_state, moves.ahead)
 
-    return Wrapper(init, update, {"base": base_moves}, lambda c: past_extragradient(base=c["base"]))
+    return wrapper(init, update, {"base": tx}, {"base": ("base_state",)})

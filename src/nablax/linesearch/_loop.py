@@ -15,8 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from nablax import tree
-from nablax.core import StructureError, apply_updates
-from nablax.core._chain import Chain
+from nablax.core import Chain, StructureError, apply_updates, body_of
 from nablax.linesearch._bounds import project
 from nablax.linesearch._box import projected_lbfgs
 from nablax.linesearch._lbfgs import lbfgs
@@ -138,15 +137,15 @@ def _default_lbfgs() -> Any:
 
 def _line_search(tx: Any) -> Any:
     """The line search that a transformation ends in, or None."""
-    while isinstance(tx, Chain) and tx.children:
+    while isinstance(body_of(tx), Chain) and tx.children:
         tx = list(tx.children.values())[-1]
     return tx if isinstance(tx, LineSearch) else None
 
 
 def _last_state(tx: Any, state: Any) -> Any:
     """The state of the last link."""
-    while isinstance(tx, Chain):
-        state = tx._states(state)[-1]
+    while isinstance(body := body_of(tx), Chain):
+        state = list(body.states(state).values())[-1]
         tx = list(tx.children.values())[-1]
     return state
 

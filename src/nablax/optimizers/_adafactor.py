@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nablax.core import (
+    REAL,
     GradientTransformation,
     GradientTransformationExtraArgs,
     MaskOrFn,
@@ -30,9 +31,9 @@ from nablax.core import (
     check_number,
     leafwise,
     lerp,
+    number,
     zero_count,
 )
-from nablax.core._checked import REAL, number
 from nablax.optimizers._arguments import checked, one_of
 from nablax.transforms import (
     add_decayed_weights,

@@ -6,40 +6,55 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-from nablax.core import ArgumentError
-from nablax.core import _checked as check
-from nablax.core._checked import Check, Function
+from nablax import core
+from nablax.core import (
+    COUNT,
+    DECAY,
+    DTYPE,
+    FLAG,
+    FUNCTION,
+    KEY,
+    MASK,
+    NONNEGATIVE,
+    RATE,
+    REAL,
+    TRANSFORMATION,
+    ArgumentError,
+    Check,
+    number,
+)
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 _KINDS: Mapping[Check, str] = {
-    check.NONNEGATIVE: """learning_rate adam_learning_rate scaling optimism weight_decay weight_decay_rate
-        adam_weight_decay eps eps_root adam_eps_root epsilon alpha""",
-    check.DECAY: "b1 b2 b3 adam_b1 adam_b2 beta decay rho",
-    check.number(0, 1): "momentum",
-    check.number(0): """decay_rate eta gamma initial_accumulator_value initial_scale min_norm min_scale
-        noise_multiplier l2_norm_clip trust_coefficient weight_lr_power consistent_rms reps_rel warmup_steps""",
-    check.number(0, infinite=True): "max_learning_rate threshold",
-    check.number(
-        0, open_low=True
-    ): "estim_lr0 estim_lr_coef init_estim_sq_dist s_init smooth_beta min_step_size",
-    check.number(0, open_low=True, infinite=True): "max_step_size clip_threshold",
-    check.REAL: "f_min lower_bound scale global_scale",
-    check.COUNT: "rank update_proj_gap ns_steps update_interval sync_period num_betas",
-    check.number(0, integer=True): "min_dim_size_to_factor print_win_rate_every_n_steps",
-    check.FLAG: """nesterov factored eps_in_sqrt centered bias_correction bias_correction_mu bias_correction_nu
+    RATE: """learning_rate adam_learning_rate scaling optimism weight_decay weight_decay_rate
+        adam_weight_decay""",
+    NONNEGATIVE: "eps eps_root adam_eps_root epsilon alpha",
+    DECAY: "b1 b2 b3 adam_b1 adam_b2 beta rho",
+    number(-1, 1): "momentum decay",
+    number(0): """decay_rate eta gamma initial_accumulator_value initial_scale min_norm min_scale
+        noise_multiplier l2_norm_clip trust_coefficient weight_lr_power consistent_rms reps_rel""",
+    number(0, integer=True): "warmup_steps min_dim_size_to_factor print_win_rate_every_n_steps",
+    number(0, infinite=True): "max_learning_rate threshold",
+    number(0, open_low=True): "estim_lr0 estim_lr_coef init_estim_sq_dist s_init smooth_beta min_step_size",
+    number(0, open_low=True, infinite=True): "max_step_size clip_threshold",
+    REAL: "f_min lower_bound scale global_scale",
+    COUNT: "rank update_proj_gap ns_steps update_interval sync_period num_betas",
+    FLAG: """nesterov factored eps_in_sqrt centered bias_correction bias_correction_mu bias_correction_nu
         adaptive use_clipping adapt_lower_bound reset_state opaque_mode safeguard_warmup verbose""",
-    check.DTYPE: "mu_dtype accumulator_dtype dtype_momentum state_dtype param_dtype",
-    check.MASK: "mask weight_decay_mask trust_ratio_mask",
-    check.KEY: "seed key random_seed",
-    check.FUNCTION: "clip_value_fn decay_rate_fn",
-    check.TRANSFORMATION: "base_optimizer optimizer adv_optimizer hessian_diagonal_fn",
+    DTYPE: "mu_dtype accumulator_dtype dtype_momentum state_dtype param_dtype",
+    MASK: "mask weight_decay_mask trust_ratio_mask",
+    KEY: "seed key random_seed",
+    FUNCTION: "clip_value_fn decay_rate_fn",
+    TRANSFORMATION: "base_optimizer optimizer adv_optimizer hessian_diagonal_fn",
 }
 
 
 _STEADY: Mapping[Check, str] = {
-    check.number(0, 1, open_high=True): "b1 b2 b3 rho",
-    check.number(0): "eps eps_root",
+    number(0, 1, open_high=True): "b1 b2 b3 rho",
+    number(0): "eps eps_root",
 }
 
 
@@ -58,18 +73,20 @@ def checked(*, counts: bool = True, **own: Check) -> Callable[[Function], Functi
       counts: False where the state counts no updates, so that the numbers of the algorithm cannot be schedules.
       **own: checks that go before the table.
     """
-    return check.checked(_COMMON if counts else _COUNTLESS, **own)
+    return core.checked(_COMMON if counts else _COUNTLESS, **own)
 
 
-def betas(who: str, name: str, value: Any, optional: bool) -> None:
-    """The check of a pair of decays."""
+def _pair_of_decays(who: str, name: str, value: Any, optional: bool) -> None:
     del optional
     if not (isinstance(value, tuple | list) and len(value) == 2):
         raise ArgumentError(
             f"{who}: {name} must be a pair of decays, got {type(value).__name__}: {value!r}."[:300]
         )
     for i, decay in enumerate(value):
-        check.DECAY(who, f"{name}[{i}]", decay, False)
+        DECAY.run(who, f"{name}[{i}]", decay, False)
+
+
+BETAS = Check(_pair_of_decays, numeric=True, decay=True)
 
 
 def one_of(who: str, **names: Any) -> Any:

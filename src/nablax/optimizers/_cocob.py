@@ -23,9 +23,9 @@ from nablax.core import (
     ScalarOrSchedule,
     chain,
     leafwise,
+    number,
     wide_moment_like,
 )
-from nablax.core._checked import number
 from nablax.optimizers._arguments import checked
 from nablax.optimizers._sums import inner
 from nablax.transforms import add_decayed_weights, scale_by_learning_rate

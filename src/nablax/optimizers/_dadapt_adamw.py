@@ -28,7 +28,7 @@ from nablax.core import (
     wide_moment_like,
     zero_count,
 )
-from nablax.optimizers._arguments import betas, checked
+from nablax.optimizers._arguments import BETAS, checked
 from nablax.optimizers._sums import abs1, inner, leaf_sums, scalar_like
 
 
@@ -91,7 +91,7 @@ def _dadapt(
     return update, exp_avg, exp_avg_sq, _next_sum(g, grad_sum, root, rest, rate)
 
 
-@checked(betas=betas)
+@checked(betas=BETAS)
 def dadapt_adamw(
     learning_rate: ScalarOrSchedule = 1.0,
     betas: tuple[float, float] = (0.9, 0.999),

@@ -26,8 +26,8 @@ from nablax.core import (
     identity,
     leafwise,
     moment_like,
+    number,
 )
-from nablax.core._checked import number
 from nablax.optimizers._arguments import checked
 from nablax.optimizers._cocob import wide_copy
 from nablax.optimizers._sums import leaf_sums, require_params, scalar_like

@@ -22,18 +22,18 @@ from nablax.core import (
     GradientTransformationExtraArgs,
     MaskOrFn,
     ScalarOrSchedule,
-    Wrapper,
+    as_array,
     chain,
     safe_increment,
     with_extra_args_support,
+    wrapper,
     zero_count,
 )
 from nablax.optimizers._adam import scale_by_adam
 from nablax.optimizers._arguments import checked
 from nablax.optimizers._matrix_axes import Axes, AxesPerLeaf, axes_of, check_numbers_of
 from nablax.transforms import add_decayed_weights, scale_by_learning_rate
-from nablax.tree import at_least_float32
-from nablax.tree._traverse import is_none
+from nablax.tree import at_least_float32, is_none
 
 
 class GaLoreDimensionNumbers(NamedTuple):
@@ -143,16 +143,17 @@ def scale_by_galore(
     )
     per_leaf = AxesPerLeaf(source, "scale_by_galore")
 
-    def plan(tree: Any, params: Any = None, remember: bool = False) -> tuple[list[Any], list[Any], Any]:
+    def plan(tree: Any, params: Any = None) -> tuple[list[Any], list[Any], Any]:
         leaves, treedef = jax.tree.flatten(tree, is_leaf=is_none)
-        axes = per_leaf.values(tree, params, remember)
+        axes = per_leaf.values(tree, params)
         plans = [
-            None if x is None else _Leaf(jnp.shape(x), a, rank) for x, a in zip(leaves, axes, strict=True)
+            None if x is None else _Leaf(jnp.shape(x), a, int(rank))
+            for x, a in zip(leaves, axes, strict=True)
         ]
         return leaves, plans, treedef
 
     def init(params: Any) -> GaLoreState:
-        leaves, plans, treedef = plan(params, remember=True)
+        leaves, plans, treedef = plan(params)
         wide = [None if p is None else at_least_float32(jnp.result_type(p)) for p in leaves]
         low = [
             None
@@ -172,7 +173,7 @@ def scale_by_galore(
         # The axes are known from init by the structure of the parameters, which the updates share.
         leaves, plans, treedef = plan(updates, updates if params is None else params)
         old = treedef.flatten_up_to(state.projector)
-        again = jnp.mod(state.count, update_proj_gap) == 0
+        again = jnp.mod(state.count, as_array(update_proj_gap)) == 0
         matrices = [i for i, how in enumerate(plans) if how is not None and how.order is not None]
 
         def renew(_: None) -> list[jax.Array]:
@@ -187,21 +188,13 @@ def scale_by_galore(
         small, base_state = base.update(treedef.unflatten(low), state.base_optimizer_state, None, **extra)
         out = treedef.flatten_up_to(small)
         for i in matrices:
-            out[i] = (scale * plans[i].lift(out[i].astype(projectors[i].dtype), projectors[i])).astype(
-                leaves[i].dtype
-            )
+            out[i] = (
+                as_array(scale) * plans[i].lift(out[i].astype(projectors[i].dtype), projectors[i])
+            ).astype(leaves[i].dtype)
         new = GaLoreState(safe_increment(state.count), base_state, treedef.unflatten(projectors))
         return treedef.unflatten(out), new
 
-    return Wrapper(
-        init,
-        update,
-        {"base_optimizer": inner},
-        lambda c: scale_by_galore(
-            rank, update_proj_gap, scale, c["base_optimizer"], weight_dimension_numbers
-        ),
-        lambda state: {"base_optimizer": state.base_optimizer_state},
-    )
+    return wrapper(init, update, {"base_optimizer": base}, {"base_optimizer": ("base_optimizer_state",)})
 
 
 @checked(weight_dimension_numbers=check_numbers_of(GaLoreDimensionNumbers))

@@ -23,12 +23,12 @@ from nablax.core import (
     MaskOrFn,
     ScalarOrSchedule,
     chain,
+    choice,
     leafwise,
     lerp,
     moment_like,
     zero_count,
 )
-from nablax.core._checked import choice
 from nablax.optimizers._arguments import checked
 from nablax.transforms import add_decayed_weights, scale_by_learning_rate
 

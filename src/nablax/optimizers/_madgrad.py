@@ -22,10 +22,10 @@ from nablax.core import (
     abs_sq,
     chain,
     leafwise,
+    number,
     wide_moment_like,
     zero_count,
 )
-from nablax.core._checked import number
 from nablax.optimizers._arguments import checked
 from nablax.optimizers._cocob import wide_copy
 from nablax.transforms import add_decayed_weights

@@ -7,8 +7,7 @@ from typing import Any
 
 import jax
 
-from nablax.core._checked import Check, of_kind
-from nablax.core._masks import PerLeaf
+from nablax.core import Check, PerLeaf, of_kind
 
 
 @dataclasses.dataclass(frozen=True)

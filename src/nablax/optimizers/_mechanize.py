@@ -19,17 +19,21 @@ import jax.numpy as jnp
 
 from nablax.core import (
     GradientTransformationExtraArgs,
-    Wrapper,
     abs_sq,
+    as_array,
+    fields,
     leafwise,
+    number,
+    real_dtype,
     safe_increment,
+    snapshot,
     with_extra_args_support,
+    wrapper,
     zero_count,
 )
-from nablax.core._checked import number
 from nablax.optimizers._arguments import checked
 from nablax.optimizers._cocob import wide_copy
-from nablax.optimizers._sums import inner, leaf_sums, require_params, scalar_like
+from nablax.optimizers._sums import inner, leaf_sums, require_params
 
 
 class MechanicState(NamedTuple):
@@ -91,12 +95,12 @@ def mechanize(
     Source: Cutkosky et al. 2023, arXiv:2306.00144.
     """
     base = with_extra_args_support(base_optimizer)
-    tune = leafwise(_tuned, name="mechanize")
+    tune = leafwise(_tuned, fields(_Start, x0=snapshot()), name="mechanize", extra=("scale", "shrink"))
 
     def init(params: Any) -> MechanicState:
-        zeros = jnp.zeros(num_betas, scalar_like(params, 0.0).dtype)
-        s = zeros + s_init
-        return MechanicState(base.init(params), zero_count(), zeros, zeros, zeros, s, wide_copy(params))
+        r, m, v = (jnp.zeros(num_betas, real_dtype(params)) for _ in range(3))
+        s = jnp.full(num_betas, as_array(s_init), r.dtype)
+        return MechanicState(base.init(params), zero_count(), r, m, v, s, wide_copy(params))
 
     def update(
         updates: Any, state: MechanicState, params: Any = None, **extra: Any
@@ -104,19 +108,13 @@ def mechanize(
         require_params("mechanize", params)
         base_updates, base_state = base.update(updates, state.base_optimizer_state, params, **extra)
         sums = leaf_sums(_terms, updates, params, state.x0)
-        r, m, v, s, old, new = _learn(sums, state, weight_decay, eps, s_init)
-        shrink = new / (old + eps) - 1
+        r, m, v, s, old, new = _learn(sums, state, *map(as_array, (weight_decay, eps, s_init)))
+        shrink = new / (old + as_array(eps)) - 1
         tuned, _ = tune.update(base_updates, _Start(state.x0), params, scale=new, shrink=shrink)
         count = safe_increment(state.count)
         return tuned, MechanicState(base_state, count, r, m, v, s, state.x0)
 
-    return Wrapper(
-        init,
-        update,
-        {"base_optimizer": base_optimizer},
-        lambda c: mechanize(c["base_optimizer"], weight_decay, eps, s_init, num_betas),
-        lambda state: {"base_optimizer": state.base_optimizer_state},
-    )
+    return wrapper(init, update, {"base_optimizer": base}, {"base_optimizer": ("base_optimizer_state",)})
 
 
 @jax.jit

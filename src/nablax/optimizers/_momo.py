@@ -25,14 +25,17 @@ from nablax.core import (
     MaskOrFn,
     ScalarOrSchedule,
     abs_sq,
+    count,
+    fields,
+    first_moment,
     leafwise,
     lerp,
-    moment_like,
-    wide_moment_like,
-    zero_count,
+    plain,
+    scalar,
+    second_moment,
 )
 from nablax.optimizers._arguments import checked
-from nablax.optimizers._sums import inner, leaf_sums, require_params, scalar_like
+from nablax.optimizers._sums import inner, leaf_sums, require_params
 
 
 class MomoState(NamedTuple):
@@ -104,7 +107,7 @@ def _momo_measure(
 ) -> dict[str, Any]:
     require_params("momo", params)
     value = _value("momo", value, barf)
-    decay = jnp.where(count == 0, 0.0, beta)  # the first values start the averages
+    decay = jnp.where(count == 0, 0.0, plain(beta))  # the first values start the averages
     sums = leaf_sums(_momo_terms, updates, params, exp_avg, beta=decay)
     average = lerp(gamma, sums["gradient"], decay)
     return {"decay": decay, "loss": lerp(barf, value, decay), "average": average, **sums}
@@ -154,10 +157,14 @@ def momo(
     Source: Schaipp et al. 2023, arXiv:2305.07583.
     """
 
-    def init(params: Any) -> MomoState:
-        zero = scalar_like(params, 0.0)
-        return MomoState(moment_like(params), zero, zero, scalar_like(params, lower_bound), zero_count())
-
+    state = fields(
+        MomoState,
+        exp_avg=first_moment(),
+        barf=scalar(),
+        gamma=scalar(),
+        lb=scalar(lower_bound),
+        count=count(),
+    )
     hyperparams = {
         "learning_rate": learning_rate,
         "beta": beta,
@@ -166,12 +173,13 @@ def momo(
     }
     return leafwise(
         _momo,
-        init,
+        state,
         hyperparams=hyperparams,
         options={"adapt": adapt_lower_bound},
         measure=_momo_measure,
         scalars=_momo_scalars,
         flags={"decays": mask},
+        extra=("value",),
     )
 
 
@@ -251,12 +259,15 @@ def momo_adam(
     Source: Schaipp et al. 2023, arXiv:2305.07583.
     """
 
-    def init(params: Any) -> MomoAdamState:
-        zero, nu = scalar_like(params, 0.0), wide_moment_like(params, real=True)
-        return MomoAdamState(
-            moment_like(params), nu, zero, zero, scalar_like(params, lower_bound), zero_count()
-        )
-
+    state = fields(
+        MomoAdamState,
+        exp_avg=first_moment(),
+        exp_avg_sq=second_moment(),
+        barf=scalar(),
+        gamma=scalar(),
+        lb=scalar(lower_bound),
+        count=count(),
+    )
     hyperparams = {
         "learning_rate": learning_rate,
         "b1": b1,
@@ -267,10 +278,11 @@ def momo_adam(
     }
     return leafwise(
         _momo_adam,
-        init,
+        state,
         hyperparams=hyperparams,
         options={"adapt": adapt_lower_bound},
         measure=_adam_measure,
         scalars=_adam_scalars,
         flags={"decays": mask},
+        extra=("value",),
     )

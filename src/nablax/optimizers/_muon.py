@@ -29,12 +29,12 @@ from nablax.core import (
     ScalarOrSchedule,
     abs_sq,
     chain,
+    choice,
     leafwise,
     lerp,
     moment_like,
     zero_count,
 )
-from nablax.core._checked import choice
 from nablax.optimizers._adam import adamw
 from nablax.optimizers._arguments import checked, one_of
 from nablax.optimizers._matrix_axes import Axes, AxesPerLeaf, axes_of, check_numbers_of
@@ -225,7 +225,7 @@ def scale_by_muon(
     )
 
 
-def _shape_factor(g: jax.Array, *, rms: float | None, axes: Axes) -> jax.Array:
+def _shape_factor(g: jax.Array, *, rms: Any, axes: Axes) -> jax.Array:
     _, inputs, outputs = jax.eval_shape(lambda x: _to_matrices(x, axes), g).shape
     factor = (
         math.sqrt(max(1, outputs / max(inputs, 1))) if rms is None else rms * math.sqrt(max(inputs, outputs))
@@ -237,7 +237,7 @@ def _scale_by_shape(rms: float | None, weight_dimension_numbers: Any) -> Gradien
     return leafwise(
         _shape_factor,
         name="scale_by_shape",
-        options={"rms": rms},
+        hyperparams={"rms": rms},
         flags={"axes": AxesPerLeaf(_axes(weight_dimension_numbers), "muon")},
     )
 

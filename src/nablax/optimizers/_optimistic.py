@@ -23,9 +23,9 @@ from nablax.core import (
     chain,
     leafwise,
     moment_like,
+    number,
     zero_count,
 )
-from nablax.core._checked import number
 from nablax.optimizers._adam import scale_by_adam
 from nablax.optimizers._arguments import checked
 from nablax.transforms import scale_by_learning_rate

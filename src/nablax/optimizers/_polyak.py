@@ -14,13 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from nablax import tree
-from nablax.core import (
-    GradientTransformationExtraArgs,
-    ScalarOrSchedule,
-    chain,
-    leafwise,
-)
-from nablax.core._checked import choice
+from nablax.core import GradientTransformationExtraArgs, ScalarOrSchedule, chain, choice, leafwise
 from nablax.optimizers._arguments import checked
 from nablax.transforms import scale_by_learning_rate
 
@@ -71,6 +65,7 @@ def scale_by_polyak(
         options={"variant": variant},
         measure=_square_norm,
         scalars=_step,
+        extra=("value",),
     )
 
 

@@ -24,11 +24,11 @@ from nablax.core import (
     abs_sq,
     leafwise,
     moment_like,
+    number,
     wide_moment_like,
     zero_count,
 )
-from nablax.core._checked import number
-from nablax.optimizers._arguments import betas, checked
+from nablax.optimizers._arguments import BETAS, checked
 from nablax.optimizers._cocob import wide_copy
 from nablax.optimizers._sums import abs1, inner, leaf_sums, require_params, scalar_like
 
@@ -94,7 +94,7 @@ def _prodigy(
     return -rate * direction, exp_avg, exp_avg_sq, b3 * grad_sum + weight * g
 
 
-@checked(betas=betas, beta3=number(0, 1, open_high=True))
+@checked(betas=BETAS, beta3=number(0, 1, open_high=True))
 def prodigy(
     learning_rate: ScalarOrSchedule = 1.0,
     betas: tuple[float, float] = (0.9, 0.999),

@@ -17,13 +17,14 @@ import jax
 import jax.numpy as jnp
 
 from nablax.core import (
+    REAL,
     GradientTransformation,
     GradientTransformationExtraArgs,
     chain,
     leafwise,
+    number,
     wide_moment_like,
 )
-from nablax.core._checked import number
 from nablax.optimizers._arguments import checked
 from nablax.transforms import scale
 
@@ -101,7 +102,7 @@ def scale_by_rprop(
     return leafwise(_rprop, init, hyperparams=hyperparams)
 
 
-@checked(learning_rate=number(0), eta_minus=number(0, 1, open_low=True, open_high=True), eta_plus=number(1))
+@checked(learning_rate=REAL, eta_minus=number(0, 1, open_low=True, open_high=True), eta_plus=number(1))
 def rprop(
     learning_rate: float,
     eta_minus: float = 0.5,
@@ -112,7 +113,8 @@ def rprop(
     """Rprop: steps that follow the signs of full-batch gradients, not their sizes.
 
     Args:
-      learning_rate: first step size, not negative; a number, no schedule: from then on the steps find their size.
+      learning_rate: first step size; a number, no schedule: from then on the steps find their size. A negative one
+        ascends.
       eta_minus, eta_plus, min_step_size, max_step_size: as in `scale_by_rprop`.
 
     Raises:
@@ -120,6 +122,7 @@ def rprop(
 
     Source: Riedmiller & Braun 1993, doi:10.1109/ICNN.1993.298623.
     """
+    sign = 1.0 if not isinstance(learning_rate, jax.core.Tracer) and learning_rate < 0 else -1.0
     return chain(
-        scale_by_rprop(learning_rate, eta_minus, eta_plus, min_step_size, max_step_size), scale(-1.0)
+        scale_by_rprop(abs(learning_rate), eta_minus, eta_plus, min_step_size, max_step_size), scale(sign)
     )

@@ -17,8 +17,9 @@ import jax.numpy as jnp
 from nablax.core import (
     ArgumentError,
     GradientTransformationExtraArgs,
-    Wrapper,
+    as_array,
     with_extra_args_support,
+    wrapper,
 )
 from nablax.optimizers._arguments import checked
 from nablax.optimizers._sums import require_params
@@ -78,7 +79,7 @@ def sam(
 
     def transparent(updates: Any, state: SAMState, params: Any = None, **extra: Any) -> tuple[Any, SAMState]:
         require_params("sam", params)
-        first, last = state.steps_since_sync == 0, state.steps_since_sync == sync_period - 1
+        first, last = state.steps_since_sync == 0, state.steps_since_sync == as_array(sync_period) - 1
         cache = jax.tree.map(lambda p, c: jnp.where(first, p, c), params, state.cache)
 
         def adversarial_step(_: None) -> tuple[Any, SAMState]:
@@ -118,16 +119,13 @@ def sam(
 
         adv_state = adversary.init(params) if reset_state else state.adv_state
         carry = updates, params, adv_state
-        gradients, _, adv_state = jax.lax.fori_loop(0, sync_period - 1, step, carry)
+        gradients, _, adv_state = jax.lax.fori_loop(0, as_array(sync_period - 1), step, carry)
         updates, opt_state = outer.update(gradients, state.opt_state, params, **extra)
         return updates, SAMState(state.steps_since_sync, opt_state, adv_state, None)
 
-    return Wrapper(
+    return wrapper(
         init,
         opaque if opaque_mode else transparent,
-        {"optimizer": optimizer, "adv_optimizer": adv_optimizer},
-        lambda c: sam(
-            c["optimizer"], c["adv_optimizer"], sync_period, reset_state, opaque_mode, batch_axis_name
-        ),
-        lambda state: {"optimizer": state.opt_state, "adv_optimizer": state.adv_state},
+        {"optimizer": outer, "adv_optimizer": adversary},
+        {"optimizer": ("opt_state",), "adv_optimizer": ("adv_state",)},
     )

@@ -21,14 +21,17 @@ from nablax.core import (
     GradientTransformationExtraArgs,
     MaskOrFn,
     ScalarOrSchedule,
-    Wrapper,
+    accumulator,
+    as_array,
     chain,
+    fields,
     leafwise,
+    number,
     safe_increment,
     with_extra_args_support,
+    wrapper,
     zero_count,
 )
-from nablax.core._checked import number
 from nablax.optimizers._arguments import checked
 from nablax.optimizers._rmsprop import scale_by_rms
 from nablax.optimizers._sgd import sgd
@@ -53,9 +56,9 @@ class ScheduleFreeState(NamedTuple):
 
 
 def _interpolate(
-    u: jax.Array, params: jax.Array, z: jax.Array, *, b1: Any, c: Any
+    u: jax.Array, params: jax.Array, z: jax.Array, *, b1: Any, old: Any, c: Any
 ) -> tuple[jax.Array, jax.Array]:
-    x = (params - (1 - b1) * z) / b1
+    x = (params - (1 - old) * z) / old
     z = z + u
     x = (1 - c) * x + c * z
     return b1 * x + (1 - b1) * z - params, z
@@ -66,7 +69,7 @@ class _Averaged(NamedTuple):
 
 
 def _own_leaf(p: Any, dtype: Any) -> jax.Array:
-    return jnp.array(p, dtype)
+    return jnp.array(p, dtype, copy=True)
 
 
 _WEIGHT = number(0, 1, open_low=True)
@@ -103,33 +106,36 @@ def _schedule_free(
 ) -> GradientTransformationExtraArgs:
     base = with_extra_args_support(base_optimizer)
     # The last part of the work is one rule, whose state is a piece of this transformation's.
-    mix = leafwise(_interpolate, name="schedule_free")
+    mix = leafwise(
+        _interpolate, fields(_Averaged, z=accumulator()), name="schedule_free", extra=("b1", "old", "c")
+    )
 
     def init(params: Any) -> ScheduleFreeState:
-        zero = scalar_like(params, 0.0)
         z = jax.tree.map(lambda p: _own_leaf(p, state_dtype), params)
-        return ScheduleFreeState(scalar_like(params, b1), zero, zero_count(), zero, base.init(params), z)
+        weight, start, largest = (scalar_like(params, as_array(x)) for x in (b1, 0.0, 0.0))
+        return ScheduleFreeState(weight, start, zero_count(), largest, base.init(params), z)
 
     def update(
         updates: Any, state: ScheduleFreeState, params: Any = None, **extra: Any
     ) -> tuple[Any, ScheduleFreeState]:
         require_params(who, params)
-        rate = learning_rate(state.step_count) if callable(learning_rate) else learning_rate
-        max_lr = jnp.maximum(state.max_lr, jnp.asarray(rate, state.max_lr.dtype))
-        weight = max_lr**weight_lr_power
+        rate = learning_rate(state.step_count) if callable(learning_rate) else as_array(learning_rate)
+        max_lr = jnp.maximum(state.max_lr, jnp.abs(jnp.asarray(rate, state.max_lr.dtype)))
+        weight = max_lr ** as_array(weight_lr_power)
+        new_b1 = jnp.asarray(as_array(b1), state.b1.dtype)
         weight_sum = state.weight_sum + weight
         c = jnp.where(weight_sum > 0, weight / jnp.where(weight_sum > 0, weight_sum, 1.0), 0.0)
         updates, base_state = base.update(updates, state.base_optimizer_state, params, **extra)
-        updates, averaged = mix.update(updates, _Averaged(state.z), params, b1=state.b1, c=c)
+        updates, averaged = mix.update(updates, _Averaged(state.z), params, b1=new_b1, old=state.b1, c=c)
         count = safe_increment(state.step_count)
-        return updates, ScheduleFreeState(state.b1, weight_sum, count, max_lr, base_state, averaged.z)
+        return updates, ScheduleFreeState(new_b1, weight_sum, count, max_lr, base_state, averaged.z)
 
-    return Wrapper(
+    return wrapper(
         init,
         update,
-        {"base_optimizer": base_optimizer},
-        lambda c: _schedule_free(who, c["base_optimizer"], learning_rate, b1, weight_lr_power, state_dtype),
-        lambda state: {"base_optimizer": state.base_optimizer_state},
+        {"base_optimizer": base},
+        {"base_optimizer": ("base_optimizer_state",)},
+        count=("step_count",),
     )
 
 

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nablax.core import GradientTransformationExtraArgs, ScalarOrSchedule, chain, identity
-from nablax.core._checked import number
+from nablax.core import GradientTransformationExtraArgs, ScalarOrSchedule, chain, identity, number
 from nablax.optimizers._arguments import checked
 from nablax.transforms import scale_by_learning_rate, trace
 

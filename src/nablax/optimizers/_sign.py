@@ -12,12 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nablax.core import (
-    GradientTransformationExtraArgs,
-    ScalarOrSchedule,
-    chain,
-)
-from nablax.core._checked import number
+from nablax.core import GradientTransformationExtraArgs, ScalarOrSchedule, chain, number
 from nablax.optimizers._arguments import checked
 from nablax.transforms import ema, scale_by_learning_rate, scale_by_sign
 

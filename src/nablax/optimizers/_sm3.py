@@ -25,9 +25,9 @@ from nablax.core import (
     leafwise,
     lerp,
     moment_like,
+    number,
     wide_moment_like,
 )
-from nablax.core._checked import number
 from nablax.optimizers._arguments import checked
 from nablax.transforms import scale_by_learning_rate
 

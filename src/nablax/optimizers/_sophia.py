@@ -26,14 +26,19 @@ from nablax.core import (
     GradientTransformationExtraArgs,
     MaskOrFn,
     ScalarOrSchedule,
-    Wrapper,
+    as_array,
+    bound,
     chain,
+    fields,
+    first_moment,
     leafwise,
     lerp,
     moment_like,
     safe_increment,
+    second_moment,
     wide_moment_like,
     with_extra_args_support,
+    wrapper,
     zero_count,
 )
 from nablax.optimizers._arguments import checked, one_of
@@ -146,8 +151,10 @@ def _scale_by_sophia(
     hessian = with_extra_args_support(hessian_diagonal_fn)
     direction = leafwise(
         _sophia,
+        fields(_Moments, mu=first_moment(mu_dtype), nu=second_moment()),
         name="sophia",
         hyperparams={"b1": b1, "eps": eps, "gamma": gamma, "clip_threshold": clip_threshold},
+        extra=("c1",),
     )
 
     def init(params: Any) -> SophiaState:
@@ -159,34 +166,22 @@ def _scale_by_sophia(
 
         def estimate(_: None) -> tuple[Any, Any]:
             diagonal, inner = hessian.update(updates, state.hessian_fn_state, params, **extra)
-            nu = jax.tree.map(lambda v, h: lerp(v, jnp.real(h).astype(v.dtype), b2), state.nu, diagonal)
+            nu = jax.tree.map(
+                lambda v, h: lerp(v, jnp.real(h).astype(v.dtype), bound(b2)), state.nu, diagonal
+            )
             return nu, inner
 
-        now = jnp.mod(state.count, update_interval) == 0
+        now = jnp.mod(state.count, as_array(update_interval)) == 0
         nu, inner = jax.lax.cond(now, estimate, lambda _: (state.nu, state.hessian_fn_state), None)
         count = safe_increment(state.count)
-        c1 = 1 - b1**count
+        c1 = 1 - as_array(b1) ** count
         updates, moments = direction.update(updates, _Moments(state.mu, state.nu), params, c1=c1)
         if report_every and clip_threshold is not None:
-            _report(updates, state.count, clip_threshold, report_every)
+            _report(updates, state.count, as_array(clip_threshold), as_array(report_every))
         return updates, SophiaState(count, moments.mu, nu, inner)
 
-    return Wrapper(
-        init,
-        update,
-        {"hessian_diagonal_fn": hessian_diagonal_fn},
-        lambda c: _scale_by_sophia(
-            b1,
-            b2,
-            eps,
-            gamma,
-            clip_threshold,
-            update_interval,
-            c["hessian_diagonal_fn"],
-            mu_dtype,
-            report_every,
-        ),
-        lambda state: {"hessian_diagonal_fn": state.hessian_fn_state},
+    return wrapper(
+        init, update, {"hessian_diagonal_fn": hessian}, {"hessian_diagonal_fn": ("hessian_fn_state",)}
     )
 
 

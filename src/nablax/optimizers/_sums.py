@@ -10,10 +10,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core import MissingParamsError, Program
-from nablax.tree import at_least_float32
-from nablax.tree._norms import norm_dtype
-from nablax.tree._traverse import is_none, reduce_scalars
+from nablax.core import MissingParamsError, Program, as_array, real_dtype
+from nablax.tree import at_least_float32, is_none, reduce_scalars
 
 
 def _wide(x: Any) -> jax.Array:
@@ -47,7 +45,7 @@ def require_params(who: str, params: Any) -> None:
 
 def scalar_like(params: Any, value: Any) -> jax.Array:
     """A number in the dtype in which `leaf_sums` over trees like params adds up."""
-    return jnp.asarray(value, norm_dtype(jax.tree.leaves(params)))
+    return jnp.array(value, real_dtype(params))
 
 
 @functools.lru_cache(256)
@@ -77,8 +75,8 @@ def leaf_sums(
     leaves, treedef = jax.tree.flatten(tree, is_leaf=is_none)
     rows = list(zip(leaves, *map(treedef.flatten_up_to, rest), strict=True))
     rows = [row for row in rows if row[0] is not None]
-    dtype = norm_dtype([row[0] for row in rows])
+    dtype = real_dtype([row[0] for row in rows])
     if not rows:
         return {name: jnp.zeros((), dtype) for name in terms(*[jnp.zeros(())] * (1 + len(rest)), **shared)}
-    outputs = _program(terms, dtype).map(rows, shared)
+    outputs = _program(terms, dtype).map(rows, {name: as_array(x) for name, x in shared.items()})
     return {name: reduce_scalars(operator.add, [out[name] for out in outputs]) for name in outputs[0]}

@@ -16,13 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core import (
-    GradientTransformationExtraArgs,
-    MaskOrFn,
-    ScalarOrSchedule,
-    chain,
-    leafwise,
-)
+from nablax.core import GradientTransformationExtraArgs, MaskOrFn, ScalarOrSchedule, chain, counting, leafwise
 from nablax.optimizers._adam import scale_by_adam
 from nablax.optimizers._arguments import checked, one_of
 from nablax.transforms import (
@@ -32,7 +26,6 @@ from nablax.transforms import (
     scale_by_trust_ratio,
     trace,
 )
-from nablax.transforms._scaling import scheduled_init
 
 
 @checked(counts=False)
@@ -137,7 +130,7 @@ def fromage(learning_rate: ScalarOrSchedule, min_norm: float = 1e-6) -> Gradient
         scale_by_trust_ratio(min_norm),
         leafwise(
             _fromage,
-            scheduled_init(learning_rate),
+            counting(learning_rate),
             hyperparams={"learning_rate": learning_rate},
             scalars=_shrink,
         ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -11,11 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nablax.core import StructureError, apply_updates, current_values, with_extra_args_support
-from nablax.runtime._live import Hyperparams
-from nablax.runtime._metrics import all_finite, keep_if, learning_rates, norms
-
-_VERSION = 1
+from nablax.core import StructureError, current_values, under_trace, with_extra_args_support
+from nablax.runtime import _tensors as tensors_of
+from nablax.runtime._live import Hyperparams, Numbers, check_state_fits
+from nablax.runtime._program import Programs, Stepper, shared_programs
+from nablax.runtime._saved import load, saved
+from nablax.runtime._shield import Shield
+from nablax.runtime._step import NORMS, by_group, learning_rates, norms, rate_paths, step
 
 
 class Optimizer:
@@ -23,7 +24,8 @@ class Optimizer:
 
     The program overwrites its inputs (donation): parameters and state come back in the order in which they went in,
     so that XLA updates them in place and inserts no copy. Arrays read from `opt.params` therefore live until the next
-    step; copy what you want to keep.
+    step; `opt.copy_params()` keeps them. Ctrl-C waits for the end of a step. Optimizers that differ in numbers alone
+    share their program.
 
     Args:
       tx: a gradient transformation.
@@ -33,6 +35,7 @@ class Optimizer:
       metrics: also compute the norms of gradients, updates and parameters in each step.
       skip_nonfinite: leave parameters and state as they are where a gradient is infinite or NaN.
       donate: False keeps old parameters valid, at the price of a second copy in memory.
+      take: take the arrays themselves instead of a copy; the first step consumes them.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -53,38 +56,51 @@ class Optimizer:
         metrics: bool = False,
         skip_nonfinite: bool = False,
         donate: bool = True,
+        take: bool = False,
     ):
         self.tx = with_extra_args_support(tx)
         if isinstance(params, Iterator):  # as a module's parameters() gives them
             params = list(params)
-        self._tensors = params if _holds_tensors(params) else None
+        self._tensors = params if tensors_of.holds_tensors(params) else None
         if self._tensors is not None:
-            _check_leaves(params)
-            params = _arrays(params)
-        # Distinct buffers: two leaves that are one array could not both be donated.
-        self._params = jax.tree.map(lambda p: jnp.array(p, copy=True), params)
-        self._state = jax.tree.map(lambda x: jnp.array(x, copy=True), self.tx.init(self._params))
-        self._counters = jnp.zeros(2, jnp.int32)
-        self._report: dict[str, jax.Array] = {}
-        self._with_norms, self._skip = metrics, skip_nonfinite
-        self._live = Hyperparams(self.tx, self._current)
+            tensors_of.check_leaves(params)
+            params = tensors_of.arrays(params)
+        self._params = jax.tree.map(lambda p: jnp.array(p, copy=not take), params)
+        self._state = self.tx.init(self._params)
+        if donate:  # one buffer cannot be given away twice
+            self._params, self._state = _apart((self._params, self._state))
+        self._skipped = jnp.zeros((), jnp.int32) if skip_nonfinite else None
+        self._steps = 0
+        self._numbers = Numbers(self.tx)
+        self._live = Hyperparams(self._numbers, self._current, self._check_fits)
+        self._rates = {path: self._numbers.known[path].value for path in rate_paths(self.tx)}
+        follows = any(map(callable, self._rates.values()))
+        self._reports = (*(["learning_rates"] if follows else []), *(NORMS if metrics else []))
+        self._report: Any = None
+        self._last: Any = self._live.values_now
         self._lock = threading.Lock()
         kept = 2 if self._tensors is not None else 3
-        self._compiled: Any = jax.jit(self._program, donate_argnums=tuple(range(kept)) if donate else ())
+        give = tuple(range(1, kept + 1)) if donate else ()
+        key = (self._numbers.structure, skip_nonfinite, self._reports, give)
+        self._step = Stepper(shared_programs(key, lambda: self._programs(skip_nonfinite, give)))
 
-    def _program(self, state: Any, counters: Any, params: Any, live: Any, grads: Any, extra: Any) -> Any:
-        tx = self._live.bind(self.tx, live)
-        report = learning_rates(tx, state)
-        updates, new_state = tx.update(grads, state, params, **extra)
-        new_params = apply_updates(params, updates)
-        skipped = jnp.asarray(0, jnp.int32)
-        if self._skip:
-            finite = all_finite(grads)
-            new_params, new_state = keep_if(finite, (new_params, new_state), (params, state))
-            skipped = 1 - finite.astype(jnp.int32)
-        if self._with_norms:
-            report |= norms(grads, updates, new_params)
-        return new_state, counters + jnp.stack([1, skipped]), new_params, report
+    def _programs(self, skip_nonfinite: bool, give: tuple[int, ...]) -> Programs:
+        reports = self._reports
+
+        def body(
+            tx: Any, functions: Any, state: Any, skipped: Any, params: Any, grads: Any, extra: Any
+        ) -> Any:
+            before = learning_rates(tx, state) if "learning_rates" in reports else {}
+            extra = {**extra, **dict(functions)}
+            extra.setdefault("grad", grads)
+            done = step(tx, grads, state, params, extra, skip_nonfinite)
+            if skip_nonfinite:
+                skipped = skipped + 1 - done.finite.astype(jnp.int32)
+            told = list(before.values()) + (list(norms(grads, done).values()) if NORMS[0] in reports else [])
+            wide = jnp.stack([jnp.asarray(x, jnp.result_type(float)) for x in told]) if told else None
+            return done.state, skipped, done.params, wide
+
+        return Programs(self._numbers, body, give, static=True)
 
     def step(self, grads: Any = None, **extra: Any) -> Any:
         """One update of parameters and state.
@@ -92,39 +108,65 @@ class Optimizer:
         Args:
           grads: tree of gradients, structure and shapes of params; None leaves keep their parameter. With tensors for
             parameters it may be left out: their `.grad` is taken.
-          **extra: what the transformation asks for beyond gradients, such as `value=loss`: arrays, or tensors.
+          **extra: what the transformation asks for beyond gradients: arrays, tensors, and functions of them. L-BFGS
+            and other line searches take `value=loss, value_fn=f` (`grad` is filled in), and hand on to `f` what else
+            it names: `opt.step(g, value=v, value_fn=loss, batch=batch)`. Give the same function each time: another
+            one is another program.
 
         Returns:
           The new parameters (also `opt.params`).
 
         Raises:
-          StructureError: grads do not fit the parameters, or are missing. Nothing is lost.
+          StructureError: grads do not fit the parameters, or are missing; or an array among the arguments was
+            consumed by an earlier step. Nothing is lost.
+          TypeError: within jit, scan, grad or vmap, where nothing can be owned.
         """
-        if grads is None:
-            if self._tensors is None:
-                raise StructureError(
-                    "Optimizer.step needs the gradients: step(grads). Only tensors carry their own."
-                )
-            grads = autograd().grads(self._tensors)
+        if under_trace():
+            raise TypeError(
+                "Optimizer.step owns its arrays, and does nothing within jit, scan, grad or vmap. There, use the "
+                "functional loop: updates, state = tx.update(grads, state, params); params = "
+                "nablax.apply_updates(params, updates)."
+            )
         if self._tensors is not None:
-            grads, extra = autograd().values((grads, extra))
-        with self._lock:
+            grads = tensors_of.gradients(self._tensors) if grads is None else grads
+            grads, extra = tensors_of.values((grads, extra))
+        elif grads is None:
+            raise StructureError(
+                "Optimizer.step needs the gradients: step(grads). Only tensors carry their own."
+            )
+        functions = tuple((k, v) for k, v in sorted(extra.items()) if callable(v))
+        if functions:
+            extra = {k: v for k, v in extra.items() if not callable(v)}
+        with self._lock, Shield():
             self._read_tensors()
-            out = self._compiled(self._state, self._counters, self._params, self._live.vector, grads, extra)
-            self._state, self._counters, self._params, self._report = out
+            now = self._live.values_now
+            try:
+                out = self._step(now, functions, self._state, self._skipped, self._params, grads, extra)
+            except (RuntimeError, ValueError) as e:
+                check_alive((grads, extra), e)
+                raise
+            self._state, self._skipped, self._params, self._report = out
+            self._steps += 1
+            self._last = now
             if self._tensors is not None:
-                autograd().assign(self._tensors, self._params)
+                tensors_of.assign(self._tensors, self._params)
         return self.params
 
     def zero_grad(self) -> None:
         """Clears `.grad` of the tensors."""
         if self._tensors is not None:
-            autograd().zero_grad(jax.tree.leaves(self._tensors))
+            tensors_of.clear_gradients(self._tensors)
 
     @property
     def params(self) -> Any:
         """The parameters: arrays, valid until the next step, or the tensors."""
         return self._params if self._tensors is None else self._tensors
+
+    def copy_params(self) -> Any:
+        """The parameters as arrays of their own, which stay valid."""
+        with self._lock:
+            self._read_tensors()
+            return jax.tree.map(lambda p: jnp.array(p, copy=True), self._params)
 
     @property
     def state(self) -> Any:
@@ -133,90 +175,107 @@ class Optimizer:
 
     @property
     def hyperparameters(self) -> Hyperparams:
-        """Every numeric hyperparameter, by path or unique short name; set one and the next step uses it."""
+        """Every numeric argument, by path or unique short name; set one and the next step uses it."""
         return self._live
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """Of the last step: steps, skipped_steps, learning_rate, and, with `metrics=True`, the norms."""
-        steps, skipped = np.asarray(self._counters).tolist()
-        return {"steps": steps, "skipped_steps": skipped, **{k: float(v) for k, v in self._report.items()}}
+        """Of the last step: steps, skipped_steps, learning_rate (a number, or a dict of one a group where there are
+        several), and, with `metrics=True`, the norms."""
+        told = [] if self._report is None else np.asarray(self._report).tolist()
+        skipped = 0 if self._skipped is None else int(self._skipped)
+        out: dict[str, Any] = {"steps": self._steps, "skipped_steps": skipped}
+        rates = {path: self._last.get(path) for path in self._rates}
+        if "learning_rates" in self._reports:
+            found = current_values(self._numbers.tx, self._state)
+            paths = [path for path in self._rates if path in found]
+            rates = {**rates, **dict(zip(paths, told, strict=False))} if told else found
+            told = told[len(paths) :]
+            rates = {path: float(rates[path]) for path in paths}
+        if rates:
+            out["learning_rate"] = by_group(rates)
+        return {**out, **dict(zip(NORMS, told, strict=False))}
 
     @property
     def compilations(self) -> int:
-        """How many programs were compiled for `step`: one, unless shapes, dtypes or structures changed."""
-        return self._compiled._cache_size()
+        """How many programs were compiled for `step`: none where an optimizer of the same structure has stepped
+        before, one otherwise, more where shapes, dtypes or structures changed."""
+        return self._step.compilations
 
     def state_dict(self) -> dict[str, Any]:
-        """A copy of everything a restart needs: NumPy arrays, and the hyperparameters that were set by hand."""
+        """A copy of everything a restart needs: NumPy arrays, and the hyperparameters by path."""
         with self._lock:
             self._read_tensors()
-            arrays = {"params": self._params, "state": self._state, "counters": self._counters}
-            live = dict(zip(self._live, self._live._values.tolist(), strict=True))
-            return {"version": _VERSION, **jax.tree.map(np.array, arrays), "hyperparams": live}
+            skipped = 0 if self._skipped is None else int(self._skipped)
+            return saved(self._params, self._state, (self._steps, skipped), self._live)
 
-    def load_state_dict(self, saved: dict[str, Any]) -> None:
+    def load_state_dict(self, found: dict[str, Any]) -> None:
         """Continues from a `state_dict` of an optimizer with the same transformation and parameters.
+
+        Arrays go where those of this optimizer are (devices, shardings).
 
         Raises:
           StructureError: another version, structure, shape or dtype; this optimizer stays as it was.
+          HyperparameterError: a hyperparameter that the transformation refuses; likewise.
         """
-        if saved.get("version") != _VERSION:
-            raise StructureError(
-                f"load_state_dict: expected version {_VERSION}, got {saved.get('version')!r}."
-            )
-        mine = {"params": self._params, "state": self._state, "counters": self._counters}
-        theirs = {k: saved[k] for k in mine}
-        try:
-            jax.tree.map(_check_same, mine, theirs)
-        except ValueError as e:
-            raise StructureError(f"load_state_dict: the saved trees do not fit this optimizer. {e}") from e
-        live = {k: v for k, v in saved["hyperparams"].items() if k in self._live}
-        with self._lock:
-            new = jax.tree.map(jnp.array, theirs)
-            self._params, self._state, self._counters = new["params"], new["state"], new["counters"]
+        new = load(found, self._params, self._state, self._live)
+        with self._lock, Shield():
+            self._params, self._state = new.params, new.state
+            self._steps = new.steps
+            if self._skipped is not None:
+                self._skipped = jnp.asarray(new.skipped, jnp.int32)
+            self._live.values_now = new.hyperparams
             if self._tensors is not None:
-                autograd().assign(self._tensors, self._params)
-            for path, value in live.items():
-                self._live[path] = None if np.isnan(value) else value
+                tensors_of.assign(self._tensors, self._params)
+
+    def lower(self, grads: Any, **extra: Any) -> Any:
+        """The step's program for these gradients, lowered: `opt.lower(grads).compile().as_text()`."""
+        args = (), self._state, self._skipped, self._params, grads, extra
+        return self._step.lowered(self._live.values_now, *args)
 
     def _read_tensors(self) -> None:
         if self._tensors is not None:
-            self._params = _arrays(self._tensors)
+            self._params = tensors_of.arrays(self._tensors)
 
     def _current(self) -> dict[str, Any]:
-        return current_values(self.tx, self._state)
+        return current_values(self._numbers.rebuilt(self._live.values_now), self._state)
+
+    def _check_fits(self, tx: Any) -> None:
+        check_state_fits(tx, self._state, self._params)
 
     def __repr__(self) -> str:
         size = sum(np.size(p) for p in jax.tree.leaves(self._params))
         return f"Optimizer({size} parameters, {self._live!r})"
 
 
-def autograd() -> Any:
-    """The autograd wing, which nothing loads before tensors are there."""
-    return sys.modules["nablax.autograd"]
+def _apart(tree: Any) -> Any:
+    """The tree with a copy in the place of every array that stands in it a second time."""
+    seen: set[int] = set()
+
+    def leaf(x: Any) -> Any:
+        if not isinstance(x, jax.Array):
+            return jnp.array(x)
+        marks = {id(x)}
+        if len(x.sharding.device_set) == 1 and not jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            marks.add(x.unsafe_buffer_pointer())
+        if x.size and marks & seen:
+            return jnp.array(x, copy=True)
+        seen.update(marks)
+        return x
+
+    return jax.tree.map(leaf, tree)
 
 
-def _holds_tensors(params: Any) -> bool:
-    wing = sys.modules.get("nablax.autograd")
-    return wing is not None and any(isinstance(x, wing.Tensor) for x in jax.tree.leaves(params))
+def check_alive(tree: Any, cause: Exception) -> None:
+    """Says so where an array among the arguments was consumed by an earlier step.
 
-
-def _check_leaves(tensors: Any) -> None:
-    for path, x in jax.tree_util.tree_leaves_with_path(tensors):
-        if isinstance(x, autograd().Tensor) and not x.is_leaf:
+    Raises:
+      StructureError: an array is deleted.
+    """
+    for path, x in jax.tree_util.tree_leaves_with_path(tree):
+        if isinstance(x, jax.Array) and x.is_deleted():
             raise StructureError(
-                f"Optimizer: params{jax.tree_util.keystr(path)} was computed from other tensors; give the optimizer "
-                "those, or x.detach().requires_grad_()."
-            )
-
-
-def _arrays(tensors: Any) -> Any:
-    """Values in the place of tensors, None in that of what is no array (a module's functions)."""
-    values = autograd().values(tensors)
-    return jax.tree.map(lambda x: x if isinstance(x, jax.Array | np.ndarray | float | int) else None, values)
-
-
-def _check_same(mine: Any, theirs: Any) -> None:
-    if mine.shape != np.shape(theirs) or mine.dtype != np.asarray(theirs).dtype:
-        raise ValueError(f"{np.shape(theirs)} {np.asarray(theirs).dtype} against {mine.shape} {mine.dtype}")
+                f"the array at {jax.tree_util.keystr(path)} was consumed by an earlier step, which writes the new "
+                "parameters into the old ones' memory. Keep a copy before the step: opt.copy_params(), or jnp.array(x, "
+                "copy=True); or make the step with donate=False."
+            ) from cause

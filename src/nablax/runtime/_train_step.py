@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,15 +12,19 @@ import numpy as np
 from jax import lax
 
 from nablax.core import (
+    ArgumentError,
     StructureError,
-    apply_updates,
     check_number,
-    hyperparams,
     resolve,
+    under_trace,
     with_extra_args_support,
     with_hyperparams,
 )
-from nablax.runtime._metrics import all_finite, keep_if, learning_rates, norms
+from nablax.runtime._live import Numbers
+from nablax.runtime._optimizer import check_alive
+from nablax.runtime._program import Programs, Stepper
+from nablax.runtime._step import by_group, learning_rates, norms
+from nablax.runtime._step import step as one_step
 from nablax.tree import at_least_float32
 
 
@@ -29,6 +34,7 @@ def train_step(
     *,
     has_aux: bool = False,
     microbatches: int = 1,
+    keys: int | str | tuple[int | str, ...] = (),
     loss_scale: float | None = None,
     skip_nonfinite: bool = False,
     metrics: bool = True,
@@ -38,10 +44,13 @@ def train_step(
 
     Args:
       loss_fn: `loss_fn(params, *batch)` returns a scalar, with `has_aux` a pair of a scalar and a tree.
-      tx: a gradient transformation. It gets `value=`, `grad=` and `value_fn=` where it takes them.
+      tx: a gradient transformation. It gets `value=`, `grad=` and `value_fn=` where it takes them, so L-BFGS and line
+        searches work as they are.
       has_aux: the loss comes with something else, which is returned as `metrics["aux"]`.
       microbatches: parts into which the leading axis of each array of the batch is split, one after the other, so that
         activations of one part are in memory at a time. Gradients are averaged in at least float32; aux is stacked.
+      keys: which arguments of the batch are random keys, by position in the batch or by their name in `loss_fn`: they
+        are split into one for each microbatch.
       loss_scale: the loss is multiplied by it and the gradient divided, which keeps small float16 gradients alive;
         gradients are then at least float32.
       skip_nonfinite: leave parameters and state as they are where a gradient is infinite or NaN.
@@ -50,11 +59,13 @@ def train_step(
 
     Returns:
       `step(params, state, *batch, hyperparams={})` -> `(params, state, metrics)`. `hyperparams` sets numbers for this
-      step by path or unique short name, without recompiling. `metrics` holds loss, learning_rate, skipped (0 or 1), and
-      the norms: arrays of shape ().
+      step by path, unique short name or pattern, without recompiling. `metrics` holds loss, learning_rate (a dict of
+      one a group where there are several), skipped (0 or 1), and the norms: arrays of shape ().
 
     Raises:
-      HyperparameterError: microbatches < 1 or a loss scale that is not positive.
+      HyperparameterError: microbatches < 1, a loss scale that is not positive, or a number that the transformation
+        refuses.
+      ArgumentError: microbatches is no integer.
       StructureError: a batch whose leading axis microbatches does not divide.
 
     Example:
@@ -66,58 +77,86 @@ def train_step(
       >>> float(metrics["loss"]), w
       (2.5, Array([0.1, 0.2], dtype=float32))
     """
-    check_number("train_step", "microbatches", microbatches, 1)
+    check_number("train_step", "microbatches", microbatches, 1, integer=True)
     check_number("train_step", "loss_scale", loss_scale, 0, open_low=True, optional=True)
     tx = with_extra_args_support(tx)
-    known = hyperparams(tx)
+    numbers = Numbers(tx)
+    parts = _Parts(loss_fn, has_aux, int(microbatches), loss_scale, _positions(loss_fn, keys))
 
-    def program(params: Any, state: Any, batch: tuple[Any, ...], live: dict[str, Any]) -> Any:
-        bound = with_hyperparams(tx, live) if live else tx
-        loss, aux, grads = _gradient(loss_fn, params, batch, has_aux, microbatches, loss_scale)
-        report = {"loss": loss, **learning_rates(bound, state)}
-        updates, new_state = bound.update(
-            grads,
-            state,
-            params,
-            value=loss,
-            grad=grads,
-            value_fn=lambda p: _first(loss_fn(p, *batch), has_aux),
-        )
-        new_params = apply_updates(params, updates)
-        report["skipped"] = jnp.asarray(0, jnp.int32)
-        if skip_nonfinite:
-            finite = all_finite(grads)
-            new_params, new_state = keep_if(finite, (new_params, new_state), (params, state))
-            report["skipped"] = 1 - finite.astype(jnp.int32)
+    def program(opened: Any, params: Any, state: Any, batch: tuple[Any, ...]) -> Any:
+        loss, aux, grads = _gradient(parts, params, batch)
+        rates = learning_rates(opened, state)
+        extra = {"value": loss, "grad": grads, "value_fn": lambda p: _first(loss_fn(p, *batch), has_aux)}
+        done = one_step(opened, grads, state, params, extra, skip_nonfinite)
+        report = {"loss": loss}
+        if rates:
+            wide = {path: jnp.asarray(rate, jnp.result_type(float)) for path, rate in rates.items()}
+            report["learning_rate"] = by_group(wide)
+        skipped = 0 if done.finite is None else 1 - done.finite.astype(jnp.int32)
+        report["skipped"] = jnp.asarray(skipped, jnp.int32)
         if metrics:
-            report |= norms(grads, updates, new_params)
+            report |= norms(grads, done)
         if has_aux:
             report["aux"] = aux
-        return new_params, new_state, report
+        return done.params, done.state, report
 
-    compiled = jax.jit(program, donate_argnums=(0, 1) if donate else ())
+    call = Stepper(Programs(numbers, program, (0, 1) if donate else ()))
+    first = numbers.first
 
     def step(
         params: Any, state: Any, *batch: Any, hyperparams: dict[str, Any] | None = None
     ) -> tuple[Any, Any, dict[str, Any]]:
-        live = {
-            resolve(k, known): jnp.asarray(v, jnp.result_type(float)) for k, v in (hyperparams or {}).items()
-        }
-        return compiled(params, state, batch, live)
+        given = {path: v for name, v in (hyperparams or {}).items() for path in resolve(name, first)}
+        if under_trace():
+            return program(with_hyperparams(tx, given), params, state, batch)
+        values = first
+        if given:
+            values = dict(first)
+            for path, value in given.items():
+                values[path] = numbers.checked(f"train_step: hyperparams[{path!r}]", path, value)
+        try:
+            return call(values, params, state, batch)
+        except (RuntimeError, ValueError) as e:
+            check_alive((params, state, batch), e)
+            raise
 
-    step.lower = lambda p, s, *batch: compiled.lower(p, s, batch, {})  # type: ignore[attr-defined]
-    step.cache_size = compiled._cache_size  # type: ignore[attr-defined]
+    step.lower = lambda p, s, *batch: call.lowered(first, p, s, batch)  # type: ignore[attr-defined]
+    step.cache_size = lambda: call.compilations  # type: ignore[attr-defined]
     return step
+
+
+class _Parts(NamedTuple):
+    """What `_gradient` computes: `parts` pieces of the batch; arguments at `keys` are random keys."""
+
+    loss_fn: Callable[..., Any]
+    has_aux: bool
+    parts: int
+    scale: float | None
+    keys: tuple[int, ...]
+
+
+def _positions(loss_fn: Callable[..., Any], keys: Any) -> tuple[int, ...]:
+    """Positions within the batch, of positions or names."""
+    found = []
+    for key in keys if isinstance(keys, tuple | list) else (keys,):
+        if isinstance(key, str):
+            names = list(inspect.signature(loss_fn).parameters)[1:]
+            if key not in names:
+                raise ArgumentError(f"train_step: keys names {key!r}, but loss_fn takes {', '.join(names)}.")
+            key = names.index(key)
+        if isinstance(key, bool) or not isinstance(key, int):
+            raise ArgumentError(f"train_step: keys holds positions or names, got {key!r}.")
+        found.append(key)
+    return tuple(found)
 
 
 def _first(out: Any, has_aux: bool) -> Any:
     return out[0] if has_aux else out
 
 
-def _gradient(
-    loss_fn: Callable[..., Any], params: Any, batch: Any, has_aux: bool, parts: int, scale: float | None
-) -> tuple[Any, Any, Any]:
-    """Loss, aux and gradient of a batch, in `parts` pieces."""
+def _gradient(of: _Parts, params: Any, batch: Any) -> tuple[Any, Any, Any]:
+    """Loss, aux and gradient of a batch, in pieces."""
+    loss_fn, has_aux, parts, scale, keys = of
 
     def scaled(p: Any, *b: Any) -> Any:
         out = loss_fn(p, *b)
@@ -133,7 +172,10 @@ def _gradient(
         (_, (loss, aux)), grads = value_and_grad(params, *piece)
         return jax.tree.map(lambda t, g: t + g.astype(t.dtype), total, (grads, loss)), aux
 
-    pieces = jax.tree.map(lambda x: _split(x, parts), batch)
+    pieces = tuple(
+        jax.random.split(x, parts) if i in keys else jax.tree.map(lambda x: _split(x, parts), x)
+        for i, x in enumerate(batch)
+    )
     shapes = jax.eval_shape(value_and_grad, params, *jax.tree.map(lambda x: x[0], pieces))
     (_, (loss_shape, _)), grad_shapes = shapes
     wide = jax.tree.map(lambda s: jnp.zeros(s.shape, at_least_float32(s.dtype)), (grad_shapes, loss_shape))

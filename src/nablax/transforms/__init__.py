@@ -1,5 +1,6 @@
 """Gradient transformations that are parts: what a chain is made of."""
 
+from nablax.core import ScaleByScheduleState as ScaleByScheduleState
 from nablax.transforms._accumulation import ApplyEvery as ApplyEvery
 from nablax.transforms._accumulation import MultiSteps as MultiSteps
 from nablax.transforms._accumulation import MultiStepsState as MultiStepsState
@@ -79,7 +80,6 @@ from nablax.transforms._per_example import per_example_layer_norm_clip as per_ex
 from nablax.transforms._plateau import ReduceLROnPlateauState as ReduceLROnPlateauState
 from nablax.transforms._plateau import reduce_on_plateau as reduce_on_plateau
 from nablax.transforms._scale_gradient import scale_gradient as scale_gradient
-from nablax.transforms._scaling import ScaleByScheduleState as ScaleByScheduleState
 from nablax.transforms._scaling import ScaleState as ScaleState
 from nablax.transforms._scaling import scale as scale
 from nablax.transforms._scaling import scale_by_learning_rate as scale_by_learning_rate

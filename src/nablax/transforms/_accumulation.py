@@ -10,27 +10,39 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 
 from nablax import tree
 from nablax.core import (
+    COUNT,
+    DTYPE,
+    FLAG,
+    FUNCTION,
+    TRANSFORMATION,
     GradientTransformation,
+    Init,
     Params,
+    Transformation,
     Updates,
-    Wrapper,
+    accumulator,
+    as_array,
+    checked,
+    count,
+    fields,
+    inner_state,
     leafwise,
+    number,
     safe_increment,
-    wide_moment_like,
+    statistic,
     with_extra_args_support,
+    wrapper,
     zero_count,
 )
-from nablax.core._checked import COUNT, DTYPE, FLAG, FUNCTION, TRANSFORMATION, checked, number
-from nablax.core._pass import run
 from nablax.transforms._branch import branch
-from nablax.tree._traverse import reduce_scalars
+from nablax.tree import is_none, reduce_scalars
 
 
 class ApplyEvery(NamedTuple):
@@ -71,10 +83,8 @@ def apply_every(k: Any = 1) -> GradientTransformation:
       0.0 3.0
     """
 
-    def init(params: Params) -> ApplyEvery:
-        return ApplyEvery(zero_count(), wide_moment_like(params))
-
-    return leafwise(_sum_up, init, hyperparams={"k": k}, scalars=_every)
+    state = fields(ApplyEvery, count=count(), grad_acc=accumulator())
+    return leafwise(_sum_up, state, hyperparams={"k": k}, scalars=_every)
 
 
 class ShouldSkipUpdateFunction(Protocol):
@@ -166,7 +176,7 @@ def _steps(mini_step: Any, gradient_step: Any, k: Any, skip: Any) -> tuple[Any, 
     )
 
 
-class MultiSteps(Wrapper):
+class MultiSteps(Transformation):
     """Accumulates gradients over k mini-steps and updates with their mean.
 
     The updates of the other mini-steps are zero, and the inner transformation runs once per k: it sees neither them nor
@@ -195,72 +205,17 @@ class MultiSteps(Wrapper):
       0.0 -2.0 True
     """
 
-    inner_opt: GradientTransformation
+    __slots__ = ()
 
-    @checked(
-        opt=TRANSFORMATION,
-        every_k_schedule=number(1, integer=True, schedule=True),
-        use_grad_mean=FLAG,
-        should_skip_update_fn=FUNCTION,
-        accumulator_dtype=DTYPE,
-    )
-    def __new__(
-        cls,
-        opt: Any,
-        every_k_schedule: int | Callable[[Any], Any],
-        use_grad_mean: bool = True,
-        should_skip_update_fn: ShouldSkipUpdateFunction | None = None,
-        accumulator_dtype: Any = jnp.float32,
-    ) -> MultiSteps:
-        tx = with_extra_args_support(opt)
-        accumulate = leafwise(
-            _accumulate, name="MultiSteps", options={"mean": use_grad_mean}, scalars=_place_in_batch
-        )
+    def __new__(cls, opt: Any, every_k_schedule: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(opt, Init):  # the two halves of one, put together again
+            return super().__new__(cls, opt, every_k_schedule)
+        return _multi_steps(opt, every_k_schedule, *args, **kwargs)
 
-        def init(params: Params) -> MultiStepsState:
-            acc = jax.tree.map(lambda p: _zeros_to_accumulate(p, accumulator_dtype), params)
-            step = zero_count()
-            skip_state = should_skip_update_fn(acc, step, params)[1] if should_skip_update_fn else ()
-            return MultiStepsState(zero_count(), step, tx.init(params), acc, skip_state)
-
-        def update(
-            updates: Updates, state: Any, params: Params = None, **extra: Any
-        ) -> tuple[Updates, MultiStepsState]:
-            k = every_k_schedule(state.gradient_step) if callable(every_k_schedule) else every_k_schedule
-            skip, skip_state = jnp.array(False), state.skip_state
-            if should_skip_update_fn:
-                skip, skip_state = should_skip_update_fn(updates, state.gradient_step, params)
-            zeros, (state,) = run((accumulate.spec,), [state], updates, params, {"skip": skip})
-            emit, mini_step, gradient_step = _steps(state.mini_step, state.gradient_step, k, skip)
-
-            def step() -> tuple[Any, Any, Any]:
-                acc = jax.tree.map(
-                    lambda g, a: None if g is None else a,
-                    updates,
-                    state.acc_grads,
-                    is_leaf=lambda g: g is None,
-                )
-                new, inner_state = tx.update(acc, state.inner_opt_state, params, **extra)
-                return tree.cast_like(new, updates), inner_state, tree.zeros_like(state.acc_grads)
-
-            new, inner_state, acc = branch(
-                emit, step, lambda: (zeros, state.inner_opt_state, state.acc_grads)
-            )
-            return new, MultiStepsState(mini_step, gradient_step, inner_state, acc, skip_state)
-
-        def rebuild(children: dict[str, Any]) -> MultiSteps:
-            return MultiSteps(
-                children["opt"], every_k_schedule, use_grad_mean, should_skip_update_fn, accumulator_dtype
-            )
-
-        def states(state: Any) -> dict[str, Any]:
-            return {"opt": state.inner_opt_state}
-
-        self = cast(
-            MultiSteps, super().__new__(cls, init, update, {"opt": opt}, rebuild, states, "MultiSteps")
-        )
-        self.inner_opt = tx
-        return self
+    @property
+    def inner_opt(self) -> GradientTransformation:
+        """The wrapped transformation."""
+        return self.children["opt"]
 
     def has_updated(self, state: Any) -> Any:
         """Whether the last mini-step ended a batch and so updated the parameters.
@@ -271,8 +226,75 @@ class MultiSteps(Wrapper):
         return jnp.logical_and(state.mini_step == 0, state.gradient_step > 0)
 
     def gradient_transformation(self) -> GradientTransformation:
-        """This transformation, as a plain pair of functions."""
-        return GradientTransformation(self.init, self.update)
+        """This transformation: it is one already."""
+        return self
+
+
+@checked(
+    None,
+    "MultiSteps",
+    opt=TRANSFORMATION,
+    every_k_schedule=number(1, integer=True, schedule=True),
+    use_grad_mean=FLAG,
+    should_skip_update_fn=FUNCTION,
+    accumulator_dtype=DTYPE,
+)
+def _multi_steps(
+    opt: Any,
+    every_k_schedule: int | Callable[[Any], Any],
+    use_grad_mean: bool = True,
+    should_skip_update_fn: ShouldSkipUpdateFunction | None = None,
+    accumulator_dtype: Any = jnp.float32,
+) -> MultiSteps:
+    tx = with_extra_args_support(opt)
+    accumulate = leafwise(
+        _accumulate,
+        fields(
+            MultiStepsState,
+            mini_step=count(),
+            gradient_step=count(),
+            inner_opt_state=inner_state(tx),
+            acc_grads=statistic(lambda p: _zeros_to_accumulate(p, accumulator_dtype)),
+        ),
+        name="MultiSteps",
+        options={"mean": bool(use_grad_mean)},
+        scalars=_place_in_batch,
+        extra=("skip",),
+    )
+    gather = accumulate.call.body
+
+    def init(params: Params) -> MultiStepsState:
+        state = gather.init(params)
+        if should_skip_update_fn is None:
+            return state
+        return state._replace(skip_state=should_skip_update_fn(state.acc_grads, zero_count(), params)[1])
+
+    def update(
+        updates: Updates, state: Any, params: Params = None, **extra: Any
+    ) -> tuple[Updates, MultiStepsState]:
+        k = (
+            every_k_schedule(state.gradient_step)
+            if callable(every_k_schedule)
+            else as_array(every_k_schedule)
+        )
+        skip, skip_state = jnp.array(False), state.skip_state
+        if should_skip_update_fn:
+            skip, skip_state = should_skip_update_fn(updates, state.gradient_step, params)
+        zeros, state = gather.update(updates, state, None, {"skip": skip})
+        emit, mini_step, gradient_step = _steps(state.mini_step, state.gradient_step, k, skip)
+
+        def step() -> tuple[Any, Any, Any]:
+            acc = jax.tree.map(
+                lambda g, a: None if g is None else a, updates, state.acc_grads, is_leaf=is_none
+            )
+            new, inner = tx.update(acc, state.inner_opt_state, params, **extra)
+            return tree.cast_like(new, updates), inner, tree.zeros_like(state.acc_grads)
+
+        new, inner, acc = branch(emit, step, lambda: (zeros, state.inner_opt_state, state.acc_grads))
+        return new, MultiStepsState(mini_step, gradient_step, inner, acc, skip_state)
+
+    made = wrapper(init, update, {"opt": tx}, {"opt": ("inner_opt_state",)}, count=("gradient_step",))
+    return MultiSteps.of(made.call)
 
 
 def _zeros_to_accumulate(p: Any, dtype: Any) -> jax.Array:

@@ -22,6 +22,7 @@ from nablax.core import (
     TransformUpdateExtraArgsFn,
     Updates,
     chain,
+    checked,
     identity,
     with_extra_args_support,
 )
@@ -55,6 +56,7 @@ MaybeAxis = int | Sequence[int] | None
 AggregatorUpdateFn = TransformUpdateExtraArgsFn
 
 
+@checked()
 def process(
     preprocessor: Any, aggregator: Any, postprocessor: Any, aggregator_has_aux: bool = False
 ) -> GradientTransformationExtraArgs:
@@ -106,6 +108,7 @@ def process(
     return GradientTransformationExtraArgs(init, update)
 
 
+@checked()
 def add_mean_variance_to_opt(
     opt: Any, ema_decay: float = 0.9, per_elt_axis: int = 0, accumulation_steps: int = 1
 ) -> GradientTransformationExtraArgs:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import functools
-import operator
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-
-from nablax.tree._traverse import reduce_scalars
 
 T = TypeVar("T")
 
@@ -21,17 +18,6 @@ def branch(pred: Any, on_true: Callable[[], T], on_false: Callable[[], T]) -> T:
     if isinstance(pred, jax.core.Tracer):
         return lax.cond(pred, on_true, on_false)
     return on_true() if pred else on_false()
-
-
-@jax.jit
-def _finite_leaf(x: Any) -> jax.Array:
-    return jnp.all(jnp.isfinite(x))
-
-
-def all_finite(tree: Any) -> jax.Array:
-    """Whether no leaf holds an infinity or a NaN; True for a tree without leaves."""
-    leaves = jax.tree.leaves(tree)
-    return reduce_scalars(operator.and_, [_finite_leaf(x) for x in leaves]) if leaves else jnp.array(True)
 
 
 class Conditional:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from nablax.core import GradientTransformation, leafwise
+from nablax.core import GradientTransformation, checked, leafwise
 
 
 def _centralize(g: jax.Array) -> jax.Array:
     return g - jnp.mean(g, axis=tuple(range(1, g.ndim)), keepdims=True) if g.ndim > 1 else g
 
 
+@checked()
 def centralize() -> GradientTransformation:
     """Subtracts from each gradient its mean over all axes but the first: u = g - mean(g).
 

@@ -8,14 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from nablax import tree
-from nablax.core import (
-    EmptyState,
-    GradientTransformation,
-    StructureError,
-    abs_sq,
-    leafwise,
-)
-from nablax.core._checked import checked, number
+from nablax.core import EmptyState, GradientTransformation, StructureError, abs_sq, checked, leafwise, number
 from nablax.transforms._scaling import times
 
 ClipState = EmptyState

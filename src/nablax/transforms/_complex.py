@@ -9,13 +9,14 @@ import jax.numpy as jnp
 from jax import lax
 
 from nablax.core import (
+    TRANSFORMATION,
     GradientTransformationExtraArgs,
     Params,
     Updates,
-    Wrapper,
+    checked,
     with_extra_args_support,
+    wrapper,
 )
-from nablax.core._checked import TRANSFORMATION, checked
 
 
 class SplitRealAndImaginaryArrays(NamedTuple):
@@ -67,11 +68,4 @@ def split_real_and_imaginary(inner: Any) -> GradientTransformationExtraArgs:
         new, inner_state = tx.update(pairs, state.inner_state, jax.tree.map(_split, params), **extra)
         return jax.tree.map(_join, updates, new), SplitRealAndImaginaryState(inner_state)
 
-    return Wrapper(
-        init,
-        update,
-        {"inner": inner},
-        lambda c: split_real_and_imaginary(c["inner"]),
-        lambda state: {"inner": state.inner_state},
-        "split_real_and_imaginary",
-    )
+    return wrapper(init, update, {"inner": tx}, {"inner": ("inner_state",)})

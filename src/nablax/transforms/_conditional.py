@@ -7,17 +7,23 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
+from nablax import tree
 from nablax.core import (
+    FLAG,
+    FUNCTION,
+    TRANSFORMATION,
     GradientTransformationExtraArgs,
     Params,
     Updates,
-    Wrapper,
+    as_array,
+    checked,
+    number,
     safe_increment,
     with_extra_args_support,
+    wrapper,
     zero_count,
 )
-from nablax.core._checked import FLAG, FUNCTION, TRANSFORMATION, checked, number
-from nablax.transforms._branch import Conditional, all_finite, zeros_as
+from nablax.transforms._branch import Conditional, zeros_as
 
 
 class ApplyIfFiniteState(NamedTuple):
@@ -71,21 +77,14 @@ def apply_if_finite(inner: Any, max_consecutive_errors: Any) -> GradientTransfor
         return ApplyIfFiniteState(zero_count(), jnp.array(True), zero_count(), tx.init(params))
 
     def update(updates: Updates, state: Any, params: Params = None, **extra: Any) -> tuple[Updates, Any]:
-        finite = all_finite(updates)
+        finite = tree.all_finite(updates)
         go, streak, total = _count_errors(
-            finite, state.notfinite_count, state.total_notfinite, max_consecutive_errors
+            finite, state.notfinite_count, state.total_notfinite, as_array(max_consecutive_errors)
         )
         new, inner_state = guarded.update(go, updates, state.inner_state, params, extra)
         return new, ApplyIfFiniteState(streak, finite, total, inner_state)
 
-    return Wrapper(
-        init,
-        update,
-        {"inner": inner},
-        lambda c: apply_if_finite(c["inner"], max_consecutive_errors),
-        lambda state: {"inner": state.inner_state},
-        "apply_if_finite",
-    )
+    return wrapper(init, update, {"inner": tx}, {"inner": ("inner_state",)})
 
 
 class ConditionFn(Protocol):
@@ -109,7 +108,6 @@ class ConditionallyMaskState(NamedTuple):
 
 
 def _at_steps(
-    make: Any,
     state_class: Any,
     otherwise: Any,
     inner: Any,
@@ -127,14 +125,7 @@ def _at_steps(
         new, inner_state = guarded.update(go, updates, state.inner_state, params, extra)
         return new, state_class(inner_state=inner_state, step=safe_increment(state.step))
 
-    return Wrapper(
-        init,
-        update,
-        {"inner": inner},
-        lambda c: make(c["inner"], should_transform_fn, forward_extra_args),
-        lambda state: {"inner": state.inner_state},
-        make.__name__,
-    )
+    return wrapper(init, update, {"inner": tx}, {"inner": ("inner_state",)})
 
 
 def _as_dtype(g: Any, dtype: Any) -> jax.Array:
@@ -168,7 +159,6 @@ def conditionally_transform(
       1.0 2.0
     """
     return _at_steps(
-        conditionally_transform,
         ConditionallyTransformState,
         _as_dtype,
         inner,
@@ -192,6 +182,4 @@ def conditionally_mask(
     Raises:
       ArgumentError: should_transform_fn is not callable.
     """
-    return _at_steps(
-        conditionally_mask, ConditionallyMaskState, zeros_as, inner, should_transform_fn, forward_extra_args
-    )
+    return _at_steps(ConditionallyMaskState, zeros_as, inner, should_transform_fn, forward_extra_args)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nablax.core import EmptyState, GradientTransformation, leafwise
+from nablax.core import EmptyState, GradientTransformation, checked, leafwise
 
 NonNegativeParamsState = EmptyState
 
@@ -16,6 +16,7 @@ def _stay_nonnegative(g: jax.Array, params: jax.Array) -> jax.Array:
     return jnp.where(params + g < 0, -params, g)
 
 
+@checked()
 def keep_params_nonnegative() -> GradientTransformation:
     """Shortens updates so that parameters stay >= 0: u = max(g, -p).
 
@@ -42,6 +43,7 @@ def _without_nans(g: jax.Array, found_nan: jax.Array) -> tuple[jax.Array, jax.Ar
     return jnp.where(nan, 0, g), jnp.any(nan)
 
 
+@checked()
 def zero_nans() -> GradientTransformation:
     """Replaces NaNs by 0 and remembers which leaves had any.
 

@@ -7,14 +7,16 @@ from typing import Any, NamedTuple
 import jax
 
 from nablax.core import (
+    MASK,
+    RATE,
     EmptyState,
     GradientTransformation,
     MaskOrFn,
     ScalarOrSchedule,
+    checked,
+    counting,
     leafwise,
-    zero_count,
 )
-from nablax.core._checked import MASK, NONNEGATIVE, checked
 
 AddDecayedWeightsState = EmptyState
 
@@ -31,7 +33,7 @@ def _add_decayed(g: jax.Array, params: jax.Array, *, weight_decay: Any) -> jax.A
     return g + weight_decay * params
 
 
-@checked(weight_decay=NONNEGATIVE, mask=MASK)
+@checked(weight_decay=RATE, mask=MASK)
 def add_decayed_weights(
     weight_decay: ScalarOrSchedule = 0.0, mask: MaskOrFn | None = None
 ) -> GradientTransformation:
@@ -40,11 +42,11 @@ def add_decayed_weights(
     Before an adaptive part it is L2 regularisation, after it decoupled weight decay.
 
     Args:
-      weight_decay: not negative; a number, a traced number, or a function of the number of updates so far.
+      weight_decay: a number, a traced number, or a function of the number of updates so far.
       mask: leaves that decay: a tree of bools, a prefix of one, or a function of the parameters that returns one.
 
     Raises:
-      HyperparameterError: negative or not finite.
+      HyperparameterError: not finite.
       MissingParamsError: `update` without params.
 
     Source: Loshchilov & Hutter 2019, arXiv:1711.05101.
@@ -58,7 +60,5 @@ def add_decayed_weights(
       {'b': Array([0.], dtype=float32), 'w': Array([0.1], dtype=float32)}
     """
 
-    def init(params: Any) -> Any:
-        return WeightDecaySchedule(zero_count()) if callable(weight_decay) else EmptyState()
-
-    return leafwise(_add_decayed, init, hyperparams={"weight_decay": weight_decay}, mask=mask)
+    state = counting(weight_decay, WeightDecaySchedule)
+    return leafwise(_add_decayed, state, hyperparams={"weight_decay": weight_decay}, mask=mask)

@@ -9,15 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from nablax.core import (
+    TRANSFORMATION,
     GradientTransformationExtraArgs,
     Params,
+    PerLeaf,
     Updates,
-    Wrapper,
+    checked,
     with_extra_args_support,
+    wrapper,
 )
-from nablax.core._checked import TRANSFORMATION, checked
-from nablax.core._masks import PerLeaf
-from nablax.tree._traverse import is_none
+from nablax.tree import is_none
 
 
 def _dtype_names(params: Params) -> Any:
@@ -60,7 +61,7 @@ def flatten(inner: Any) -> GradientTransformationExtraArgs:
         return next(iter(buffers.values())) if len(set(names) - {None}) == 1 and buffers else buffers
 
     def init(params: Params) -> Any:
-        return tx.init(join(params, dtypes.values(params, remember=True)))
+        return tx.init(join(params, dtypes.values(params)))
 
     def update(updates: Updates, state: Any, params: Params = None, **extra: Any) -> tuple[Updates, Any]:
         names = dtypes.values(updates, updates if params is None else params)
@@ -68,14 +69,7 @@ def flatten(inner: Any) -> GradientTransformationExtraArgs:
         flat, state = tx.update(join(updates, names), state, flat_params, **extra)
         return _split(flat, updates, names), state
 
-    return Wrapper(
-        init,
-        update,
-        {"inner": inner},
-        lambda c: flatten(c["inner"]),
-        lambda state: {"inner": state},
-        "flatten",
-    )
+    return wrapper(init, update, {"inner": tx}, {"inner": ()})
 
 
 def _split(flat: Any, like: Any, names: tuple[Any, ...]) -> Any:

@@ -6,8 +6,7 @@ from typing import Any
 
 import jax
 
-from nablax.core import GradientTransformationExtraArgs, set_to_zero
-from nablax.core._checked import TRANSFORMATION, checked, mask_of
+from nablax.core import TRANSFORMATION, GradientTransformationExtraArgs, checked, mask_of, set_to_zero
 from nablax.transforms._masking import masked
 from nablax.transforms._partition import partition
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import inspect
 import types
@@ -16,15 +15,18 @@ import numpy as np
 
 from nablax import tree
 from nablax.core import (
+    FUNCTION,
+    ArgumentError,
     GradientTransformationExtraArgs,
     Params,
+    Transformation,
     Updates,
+    checked,
     safe_increment,
     with_extra_args_support,
+    wrapper,
     zero_count,
 )
-from nablax.core._checked import FUNCTION, checked
-from nablax.core._errors import ArgumentError
 from nablax.schedules import WrappedSchedule
 
 
@@ -204,8 +206,7 @@ def inject_hyperparams(
         except TypeError as e:
             raise ArgumentError(f"inject_hyperparams({getattr(inner_factory, '__name__', '')}): {e}.") from e
         given.apply_defaults()
-        arguments = _Arguments(inner_factory, static, given, hyperparam_dtype)
-        return _injected(inner_factory, given, arguments, hyperparam_dtype)
+        return _injected(inner_factory, static, hyperparam_dtype, given.args, given.kwargs)
 
     return make
 
@@ -221,39 +222,48 @@ def inject_stateful_hyperparams(
     return inject_hyperparams(inner_factory, static_args, hyperparam_dtype)
 
 
-class Injected(GradientTransformationExtraArgs):
+class Injected(Transformation):
     """What `inject_hyperparams` makes.
 
-    Attributes:
-      with_count: `with_count(of)` is the same with its schedules evaluated at `of(count)`.
+    Its numbers live in its state, not in the call; it is told apart by what it was made with.
     """
 
-    with_count: Callable[[Callable[[Any], Any]], Injected]
+    __slots__ = ()
 
-    def __new__(cls, init: Any, update: Any, with_count: Any) -> Injected:
-        self = super().__new__(cls, init, update)
-        self.with_count = with_count
-        return self
+    def with_count(self, of: Callable[[Any], Any]) -> Injected:
+        """The same with its schedules evaluated at `of(count)`."""
+        return self.replace(count_of=of)
 
 
+@checked(None, "inject_hyperparams")
 def _injected(
-    factory: Callable[..., Any], given: inspect.BoundArguments, arguments: _Arguments, dtype: Any
+    factory: Callable[..., Any],
+    static: frozenset[str],
+    dtype: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    count_of: Callable[[Any], Any] | None = None,
 ) -> Injected:
+    given = inspect.signature(factory).bind(*args, **kwargs)
+    arguments = _Arguments(factory, static, given, dtype)
+    if count_of is not None:
+        arguments.schedules = {k: _with_count(f, count_of) for k, f in arguments.schedules.items()}
+
     def build(values: Mapping[str, Any]) -> Any:
         """The inner transformation with these values in place of the numbers and schedules."""
         filled = {**arguments.fixed, **values}
-        args: list[Any] = []
-        kwargs: dict[str, Any] = {}
+        positional: list[Any] = []
+        named: dict[str, Any] = {}
         for name, parameter in given.signature.parameters.items():
             if parameter.kind is parameter.VAR_POSITIONAL:
-                args += given.arguments[name]
+                positional += given.arguments[name]
             elif parameter.kind is parameter.VAR_KEYWORD:
-                kwargs |= {key: filled[key] for key in given.arguments[name]}
+                named |= {key: filled[key] for key in given.arguments[name]}
             elif parameter.kind is parameter.KEYWORD_ONLY:
-                kwargs[name] = filled[name]
+                named[name] = filled[name]
             else:
-                args.append(filled[name])
-        return with_extra_args_support(factory(*args, **kwargs))
+                positional.append(filled[name])
+        return with_extra_args_support(factory(*positional, **named))
 
     def scheduled(states: Mapping[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
         return {k: as_hyperparameter(f(states[k], **extra), dtype) for k, f in arguments.schedules.items()}
@@ -270,12 +280,7 @@ def _injected(
         new, inner_state = build(values).update(updates, state.inner_state, params, **extra)
         return new, InjectStatefulHyperparamsState(safe_increment(state.count), values, states, inner_state)
 
-    def with_count(of: Callable[[Any], Any]) -> Injected:
-        other = copy.copy(arguments)
-        other.schedules = {k: _with_count(f, of) for k, f in arguments.schedules.items()}
-        return _injected(factory, given, other, dtype)
-
-    return Injected(init, update, with_count)
+    return Injected.of(wrapper(init, update).call)
 
 
 def _with_count(schedule: Any, of: Callable[[Any], Any]) -> Any:

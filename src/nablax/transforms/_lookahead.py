@@ -15,19 +15,24 @@ import jax.numpy as jnp
 
 from nablax import tree
 from nablax.core import (
+    COUNT,
+    FLAG,
+    TRANSFORMATION,
+    ArgumentError,
     GradientTransformationExtraArgs,
     Params,
+    Program,
     Updates,
-    Wrapper,
     apply_updates,
+    as_array,
+    checked,
+    number,
     with_extra_args_support,
+    wrapper,
     zero_count,
 )
-from nablax.core._checked import COUNT, FLAG, TRANSFORMATION, checked, number
-from nablax.core._errors import ArgumentError
-from nablax.core._program import Program
 from nablax.transforms._branch import branch
-from nablax.tree._traverse import is_none
+from nablax.tree import is_none
 
 
 class LookaheadParams(NamedTuple):
@@ -113,8 +118,8 @@ def lookahead(
             )
         updates, fast_state = tx.update(updates, state.fast_state, params.fast, **extra)
         steps = state.steps_since_sync + 1
-        sync = steps >= sync_period
-        both = _both_updates(updates, params, sync, slow_step_size)
+        sync = steps >= as_array(sync_period)
+        both = _both_updates(updates, params, sync, as_array(slow_step_size))
         if reset_state:
             fast_state = branch(
                 sync,
@@ -123,14 +128,7 @@ def lookahead(
             )
         return both, LookaheadState(fast_state, jnp.where(sync, jnp.zeros_like(steps), steps))
 
-    return Wrapper(
-        init,
-        update,
-        {"fast": fast_optimizer},
-        lambda c: lookahead(c["fast"], sync_period, slow_step_size, reset_state),
-        lambda state: {"fast": state.fast_state},
-        "lookahead",
-    )
+    return wrapper(init, update, {"fast_optimizer": tx}, {"fast_optimizer": ("fast_state",)})
 
 
 def _both_updates(updates: Updates, params: Any, sync: Any, slow_step_size: Any) -> LookaheadParams:

@@ -7,19 +7,23 @@ from typing import Any
 import jax
 
 from nablax.core import (
+    FLAG,
+    MASK,
+    TRANSFORMATION,
+    Call,
     GradientTransformationExtraArgs,
-    Leafwise,
     Mask,
     MaskedState,
     MaskOrFn,
     Params,
+    Rule,
+    Transformation,
     Updates,
-    Wrapper,
-    hide,
-    merge,
+    body_of,
+    checked,
     with_extra_args_support,
+    wrapper,
 )
-from nablax.core._checked import FLAG, MASK, TRANSFORMATION, checked
 
 
 @checked(inner=TRANSFORMATION, mask=MASK, mask_compatible_extra_args=FLAG)
@@ -49,31 +53,24 @@ def masked(
       >>> updates
       {'dense': Array([[-1.,  1.]], dtype=float32), 'embedding': Array([[1., 3.]], dtype=float32)}
     """
-    if isinstance(inner, Leafwise) and inner.spec.mask is None and not mask_compatible_extra_args:
-        return inner.replace(mask=Mask(mask, f"masked({inner.spec.name})"))
+    body = body_of(inner)
+    if isinstance(body, Rule) and body.mask is None and not mask_compatible_extra_args:
+        return Transformation.of(Call(masked, {}, body.masked(Mask(mask, f"masked({body.name})"))))
     tx = with_extra_args_support(inner)
     where = Mask(mask, "masked")
 
     def init(params: Params) -> MaskedState:
-        return MaskedState(tx.init(where.apply(params, remember=True)))
+        return MaskedState(tx.init(where.hide(params, where.tree(params))))
 
     def update(updates: Updates, state: Any, params: Params = None, **extra: Any) -> tuple[Updates, Any]:
-        flags = where.flags(updates, params)
+        flags = where.tree(updates, params)
         structure: Any = jax.tree.structure(updates)
         if mask_compatible_extra_args:
             extra = {
-                k: hide(v, flags, updates) if jax.tree.structure(v) == structure else v
-                for k, v in extra.items()
+                k: where.hide(v, flags) if jax.tree.structure(v) == structure else v for k, v in extra.items()
             }
-        hidden_params = None if params is None else hide(params, flags, updates)
-        new, inner_state = tx.update(hide(updates, flags, updates), state.inner_state, hidden_params, **extra)
-        return merge(new, updates, flags), MaskedState(inner_state)
+        hidden_params = None if params is None else where.hide(params, flags)
+        new, inner_state = tx.update(where.hide(updates, flags), state.inner_state, hidden_params, **extra)
+        return where.merge(new, updates, flags), MaskedState(inner_state)
 
-    return Wrapper(
-        init,
-        update,
-        {"inner": inner},
-        lambda c: masked(c["inner"], mask, mask_compatible_extra_args=mask_compatible_extra_args),
-        lambda state: {"inner": state.inner_state},
-        "masked",
-    )
+    return wrapper(init, update, {"inner": tx}, {"inner": ("inner_state",)})

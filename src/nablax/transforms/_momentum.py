@@ -12,8 +12,17 @@ from typing import Any, NamedTuple
 
 import jax
 
-from nablax.core import GradientTransformation, leafwise, lerp, moment_like, zero_count
-from nablax.core._checked import DTYPE, FLAG, checked, number
+from nablax.core import (
+    DTYPE,
+    FLAG,
+    GradientTransformation,
+    checked,
+    leafwise,
+    lerp,
+    moment_like,
+    number,
+    zero_count,
+)
 
 
 class TraceState(NamedTuple):

@@ -10,17 +10,22 @@ import jax.numpy as jnp
 
 from nablax import tree
 from nablax.core import (
+    DTYPE,
+    FLAG,
+    FUNCTION,
+    ArgumentError,
     EmptyState,
     GradientTransformation,
     GradientTransformationExtraArgs,
     Params,
     Updates,
-    Wrapper,
+    checked,
+    number,
+    of_kind,
     stateless,
     with_extra_args_support,
+    wrapper,
 )
-from nablax.core._checked import DTYPE, FLAG, FUNCTION, checked, number, of_kind
-from nablax.core._errors import ArgumentError
 from nablax.transforms._momentum import ema
 
 
@@ -83,6 +88,7 @@ class MonitorState(NamedTuple):
     measure_states: tuple[Any, ...]
 
 
+@checked()
 def monitor(measures: Mapping[str, Any]) -> GradientTransformationExtraArgs:
     """Keeps several measurements of the updates, which pass as they are; measures may have states.
 
@@ -117,14 +123,7 @@ def monitor(measures: Mapping[str, Any]) -> GradientTransformationExtraArgs:
     def update(updates: Updates, state: Any, params: Params = None, **extra: Any) -> tuple[Updates, Any]:
         return updates, MonitorState(*measure(updates, state.measure_states, params, extra))
 
-    return Wrapper(
-        init,
-        update,
-        parts,
-        lambda c: monitor(c),
-        lambda state: dict(zip(parts, state.measure_states, strict=True)),
-        "monitor",
-    )
+    return wrapper(init, update, txs, {name: ("measure_states", i) for i, name in enumerate(txs)})
 
 
 def _as_transformation(measure: Callable[[Updates], Any]) -> GradientTransformation:
@@ -146,26 +145,16 @@ def measure_with_ema(
     Raises:
       HyperparameterError: decay outside [0, 1).
     """
-    return _averaged(measure, ema(decay, debias, accumulator_dtype))
+    average = ema(decay, debias, accumulator_dtype)
 
-
-def _averaged(measure: Callable[[Updates], Any], average: Any) -> GradientTransformationExtraArgs:
     def wide(updates: Updates) -> Any:
         return jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(x, jnp.float32)), measure(updates))
 
     def init(params: Params) -> Any:
         return EmptyState(), average.init(wide(params))
 
-    def update(updates: Updates, state: Any, params: Params = None) -> tuple[Any, Any]:
+    def update(updates: Updates, state: Any, params: Params = None, **extra: Any) -> tuple[Any, Any]:
         averages, ema_state = average.update(wide(updates), state[1])
         return averages, (EmptyState(), ema_state)
 
-    tx = with_extra_args_support(GradientTransformation(init, update))
-    return Wrapper(
-        tx.init,
-        tx.update,
-        {"ema": average},
-        lambda c: _averaged(measure, c["ema"]),
-        lambda state: {"ema": state[1]},
-        "measure_with_ema",
-    )
+    return wrapper(init, update, {"ema": average}, {"ema": (1,)})

@@ -14,16 +14,21 @@ import jax.numpy as jnp
 
 from nablax import tree
 from nablax.core import (
+    KEY,
+    REAL,
+    ArgumentError,
     GradientTransformationExtraArgs,
     Params,
+    Program,
     Updates,
-    Wrapper,
+    checked,
+    count,
+    fields,
     leafwise,
-    zero_count,
+    number,
+    random_key,
+    wrapper,
 )
-from nablax.core._checked import KEY, REAL, checked, number
-from nablax.core._errors import ArgumentError
-from nablax.core._program import Program
 
 
 class AddNoiseState(NamedTuple):
@@ -111,27 +116,14 @@ def add_noise(
     """
     first_key = as_key("add_noise", key, seed)
     anneal = leafwise(
-        _scaled, lambda params: AnnealState(zero_count()), name="anneal",
+        _scaled, fields(AnnealState, count=count()), name="anneal",
         hyperparams={"eta": eta, "gamma": gamma}, scalars=_annealed,
     )  # fmt: skip
-    return _add_annealed(anneal, first_key)
-
-
-def _add_annealed(anneal: Any, first_key: jax.Array) -> GradientTransformationExtraArgs:
-    def init(params: Params) -> AddNoiseState:
-        del params
-        return AddNoiseState(zero_count(), first_key)
+    first_state = fields(AddNoiseState, count=count(), rng_key=random_key(first_key))
 
     def update(updates: Updates, state: Any, params: Params = None, **extra: Any) -> tuple[Updates, Any]:
         next_key, key = jax.random.split(state.rng_key)
         noise, annealed = anneal.update(tree.random_like(key, wide_like(updates)), AnnealState(state.count))
         return sum_leaves(updates, noise), AddNoiseState(annealed.count, next_key)
 
-    return Wrapper(
-        init,
-        update,
-        {"anneal": anneal},
-        lambda c: _add_annealed(c["anneal"], first_key),
-        lambda state: {"anneal": AnnealState(state.count)},
-        "add_noise",
-    )
+    return wrapper(first_state, update)

@@ -9,13 +9,15 @@ import jax.numpy as jnp
 
 from nablax import tree
 from nablax.core import (
+    REAL,
     EmptyState,
     GradientTransformation,
+    checked,
     leafwise,
+    number,
     safe_norm,
     safe_root_mean_squares,
 )
-from nablax.core._checked import REAL, checked, number
 
 NormalizeState = EmptyState
 ScaleByTrustRatioState = EmptyState
@@ -63,6 +65,7 @@ def _unit(norm: jax.Array) -> dict[str, jax.Array]:
     return {"factor": jnp.where(zero, 0.0, 1.0 / jnp.where(zero, 1.0, norm))}
 
 
+@checked()
 def normalize() -> GradientTransformation:
     """Scales all updates to joint norm 1: u = g / |g|; updates that are all zero stay zero.
 
@@ -77,6 +80,7 @@ def _sign(g: jax.Array) -> jax.Array:
     return jnp.sign(g)
 
 
+@checked()
 def scale_by_sign() -> GradientTransformation:
     """Replaces every entry by its sign; a complex entry by g / |g|.
 

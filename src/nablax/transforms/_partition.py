@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 
 from nablax import tree
 from nablax.core import (
+    FLAG,
+    ArgumentError,
     GradientTransformationExtraArgs,
+    Mask,
     MaskedState,
     Params,
+    PerLeaf,
+    StructureError,
+    Transformation,
     Updates,
-    Wrapper,
-    hide,
-    merge,
+    checked,
     with_extra_args_support,
+    wrapper,
 )
-from nablax.core._checked import FLAG, checked
-from nablax.core._errors import ArgumentError, StructureError
-from nablax.core._masks import PerLeaf
-from nablax.tree._traverse import is_none
+from nablax.tree import is_none, is_params_placeholder
 
 
 class PartitionState(NamedTuple):
@@ -65,82 +67,71 @@ def partition(
         raise ArgumentError(
             f"partition: transforms must be a dict of transformations, got {transforms!r}."[:300]
         )
-    return _Partition(
-        transforms, PerLeaf(param_labels, "partition"), mask_compatible_extra_args=mask_compatible_extra_args
+    return _partitioned(
+        Transformation, transforms, PerLeaf(param_labels, "partition"), mask_compatible_extra_args
     )
 
 
-class _Partition(Wrapper):
-    """A wrapper whose children are the transformations, named by their labels."""
+def _partitioned(
+    kind: Any, transforms: Mapping[Any, Any], labels: PerLeaf, mask_compatible_extra_args: bool
+) -> Any:
+    """A transformation of this kind whose children are `transforms`, named by their labels."""
+    txs = {label: with_extra_args_support(tx) for label, tx in transforms.items()}
+    mask = Mask(None, labels.who)
 
-    labels: PerLeaf
+    def masks(updates: Any, params: Any = None) -> dict[Any, Any]:
+        """For each label, the tree of bools that says where it stands."""
+        if is_params_placeholder(updates):
+            return dict.fromkeys(txs, True)
+        tree_of_labels = labels.tree(updates, params)
+        for i, label in enumerate(labels.spread(tree_of_labels, updates)):
+            if label not in txs:
+                path, leaf = jax.tree.flatten_with_path(updates, is_leaf=is_none)[0][i]
+                if leaf is not None:
+                    raise StructureError(
+                        f"{labels.who}: the label {label!r} of {tree.path_str(path)} has no transformation; there "
+                        f"are {', '.join(map(repr, txs))}."
+                    )
+        return {
+            label: jax.tree.map(lambda x, label=label: x == label, tree_of_labels, is_leaf=is_none)
+            for label in txs
+        }
 
-    def __new__(
-        cls, transforms: Mapping[Any, Any], labels: PerLeaf, mask_compatible_extra_args: bool
-    ) -> _Partition:
-        txs = {label: with_extra_args_support(tx) for label, tx in transforms.items()}
+    def init(params: Params) -> PartitionState:
+        return PartitionState(
+            {label: MaskedState(txs[label].init(mask.hide(params, m))) for label, m in masks(params).items()}
+        )
 
-        def labels_of(updates: Any, params: Any = None, remember: bool = False) -> tuple[Any, ...]:
-            values = labels.values(updates, params, remember)
-            for i, label in enumerate(values):
-                if label not in txs:
-                    path, leaf = jax.tree.flatten_with_path(updates, is_leaf=is_none)[0][i]
-                    if leaf is not None:
-                        raise StructureError(
-                            f"{labels.who}: the label {label!r} of {tree.path_str(path)} has no transformation; there "
-                            f"are {', '.join(map(repr, txs))}."
-                        )
-            return values
+    def update(updates: Updates, state: Any, params: Params = None, **extra: Any) -> tuple[Updates, Any]:
+        structure: Any = jax.tree.structure(updates)
+        split = {
+            k for k, v in extra.items() if mask_compatible_extra_args and jax.tree.structure(v) == structure
+        }
+        result, states = updates, {}
+        for label, m in masks(updates, params).items():
+            mine = {k: mask.hide(v, m) if k in split else v for k, v in extra.items()}
+            my_params = None if params is None else mask.hide(params, m)
+            before = state.inner_states[label].inner_state
+            new, inner = txs[label].update(mask.hide(updates, m), before, my_params, **mine)
+            result = mask.merge(new, result, m)
+            states[label] = MaskedState(inner)
+        return result, PartitionState(states)
 
-        def init(params: Params) -> PartitionState:
-            values = labels_of(params, remember=True)
-            return PartitionState(
-                {
-                    label: MaskedState(tx.init(hide(params, [v == label for v in values], params)))
-                    for label, tx in txs.items()
-                }
-            )
-
-        def update(updates: Updates, state: Any, params: Params = None, **extra: Any) -> tuple[Updates, Any]:
-            values = labels_of(updates, params)
-            structure: Any = jax.tree.structure(updates)
-            split = {
-                k
-                for k, v in extra.items()
-                if mask_compatible_extra_args and jax.tree.structure(v) == structure
-            }
-            result, states = updates, {}
-            for label, tx in txs.items():
-                flags = [v == label for v in values]
-                mine = {k: hide(v, flags, updates) if k in split else v for k, v in extra.items()}
-                my_params = None if params is None else hide(params, flags, updates)
-                new, inner = tx.update(
-                    hide(updates, flags, updates), state.inner_states[label].inner_state, my_params, **mine
-                )
-                result = merge(new, result, flags)
-                states[label] = MaskedState(inner)
-            return result, PartitionState(states)
-
-        def rebuild(children: dict[str, Any]) -> _Partition:
-            new = {label: children[str(label)] for label in transforms}
-            return cls(new, labels, mask_compatible_extra_args)
-
-        def states_of(state: Any) -> dict[str, Any]:
-            return {str(label): masked.inner_state for label, masked in state.inner_states.items()}
-
-        children = {str(label): tx for label, tx in transforms.items()}
-        self = cast(_Partition, super().__new__(cls, init, update, children, rebuild, states_of, labels.who))
-        self.labels = labels
-        return self
+    children = {str(label): tx for label, tx in txs.items()}
+    places = {str(label): ("inner_states", label, "inner_state") for label in txs}
+    call = wrapper(init, update, children, places).call
+    return kind.of(call)
 
 
-class PathPartition(_Partition):
+class PathPartition(Transformation):
     """What `partition_by_path` returns: a partition that can say which leaf goes where."""
+
+    __slots__ = ()
 
     def assignments(self, params: Params) -> dict[str, str]:
         """For each leaf's path, the rule that takes it."""
-        rules = self.labels.source(params)
-        return dict(zip(_paths(params), jax.tree.leaves(rules), strict=True))
+        paths = _paths(params)
+        return dict(zip(paths, _rule_of_each(paths, _compiled(self.arguments["transforms"])), strict=True))
 
     def describe(self, params: Params) -> None:
         """Prints which leaf goes to which rule, with its shape and dtype.
@@ -198,28 +189,37 @@ def partition_by_path(
     who = "partition_by_path"
     if not isinstance(transforms, Mapping):
         raise ArgumentError(f"{who}: transforms must be a dict of transformations, got {transforms!r}."[:300])
+    rules = _compiled(transforms)
+
+    def labels(params: Params) -> Any:
+        return jax.tree.unflatten(jax.tree.structure(params), _rule_of_each(_paths(params), rules))
+
+    return _partitioned(PathPartition, transforms, PerLeaf(labels, who), mask_compatible_extra_args)
+
+
+def _compiled(transforms: Mapping[str, Any]) -> dict[str, re.Pattern[str]]:
     rules = {}
     for rule in transforms:
         try:
             rules[rule] = re.compile(rule)
         except (re.error, TypeError) as e:
-            raise ArgumentError(f"{who}: {rule!r} is not a regular expression: {e}.") from e
+            raise ArgumentError(f"partition_by_path: {rule!r} is not a regular expression: {e}.") from e
+    return rules
 
-    def labels(params: Params) -> Any:
-        paths = _paths(params)
-        taken = [next((rule for rule, regex in rules.items() if regex.search(path)), None) for path in paths]
-        if None in taken:
-            missing = [path for path, rule in zip(paths, taken, strict=True) if rule is None]
-            raise StructureError(
-                f"{who}: no rule takes {', '.join(missing[:5])}{' ...' if missing[5:] else ''}; the rules are "
-                f"{', '.join(map(repr, rules))}. Add one, such as '.*', for the rest."
-            )
-        idle = [rule for rule in rules if rule not in taken]
-        if idle:
-            raise StructureError(
-                f"{who}: the rule {idle[0]!r} takes no leaf. The paths are {', '.join(paths[:10])}"
-                f"{' ...' if paths[10:] else ''}; earlier rules come first."
-            )
-        return jax.tree.unflatten(jax.tree.structure(params), taken)
 
-    return PathPartition(transforms, PerLeaf(labels, who), mask_compatible_extra_args)
+def _rule_of_each(paths: list[str], rules: dict[str, re.Pattern[str]]) -> list[str]:
+    """The first rule that each path contains."""
+    taken = [next((rule for rule, regex in rules.items() if regex.search(path)), "") for path in paths]
+    missing = [path for path in paths if not any(regex.search(path) for regex in rules.values())]
+    if missing:
+        raise StructureError(
+            f"partition_by_path: no rule takes {', '.join(missing[:5])}{' ...' if missing[5:] else ''}; the rules are "
+            f"{', '.join(map(repr, rules))}. Add one, such as '.*', for the rest."
+        )
+    idle = [rule for rule in rules if rule not in taken]
+    if idle:
+        raise StructureError(
+            f"partition_by_path: the rule {idle[0]!r} takes no leaf. The paths are {', '.join(paths[:10])}"
+            f"{' ...' if paths[10:] else ''}; earlier rules come first."
+        )
+    return taken

@@ -10,13 +10,17 @@ import jax.numpy as jnp
 
 from nablax import tree
 from nablax.core import (
+    COUNT,
     GradientTransformation,
-    HyperparameterError,
     StructureError,
+    accumulator,
+    as_array,
+    checked,
+    count,
+    fields,
+    flag,
     identity,
     init_empty_state,
-    wide_moment_like,
-    zero_count,
 )
 
 
@@ -40,13 +44,6 @@ class AccumulateAvgUpdatesState(NamedTuple):
     micro_step: Any
     ready: Any
     avg_grad: Any
-
-
-def check_steps(who: str, steps: Any) -> None:
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise HyperparameterError(
-            f"{who}: accumulation_steps must be an integer of at least 1, got {steps!r}."
-        )
 
 
 def wide(x: Any) -> jax.Array:
@@ -75,6 +72,7 @@ def get_batch_size_from_per_elt_updates(per_elt_updates: Any, per_elt_axis: int)
     return sizes.pop()
 
 
+@checked()
 def average_per_element_updates(per_elt_axis: int = 0) -> Aggregator:
     """The mean over examples.
 
@@ -89,6 +87,7 @@ def average_per_element_updates(per_elt_axis: int = 0) -> Aggregator:
     return Aggregator(init_empty_state, update)
 
 
+@checked(accumulation_steps=COUNT)
 def accumulate_avg_updates(accumulation_steps: int) -> GradientTransformation:
     """The mean of so many updates, once they are all there; zeros until then.
 
@@ -97,17 +96,16 @@ def accumulate_avg_updates(accumulation_steps: int) -> GradientTransformation:
     Args:
       accumulation_steps: calls to an update, at least 1.
     """
-    check_steps("accumulate_avg_updates", accumulation_steps)
-
-    def init(params: Any) -> AccumulateAvgUpdatesState:
-        return AccumulateAvgUpdatesState(zero_count(), jnp.asarray(False), wide_moment_like(params))
+    first_state = fields(
+        AccumulateAvgUpdatesState, micro_step=count(), ready=flag(False), avg_grad=accumulator()
+    )
 
     def update(
         updates: Any, state: AccumulateAvgUpdatesState, params: Any = None
     ) -> tuple[Any, AccumulateAvgUpdatesState]:
         del params
         seen = state.micro_step + 1
-        ready = seen == accumulation_steps
+        ready = seen == as_array(accumulation_steps)
         mean = jax.tree.map(
             lambda m, g: m + (wide(g) - m) / seen.astype(jnp.result_type(float)), state.avg_grad, updates
         )
@@ -115,9 +113,10 @@ def accumulate_avg_updates(accumulation_steps: int) -> GradientTransformation:
         new = AccumulateAvgUpdatesState(jnp.where(ready, 0, seen), ready, released(~ready, mean))
         return tree.cast_like(released(ready, mean), updates), new
 
-    return GradientTransformation(init, update)
+    return GradientTransformation(first_state, update)
 
 
+@checked(accumulation_steps=COUNT)
 def average_incrementally_updates(per_elt_axis: int | None, accumulation_steps: int) -> Any:
     """The mean over examples and over several calls.
 
@@ -128,7 +127,6 @@ def average_incrementally_updates(per_elt_axis: int | None, accumulation_steps: 
     Returns:
       An `Aggregator`, or with `per_elt_axis=None` a transformation.
     """
-    check_steps("average_incrementally_updates", accumulation_steps)
     over_calls = identity() if accumulation_steps == 1 else accumulate_avg_updates(accumulation_steps)
     if per_elt_axis is None:
         return over_calls

@@ -15,19 +15,21 @@ import jax.numpy as jnp
 
 from nablax import tree
 from nablax.core import (
+    COUNT,
+    DECAY,
     ArgumentError,
     EmptyState,
     GradientTransformationExtraArgs,
     StructureError,
     abs_sq,
-    check_decay,
+    as_array,
+    checked,
     safe_increment,
     wide_moment_like,
     zero_count,
 )
 from nablax.transforms._per_element_mean import (
     Aggregator,
-    check_steps,
     get_batch_size_from_per_elt_updates,
     released,
     wide,
@@ -54,6 +56,7 @@ class PerElementMeanAndVarianceEMAState(NamedTuple):
     variance_grads_ema: Any
 
 
+@checked(accumulation_steps=COUNT)
 def get_per_element_mean_and_sum_sq_diff_grads(
     per_elt_axis: int = 0, accumulation_steps: int = 1
 ) -> Aggregator:
@@ -68,7 +71,6 @@ def get_per_element_mean_and_sum_sq_diff_grads(
 
     Source: Chan, Golub & LeVeque 1983, doi:10.1080/00031305.1983.10483115.
     """
-    check_steps("get_per_element_mean_and_sum_sq_diff_grads", accumulation_steps)
 
     def of_batch(g: Any) -> tuple[jax.Array, jax.Array]:
         g = wide(g)
@@ -105,13 +107,14 @@ def get_per_element_mean_and_sum_sq_diff_grads(
             jnp.where(ready, 0, state.micro_step + 1), ready, *released(~ready, (mean, squares))
         )
         mean, squares = released(ready, (mean, squares))
-        sample_size = jnp.where(ready, jnp.asarray(size * accumulation_steps, jnp.int32), 0)
+        sample_size = jnp.where(ready, jnp.asarray(size * as_array(accumulation_steps), jnp.int32), 0)
         aux = {"sum_sq_diff_grads": squares, "sample_size": sample_size}
         return (tree.cast_like(mean, per_elt_updates), aux), new
 
     return Aggregator(init, update)
 
 
+@checked(ema_decay=DECAY)
 def track_per_element_mean_and_variance_with_ema(ema_decay: float = 0.9) -> GradientTransformationExtraArgs:
     """Passes updates on, and keeps moving averages of the gradient's mean and of its variance over examples.
 
@@ -121,12 +124,11 @@ def track_per_element_mean_and_variance_with_ema(ema_decay: float = 0.9) -> Grad
     Args:
       ema_decay: in [0, 1).
     """
-    check_decay("track_per_element_mean_and_variance_with_ema", ema_decay=ema_decay)
 
     def init(params: Any) -> PerElementMeanAndVarianceEMAState:
         return PerElementMeanAndVarianceEMAState(
             zero_count(),
-            jnp.asarray(ema_decay, jnp.result_type(float)),
+            jnp.array(ema_decay, jnp.result_type(float)),
             wide_moment_like(params),
             wide_moment_like(params, real=True),
         )
@@ -146,7 +148,7 @@ def track_per_element_mean_and_variance_with_ema(ema_decay: float = 0.9) -> Grad
                 "track_per_element_mean_and_variance_with_ema: update() needs sum_sq_diff_grads and sample_size; "
                 "process(..., aggregator_has_aux=True) hands them on from get_per_element_mean_and_sum_sq_diff_grads."
             )
-        decay = state.ema_decay
+        decay = jnp.asarray(as_array(ema_decay), state.ema_decay.dtype)
         degrees = jnp.maximum(sample_size - 1, 1)
 
         def average(old: Any, new: Any) -> Any:

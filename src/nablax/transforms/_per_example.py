@@ -16,17 +16,23 @@ import jax.numpy as jnp
 
 from nablax import tree
 from nablax.core import (
+    FLAG,
+    KEY,
     GradientTransformationExtraArgs,
     Params,
+    StructureError,
     Updates,
-    Wrapper,
     abs_sq,
+    as_array,
+    checked,
+    fields,
     leafwise,
+    number,
+    random_key,
+    wrapper,
 )
-from nablax.core._checked import FLAG, KEY, checked, number
-from nablax.core._errors import StructureError
 from nablax.transforms._noise import as_key, sum_leaves, wide_like
-from nablax.tree._traverse import reduce_scalars
+from nablax.tree import reduce_scalars
 
 
 @jax.jit
@@ -171,20 +177,14 @@ def differentially_private_aggregate(
       Array([0.3 , 0.65], dtype=float32)
     """
     noise = leafwise(
-        _scaled, name="noise", scalars=_private,
+        _scaled, name="noise", scalars=_private, extra=("examples",),
         hyperparams={"l2_norm_clip": l2_norm_clip, "noise_multiplier": noise_multiplier},
     )  # fmt: skip
-    return _aggregate(noise, as_key("differentially_private_aggregate", key, seed))
-
-
-def _aggregate(noise: Any, first_key: jax.Array) -> GradientTransformationExtraArgs:
-    def init(params: Params) -> DifferentiallyPrivateAggregateState:
-        del params
-        return DifferentiallyPrivateAggregateState(first_key)
+    first_key = random_key(as_key("differentially_private_aggregate", key, seed))
 
     def update(updates: Updates, state: Any, params: Params = None, **extra: Any) -> tuple[Updates, Any]:
         examples = _batch_size("differentially_private_aggregate", updates)
-        total, _ = per_example_global_norm_clip(updates, noise.hyperparams["l2_norm_clip"])
+        total, _ = per_example_global_norm_clip(updates, as_array(l2_norm_clip))
         mean = jax.tree.map(lambda g: g / examples, total)
         treedef: Any
         like, treedef = jax.tree.flatten(wide_like(mean))
@@ -193,11 +193,4 @@ def _aggregate(noise: Any, first_key: jax.Array) -> GradientTransformationExtraA
         scaled, _ = noise.update(treedef.unflatten(drawn), noise.init(None), examples=examples)
         return sum_leaves(mean, scaled), DifferentiallyPrivateAggregateState(next_key)
 
-    return Wrapper(
-        init,
-        update,
-        {"noise": noise},
-        lambda c: _aggregate(c["noise"], first_key),
-        lambda state: {"noise": ()},
-        "differentially_private_aggregate",
-    )
+    return wrapper(fields(DifferentiallyPrivateAggregateState, rng_key=first_key), update)

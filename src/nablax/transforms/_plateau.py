@@ -1,23 +1,28 @@
 """A learning rate that falls when a metric stops improving.
 
-improved:   mean <= best - (rtol |best| + atol)
+improved:   mean < best - (rtol |best| + atol)
 rate:       scale <- max(min_scale, factor scale)   after `patience` values in a row without improvement
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from nablax.core import (
+    COUNT,
     GradientTransformationExtraArgs,
+    HyperparameterError,
+    checked,
+    count,
+    fields,
     leafwise,
-    zero_count,
+    number,
+    scalar,
 )
-from nablax.core._checked import COUNT, checked, number
-from nablax.core._errors import HyperparameterError
 
 
 class ReduceLROnPlateauState(NamedTuple):
@@ -136,20 +141,18 @@ def reduce_on_plateau(
     if isinstance(rtol, int | float) and isinstance(atol, int | float) and rtol == atol == 0:
         raise HyperparameterError(f"{who}: rtol or atol must be positive, got 0 for both.")
 
-    def init(params: Any) -> ReduceLROnPlateauState:
-        dtype = jnp.finfo(jnp.result_type(jnp.float32, *jax.tree.leaves(params))).dtype
-        return ReduceLROnPlateauState(
-            scale=jnp.ones((), dtype),
-            best_value=jnp.full((), jnp.inf, dtype),
-            plateau_count=zero_count(),
-            cooldown_count=zero_count(),
-            count=zero_count(),
-            avg_value=jnp.zeros((), dtype),
-        )
-
+    state = fields(
+        ReduceLROnPlateauState,
+        scale=scalar(1.0),
+        best_value=scalar(math.inf),
+        plateau_count=count(),
+        cooldown_count=count(),
+        count=count(),
+        avg_value=scalar(0.0),
+    )
     return leafwise(
         _times,
-        init,
+        state,
         hyperparams={
             "factor": factor,
             "patience": patience,
@@ -160,4 +163,5 @@ def reduce_on_plateau(
             "min_scale": min_scale,
         },
         scalars=_watch,
+        extra=("value",),
     )

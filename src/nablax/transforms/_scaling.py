@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 
 from nablax.core import (
+    FLAG,
+    FUNCTION,
+    RATE,
+    REAL,
     EmptyState,
     GradientTransformation,
     ScalarOrSchedule,
     Schedule,
+    checked,
+    counting,
     identity,
     leafwise,
-    zero_count,
 )
-from nablax.core._checked import FLAG, FUNCTION, NONNEGATIVE, REAL, checked
 
 ScaleState = EmptyState
-
-
-class ScaleByScheduleState(NamedTuple):
-    """count: updates so far, an int32 scalar; the schedule of the next update is evaluated at it."""
-
-    count: Any
 
 
 def times(g: jax.Array, *, factor: jax.Array) -> jax.Array:
@@ -37,11 +35,6 @@ def _by_step_size(step_size: Any) -> dict[str, Any]:
 
 def _by_learning_rate(learning_rate: Any, flip_sign: bool) -> dict[str, Any]:
     return {"factor": -learning_rate if flip_sign else learning_rate}
-
-
-def scheduled_init(value: Any) -> Any:
-    """The `init` of a stateless part with one hyperparameter: it counts updates where that is a schedule."""
-    return lambda params: ScaleByScheduleState(zero_count()) if callable(value) else EmptyState()
 
 
 @checked(step_size=REAL)
@@ -76,24 +69,24 @@ def scale_by_schedule(step_size_fn: Schedule) -> GradientTransformation:
       ArgumentError: not callable.
     """
     return leafwise(
-        times, scheduled_init(step_size_fn), hyperparams={"step_size": step_size_fn}, scalars=_by_step_size
+        times, counting(step_size_fn), hyperparams={"step_size": step_size_fn}, scalars=_by_step_size
     )
 
 
-@checked(learning_rate=NONNEGATIVE, flip_sign=FLAG)
+@checked(learning_rate=RATE, flip_sign=FLAG)
 def scale_by_learning_rate(
     learning_rate: ScalarOrSchedule | None = None, *, flip_sign: bool = True
 ) -> GradientTransformation:
     """Multiplies updates by minus the learning rate: u_t = -lr_t g_t.
 
     Args:
-      learning_rate: not negative; a number, a traced number, or a function of the number of updates so far. None
-        leaves updates as they are, without a change of sign.
+      learning_rate: a number, a traced number, or a function of the number of updates so far; a negative one ascends.
+        None leaves updates as they are, without a change of sign.
       flip_sign: False multiplies by the learning rate itself, to ascend.
 
     Raises:
       ArgumentError: neither a number nor a function.
-      HyperparameterError: negative or not finite.
+      HyperparameterError: not finite.
 
     Example:
       >>> import jax.numpy as jnp
@@ -108,7 +101,7 @@ def scale_by_learning_rate(
         return identity()
     return leafwise(
         times,
-        scheduled_init(learning_rate),
+        counting(learning_rate),
         hyperparams={"learning_rate": learning_rate},
         options={"flip_sign": flip_sign},
         scalars=_by_learning_rate,

@@ -38,8 +38,11 @@ from ._paths import set as set
 from ._random import random_like as random_like
 from ._random import split_key_like as split_key_like
 from ._random import unwrap_random_key_data as unwrap_random_key_data
+from ._reductions import all_finite as all_finite
 from ._reductions import max as max
 from ._reductions import min as min
 from ._reductions import size as size
 from ._reductions import sum as sum
 from ._reductions import vdot as vdot
+from ._traverse import is_none as is_none
+from ._traverse import reduce_scalars as reduce_scalars

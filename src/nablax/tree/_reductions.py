@@ -106,3 +106,14 @@ def size(tree: Any) -> int:
     7
     """
     return int(np.sum([np.size(x) for x in jax.tree.leaves(tree)], dtype=np.int64))
+
+
+@jax.jit
+def _finite_leaf(x: Any) -> jax.Array:
+    return jnp.all(jnp.isfinite(x))
+
+
+def all_finite(tree: Any) -> jax.Array:
+    """Whether no leaf holds an infinity or a NaN: a boolean scalar; True for a tree without leaves."""
+    leaves = jax.tree.leaves(tree)
+    return reduce_scalars(operator.and_, [_finite_leaf(x) for x in leaves]) if leaves else jnp.array(True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nablax.core import Wrapper, apply_updates
+from nablax.core import apply_updates
 from nablax.games._field import Field
 from nablax.games.methods._method import Method, Step, as_base, need_players
 
@@ -32,9 +32,7 @@ def alternating(learning_rate: Any) -> Method:
     base = as_base("alternating", learning_rate)
 
     def of(player: str) -> Any:
-        return (
-            base.children[player] if isinstance(learning_rate, dict) and isinstance(base, Wrapper) else base
-        )
+        return base.children[player] if isinstance(learning_rate, dict) else base
 
     def init(field: Field, z: Any) -> Any:
         need_players("alternating", field)

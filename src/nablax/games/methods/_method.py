@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 from nablax.core import (
     ArgumentError,
     GradientTransformation,
-    Wrapper,
     apply_updates,
     check_positive,
+    checked,
     with_extra_args_support,
+    wrapper,
 )
 from nablax.games._field import Field
 from nablax.transforms import scale_by_learning_rate
@@ -69,6 +70,7 @@ def as_base(who: str, learning_rate: Any, argument: str = "learning_rate") -> An
     return scale_by_learning_rate(learning_rate)
 
 
+@checked(None, "per_player")
 def _per_player(who: str, each: dict[str, Any]) -> GradientTransformation:
     def init(params: Any) -> Any:
         if not isinstance(params, Mapping) or set(params) != set(each):
@@ -78,13 +80,13 @@ def _per_player(who: str, each: dict[str, Any]) -> GradientTransformation:
             )
         return {p: each[p].init(params[p]) for p in each}
 
-    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+    def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
         done = {
             p: each[p].update(updates[p], state[p], None if params is None else params[p]) for p in updates
         }
         return {p: u for p, (u, _) in done.items()}, {p: s for p, (_, s) in done.items()}
 
-    return Wrapper(init, update, each, lambda children: _per_player(who, children))
+    return wrapper(init, update, each, {player: (player,) for player in each})
 
 
 def move(field: Field, z: Any, updates: Any) -> Any:

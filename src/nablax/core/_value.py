@@ -1,0 +1,381 @@
+"""A transformation is a value: it knows the call that made it.
+
+`adamw(1e-3)` is a pair of functions, as the protocol has it, and both of them know the call: which function, with which
+arguments, and what came of it. So the pair compares, hashes, copies, pickles and prints as that call, whoever takes it
+apart and puts it together again: `jax.tree.map`, `dataclasses.asdict`, `copy.deepcopy`. To change an argument is to
+make the call again: `tx.replace(learning_rate=3e-4)`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+from nablax.core._base import GradientTransformationExtraArgs
+from nablax.core._errors import ArgumentError, MissingParamsError
+from nablax.core._number import Number
+
+
+class Body(Protocol):
+    """What a transformation does; made once, never changed.
+
+    Attributes:
+      children: the inner transformations by name.
+    """
+
+    @property
+    def children(self) -> Mapping[str, Any]: ...
+
+    def init(self, params: Any) -> Any: ...
+
+    def update(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]: ...
+
+    def states(self, state: Any) -> Mapping[str, Any]: ...
+
+
+class Call:
+    """One call of a function that makes transformations.
+
+    Attributes:
+      function: what was called.
+      arguments: its arguments by name, defaults included; one that takes `*args` has their tuple under that name.
+      body: what came of it.
+    """
+
+    __slots__ = ("_key", "arguments", "body", "function")
+
+    def __init__(self, function: Callable[..., Any], arguments: Mapping[str, Any], body: Body):
+        self.function = function
+        self.arguments = arguments
+        self.body = body
+        self._key: Any = None
+
+    @property
+    def name(self) -> str:
+        """The function's name."""
+        return getattr(self.function, "label", self.function.__name__)
+
+    @property
+    def key(self) -> Any:
+        """What equal calls have in common; hashable."""
+        if self._key is None:
+            self._key = (self.function, tuple((k, frozen(v)) for k, v in self.arguments.items()))
+        return self._key
+
+    def positional(self) -> tuple[list[Any], dict[str, Any]]:
+        """The arguments as they are handed over."""
+        return as_passed(self.function, self.arguments)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Call) and self.key == other.key)
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __repr__(self) -> str:
+        args, kwargs = self.positional()
+        defaults = default_arguments(self.function)
+        shown = {k: v for k, v in self.arguments.items() if k not in defaults or not _same(defaults[k], v)}
+        if variadic(self.function):
+            return f"{self.name}({', '.join(map(_short, args))})"
+        required = [k for k in self.arguments if k not in defaults and k not in kwargs]
+        parts = [_short(self.arguments[k]) for k in required]
+        parts += [f"{k}={_short(v)}" for k, v in shown.items() if k not in required]
+        return f"{self.name}({', '.join(parts)})"
+
+
+class _Half:
+    """One of the two functions of a transformation: it knows the call."""
+
+    __slots__ = ("call",)
+
+    def __init__(self, call: Call):
+        self.call = call
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.call == other.call  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.call))
+
+    def __copy__(self) -> _Half:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> _Half:
+        return self
+
+    def __reduce__(self) -> Any:
+        return _half, (type(self), Transformation.of(self.call))
+
+    def __repr__(self) -> str:
+        return f"{self.call!r}.{type(self).__name__.lower()}"
+
+
+class Init(_Half):
+    """`init(params) -> state`."""
+
+    __slots__ = ()
+
+    def __call__(self, params: Any) -> Any:
+        return self.call.body.init(params)
+
+
+class Update(_Half):
+    """`update(updates, state, params=None, **extra_args) -> (updates, state)`."""
+
+    __slots__ = ()
+
+    def __call__(self, updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
+        try:
+            return self.call.body.update(updates, state, params, extra_args)
+        except MissingParamsError as error:
+            who = "" if params is not None else "/".join(_way_to_reader(self.call) or ())
+            if not who or str(error).startswith((f"{who} ", f"{who}: ")):
+                raise
+            raise MissingParamsError(f"{who}: {error}") from None  # say which optimizer, too
+
+
+def _way_to_reader(call: Call) -> list[str] | None:
+    """The names of the calls around the first rule that reads the parameters, outermost first; None without one."""
+    if "params" in getattr(getattr(call.body, "wiring", None), "inputs", ()):
+        return []
+    for child in call.body.children.values():
+        inner = call_of(child)
+        way = None if inner is None else _way_to_reader(inner)
+        if way is not None:
+            return way if call.name in ("chain", "named_chain") else [call.name, *way]
+    return None
+
+
+def _half(kind: type, tx: Any) -> Any:
+    return tx.init if kind is Init else tx.update
+
+
+class Transformation(GradientTransformationExtraArgs):
+    """A gradient transformation that knows the call which made it.
+
+    It is a pair `init, update = tx`. Two are equal where the same function was called with equal arguments.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, call: Call) -> Transformation:
+        """The transformation of a call."""
+        return cls(Init(call), Update(call))
+
+    @property
+    def call(self) -> Call | None:
+        """The call that made it; None where a half was replaced by another function."""
+        init, update = self
+        call = getattr(init, "call", None)
+        return call if call is not None and getattr(update, "call", None) == call else None
+
+    @property
+    def name(self) -> str:
+        """The name of the function that was called."""
+        call = self.call
+        return type(self).__name__ if call is None else call.name
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of the call by name, defaults included."""
+        call = self.call
+        return {} if call is None else dict(call.arguments)
+
+    @property
+    def children(self) -> dict[str, Any]:
+        """The transformations that it is made of, by name."""
+        call = self.call
+        return {} if call is None else dict(call.body.children)
+
+    def replace(self, **arguments: Any) -> Any:
+        """The same call with other arguments, checked as any call is.
+
+        Args:
+          **arguments: by name; numbers may be traced.
+
+        Raises:
+          ArgumentError: the function has no such argument; or what the function itself raises.
+
+        Example:
+          >>> from nablax.optimizers import adam
+          >>> adam(1e-3, b1=0.8).replace(learning_rate=0.1)
+          adam(0.1, b1=0.8)
+        """
+        call = self.call
+        if call is None:
+            raise ArgumentError("replace: this transformation does not know the call that made it.")
+        unknown = [k for k in arguments if k not in call.arguments]
+        if unknown:
+            raise ArgumentError(
+                f"replace: {call.name} has no argument {', '.join(unknown)}; it takes {', '.join(call.arguments)}."
+            )
+        args, kwargs = as_passed(call.function, {**call.arguments, **arguments})
+        return call.function(*args, **kwargs)
+
+    @classmethod
+    def _make(cls, iterable: Any) -> Any:  # type: ignore[override]
+        return cls(*iterable)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, tuple) and tuple.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return tuple.__hash__(self)
+
+    def __copy__(self) -> Any:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self
+
+    def __reduce__(self) -> Any:
+        call = self.call
+        if call is None:
+            return Transformation, tuple(self)
+        return _call_again, (call.function, *as_passed(call.function, call.arguments))
+
+    def __repr__(self) -> str:
+        call = self.call
+        return f"{type(self).__name__}(init={self[0]!r}, update={self[1]!r})" if call is None else repr(call)
+
+
+def _call_again(function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
+    return function(*args, **kwargs)
+
+
+def call_of(tx: Any) -> Call | None:
+    """The call that made a transformation; None for those of other libraries."""
+    return tx.call if isinstance(tx, Transformation) else None
+
+
+def body_of(tx: Any) -> Body | None:
+    """What a transformation does; None for those of other libraries."""
+    call = call_of(tx)
+    return None if call is None else call.body
+
+
+# --- the arguments of a function, read off its code
+
+
+@functools.lru_cache(1024)
+def parameters(function: Callable[..., Any]) -> tuple[tuple[str, ...], tuple[str, ...], str | None]:
+    """The names of the positional parameters, of the keyword-only ones, and of `*args`, None without."""
+    code = function.__code__  # type: ignore[attr-defined]
+    names, n, k = code.co_varnames, code.co_argcount, code.co_kwonlyargcount
+    return names[:n], names[n : n + k], names[n + k] if code.co_flags & 0x04 else None
+
+
+@functools.lru_cache(1024)
+def default_arguments(function: Callable[..., Any]) -> dict[str, Any]:
+    """The default values by name."""
+    positional, _, _ = parameters(function)
+    values = function.__defaults__ or ()  # type: ignore[attr-defined]
+    named = dict(zip(positional[len(positional) - len(values) :], values, strict=True))
+    return named | (function.__kwdefaults__ or {})  # type: ignore[attr-defined]
+
+
+def variadic(function: Callable[..., Any]) -> bool:
+    """Whether a function takes `*args`."""
+    return parameters(function)[2] is not None
+
+
+def as_passed(function: Callable[..., Any], arguments: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """Arguments by name, as positional ones and keyword arguments."""
+    positional, keyword, star = parameters(function)
+    args = [arguments[name] for name in positional]
+    if star is not None:
+        args += arguments[star]
+    return args, {name: arguments[name] for name in keyword}
+
+
+# --- values as keys
+
+
+def frozen(x: Any) -> Any:
+    """A hashable stand-in for a value: equal where the values are, types included; arrays are told by what they hold.
+
+    1, 1.0 and True differ, and so do 0.0 and -0.0.
+    """
+    if x is None or isinstance(x, str | bytes):
+        return x
+    if isinstance(x, bool | int | complex):
+        return type(x), x
+    if isinstance(x, float):
+        return type(x), x.hex()
+    if isinstance(x, Number):
+        return Number, x.key
+    if isinstance(x, jax.core.Tracer):
+        return _Same(x)
+    if isinstance(x, np.ndarray | np.generic | jax.Array):
+        return _frozen_array(x)
+    if isinstance(x, Transformation) and x.call is not None:
+        return x.call
+    if isinstance(x, functools.partial):
+        return functools.partial, frozen(x.func), frozen(x.args), frozen(x.keywords)
+    if isinstance(x, Mapping):
+        return type(x), tuple((frozen(k), frozen(v)) for k, v in x.items())
+    if isinstance(x, list | tuple):
+        return type(x), tuple(map(frozen, x))
+    try:
+        hash(x)
+    except TypeError:
+        return _Same(x)
+    return x
+
+
+def _frozen_array(x: Any) -> Any:
+    if isinstance(x, jax.Array) and jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+        return "key", str(jax.random.key_impl(x)), _frozen_array(jax.random.key_data(x))
+    host = np.asarray(x)
+    return "array", host.dtype.str, host.dtype.name, host.shape, host.tobytes()
+
+
+class _Same:
+    """Equal to nothing but the very same object."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.value is other.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+
+def _same(a: Any, b: Any) -> bool:
+    return a is b or frozen(a) == frozen(b)
+
+
+def _short(x: Any) -> str:
+    if isinstance(x, np.ndarray | jax.Array) and not isinstance(x, jax.core.Tracer) and x.ndim == 0:
+        return repr(x)
+    if isinstance(x, np.ndarray | jax.Array):
+        return f"<{x.dtype.name}{list(x.shape)}>"
+    if isinstance(x, type) or (callable(x) and not isinstance(x, Transformation)):
+        return getattr(x, "__name__", None) or repr(x)
+    if type(x) is dict:
+        return "{" + ", ".join(f"{k!r}: {_short(v)}" for k, v in x.items()) + "}"
+    if type(x) in (list, tuple):
+        inner = ", ".join(map(_short, x))
+        return f"[{inner}]" if type(x) is list else f"({inner}{',' * (len(x) == 1)})"
+    return repr(x)
+
+
+def walk(tx: Any) -> Iterator[Any]:
+    """A transformation and all that it is made of, outermost first."""
+    yield tx
+    body = body_of(tx)
+    for child in body.children.values() if body is not None else ():
+        yield from walk(child)

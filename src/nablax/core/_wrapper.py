@@ -1,0 +1,91 @@
+"""Wrappers: transformations around others, whose states they can read and write."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from nablax.core._value import Call, Transformation
+
+Place = Sequence[Any]
+
+
+def _at(state: Any, step: Any) -> Any:
+    return getattr(state, step) if hasattr(state, "_fields") and isinstance(step, str) else state[step]
+
+
+def read(state: Any, place: Place) -> Any:
+    """What stands at a place of a state: names of fields, keys of dicts and indices, from the outside in."""
+    return functools.reduce(_at, place, state)
+
+
+def write(state: Any, place: Place, value: Any) -> Any:
+    """The state with something else at a place."""
+    if not place:
+        return value
+    step, rest = place[0], place[1:]
+    new = write(_at(state, step), rest, value)
+    if hasattr(state, "_fields"):
+        name = step if isinstance(step, str) else state._fields[step]
+        return state._replace(**{name: new})
+    if isinstance(state, Mapping):
+        return type(state)({**state, step: new})  # type: ignore[call-arg]
+    return type(state)([*state[:step], new, *state[step + 1 :]])
+
+
+class Wrapped:
+    """The body of a wrapper.
+
+    Attributes:
+      children: the inner transformations by name.
+      places: by name, where the state of the inner transformation stands in the wrapper's; without an entry it has
+        none of its own there.
+      count: the place of the count of updates that the wrapper's own schedules are evaluated at; None without any.
+    """
+
+    def __init__(
+        self,
+        init: Callable[[Any], Any],
+        update: Callable[..., Any],
+        children: Mapping[str, Any],
+        places: Mapping[str, Place],
+        count: Place | None,
+    ):
+        self._init, self._update = init, update
+        self.children, self.places, self.count = children, places, count
+
+    def init(self, params: Any) -> Any:
+        return self._init(params)
+
+    def update(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
+        return self._update(updates, state, params, **extra)
+
+    def states(self, state: Any) -> dict[str, Any]:
+        return {name: read(state, place) for name, place in self.places.items()}
+
+    def with_states(self, state: Any, states: Mapping[str, Any]) -> Any:
+        """The wrapper's state with other states of the inner transformations."""
+        for name, new in states.items():
+            state = write(state, self.places[name], new)
+        return state
+
+
+def wrapper(
+    init: Callable[[Any], Any],
+    update: Callable[..., Any],
+    children: Mapping[str, Any] | None = None,
+    places: Mapping[str, Place] | None = None,
+    count: Place | None = None,
+) -> Transformation:
+    """Makes a transformation around others; the function that returns it stands under `@checked(...)`.
+
+    Args:
+      init: `init(params) -> state`.
+      update: `update(updates, state, params, **extra) -> (updates, state)`.
+      children: the inner transformations by name.
+      places: by the same names, where their states stand in the wrapper's, such as `("inner_state",)`.
+      count: where the wrapper counts the updates that its own schedules are evaluated at.
+    """
+    body = Wrapped(init, update, dict(children or {}), dict(places or {}), count)
+    return Transformation.of(Call(wrapper, {"init": init, "update": update}, body))

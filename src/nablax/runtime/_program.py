@@ -1,0 +1,129 @@
+"""The compiled programs of a step whose hyperparameters stay open.
+
+One program serves all numbers, unless a number changed what Python decides while the step is built: then another
+program is built beside it. Optimizers of one structure share their programs.
+"""
+
+from __future__ import annotations
+
+import collections
+import functools
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nablax.core import Source, Unfilled
+from nablax.runtime._live import Numbers
+
+_SLOTS_EACH = (
+    4  # slots of the vector for each number: itself, its complement, and what else is computed from it
+)
+
+
+class Variant:
+    """One program: its source of numbers, and the compiled function of (*args, vector)."""
+
+    def __init__(self, numbers: Numbers, body: Callable[..., Any], donate: tuple[int, ...], static: bool):
+        self.source = Source(max(64, _SLOTS_EACH * len(numbers.first)))
+        self.lock = threading.RLock()
+        self.traces = 0
+
+        def step(*args: Any) -> Any:
+            self.traces += 1
+            *given, vector = args
+            with self.source.reading(vector):
+                return body(numbers.opened(self.source), *given)
+
+        self.compiled = jax.jit(step, donate_argnums=donate, static_argnums=(0,) if static else None)
+
+
+class Programs:
+    """The variants of one step.
+
+    Args:
+      numbers: those of the transformation.
+      body: `body(tx, *args)`, traced with `tx` open.
+      donate: positions of donated arguments.
+      static: the first argument is hashable and compiled in.
+    """
+
+    def __init__(
+        self, numbers: Numbers, body: Callable[..., Any], donate: tuple[int, ...] = (), static: bool = False
+    ):
+        self._make = functools.partial(Variant, numbers, body, donate, static)
+        self._variants: list[Variant] = []
+        self._lock = threading.Lock()
+
+    def variant(self, values: Mapping[str, Any]) -> Variant:
+        """The program that these numbers need; a new one where none is there."""
+        with self._lock:
+            for variant in self._variants:
+                if variant.source.fits(values):
+                    return variant
+            self._variants.append(self._make())
+            return self._variants[-1]
+
+
+class Stepper:
+    """Calls the program that the numbers of the moment need, with these numbers."""
+
+    def __init__(self, programs: Programs):
+        self._programs = programs
+        self._values: Mapping[str, Any] | None = None
+        self._variant: Variant | None = None
+        self._vector: Any = None
+        self._version = -1
+        self.compilations = 0
+
+    def __call__(self, values: Mapping[str, Any], *args: Any) -> Any:
+        variant = self._variant
+        if variant is None or values is not self._values or variant.source.version != self._version:
+            return self._cold(values, args)
+        traced = variant.traces
+        with variant.source.building(values, None):
+            try:
+                out = variant.compiled(*args, self._vector)
+            except Unfilled:
+                return self._cold(values, args)
+        self.compilations += variant.traces - traced
+        return out
+
+    def lowered(self, values: Mapping[str, Any], *args: Any) -> Any:
+        """The lowered program for these arguments."""
+        variant = self._programs.variant(values)
+        buffer = variant.source.vector(values)
+        with variant.source.building(values, buffer):
+            return variant.compiled.lower(*args, buffer)
+
+    def _cold(self, values: Mapping[str, Any], args: tuple[Any, ...]) -> Any:
+        """A call in which the program may be built: it fills the vector while it is traced, before it runs."""
+        variant = self._programs.variant(values)
+        with variant.lock:
+            buffer = variant.source.vector(values)
+            traced = variant.traces
+            with variant.source.building(values, buffer):
+                out = variant.compiled(*args, buffer)
+            self.compilations += variant.traces - traced
+            self._version = variant.source.version
+            if not variant.source.fits(values):  # another thread's numbers decided otherwise in between
+                self._version = -1
+        self._variant, self._values = variant, values
+        self._vector = jnp.asarray(np.array(buffer))
+        return out
+
+
+_SHARED: collections.OrderedDict[Any, Programs] = collections.OrderedDict()
+_KEPT = 64
+
+
+def shared_programs(key: Any, make: Callable[[], Programs]) -> Programs:
+    """The programs of a key, made where there are none; the ones that were not used for longest are let go."""
+    found = _SHARED.pop(key, None)
+    _SHARED[key] = make() if found is None else found
+    while len(_SHARED) > _KEPT:
+        _SHARED.popitem(last=False)
+    return _SHARED[key]

@@ -1,0 +1,69 @@
+"""The one builder of steps: gradients in, parameters, state and a report out. `Optimizer`, `train_step` and the
+workbench compile it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from nablax import tree
+from nablax.core import advance, current_values, hyperparams
+from nablax.tree import all_finite
+
+NORMS = ("gradient_norm", "update_norm", "parameter_norm")
+
+
+class Stepped(NamedTuple):
+    """params, state: after the step. finite: whether the gradients were, None where nobody looked. updates."""
+
+    params: Any
+    state: Any
+    finite: Any
+    updates: Any
+
+
+def step(
+    tx: Any, grads: Any, state: Any, params: Any, extra: dict[str, Any], skip_nonfinite: bool = False
+) -> Stepped:
+    """One step of a transformation, applied.
+
+    Args:
+      tx: a transformation.
+      grads, state, params: what its `update` takes.
+      extra: its extra arguments.
+      skip_nonfinite: leave parameters and state as they are where a gradient is infinite or NaN.
+    """
+    new_params, new_state, updates = advance(tx, grads, state, params, extra)
+    if not skip_nonfinite:
+        return Stepped(new_params, new_state, None, updates)
+    finite = all_finite(grads)
+    keep = jax.tree.map(
+        lambda new, old: jnp.where(finite, new, old), (new_params, new_state), (params, state)
+    )
+    return Stepped(*keep, finite, updates)
+
+
+def norms(grads: Any, stepped: Stepped) -> dict[str, jax.Array]:
+    """Euclidean norms over all leaves, float32 or wider."""
+    return dict(zip(NORMS, map(tree.norm, (grads, stepped.updates, stepped.params)), strict=True))
+
+
+def rate_paths(tx: Any) -> list[str]:
+    """The paths of the learning rates."""
+    return [path for path in hyperparams(tx) if path.rpartition("/")[2] == "learning_rate"]
+
+
+def learning_rates(tx: Any, state: Any) -> dict[str, Any]:
+    """The learning rates of the next update, by path."""
+    values = current_values(tx, state)
+    return {path: values[path] for path in rate_paths(tx) if path in values}
+
+
+def by_group(rates: dict[str, Any]) -> Any:
+    """One learning rate as it is, several as a dict by what stands before the name."""
+    if len(rates) == 1:
+        return next(iter(rates.values()))
+    return {path.rpartition("/")[0]: rate for path, rate in rates.items()}

@@ -1,0 +1,76 @@
+"""Parameters that are tensors of the autograd wing, seen from here: arrays go out of them and come back into them.
+
+The wing is imported where a tensor is met, and not before.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from nablax.core import StructureError
+
+
+def _is_tensor(x: Any) -> bool:
+    if isinstance(x, jax.Array | np.ndarray | float | int) or not hasattr(x, "requires_grad"):
+        return False
+    from nablax.autograd import Tensor
+
+    return isinstance(x, Tensor)
+
+
+def holds_tensors(params: Any) -> bool:
+    """Whether a tree has a tensor among its leaves."""
+    return any(map(_is_tensor, jax.tree.leaves(params)))
+
+
+def check_leaves(tensors: Any) -> None:
+    """Refuses tensors that were computed from others.
+
+    Raises:
+      StructureError: one of them is no leaf of its graph.
+    """
+    for path, x in jax.tree_util.tree_leaves_with_path(tensors):
+        if _is_tensor(x) and not x.is_leaf:
+            raise StructureError(
+                f"Optimizer: params{jax.tree_util.keystr(path)} was computed from other tensors; give the optimizer "
+                "those, or x.detach().requires_grad_()."
+            )
+
+
+def arrays(tensors: Any) -> Any:
+    """Values in the place of tensors, None in that of what is no array (a module's functions)."""
+    kept = jax.tree.map(
+        lambda x: x if _is_tensor(x) or isinstance(x, jax.Array | np.ndarray | float | int) else None, tensors
+    )
+    return values(kept)
+
+
+def values(tree: Any) -> Any:
+    """A tree with arrays in the place of tensors."""
+    from nablax import autograd
+
+    return autograd.values(tree)
+
+
+def gradients(tensors: Any) -> Any:
+    """The accumulated gradients."""
+    from nablax import autograd
+
+    return autograd.grads(tensors)
+
+
+def assign(tensors: Any, new: Any) -> None:
+    """Gives tensors new values, in place."""
+    from nablax import autograd
+
+    autograd.assign(tensors, new)
+
+
+def clear_gradients(tensors: Any) -> None:
+    """Clears `.grad` of the tensors."""
+    from nablax import autograd
+
+    autograd.zero_grad(jax.tree.leaves(tensors))
