@@ -18,7 +18,9 @@ OPTIMIZERS: dict[str, Any] = {
     "acprop": lambda lr: o.acprop(lr, eps=1e-3),
     "adabelief": lambda lr: o.adabelief(lr, eps=1e-8),
     "adadelta": lambda lr: o.adadelta(100 * lr),
-    "adafactor": lambda lr: o.adafactor(lr, min_dim_size_to_factor=2, momentum=0.9, weight_decay=1e-5),
+    "adafactor": lambda lr: o.adafactor(
+        lr, min_dim_size_to_factor=2, momentum=0.9, weight_decay=1e-5, dtype_momentum=None
+    ),
     "adagrad": lambda lr: o.adagrad(10 * lr),
     "adam": lambda lr: o.adam(lr),
     "adamax": lambda lr: o.adamax(lr),

@@ -70,7 +70,7 @@ def by_value():
     def rule(g, *, value):
         return g * value
 
-    return core.leafwise(rule, name="by_value")
+    return core.leafwise(rule, name="by_value", extra=("value",))
 
 
 def test_extra_arguments_reach_our_parts_inside_optax_and_its_parts_inside_ours():
@@ -117,7 +117,7 @@ def test_a_state_that_is_not_the_chains_is_refused():
 
 def test_a_measuring_rule_starts_a_pass_and_sees_what_came_before():
     tx = core.chain(scale(3.0), clip_by_global_norm(1.0), scale(2.0))
-    assert [len(s) for s in tx._segments] == [1, 2]
+    assert [len(s) for s in core.body_of(tx).segments] == [1, 2]
     updates, _ = tx.update(GRADS, tx.init(PARAMS))
     np.testing.assert_allclose(optax.tree.norm(updates), 2.0, rtol=1e-6)
 

@@ -14,13 +14,13 @@ def test_paths_follow_the_chain():
     tx = chain(clip(1.0), adamw(0.1), masked(sgd(0.2), True), optax.scale(2.0))
     assert hyperparams(tx) == {
         "clip/max_delta": 1.0,
-        "adamw/scale_by_adam/b1": 0.9,
-        "adamw/scale_by_adam/b2": 0.999,
-        "adamw/scale_by_adam/eps": 1e-8,
-        "adamw/scale_by_adam/eps_root": 0.0,
-        "adamw/add_decayed_weights/weight_decay": 1e-4,
-        "adamw/scale_by_learning_rate/learning_rate": 0.1,
-        "masked/inner/scale_by_learning_rate/learning_rate": 0.2,
+        "adamw/learning_rate": 0.1,
+        "adamw/b1": 0.9,
+        "adamw/b2": 0.999,
+        "adamw/eps": 1e-8,
+        "adamw/eps_root": 0.0,
+        "adamw/weight_decay": 1e-4,
+        "masked/inner/learning_rate": 0.2,
     }
 
 
@@ -36,7 +36,7 @@ def test_replacing_changes_the_update_and_keeps_the_state():
     tx = chain(clip(1.0), adam(lambda count: 0.1))
     params = jnp.ones(2)
     state = tx.init(params)
-    path = "adam/scale_by_learning_rate/learning_rate"
+    path = "adam/learning_rate"
     u, after = with_hyperparams(tx, {path: 0.5}).update(params, state)
     np.testing.assert_allclose(u, -0.5, rtol=1e-5)
     assert int(after[1][1].count) == 1
@@ -45,14 +45,17 @@ def test_replacing_changes_the_update_and_keeps_the_state():
 
 
 def test_short_names():
-    paths = ["clip/max_delta", "adam/scale_by_adam/b1", "adam/lr/learning_rate", "sgd/lr/learning_rate"]
-    assert resolve("b1", paths) == "adam/scale_by_adam/b1"
-    assert resolve("sgd/learning_rate", paths) == "sgd/lr/learning_rate"
-    assert resolve("clip/max_delta", paths) == "clip/max_delta"
-    with pytest.raises(KeyError, match="ambiguous: adam/lr/learning_rate, sgd/lr/learning_rate"):
+    paths = ["clip/max_delta", "adam/b1", "adam/learning_rate", "sgd/learning_rate"]
+    assert resolve("b1", paths) == ["adam/b1"]
+    assert resolve("sgd/learning_rate", paths) == ["sgd/learning_rate"]
+    assert resolve("clip/max_delta", paths) == ["clip/max_delta"]
+    assert resolve("*/learning_rate", paths) == ["adam/learning_rate", "sgd/learning_rate"]
+    with pytest.raises(KeyError, match="ambiguous: adam/learning_rate, sgd/learning_rate.*'[*]/learning_rate' sets all"):
         resolve("learning_rate", paths)
     with pytest.raises(KeyError, match="is none of"):
         resolve("momentum", paths)
+    with pytest.raises(KeyError, match="is none of"):
+        resolve("*/momentum", paths)
 
 
 def test_current_values_evaluate_schedules_at_their_counts():

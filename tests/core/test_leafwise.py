@@ -7,17 +7,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from nablax import core
 from nablax.core import (
     ArgumentError,
     MissingParamsError,
     StructureError,
     chain,
+    fields,
+    first_moment,
     leafwise,
     moment_like,
     zero_count,
 )
 from nablax.optimizers import adam, adamw, scale_by_adam
-from nablax.transforms import add_decayed_weights, clip, scale_by_learning_rate
+from nablax.transforms import TraceState, add_decayed_weights, clip, scale_by_learning_rate
 
 
 class CountedState(NamedTuple):
@@ -177,7 +180,7 @@ def test_joined_and_separate_passes_agree():
 
 def test_chain_joins_the_rules_of_nested_chains_into_one_pass():
     tx = chain(clip(1.0), adamw(1e-3))
-    assert [len(s) for s in tx._segments] == [4]
+    assert [len(s) for s in core.body_of(tx).segments] == [4]
 
 
 def test_a_schedule_in_plain_python_is_asked_every_step():
@@ -252,8 +255,8 @@ def test_missing_params_show_the_right_call():
 
 
 def test_a_schedule_needs_a_count():
-    tx = clip(1.0).replace(hyperparams={"max_delta": lambda count: 1.0})
-    with pytest.raises(ArgumentError, match="max_delta cannot be a schedule"):
+    tx = leafwise(lambda g, *, bound: g * bound, name="clip", hyperparams={"bound": lambda count: 1.0})
+    with pytest.raises(ArgumentError, match="clip: bound is a schedule, but this state holds no count"):
         tx.update(jnp.ones(2), tx.init(None))
 
 
@@ -261,11 +264,52 @@ def test_a_missing_extra_argument_is_named():
     def rule(g, *, value):
         return g * value
 
-    tx = leafwise(rule, name="by_value")
+    tx = leafwise(rule, name="by_value", extra=("value",))
     with pytest.raises(ArgumentError, match="by_value needs the extra argument value"):
         tx.update(jnp.ones(2), tx.init(None))
     u, _ = chain(tx).update(jnp.ones(2), (tx.init(None),), None, value=3.0, unused=1)
     np.testing.assert_array_equal(u, 3.0)
+
+
+def test_a_rule_that_asks_for_something_unknown_is_refused_when_it_is_made():
+    def rule(g, mu, *, factor, facotr):
+        return g * facotr, mu
+
+    state = fields(TraceState, trace=first_moment())
+    with pytest.raises(ArgumentError, match="rule: rule takes mu, which is no field of the state .trace."):
+        leafwise(rule, state, hyperparams={"factor": 1.0, "facotr": 1.0})
+
+    def wrong(g, trace, *, factor, facotr):
+        return g * facotr, trace
+
+    with pytest.raises(ArgumentError, match="wrong: wrong takes facotr, which is no hyperparameter.*factor"):
+        leafwise(wrong, state, hyperparams={"factor": 1.0})
+    tx = leafwise(wrong, state, hyperparams={"factor": 1.0}, scalars=lambda factor: {"twice": 2 * factor})
+    with pytest.raises(ArgumentError, match="takes facotr, which is no hyperparameter"):  # known once they have run
+        tx.update(jnp.ones(2), tx.init(jnp.ones(2)))
+
+
+def test_an_error_inside_a_rule_is_reported_as_itself():
+    def rule(g, trace):
+        raise ValueError("my own reason")
+
+    tx = leafwise(rule, fields(TraceState, trace=first_moment()))
+    with pytest.raises(ValueError, match="^my own reason$"):
+        tx.update(jnp.ones(2), tx.init(jnp.ones(2)))
+
+
+def test_arrays_among_options_are_told_apart_by_what_they_hold():
+    def rule(g, *, table):
+        return g * table[1500]
+
+    table = np.zeros(3000)
+    outs = []
+    for value in (1.0, 2.0):
+        table = table.copy()
+        table[1500] = value
+        tx = leafwise(rule, options={"table": table})
+        outs.append(float(tx.update(jnp.ones(()), ())[0]))
+    assert outs == [1.0, 2.0]
 
 
 def test_a_rule_must_keep_the_shape_of_its_leaf():

@@ -7,9 +7,9 @@ import optax
 import pytest
 
 from nablax import tree as nablax_tree
-from nablax.core import ArgumentError, MaskedNode, MaskedState, MissingParamsError, StructureError
+from nablax.core import ArgumentError, MaskedNode, MaskedState, StructureError, chain, set_to_zero
 from nablax.optimizers import adam, adamw
-from nablax.transforms import add_decayed_weights, centralize, masked
+from nablax.transforms import add_decayed_weights, centralize, freeze, masked, partition
 
 PARAMS = {"enc": {"w": jnp.ones((2, 2)), "b": jnp.ones(2)}, "dec": [jnp.ones(3), jnp.ones(())]}
 MASK = {"enc": {"w": True, "b": False}, "dec": [False, True]}
@@ -71,15 +71,65 @@ def test_a_mask_function_is_asked_once_at_init():
     assert len(asked) == 1
 
 
-def test_a_mask_function_that_never_saw_params_asks_for_them():
+def test_a_new_transformation_continues_a_state_whose_init_it_has_not_seen():
     def by_rank(tree):
         return jax.tree.map(lambda x: x.ndim > 1, tree)
 
-    state = masked(centralize(), by_rank).init(PARAMS)
-    fresh = masked(centralize(), by_rank)
-    with pytest.raises(MissingParamsError, match="params=None"):
-        fresh.update(PARAMS, state)
-    fresh.update(PARAMS, state, PARAMS)
+    def make():
+        return masked(chain(centralize(), adam(0.1)), by_rank)
+
+    old = make()
+    state = old.init(PARAMS)
+    expected, _ = old.update(PARAMS, state, PARAMS)
+    for params in (PARAMS, None):  # without parameters, the updates say where the mask is
+        updates, _ = make().update(PARAMS, state, params)
+        jax.tree.map(np.testing.assert_array_equal, updates, expected)
+
+
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("make", [
+    lambda fn: masked(adam(0.1), fn),
+    lambda fn: masked(centralize(), fn),
+    lambda fn: adamw(0.1, mask=fn),
+    lambda fn: partition({True: adam(0.1), False: set_to_zero()}, fn),
+    lambda fn: freeze(fn),
+])  # fmt: skip
+def test_masks_that_depend_on_values_are_refused_alike(make, jit):
+    for mask in (
+        lambda tree: jax.tree.map(lambda x: jnp.sum(x) > 0, tree),
+        lambda tree: jax.tree.map(lambda x: bool(jnp.sum(x) > 0), tree),
+        lambda tree: jax.tree.map(lambda x: float(x.max()) > 0, tree),
+    ):
+        tx = make(mask)
+        init = jax.jit(tx.init) if jit else tx.init
+        with pytest.raises(ArgumentError, match="must not depend on the values of parameters or gradients"):
+            init(PARAMS)
+
+
+def test_masks_of_zeros_ones_and_arrays_are_taken():
+    ones = jax.tree.map(lambda x: 1, PARAMS)
+    for mask in (ones, jax.tree.map(jnp.array, jax.tree.map(bool, ones)), lambda t: jax.tree.map(jnp.array, True)):
+        updates, _ = masked(centralize(), mask).update(PARAMS, masked(centralize(), mask).init(PARAMS))
+        jax.tree.map(np.testing.assert_array_equal, updates, centralize().update(PARAMS, ())[0])
+
+
+@pytest.mark.parametrize("mask", [{"enc": False, "dec": True}, {"enc": {"w": True, "b": False}, "dec": False}])
+def test_masked_nodes_stand_where_a_mask_stops_as_in_optax(mask):
+    ours, theirs = masked(adam(0.1), mask), optax.masked(optax.adam(0.1), mask)
+    a, b = ours.init(PARAMS), theirs.init(PARAMS)
+    assert jax.tree.map(jnp.shape, a.inner_state[0].mu) == jax.tree.map(
+        jnp.shape,
+        jax.tree.map(
+            lambda x: MaskedNode() if isinstance(x, optax.MaskedNode) else x,
+            b.inner_state[0].mu,
+            is_leaf=lambda x: isinstance(x, optax.MaskedNode),
+        ),
+    )
+    updates, _ = ours.update(PARAMS, b, PARAMS)  # a state that Optax made
+    jax.tree.map(
+        lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-6),
+        updates, theirs.update(PARAMS, b, PARAMS)[0],
+    )  # fmt: skip
 
 
 def test_two_parameter_trees_of_one_structure_keep_their_own_masks():
@@ -94,8 +144,8 @@ def test_two_parameter_trees_of_one_structure_keep_their_own_masks():
 def test_masks_that_do_not_fit_are_refused():
     with pytest.raises(StructureError, match="structure of the parameters"):
         masked(centralize(), {"other": True}).init(PARAMS)
-    with pytest.raises(ArgumentError, match="Python bools, got float"):
-        masked(centralize(), {"enc": 1.0, "dec": True}).init(PARAMS)
+    with pytest.raises(ArgumentError, match="bools, got float"):
+        masked(centralize(), {"enc": 1.5, "dec": True}).init(PARAMS)
 
 
 @pytest.mark.parametrize("map_params", [nablax_tree.map_params, optax.tree.map_params])

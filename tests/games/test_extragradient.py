@@ -198,13 +198,13 @@ def test_traced_learning_rate_and_hyperparameters():
 
     np.testing.assert_allclose(last(-0.3), play(extragradient(-0.3), rotation, z, 2)[0][1], rtol=1e-6)
     tx = extragradient(0.1)
-    assert hyperparams(tx) == {"base/learning_rate": 0.1}
-    faster = with_hyperparams(tx, {"base/learning_rate": 0.3})
+    assert hyperparams(tx) == {"extragradient/learning_rate": 0.1}
+    faster = with_hyperparams(tx, {"extragradient/learning_rate": 0.3})
     np.testing.assert_allclose(
         play(faster, rotation, z, 2)[0][1], play(extragradient(0.3), rotation, z, 2)[0][1]
     )
     tx = extragradient(base=adam(lambda k: 0.1 / (k + 1)))
-    slower = with_hyperparams(tx, {"base/scale_by_learning_rate/learning_rate": lambda k: 0.5**k})
+    slower = with_hyperparams(tx, {"extragradient/base/learning_rate": lambda k: 0.5**k})
     np.testing.assert_allclose(rates(slower, 4), [1, 1, 0.5, 0.5], rtol=1e-4)
 
 
@@ -249,10 +249,10 @@ def test_bad_input():
     with pytest.raises(HyperparameterError, match="give one of them"):
         extragradient(np.float32(-0.1), ascend=True)
     for make in (extragradient, anchored, past_extragradient):
-        for rate in (0.0, float("inf"), jnp.array(0.0)):
-            with pytest.raises(HyperparameterError, match="learning_rate must be finite and not 0"):
+        for rate in (0.0, float("inf")):
+            with pytest.raises(HyperparameterError, match="learning_rate must be finite"):
                 make(rate)
-    with pytest.raises(ArgumentError, match="functions init and update"):
+    with pytest.raises(ArgumentError, match="extragradient: base must be a gradient transformation"):
         extragradient(base=3)
     with pytest.raises(
         MissingParamsError, match=r"extragradient reads the parameters.*update\(gradients, state, params\)"

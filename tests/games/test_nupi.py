@@ -29,7 +29,7 @@ def test_without_averaging_and_with_equal_gains_it_is_the_optimistic_gradient():
 
 def test_bad_input():
     for bad, message in [
-        ({"learning_rate": 0.0}, "learning_rate must be positive"),
+        ({"learning_rate": float("inf")}, "learning_rate must be finite"),
         ({"learning_rate": 0.1, "nu": 1.0}, r"nu must lie in \(-1, 1\)"),
         ({"learning_rate": 0.1, "ki": -1.0}, "ki must not be negative"),
         ({"learning_rate": 0.1, "kp": float("nan")}, "kp must be a number"),

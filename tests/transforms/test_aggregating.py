@@ -89,7 +89,7 @@ def test_complex_gradients_have_a_real_variance():
 
 def test_bad_arguments():
     with pytest.raises(
-        HyperparameterError, match="accumulate_avg_updates: accumulation_steps must be an integer"
+        HyperparameterError, match="accumulate_avg_updates: accumulation_steps must be at least 1"
     ):
         ours.accumulate_avg_updates(0)
     with pytest.raises(StructureError, match=r"one axis of examples, of sizes \[2, 3\]"):

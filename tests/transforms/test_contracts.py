@@ -183,14 +183,14 @@ def test_none_leaves_pass(name):
         (lambda o: o.apply_if_finite(o.scale(0.9), 2), "apply_if_finite/inner/step_size"),
         (lambda o: o.conditionally_mask(o.scale(0.9), bool), "conditionally_mask/inner/step_size"),
         (lambda o: o.flatten(o.scale(0.9)), "flatten/inner/step_size"),
-        (lambda o: o.lookahead(o.scale(0.9), 2, 0.5), "lookahead/fast/step_size"),
+        (lambda o: o.lookahead(o.scale(0.9), 2, 0.5), "lookahead/fast_optimizer/step_size"),
         (lambda o: o.partition({"a": o.scale(0.9)}, "a"), "partition/a/step_size"),
         (lambda o: o.split_real_and_imaginary(o.scale(0.9)), "split_real_and_imaginary/inner/step_size"),
-        (lambda o: o.monitor({"m": o.measure_with_ema(jnp.sum, 0.9)}), "monitor/m/ema/decay"),
-        (lambda o: o.add_noise(0.9, 0.55, 0), "add_noise/anneal/eta"),
+        (lambda o: o.monitor({"m": o.measure_with_ema(jnp.sum, 0.9)}), "monitor/m/decay"),
+        (lambda o: o.add_noise(0.9, 0.55, 0), "add_noise/eta"),
         (
             lambda o: o.differentially_private_aggregate(0.9, 1.0, 0),
-            "differentially_private_aggregate/noise/l2_norm_clip",
+            "differentially_private_aggregate/l2_norm_clip",
         ),
     ],
     ids=lambda x: x if isinstance(x, str) else "",
@@ -206,7 +206,7 @@ def test_a_new_hyperparameter_is_used():
     tx = with_hyperparams(OURS.MultiSteps(OURS.scale(1.0), 1), {"MultiSteps/opt/step_size": -3.0})
     updates, _ = tx.update(jnp.ones(2), tx.init(jnp.ones(2)))
     np.testing.assert_array_equal(updates, [-3.0, -3.0])
-    noisy = with_hyperparams(OURS.add_noise(1.0, 0.5, 0), {"add_noise/anneal/eta": 0.0})
+    noisy = with_hyperparams(OURS.add_noise(1.0, 0.5, 0), {"add_noise/eta": 0.0})
     np.testing.assert_array_equal(noisy.update(jnp.ones(2), noisy.init(None))[0], [1.0, 1.0])
 
 

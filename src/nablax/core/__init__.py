@@ -60,6 +60,7 @@ from nablax.core._fields import fields as fields
 from nablax.core._fields import first_moment as first_moment
 from nablax.core._fields import flag as flag
 from nablax.core._fields import inner_state as inner_state
+from nablax.core._fields import point as point
 from nablax.core._fields import random_key as random_key
 from nablax.core._fields import real_dtype as real_dtype
 from nablax.core._fields import scalar as scalar

@@ -99,11 +99,23 @@ def accumulator(dtype: Any = None, fill: float = 0.0) -> Field:
 
 
 def snapshot(dtype: Any = None) -> Field:
-    """A copy of the parameters in `dtype`; None is their own, raised to at least float32."""
+    """A copy of the parameters in `dtype`, complex where they are; None is their own, raised to at least float32."""
 
     def leaf(p: Any) -> jax.Array:
-        wide = at_least_float32(jnp.result_type(p)) if dtype is None else dtype
+        own = jnp.result_type(p)
+        wide = at_least_float32(own) if dtype is None else dtype
+        if jnp.issubdtype(own, jnp.complexfloating):
+            wide = jnp.promote_types(wide, jnp.complex64)
         return jnp.array(p, wide, copy=True)
+
+    return Field("snapshot", lambda params: jax.tree.map(leaf, params))
+
+
+def point(copy: bool = False) -> Field:
+    """A point among the parameters, in their dtypes: zeros at first, or a copy of them."""
+
+    def leaf(p: Any) -> jax.Array:
+        return jnp.array(p, copy=True) if copy else jnp.zeros_like(p)
 
     return Field("snapshot", lambda params: jax.tree.map(leaf, params))
 

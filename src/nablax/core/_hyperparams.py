@@ -48,8 +48,11 @@ def _own(call: Call) -> Iterator[tuple[str, Hyperparameter]]:
             if value is not None:
                 yield name, Hyperparameter(value, False, False)
         return
-    for name, check in checks_of(call.function).items():
-        value = call.arguments[name]
+    checks = checks_of(call.function)
+    for name, value in call.arguments.items():
+        check = checks.get(name)
+        if check is None:
+            continue
         numbers = isinstance(value, tuple | list) and len(value) > 0 and all(map(_is_value, value))
         if check.numeric and (_is_value(value) or numbers or (check.schedule and callable(value))):
             yield name, Hyperparameter(value, check.decay, check.integer)

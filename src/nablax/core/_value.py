@@ -91,7 +91,7 @@ class Call:
 class _Half:
     """One of the two functions of a transformation: it knows the call."""
 
-    __slots__ = ("call",)
+    __slots__ = ("__weakref__", "call")
 
     def __init__(self, call: Call):
         self.call = call

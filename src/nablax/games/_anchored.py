@@ -39,8 +39,8 @@ from nablax.core import (
     fields,
     flag,
     leafwise,
+    point,
     scalar,
-    statistic,
 )
 from nablax.games._extragradient import half, in_full_steps, stepper
 
@@ -104,8 +104,8 @@ _STATE = fields(
     step=count(),
     extrapolated=flag(False),
     relative=scalar(1.0, jnp.float32),
-    origin=statistic(lambda p: jnp.array(p, copy=True)),
-    remembered=statistic(jnp.zeros_like),
+    origin=point(copy=True),
+    remembered=point(),
 )
 
 

@@ -35,7 +35,7 @@ from nablax.core import (
     hyperparams,
     is_number,
     leafwise,
-    statistic,
+    point,
     with_children,
     with_extra_args_support,
     with_hyperparams,
@@ -61,7 +61,7 @@ def _phase(extrapolated: Any) -> dict[str, Any]:
     return {"back": extrapolated, "extrapolated": ~extrapolated}
 
 
-_STATE = fields(ExtragradientState, extrapolated=flag(False), remembered=statistic(jnp.zeros_like))
+_STATE = fields(ExtragradientState, extrapolated=flag(False), remembered=point())
 
 
 @checked(learning_rate=RATE, base=TRANSFORMATION, ascend=FLAG)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from nablax import tree
-from nablax.core import GradientTransformationExtraArgs, check_number
+from nablax.core import GradientTransformationExtraArgs, check_number, checked, wrapper
 from nablax.linesearch._objective import (
     LineSearch,
     accepted_kwargs,
@@ -53,6 +53,7 @@ class _Search(NamedTuple):
     error: jax.Array
 
 
+@checked()
 def scale_by_backtracking_linesearch(
     max_backtracking_steps: int,
     slope_rtol: float = 1e-4,
@@ -166,4 +167,4 @@ def scale_by_backtracking_linesearch(
         new = ScaleByBacktrackingLinesearchState(rate, jnp.where(usable, found.value, value), new_grad, info)
         return scaled(rate, updates), tree.cast_like(new, state)
 
-    return LineSearch(init, update, who, stores_grad=store_grad)
+    return LineSearch.of(wrapper(init, update).call)

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from nablax import tree
+from nablax.core import wrapper
 from nablax.linesearch._bounds import project
 from nablax.linesearch._lbfgs import curvature_weight, difference, remember, times_inverse_hessian
 from nablax.linesearch._objective import LineSearch, inner, scalar_dtype
@@ -140,7 +141,7 @@ def projected_lbfgs(lower: Any, upper: Any, memory_size: int = 10, max_trials: i
         )
         return jax.tree.map(jnp.subtract, found.point, params), new
 
-    return LineSearch(init, update, "projected_lbfgs", stores_grad=True)
+    return LineSearch.of(wrapper(init, update).call)
 
 
 def _direction(

@@ -21,12 +21,15 @@ from jax import lax
 
 from nablax import tree
 from nablax.core import (
+    COUNT,
+    RATE,
     GradientTransformation,
     GradientTransformationExtraArgs,
     HyperparameterError,
     MissingParamsError,
     ScalarOrSchedule,
     chain,
+    checked,
     identity,
     safe_increment,
     zero_count,
@@ -138,6 +141,7 @@ def _first_scale(g: Any, changes: Any, weights: jax.Array, newest: jax.Array) ->
     return jnp.where(known, 1 / curvature, 1 / jnp.maximum(norm, 1))
 
 
+@checked(memory_size=COUNT)
 def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> GradientTransformation:
     """Multiplies gradients by the L-BFGS estimate of the inverse Hessian.
 
@@ -198,6 +202,7 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Gr
     return GradientTransformation(init, update)
 
 
+@checked(learning_rate=RATE, memory_size=COUNT)
 def lbfgs(
     learning_rate: ScalarOrSchedule | None = None,
     memory_size: int = 10,

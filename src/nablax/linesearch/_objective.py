@@ -13,20 +13,19 @@ import jax.numpy as jnp
 from jax import lax
 
 from nablax import tree
-from nablax.core import ArgumentError, GradientTransformationExtraArgs, MissingParamsError
+from nablax.core import ArgumentError, MissingParamsError, Transformation
 from nablax.tree._traverse import is_none
 
 
-class LineSearch(GradientTransformationExtraArgs):
+class LineSearch(Transformation):
     """A transformation after which the state holds the value and, if `stores_grad`, the gradient at the new point."""
 
-    label: str
-    stores_grad: bool
+    __slots__ = ()
 
-    def __new__(cls, init: Any, update: Any, label: str, stores_grad: bool) -> LineSearch:
-        self = super().__new__(cls, init, update)
-        self.label, self.stores_grad = label, stores_grad
-        return self
+    @property
+    def stores_grad(self) -> bool:
+        """Whether the state holds the gradient at the new point."""
+        return self.arguments.get("store_grad", True)
 
 
 def required(

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from nablax import tree
-from nablax.core import ArgumentError, GradientTransformationExtraArgs, check_number
+from nablax.core import ArgumentError, GradientTransformationExtraArgs, check_number, checked, wrapper
 from nablax.linesearch._interval import Trial
 from nablax.linesearch._objective import (
     LineSearch,
@@ -46,6 +46,7 @@ class ScaleByZoomLinesearchState(NamedTuple):
     info: ZoomLinesearchInfo
 
 
+@checked()
 def scale_by_zoom_linesearch(
     max_linesearch_steps: int,
     max_learning_rate: float | None = None,
@@ -168,7 +169,7 @@ def scale_by_zoom_linesearch(
         new = ScaleByZoomLinesearchState(found.trial.rate, found.trial.value, found.grad, info)
         return scaled(found.trial.rate, updates), tree.cast_like(new, state)
 
-    return LineSearch(init, update, who, stores_grad=True)
+    return LineSearch.of(wrapper(init, update).call)
 
 
 def _report(s: Search) -> None:

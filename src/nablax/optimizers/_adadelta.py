@@ -22,9 +22,10 @@ from nablax.core import (
     ScalarOrSchedule,
     abs_sq,
     chain,
+    fields,
     leafwise,
     lerp,
-    wide_moment_like,
+    second_moment,
 )
 from nablax.optimizers._arguments import checked, one_of
 from nablax.transforms import add_decayed_weights, scale_by_learning_rate
@@ -59,10 +60,9 @@ def scale_by_adadelta(rho: float = 0.9, eps: float = 1e-6) -> GradientTransforma
     Source: Zeiler 2012, arXiv:1212.5701.
     """
 
-    def init(params: Any) -> ScaleByAdaDeltaState:
-        return ScaleByAdaDeltaState(wide_moment_like(params, real=True), wide_moment_like(params, real=True))
+    state = fields(ScaleByAdaDeltaState, e_g=second_moment(), e_x=second_moment())
 
-    return leafwise(_adadelta, init, hyperparams={"rho": rho, "eps": eps})
+    return leafwise(_adadelta, state, hyperparams={"rho": rho, "eps": eps})
 
 
 @checked(counts=False)

@@ -22,6 +22,7 @@ import numpy as np
 
 from nablax.core import (
     REAL,
+    Field,
     GradientTransformation,
     GradientTransformationExtraArgs,
     MaskOrFn,
@@ -29,10 +30,12 @@ from nablax.core import (
     abs_sq,
     chain,
     check_number,
+    count,
+    fields,
     leafwise,
     lerp,
     number,
-    zero_count,
+    statistic,
 )
 from nablax.optimizers._arguments import checked, one_of
 from nablax.transforms import (
@@ -72,14 +75,19 @@ def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
     return shape[:axis] + shape[axis + 1 :]
 
 
-def _init_leaf(p: Any, least: int) -> dict[str, jax.Array]:
-    shape, dtype = jnp.shape(p), at_least_float32(jnp.result_type(p))
-    dtype = jnp.finfo(dtype).dtype if jnp.issubdtype(dtype, jnp.inexact) else jnp.float32
-    axes = _factored_axes(shape, least)
-    shapes = {"v_row": (1,), "v_col": (1,), "v": shape}
-    if axes is not None:
-        shapes = {"v_row": _without(shape, axes[0]), "v_col": _without(shape, axes[1]), "v": (1,)}
-    return {name: jnp.zeros(s, dtype) for name, s in shapes.items()}
+def _statistic(name: str, least: int) -> Field:
+    """The field of this name: zeros of its shape for a leaf."""
+
+    def make(p: Any) -> jax.Array:
+        shape, dtype = jnp.shape(p), at_least_float32(jnp.result_type(p))
+        dtype = jnp.finfo(dtype).dtype if jnp.issubdtype(dtype, jnp.inexact) else jnp.float32
+        axes = _factored_axes(shape, least)
+        shapes = {"v_row": (1,), "v_col": (1,), "v": shape}
+        if axes is not None:
+            shapes = {"v_row": _without(shape, axes[0]), "v_col": _without(shape, axes[1]), "v": (1,)}
+        return jnp.zeros(shapes[name], dtype)
+
+    return statistic(make, signed=False)
 
 
 def _factored_rms(
@@ -135,16 +143,11 @@ def scale_by_factored_rms(
     """
     least = max(int(min_dim_size_to_factor), 1) if factored else np.iinfo(np.int64).max
 
-    def init(params: Any) -> FactoredState:
-        treedef: Any
-        leaves, treedef = jax.tree.flatten(params)
-        parts = [_init_leaf(p, least) for p in leaves]
-        trees = {k: treedef.unflatten([part[k] for part in parts]) for k in ("v_row", "v_col", "v")}
-        return FactoredState(zero_count(), **trees)
-
+    parts = {name: _statistic(name, least) for name in ("v_row", "v_col", "v")}
+    state = fields(FactoredState, count=count(), **parts)
     return leafwise(
         _factored_rms,
-        init,
+        state,
         hyperparams={"decay_rate": decay_rate, "epsilon": epsilon, "step_offset": step_offset},
         options={"least": int(least), "decay_rate_fn": decay_rate_fn},
         scalars=_decay,

@@ -19,8 +19,9 @@ from nablax.core import (
     ScalarOrSchedule,
     abs_sq,
     chain,
+    fields,
     leafwise,
-    wide_moment_like,
+    second_moment,
 )
 from nablax.optimizers._arguments import checked
 from nablax.transforms import scale_by_learning_rate
@@ -51,10 +52,9 @@ def scale_by_rss(initial_accumulator_value: float = 0.1, eps: float = 1e-7) -> G
     Source: Duchi et al. 2011.
     """
 
-    def init(params: Any) -> ScaleByRssState:
-        return ScaleByRssState(wide_moment_like(params, fill=initial_accumulator_value, real=True))
+    state = fields(ScaleByRssState, sum_of_squares=second_moment(fill=initial_accumulator_value))
 
-    return leafwise(_rss, init, hyperparams={"eps": eps})
+    return leafwise(_rss, state, hyperparams={"eps": eps})
 
 
 @checked(counts=False)

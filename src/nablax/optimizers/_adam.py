@@ -25,11 +25,12 @@ from nablax.core import (
     ScalarOrSchedule,
     abs_sq,
     chain,
+    count,
+    fields,
+    first_moment,
     leafwise,
     lerp,
-    moment_like,
-    wide_moment_like,
-    zero_count,
+    second_moment,
 )
 from nablax.optimizers._arguments import checked
 from nablax.transforms import add_decayed_weights, scale_by_learning_rate
@@ -83,14 +84,11 @@ def scale_by_adam(
     Source: Kingma & Ba 2015, arXiv:1412.6980; Dozat 2016.
     """
 
-    def init(params: Any) -> ScaleByAdamState:
-        return ScaleByAdamState(
-            zero_count(), moment_like(params, mu_dtype), wide_moment_like(params, real=True)
-        )
+    state = fields(ScaleByAdamState, count=count(), mu=first_moment(mu_dtype), nu=second_moment())
 
     return leafwise(
         _adam,
-        init,
+        state,
         hyperparams={"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root},
         options={"nesterov": nesterov},
         scalars=_corrections,

@@ -20,11 +20,12 @@ from nablax.core import (
     MaskOrFn,
     ScalarOrSchedule,
     chain,
+    count,
+    fields,
+    first_moment,
     leafwise,
     lerp,
-    moment_like,
-    wide_moment_like,
-    zero_count,
+    second_moment,
 )
 from nablax.optimizers._adam import ScaleByAdamState
 from nablax.optimizers._arguments import checked
@@ -57,10 +58,9 @@ def scale_by_adamax(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> Gr
     Source: Kingma & Ba 2015, arXiv:1412.6980, section 7.1.
     """
 
-    def init(params: Any) -> ScaleByAdamState:
-        return ScaleByAdamState(zero_count(), moment_like(params), wide_moment_like(params, real=True))
+    state = fields(ScaleByAdamState, count=count(), mu=first_moment(), nu=second_moment())
 
-    return leafwise(_adamax, init, hyperparams={"b1": b1, "b2": b2, "eps": eps}, scalars=_correction)
+    return leafwise(_adamax, state, hyperparams={"b1": b1, "b2": b2, "eps": eps}, scalars=_correction)
 
 
 @checked()

@@ -26,12 +26,13 @@ from nablax.core import (
     ScalarOrSchedule,
     abs_sq,
     chain,
+    count,
+    fields,
+    first_moment,
     leafwise,
     lerp,
-    moment_like,
     safe_increment,
-    wide_moment_like,
-    zero_count,
+    second_moment,
 )
 from nablax.optimizers._arguments import checked
 from nablax.transforms import add_decayed_weights, scale_by_learning_rate
@@ -80,13 +81,13 @@ def scale_by_adan(
     Source: Xie et al. 2022, arXiv:2208.06677.
     """
 
-    def init(params: Any) -> ScaleByAdanState:
-        zeros = moment_like(params)
-        return ScaleByAdanState(zeros, zeros, wide_moment_like(params, real=True), zeros, zero_count())
+    state = fields(
+        ScaleByAdanState, m=first_moment(), v=first_moment(), n=second_moment(), g=first_moment(), t=count()
+    )
 
     return leafwise(
         _adan,
-        init,
+        state,
         hyperparams={"b1": b1, "b2": b2, "b3": b3, "eps": eps, "eps_root": eps_root},
         scalars=_corrections,
     )

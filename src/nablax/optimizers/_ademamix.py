@@ -23,13 +23,15 @@ from nablax.core import (
     MaskOrFn,
     ScalarOrSchedule,
     abs_sq,
+    accumulator,
     chain,
+    count,
+    fields,
+    first_moment,
     leafwise,
     lerp,
-    moment_like,
     safe_increment,
-    wide_moment_like,
-    zero_count,
+    second_moment,
 )
 from nablax.optimizers._arguments import checked
 from nablax.transforms import add_decayed_weights, scale_by_learning_rate
@@ -93,14 +95,17 @@ def scale_by_ademamix(
     Source: Pagliardini et al. 2024, arXiv:2409.03137.
     """
 
-    def init(params: Any) -> ScaleByAdemamixState:
-        slow = wide_moment_like(params) if mu_dtype is None else moment_like(params, mu_dtype)
-        nu = wide_moment_like(params, real=True)
-        return ScaleByAdemamixState(zero_count(), zero_count(), moment_like(params, mu_dtype), slow, nu)
-
+    state = fields(
+        ScaleByAdemamixState,
+        count=count(),
+        count_m2=count(),
+        m1=first_moment(mu_dtype),
+        m2=accumulator() if mu_dtype is None else first_moment(mu_dtype),
+        nu=second_moment(),
+    )
     return leafwise(
         _ademamix,
-        init,
+        state,
         hyperparams={"b1": b1, "b2": b2, "b3": b3, "alpha": alpha, "eps": eps, "eps_root": eps_root},
         scalars=_corrections,
     )
@@ -186,16 +191,13 @@ def scale_by_simplified_ademamix(
     Source: Morwani et al. 2025, arXiv:2502.02431.
     """
 
-    def init(params: Any) -> ScaleBySimplifiedAdEMAMixState:
-        return ScaleBySimplifiedAdEMAMixState(
-            zero_count(), wide_moment_like(params), wide_moment_like(params, real=True)
-        )
+    state = fields(ScaleBySimplifiedAdEMAMixState, t=count(), m=accumulator(), n=second_moment())
 
     # The state calls its count t, so a schedule is evaluated among the scalars.
     scheduled = callable(alpha)
     return leafwise(
         _simplified,
-        init,
+        state,
         hyperparams={"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root}
         | ({} if scheduled else {"alpha": alpha}),
         options={"alpha_schedule": alpha} if scheduled else {},

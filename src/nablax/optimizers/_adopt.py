@@ -25,11 +25,12 @@ from nablax.core import (
     ScalarOrSchedule,
     abs_sq,
     chain,
+    count,
+    fields,
+    first_moment,
     leafwise,
     lerp,
-    moment_like,
-    wide_moment_like,
-    zero_count,
+    second_moment,
 )
 from nablax.optimizers._adam import ScaleByAdamState
 from nablax.optimizers._arguments import checked
@@ -98,14 +99,11 @@ def scale_by_adopt(
     Source: Taniguchi et al. 2024, arXiv:2411.02853.
     """
 
-    def init(params: Any) -> ScaleByAdamState:
-        return ScaleByAdamState(
-            zero_count(), moment_like(params, mu_dtype), wide_moment_like(params, real=True)
-        )
+    state = fields(ScaleByAdamState, count=count(), mu=first_moment(mu_dtype), nu=second_moment())
 
     return leafwise(
         _adopt,
-        init,
+        state,
         hyperparams={"b1": b1, "b2": b2, "eps": eps},
         options={"nesterov": nesterov, "use_clipping": use_clipping, "clip_value_fn": clip_value_fn},
         scalars=_bound,

@@ -19,11 +19,12 @@ from nablax.core import (
     ScalarOrSchedule,
     abs_sq,
     chain,
+    count,
+    fields,
+    first_moment,
     leafwise,
     lerp,
-    moment_like,
-    wide_moment_like,
-    zero_count,
+    second_moment,
 )
 from nablax.optimizers._arguments import checked
 from nablax.transforms import scale_by_learning_rate
@@ -82,13 +83,17 @@ def scale_by_amsgrad(
     Source: Reddi et al. 2018, arXiv:1904.09237.
     """
 
-    def init(params: Any) -> ScaleByAmsgradState:
-        nu, nu_max = wide_moment_like(params, real=True), wide_moment_like(params, real=True)
-        return ScaleByAmsgradState(zero_count(), moment_like(params, mu_dtype), nu, nu_max)
+    state = fields(
+        ScaleByAmsgradState,
+        count=count(),
+        mu=first_moment(mu_dtype),
+        nu=second_moment(),
+        nu_max=second_moment(),
+    )
 
     return leafwise(
         _amsgrad,
-        init,
+        state,
         hyperparams={"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root},
         options={"bias_correction_mu": bias_correction_mu, "bias_correction_nu": bias_correction_nu},
         scalars=_corrections,

@@ -21,10 +21,13 @@ from nablax.core import (
     GradientTransformationExtraArgs,
     MaskOrFn,
     ScalarOrSchedule,
+    accumulator,
     chain,
+    fields,
     leafwise,
     number,
-    wide_moment_like,
+    second_moment,
+    snapshot,
 )
 from nablax.optimizers._arguments import checked
 from nablax.optimizers._sums import inner
@@ -86,16 +89,16 @@ def scale_by_cocob(alpha: float = 100.0, eps: float = 1e-8) -> GradientTransform
     Source: Orabona & Tommasi 2017, arXiv:1705.07795.
     """
 
-    def init(params: Any) -> COCOBState:
-        return COCOBState(
-            wide_copy(params),
-            wide_moment_like(params),
-            wide_moment_like(params, fill=eps, real=True),
-            wide_moment_like(params, real=True),
-            wide_moment_like(params, real=True),
-        )
+    state = fields(
+        COCOBState,
+        init_particles=snapshot(),
+        cumulative_gradients=accumulator(),
+        scale=second_moment(fill=eps),
+        subgradients=second_moment(),
+        reward=second_moment(),
+    )
 
-    return leafwise(_cocob, init, hyperparams={"alpha": alpha})
+    return leafwise(_cocob, state, hyperparams={"alpha": alpha})
 
 
 @checked(alpha=_POSITIVE, eps=_POSITIVE)

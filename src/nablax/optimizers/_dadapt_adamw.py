@@ -22,14 +22,17 @@ from nablax.core import (
     MaskOrFn,
     ScalarOrSchedule,
     abs_sq,
+    accumulator,
+    count,
+    fields,
+    first_moment,
     leafwise,
     lerp,
-    moment_like,
-    wide_moment_like,
-    zero_count,
+    scalar,
+    second_moment,
 )
 from nablax.optimizers._arguments import BETAS, checked
-from nablax.optimizers._sums import abs1, inner, leaf_sums, scalar_like
+from nablax.optimizers._sums import abs1, inner, leaf_sums
 
 
 class DAdaptAdamWState(NamedTuple):
@@ -120,19 +123,19 @@ def dadapt_adamw(
     """
     b1, b2 = betas
 
-    def init(params: Any) -> DAdaptAdamWState:
-        return DAdaptAdamWState(
-            moment_like(params),
-            wide_moment_like(params, real=True),
-            wide_moment_like(params),
-            scalar_like(params, estim_lr0),
-            scalar_like(params, 0.0),
-            zero_count(),
-        )
+    state = fields(
+        DAdaptAdamWState,
+        exp_avg=first_moment(),
+        exp_avg_sq=second_moment(),
+        grad_sum=accumulator(),
+        estim_lr=scalar(estim_lr0),
+        numerator_weighted=scalar(0.0),
+        count=count(),
+    )
 
     return leafwise(
         _dadapt,
-        init,
+        state,
         hyperparams={
             "learning_rate": learning_rate,
             "b1": b1,

@@ -22,15 +22,19 @@ from nablax.core import (
     MaskOrFn,
     ScalarOrSchedule,
     abs_sq,
+    as_array,
     chain,
+    fields,
+    flag,
     identity,
     leafwise,
-    moment_like,
     number,
+    scalar,
+    snapshot,
+    statistic,
 )
 from nablax.optimizers._arguments import checked
-from nablax.optimizers._cocob import wide_copy
-from nablax.optimizers._sums import leaf_sums, require_params, scalar_like
+from nablax.optimizers._sums import leaf_sums, require_params
 from nablax.transforms import add_decayed_weights, scale_by_learning_rate
 
 _INIT_STEPS = ("distance", "learning_rate", "heuristic")
@@ -100,16 +104,26 @@ def _dog(
 def _scale_by_dog(init_step: tuple[str, float], eps: Any) -> GradientTransformation:
     kind, value = init_step
 
-    def init(params: Any) -> DoGState:
-        distance: Any = 0.0 if kind == "learning_rate" else value
+    def first_distance(params: Any) -> Any:
         if kind == "heuristic":
-            distance = value * (1 + tree.norm(params))
-        zero = scalar_like(params, 0.0)
-        return DoGState(jnp.ones((), bool), wide_copy(params), scalar_like(params, distance), zero)
+            return as_array(value) * (1 + tree.norm(params))
+        return 0.0 if kind == "learning_rate" else as_array(value)
 
+    state = fields(
+        DoGState,
+        is_init_step=flag(True),
+        init_params=snapshot(),
+        max_dist=scalar(first_distance),
+        sum_sq_norm_grads=scalar(),
+    )
     first = value if kind == "learning_rate" else None
     return leafwise(
-        _times, init, name="dog", hyperparams={"eps": eps, "first": first}, measure=_measure_dog, scalars=_dog
+        _times,
+        state,
+        name="dog",
+        hyperparams={"eps": eps, "first": first},
+        measure=_measure_dog,
+        scalars=_dog,
     )
 
 
@@ -197,13 +211,16 @@ def dowg(
     Source: Khaled et al. 2023, arXiv:2305.16284, Algorithm 1.
     """
 
-    def init(params: Any) -> DoWGState:
-        start = eps if init_estim_sq_dist is None else init_estim_sq_dist
-        return DoWGState(wide_copy(params), scalar_like(params, 0.0), scalar_like(params, start))
+    state = fields(
+        DoWGState,
+        init_params=snapshot(),
+        weighted_sq_norm_grads=scalar(0.0),
+        estim_sq_dist=scalar(eps if init_estim_sq_dist is None else init_estim_sq_dist),
+    )
 
     return chain(
         identity() if weight_decay is None else add_decayed_weights(weight_decay, mask),
-        leafwise(_times, init, hyperparams={"eps": eps}, measure=_measure_dowg, scalars=_dowg),
+        leafwise(_times, state, hyperparams={"eps": eps}, measure=_measure_dowg, scalars=_dowg),
         scale_by_learning_rate(learning_rate),
     )
 
@@ -236,12 +253,10 @@ def scale_by_distance_over_gradients(
     Source: Ivgi et al. 2023, arXiv:2302.12022, section 5.
     """
 
-    def init(params: Any) -> ScaleByDistanceOverGradientsState:
-        first = jax.tree.map(lambda p: reps_rel * (1 + tree.norm(p)), params)
-        sums = jax.tree.map(jnp.zeros_like, first)
-        kept = jax.tree.map(
-            lambda zero, p: (zero + p).astype(zero.dtype), moment_like(params, param_dtype), params
-        )
-        return ScaleByDistanceOverGradientsState(first, sums, kept)
-
-    return leafwise(_distance_over_gradients, init, hyperparams={"eps": eps, "global_scale": global_scale})
+    state = fields(
+        ScaleByDistanceOverGradientsState,
+        max_dist=statistic(lambda p: as_array(reps_rel) * (1 + tree.norm(p)), signed=False),
+        grad_sum_of_squares=statistic(lambda p: jnp.zeros_like(tree.norm(p)), signed=False),
+        init_params=snapshot(param_dtype),
+    )
+    return leafwise(_distance_over_gradients, state, hyperparams={"eps": eps, "global_scale": global_scale})

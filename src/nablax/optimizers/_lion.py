@@ -24,10 +24,11 @@ from nablax.core import (
     ScalarOrSchedule,
     chain,
     choice,
+    count,
+    fields,
+    first_moment,
     leafwise,
     lerp,
-    moment_like,
-    zero_count,
 )
 from nablax.optimizers._arguments import checked
 from nablax.transforms import add_decayed_weights, scale_by_learning_rate
@@ -80,12 +81,11 @@ def scale_by_lion(
     Source: Chen et al. 2023, arXiv:2302.06675, Algorithm 2.
     """
 
-    def init(params: Any) -> ScaleByLionState:
-        return ScaleByLionState(zero_count(), moment_like(params, mu_dtype))
+    state = fields(ScaleByLionState, count=count(), mu=first_moment(mu_dtype))
 
     return leafwise(
         _lion,
-        init,
+        state,
         hyperparams={"b1": b1, "b2": b2, "smooth_beta": smooth_beta},
         options={"mode": mode, "forgets": not isinstance(b2, jax.core.Tracer) and b2 == 0},
         scalars=_ratio,

@@ -20,14 +20,16 @@ from nablax.core import (
     MaskOrFn,
     ScalarOrSchedule,
     abs_sq,
+    accumulator,
     chain,
+    count,
+    fields,
     leafwise,
     number,
-    wide_moment_like,
-    zero_count,
+    second_moment,
+    snapshot,
 )
 from nablax.optimizers._arguments import checked
-from nablax.optimizers._cocob import wide_copy
 from nablax.transforms import add_decayed_weights
 
 
@@ -73,14 +75,11 @@ def scale_by_madgrad(
     Source: Defazio & Jelassi 2021, arXiv:2101.11075.
     """
 
-    def init(params: Any) -> MadgradState:
-        return MadgradState(
-            zero_count(), wide_moment_like(params, real=True), wide_moment_like(params), wide_copy(params)
-        )
+    state = fields(MadgradState, count=count(), grad_sum_sq=second_moment(), s=accumulator(), x0=snapshot())
 
     return leafwise(
         _madgrad,
-        init,
+        state,
         hyperparams={"learning_rate": learning_rate, "momentum": momentum, "eps": eps},
         scalars=_weight,
     )

@@ -23,6 +23,7 @@ import numpy as np
 
 from nablax.core import (
     ArgumentError,
+    Field,
     GradientTransformation,
     GradientTransformationExtraArgs,
     MaskOrFn,
@@ -30,10 +31,11 @@ from nablax.core import (
     abs_sq,
     chain,
     choice,
+    count,
+    fields,
+    first_moment,
     leafwise,
     lerp,
-    moment_like,
-    zero_count,
 )
 from nablax.optimizers._adam import adamw
 from nablax.optimizers._arguments import checked, one_of
@@ -206,12 +208,16 @@ def scale_by_muon(
     """
     coefficients = _coefficients(ns_coeffs)
 
-    def init(params: Any) -> MuonState:
-        return MuonState(zero_count(), moment_like(params, mu_dtype), jnp.asarray(coefficients, float))
+    state = fields(
+        MuonState,
+        count=count(),
+        mu=first_moment(mu_dtype),
+        ns_coeffs=Field("scalar", lambda params: jnp.array(coefficients, float), per_leaf=False),
+    )
 
     return leafwise(
         _muon,
-        init,
+        state,
         hyperparams={"beta": beta, "eps": eps},
         options={
             "nesterov": nesterov,

@@ -21,11 +21,13 @@ from nablax.core import (
     ScalarOrSchedule,
     abs_sq,
     chain,
+    count,
+    fields,
+    first_moment,
     leafwise,
     lerp,
-    moment_like,
-    wide_moment_like,
-    zero_count,
+    real_dtype,
+    statistic,
 )
 from nablax.optimizers._arguments import checked
 from nablax.transforms import scale_by_learning_rate
@@ -81,14 +83,16 @@ def scale_by_novograd(
     Source: Ginsburg et al. 2019, arXiv:1905.11286.
     """
 
-    def init(params: Any) -> ScaleByNovogradState:
-        norms = jax.tree.map(lambda p: jnp.zeros(()), params)
-        nu = jax.tree.map(lambda n, p: n.astype(p.dtype), norms, wide_moment_like(params, real=True))
-        return ScaleByNovogradState(zero_count(), moment_like(params, mu_dtype), nu)
+    state = fields(
+        ScaleByNovogradState,
+        count=count(),
+        mu=first_moment(mu_dtype),
+        nu=statistic(lambda p: jnp.zeros((), real_dtype(p)), signed=False),
+    )
 
     return leafwise(
         _novograd,
-        init,
+        state,
         hyperparams={"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root, "weight_decay": weight_decay},
         scalars=_first,
         flags={"decays": mask},

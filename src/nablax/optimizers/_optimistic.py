@@ -21,10 +21,12 @@ from nablax.core import (
     GradientTransformationExtraArgs,
     ScalarOrSchedule,
     chain,
+    count,
+    fields,
+    first_moment,
+    flag,
     leafwise,
-    moment_like,
     number,
-    zero_count,
 )
 from nablax.optimizers._adam import scale_by_adam
 from nablax.optimizers._arguments import checked
@@ -76,13 +78,11 @@ def scale_by_optimistic_gradient(
     Source: Mokhtari et al. 2019, arXiv:1901.08511.
     """
 
-    def init(params: Any) -> ScaleByOptimisticGradientState | ScaleByOptimisticGradientWithCountState:
-        first, previous = jnp.ones((), bool), moment_like(params)
-        if callable(alpha) or callable(beta):
-            return ScaleByOptimisticGradientWithCountState(zero_count(), first, previous)
-        return ScaleByOptimisticGradientState(first, previous)
-
-    return leafwise(_optimistic, init, hyperparams={"alpha": alpha, "beta": beta}, scalars=_begin)
+    roles = {"is_initial_step": flag(True), "previous_gradient": first_moment()}
+    state = fields(ScaleByOptimisticGradientState, **roles)
+    if callable(alpha) or callable(beta):
+        state = fields(ScaleByOptimisticGradientWithCountState, count=count(), **roles)
+    return leafwise(_optimistic, state, hyperparams={"alpha": alpha, "beta": beta}, scalars=_begin)
 
 
 @checked(alpha=_SIGNED, beta=_SIGNED)

@@ -22,15 +22,18 @@ from nablax.core import (
     MaskOrFn,
     ScalarOrSchedule,
     abs_sq,
+    accumulator,
+    count,
+    fields,
+    first_moment,
     leafwise,
-    moment_like,
     number,
-    wide_moment_like,
-    zero_count,
+    scalar,
+    second_moment,
+    snapshot,
 )
 from nablax.optimizers._arguments import BETAS, checked
-from nablax.optimizers._cocob import wide_copy
-from nablax.optimizers._sums import abs1, inner, leaf_sums, require_params, scalar_like
+from nablax.optimizers._sums import abs1, inner, leaf_sums, require_params
 
 
 class ProdigyState(NamedTuple):
@@ -129,16 +132,16 @@ def prodigy(
     """
     b1, b2 = betas
 
-    def init(params: Any) -> ProdigyState:
-        return ProdigyState(
-            moment_like(params),
-            wide_moment_like(params, real=True),
-            wide_moment_like(params),
-            wide_copy(params),
-            scalar_like(params, estim_lr0),
-            scalar_like(params, 0.0),
-            zero_count(),
-        )
+    state = fields(
+        ProdigyState,
+        exp_avg=first_moment(),
+        exp_avg_sq=second_moment(),
+        grad_sum=accumulator(),
+        params0=snapshot(),
+        estim_lr=scalar(estim_lr0),
+        numerator_weighted=scalar(0.0),
+        count=count(),
+    )
 
     hyperparams = {
         "learning_rate": learning_rate,
@@ -152,7 +155,7 @@ def prodigy(
     }
     return leafwise(
         _prodigy,
-        init,
+        state,
         hyperparams=hyperparams,
         options={"safeguard_warmup": safeguard_warmup},
         measure=_measure,

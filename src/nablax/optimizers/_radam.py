@@ -23,11 +23,12 @@ from nablax.core import (
     ScalarOrSchedule,
     abs_sq,
     chain,
+    count,
+    fields,
+    first_moment,
     leafwise,
     lerp,
-    moment_like,
-    wide_moment_like,
-    zero_count,
+    second_moment,
 )
 from nablax.optimizers._adam import ScaleByAdamState
 from nablax.optimizers._arguments import checked
@@ -87,12 +88,11 @@ def scale_by_radam(
     Source: Liu et al. 2020, arXiv:1908.03265.
     """
 
-    def init(params: Any) -> ScaleByAdamState:
-        return ScaleByAdamState(zero_count(), moment_like(params), wide_moment_like(params, real=True))
+    state = fields(ScaleByAdamState, count=count(), mu=first_moment(), nu=second_moment())
 
     return leafwise(
         _radam,
-        init,
+        state,
         hyperparams={"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root, "threshold": threshold},
         options={"nesterov": nesterov},
         scalars=_rectify,

@@ -19,12 +19,14 @@ from nablax.core import (
     GradientTransformationExtraArgs,
     ScalarOrSchedule,
     abs_sq,
+    accumulator,
     chain,
+    count,
+    fields,
     identity,
     leafwise,
     lerp,
-    wide_moment_like,
-    zero_count,
+    second_moment,
 )
 from nablax.optimizers._arguments import checked
 from nablax.transforms import scale_by_learning_rate, trace
@@ -105,13 +107,14 @@ def scale_by_rms(
     Source: Tieleman & Hinton 2012, Coursera lecture 6.5.
     """
 
-    def init(params: Any) -> ScaleByRmsState | ScaleByRmsWithCountState:
-        nu = wide_moment_like(params, fill=initial_scale, real=True)
-        return ScaleByRmsWithCountState(zero_count(), nu) if bias_correction else ScaleByRmsState(nu)
+    nu = second_moment(fill=initial_scale)
+    state = fields(ScaleByRmsState, nu=nu)
+    if bias_correction:
+        state = fields(ScaleByRmsWithCountState, count=count(), nu=nu)
 
     return leafwise(
         _rms,
-        init,
+        state,
         hyperparams={"decay": decay, "eps": eps},
         options={"eps_in_sqrt": eps_in_sqrt},
         scalars=_correction,
@@ -137,16 +140,13 @@ def scale_by_stddev(
     Source: Graves 2013, arXiv:1308.0850, equations 38-45.
     """
 
-    def init(params: Any) -> ScaleByRStdDevState | ScaleByRStdDevWithCountState:
-        mu = wide_moment_like(params)
-        nu = wide_moment_like(params, fill=initial_scale, real=True)
-        if bias_correction:
-            return ScaleByRStdDevWithCountState(zero_count(), mu, nu)
-        return ScaleByRStdDevState(mu, nu)
-
+    roles = {"mu": accumulator(), "nu": second_moment(fill=initial_scale)}
+    state = fields(ScaleByRStdDevState, **roles)
+    if bias_correction:
+        state = fields(ScaleByRStdDevWithCountState, count=count(), **roles)
     return leafwise(
         _stddev,
-        init,
+        state,
         hyperparams={"decay": decay, "eps": eps},
         options={"eps_in_sqrt": eps_in_sqrt},
         scalars=_correction,

@@ -20,10 +20,14 @@ from nablax.core import (
     REAL,
     GradientTransformation,
     GradientTransformationExtraArgs,
+    accumulator,
+    as_array,
     chain,
+    fields,
     leafwise,
     number,
-    wide_moment_like,
+    real_dtype,
+    statistic,
 )
 from nablax.optimizers._arguments import checked
 from nablax.transforms import scale
@@ -82,24 +86,20 @@ def scale_by_rprop(
     Source: Riedmiller & Braun 1993, doi:10.1109/ICNN.1993.298623.
     """
 
-    def init(params: Any) -> ScaleByRpropState:
-        step_sizes = jax.tree.map(
-            lambda p: (
-                jax.lax.complex(*2 * (jnp.full_like(p.real, learning_rate),))
-                if jnp.iscomplexobj(p)
-                else jnp.full_like(p, learning_rate)
-            ),
-            wide_moment_like(params),
-        )
-        return ScaleByRpropState(step_sizes, wide_moment_like(params))
+    def first_step(p: Any) -> jax.Array:
+        eta = jnp.full(jnp.shape(p), as_array(learning_rate), real_dtype(p))
+        return jax.lax.complex(eta, eta) if jnp.iscomplexobj(p) else eta
 
+    state = fields(
+        ScaleByRpropState, step_sizes=statistic(first_step, signed=False), prev_updates=accumulator()
+    )
     hyperparams = {
         "eta_minus": eta_minus,
         "eta_plus": eta_plus,
         "min_step_size": min_step_size,
         "max_step_size": max_step_size,
     }
-    return leafwise(_rprop, init, hyperparams=hyperparams)
+    return leafwise(_rprop, state, hyperparams=hyperparams)
 
 
 @checked(learning_rate=REAL, eta_minus=number(0, 1, open_low=True, open_high=True), eta_plus=number(1))

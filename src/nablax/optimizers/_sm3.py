@@ -22,11 +22,13 @@ from nablax.core import (
     ScalarOrSchedule,
     abs_sq,
     chain,
+    fields,
+    first_moment,
     leafwise,
     lerp,
-    moment_like,
     number,
-    wide_moment_like,
+    real_dtype,
+    statistic,
 )
 from nablax.optimizers._arguments import checked
 from nablax.transforms import scale_by_learning_rate
@@ -58,8 +60,8 @@ def _weight(b2: Any) -> dict[str, Any]:
     return {"weight": jnp.where(jnp.equal(b2, 1.0), 1.0, 1.0 - b2)}
 
 
-def _accumulators(p: jax.Array) -> list[jax.Array]:
-    return [jnp.zeros(n, p.dtype) for n in p.shape] or [jnp.zeros((), p.dtype)]
+def _accumulators(p: Any) -> list[jax.Array]:
+    return [jnp.zeros(n, real_dtype(p)) for n in jnp.shape(p)] or [jnp.zeros((), real_dtype(p))]
 
 
 @checked(counts=False, b2=number(0, 1))
@@ -77,12 +79,8 @@ def scale_by_sm3(b1: float = 0.9, b2: float = 1.0, eps: float = 1e-8) -> Gradien
     Source: Anil et al. 2019, arXiv:1901.11150.
     """
 
-    def init(params: Any) -> ScaleBySM3State:
-        return ScaleBySM3State(
-            jax.tree.map(_accumulators, wide_moment_like(params, real=True)), moment_like(params)
-        )
-
-    return leafwise(_sm3, init, hyperparams={"b1": b1, "b2": b2, "eps": eps}, scalars=_weight)
+    state = fields(ScaleBySM3State, mu=statistic(_accumulators, signed=False), nu=first_moment())
+    return leafwise(_sm3, state, hyperparams={"b1": b1, "b2": b2, "eps": eps}, scalars=_weight)
 
 
 @checked(momentum=number(0, 1, open_high=True))

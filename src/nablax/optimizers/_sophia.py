@@ -29,17 +29,17 @@ from nablax.core import (
     as_array,
     bound,
     chain,
+    count,
     fields,
     first_moment,
+    inner_state,
     leafwise,
     lerp,
-    moment_like,
+    random_key,
     safe_increment,
     second_moment,
-    wide_moment_like,
     with_extra_args_support,
     wrapper,
-    zero_count,
 )
 from nablax.optimizers._arguments import checked, one_of
 from nablax.optimizers._sums import leaf_sums, require_params
@@ -92,11 +92,8 @@ def hutchinson_estimator_diag_hessian(random_seed: Any = None) -> GradientTransf
       Array([2., 6.], dtype=float32)
     """
 
-    def init(params: Any) -> HutchinsonState:
-        del params
-        if random_seed is None or isinstance(random_seed, int):
-            return HutchinsonState(jax.random.PRNGKey(random_seed or 0))
-        return HutchinsonState(jnp.array(random_seed))
+    seed = 0 if random_seed is None else random_seed
+    first_key = jax.random.PRNGKey(seed) if isinstance(seed, int) else jnp.asarray(seed)
 
     def update(
         updates: Any,
@@ -118,7 +115,7 @@ def hutchinson_estimator_diag_hessian(random_seed: Any = None) -> GradientTransf
         diagonal = jax.tree.map(lambda z, hz: jnp.real(z * hz).astype(z.dtype), signs, products)
         return diagonal, HutchinsonState(key)
 
-    return GradientTransformationExtraArgs(init, update)
+    return wrapper(fields(HutchinsonState, key=random_key(first_key)), update)
 
 
 class _Moments(NamedTuple):
@@ -157,9 +154,13 @@ def _scale_by_sophia(
         extra=("c1",),
     )
 
-    def init(params: Any) -> SophiaState:
-        nu = wide_moment_like(params, real=True)
-        return SophiaState(zero_count(), moment_like(params, mu_dtype), nu, hessian.init(params))
+    first_state = fields(
+        SophiaState,
+        count=count(),
+        mu=first_moment(mu_dtype),
+        nu=second_moment(),
+        hessian_fn_state=inner_state(hessian),
+    )
 
     def update(updates: Any, state: SophiaState, params: Any = None, **extra: Any) -> tuple[Any, SophiaState]:
         require_params("sophia", params)
@@ -181,7 +182,7 @@ def _scale_by_sophia(
         return updates, SophiaState(count, moments.mu, nu, inner)
 
     return wrapper(
-        init, update, {"hessian_diagonal_fn": hessian}, {"hessian_diagonal_fn": ("hessian_fn_state",)}
+        first_state, update, {"hessian_diagonal_fn": hessian}, {"hessian_diagonal_fn": ("hessian_fn_state",)}
     )
 
 

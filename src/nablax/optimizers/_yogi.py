@@ -20,11 +20,12 @@ from nablax.core import (
     ScalarOrSchedule,
     abs_sq,
     chain,
+    count,
+    fields,
+    first_moment,
     leafwise,
     lerp,
-    moment_like,
-    wide_moment_like,
-    zero_count,
+    second_moment,
 )
 from nablax.optimizers._adam import ScaleByAdamState
 from nablax.optimizers._arguments import checked
@@ -65,12 +66,15 @@ def scale_by_yogi(
     Source: Zaheer et al. 2018.
     """
 
-    def init(params: Any) -> ScaleByAdamState:
-        nu = wide_moment_like(params, fill=initial_accumulator_value, real=True)
-        return ScaleByAdamState(zero_count(), moment_like(params), nu)
+    state = fields(
+        ScaleByAdamState,
+        count=count(),
+        mu=first_moment(),
+        nu=second_moment(fill=initial_accumulator_value),
+    )
 
     return leafwise(
-        _yogi, init, hyperparams={"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root}, scalars=_corrections
+        _yogi, state, hyperparams={"b1": b1, "b2": b2, "eps": eps, "eps_root": eps_root}, scalars=_corrections
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nablax.core import EmptyState, GradientTransformation, checked, leafwise
+from nablax.core import EmptyState, GradientTransformation, checked, fields, leafwise, statistic
 
 NonNegativeParamsState = EmptyState
 
@@ -56,7 +56,6 @@ def zero_nans() -> GradientTransformation:
       [1. 0.] True
     """
 
-    def init(params: Any) -> ZeroNansState:
-        return ZeroNansState(jax.tree.map(lambda p: jnp.array(False), params))
-
-    return leafwise(_without_nans, init)
+    return leafwise(
+        _without_nans, fields(ZeroNansState, found_nan=statistic(lambda p: jnp.array(False), False))
+    )

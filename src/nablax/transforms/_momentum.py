@@ -17,11 +17,12 @@ from nablax.core import (
     FLAG,
     GradientTransformation,
     checked,
+    count,
+    fields,
+    first_moment,
     leafwise,
     lerp,
-    moment_like,
     number,
-    zero_count,
 )
 
 
@@ -67,10 +68,9 @@ def trace(decay: Any, nesterov: bool = False, accumulator_dtype: Any = None) -> 
       1.75
     """
 
-    def init(params: Any) -> TraceState:
-        return TraceState(moment_like(params, accumulator_dtype))
+    state = fields(TraceState, trace=first_moment(accumulator_dtype))
 
-    return leafwise(_trace, init, hyperparams={"decay": decay}, options={"nesterov": nesterov})
+    return leafwise(_trace, state, hyperparams={"decay": decay}, options={"nesterov": nesterov})
 
 
 def _ema(g: jax.Array, ema: jax.Array, *, decay: Any, correction: Any) -> tuple[jax.Array, jax.Array]:
@@ -97,9 +97,8 @@ def ema(decay: Any, debias: bool = True, accumulator_dtype: Any = None) -> Gradi
     Source: bias correction as in Kingma & Ba 2015, arXiv:1412.6980.
     """
 
-    def init(params: Any) -> EmaState:
-        return EmaState(zero_count(), moment_like(params, accumulator_dtype))
+    state = fields(EmaState, count=count(), ema=first_moment(accumulator_dtype))
 
     return leafwise(
-        _ema, init, hyperparams={"decay": decay}, options={"debias": debias}, scalars=_ema_correction
+        _ema, state, hyperparams={"decay": decay}, options={"debias": debias}, scalars=_ema_correction
     )

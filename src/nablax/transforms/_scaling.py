@@ -8,7 +8,6 @@ import jax
 
 from nablax.core import (
     FLAG,
-    FUNCTION,
     RATE,
     REAL,
     EmptyState,
@@ -56,7 +55,7 @@ def scale(step_size: Any) -> GradientTransformation:
     return leafwise(times, hyperparams={"step_size": step_size}, scalars=_by_step_size)
 
 
-@checked(step_size_fn=FUNCTION)
+@checked(step_size_fn=RATE)
 def scale_by_schedule(step_size_fn: Schedule) -> GradientTransformation:
     """Multiplies updates by a schedule: u_t = step_size_fn(t) * g_t, t = 0, 1, ...
 
