@@ -23,10 +23,10 @@ from nablax import tree
 from nablax.core import (
     GradientTransformation,
     GradientTransformationExtraArgs,
-    HyperparameterError,
     MissingParamsError,
     ScalarOrSchedule,
     chain,
+    check_number,
     identity,
     safe_increment,
     zero_count,
@@ -149,15 +149,13 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Gr
       scale_init_precond: scale the start of the recursion by gamma (see the head of this file).
 
     Raises:
+      ArgumentError: memory_size is no integer.
       HyperparameterError: memory_size < 1.
       MissingParamsError: `update` without params.
 
     Source: Liu & Nocedal 1989, doi:10.1007/BF01589116.
     """
-    if isinstance(memory_size, bool) or not isinstance(memory_size, int) or memory_size < 1:
-        raise HyperparameterError(
-            f"scale_by_lbfgs: memory_size must be an integer of at least 1, got {memory_size!r}."
-        )
+    check_number("scale_by_lbfgs", "memory_size", memory_size, 1, integer=True)
 
     def init(params: Any) -> ScaleByLBFGSState:
         def memory(p: Any) -> Any:

@@ -73,9 +73,9 @@ def scale_by_zoom_linesearch(
       max_linesearch_steps: trials, at least 1.
       max_learning_rate: greatest rate, positive; None is no bound.
       tol: what both conditions may be missed by, not negative.
-      increase_factor: by which the rate grows until a rate is too long, greater than 1.
-      slope_rtol: in (0, 1).
-      curv_rtol: greater than slope_rtol; infinity drops the second condition.
+      increase_factor: by which the rate is multiplied until a rate is too long, positive; greater than 1 as a rule.
+      slope_rtol: in [0, 1).
+      curv_rtol: not negative, greater than slope_rtol as a rule; infinity drops the second condition.
       approx_dec_rtol: relative change of f below which its slope is trusted more than its value (Hager & Zhang);
         None does so never.
       stepsize_precision: the search ends with the best rate once it is known to this accuracy.
@@ -108,8 +108,8 @@ def scale_by_zoom_linesearch(
     check_number(who, "max_linesearch_steps", max_linesearch_steps, 1, integer=True)
     check_number(who, "max_learning_rate", max_learning_rate, 0, open_low=True, optional=True)
     check_number(who, "tol", tol, 0)
-    check_number(who, "increase_factor", increase_factor, 1, open_low=True)
-    check_number(who, "slope_rtol", slope_rtol, 0, 1, open_low=True, open_high=True)
+    check_number(who, "increase_factor", increase_factor, 0, open_low=True)
+    check_number(who, "slope_rtol", slope_rtol, 0, 1, open_high=True)
     check_number(who, "curv_rtol", curv_rtol, 0)
     check_number(who, "approx_dec_rtol", approx_dec_rtol, 0, optional=True)
     check_number(who, "stepsize_precision", stepsize_precision, 0)
@@ -158,7 +158,7 @@ def scale_by_zoom_linesearch(
             return v.astype(dtype), g, inner(tree.conj(g), updates, dtype)
 
         start = Trial(jnp.zeros((), dtype), value, inner(grad, updates, dtype))
-        last = state.learning_rate.astype(dtype)
+        last = jnp.asarray(state.learning_rate, dtype)
         one = jnp.ones((), dtype)
         guess = jnp.where(last > 0, last, one) if initial_guess_strategy == "keep" else one
         found = zoom(evaluate, guess, start, tree.cast_like(grad, params), options)
