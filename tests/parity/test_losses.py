@@ -216,9 +216,7 @@ KINDS = {
 
 @pytest.mark.parametrize("x64", [False, True])
 @pytest.mark.parametrize("first", list(KINDS)[:-1])
-@pytest.mark.parametrize(
-    "name", WEAK
-)
+@pytest.mark.parametrize("name", WEAK)
 def test_weak_types(name, first, x64):
     """Where Optax takes the arguments at all, dtype, weak type and shape of the loss are the same."""
     with jax.enable_x64(x64):
@@ -249,3 +247,9 @@ def test_second_derivatives_of_the_focal_loss_at_large_logits():
     logits, labels = jnp.array([100.0, -100.0, 75.0, 50.0, -50.0]), jnp.array([0.9, 0.1, 0.8, 1.0, 0.0])
     curvature = jax.hessian(lambda x: jnp.sum(ours.sigmoid_focal_loss(x, labels, gamma=0.5)))(logits)
     assert np.all(np.isfinite(curvature))
+
+
+def test_dice_loss_where_one_argument_has_no_axis_for_its_one_class():
+    predictions, targets = jnp.asarray(X), jnp.asarray(ONE_HOT)
+    for pair in ((predictions, targets[..., None]), (predictions[..., None], targets)):
+        np.testing.assert_allclose(ours.dice_loss(*pair), theirs.dice_loss(*pair), rtol=1e-6)
