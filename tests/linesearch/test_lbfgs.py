@@ -81,7 +81,7 @@ def test_memory_is_wide_and_map_params_finds_it():
 
 
 def test_errors():
-    with pytest.raises(HyperparameterError, match="memory_size must be an integer of at least 1, got 0"):
+    with pytest.raises(HyperparameterError, match="memory_size must be at least 1, got 0"):
         scale_by_lbfgs(0)
     tx = scale_by_lbfgs(2)
     with pytest.raises(MissingParamsError, match="scale_by_lbfgs reads the parameters"):

@@ -152,7 +152,7 @@ def test_data_reach_the_function_by_name():
     w, x, y = jnp.zeros(2), jnp.eye(2), jnp.array([1.0, 2.0])
     tx = chain(sgd(1.0), scale_by_zoom_linesearch(20))
     value, grad = jax.value_and_grad(f)(w, x, y)
-    updates, _ = tx.update(grad, tx.init(w), w, value=value, grad=grad, value_fn=f, x=x, y=y, other=3)
+    updates, _ = tx.update(grad, tx.init(w), w, value=value, grad=grad, value_fn=f, x=x, y=y)
     np.testing.assert_allclose(updates, y, atol=1e-5)
 
 
@@ -175,9 +175,9 @@ def test_errors_name_what_is_missing():
         scale_by_backtracking_linesearch(5, decrease_factor=1.0)
     with pytest.raises(HyperparameterError, match="increase_factor must be positive, got 0"):
         scale_by_backtracking_linesearch(5, increase_factor=0)
-    back = scale_by_backtracking_linesearch(5)
-    with pytest.raises(ArgumentError, match=r"Unexpected keyword arguments.*\['batch', 'trian'\]"):
-        back.update(W, back.init(W), W, **full, trian=True, batch=W)
+    for each in (tx, scale_by_backtracking_linesearch(5)):
+        with pytest.raises(ArgumentError, match=r"Unexpected keyword arguments.*\['batch', 'trian'\]"):
+            each.update(W, each.init(W), W, **full, trian=True, batch=W)
     several = chain(scale_by_zoom_linesearch(5), scale_by_zoom_linesearch(5))
     for kind in (KeyError, StructureError):
         with pytest.raises(kind, match="holds several values or gradients"):

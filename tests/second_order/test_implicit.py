@@ -151,9 +151,7 @@ def differences(f, x, h):
     return (f(x + h) - f(x - h)) / (2 * h)
 
 
-@pytest.mark.parametrize(
-    "solve", ["cg", "gmres", "bicgstab", lambda mv, b: jax.scipy.sparse.linalg.cg(mv, b, tol=1e-13)[0]]
-)
+@pytest.mark.parametrize("solve", ["cg", lambda mv, b: jax.scipy.sparse.linalg.cg(mv, b, tol=1e-13)[0]])
 def test_where_a_leaf_of_the_equation_does_not_depend_on_the_argument(solve):
     """Forward, reverse, mapped and second derivatives of one loss, against central differences of its solver."""
 
@@ -165,7 +163,7 @@ def test_where_a_leaf_of_the_equation_does_not_depend_on_the_argument(solve):
             slope = jax.grad(lambda v: penalized(unravel(v), theta))
             return v - jnp.linalg.solve(jax.jacfwd(slope)(v), slope(v)), None
 
-        return unravel(jax.lax.scan(newton, flat, length=30)[0])
+        return unravel(jax.lax.scan(newton, flat, length=12)[0])
 
     def held_out(theta):
         w = solver({"a": jnp.zeros(3), "bias": jnp.zeros(()), "scale": jnp.zeros(())}, theta)

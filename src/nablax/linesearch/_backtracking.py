@@ -14,12 +14,12 @@ import jax.numpy as jnp
 from jax import lax
 
 from nablax import tree
-from nablax.core import ArgumentError, GradientTransformationExtraArgs, check_number
+from nablax.core import GradientTransformationExtraArgs, check_number
 from nablax.linesearch._objective import (
     LineSearch,
-    accepted_kwargs,
     inner,
     moved,
+    only_accepted,
     required,
     scalar_dtype,
     scaled,
@@ -131,11 +131,7 @@ def scale_by_backtracking_linesearch(
     ) -> tuple[Any, ScaleByBacktrackingLinesearchState]:
         value, grad = required(who, updates, params, value, grad, value_fn)
         dtype = value.dtype
-        kwargs = accepted_kwargs(value_fn, extra)
-        if unknown := sorted(extra.keys() - kwargs.keys()):
-            raise ArgumentError(
-                f"{who}: Unexpected keyword arguments, which value_fn does not take: {unknown}."
-            )
+        kwargs = only_accepted(who, value_fn, extra)
         slope = inner(grad, updates, dtype)
 
         last = jnp.asarray(state.learning_rate, dtype)

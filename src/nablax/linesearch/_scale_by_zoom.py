@@ -13,9 +13,9 @@ from nablax.core import ArgumentError, GradientTransformationExtraArgs, check_nu
 from nablax.linesearch._interval import Trial
 from nablax.linesearch._objective import (
     LineSearch,
-    accepted_kwargs,
     inner,
     moved,
+    only_accepted,
     required,
     scalar_dtype,
     scaled,
@@ -67,7 +67,7 @@ def scale_by_zoom_linesearch(
     (u is no direction of descent, or the gradient is wrong), the rate is 0 and the parameters stay.
 
     `update` takes the keyword arguments `value`, `grad` (for complex parameters the conjugate of JAX's gradient, which
-    is the direction of ascent), `value_fn`, and what else `value_fn` names.
+    is the direction of ascent), `value_fn`, and what else `value_fn` names; as in Optax, no others.
 
     Args:
       max_linesearch_steps: trials, at least 1.
@@ -87,7 +87,7 @@ def scale_by_zoom_linesearch(
 
     Raises:
       HyperparameterError: a number out of its range.
-      ArgumentError: another strategy; at `update`, a missing keyword argument.
+      ArgumentError: another strategy; at `update`, a missing keyword argument, or one that nothing takes.
       MissingParamsError: `update` without params.
 
     Source: Nocedal & Wright 2006, doi:10.1007/978-0-387-40065-5, Algorithms 3.5 and 3.6; Hager & Zhang 2006,
@@ -151,7 +151,7 @@ def scale_by_zoom_linesearch(
         value, grad = required(who, updates, params, value, grad, value_fn)
         dtype = value.dtype
         value_and_grad = jax.value_and_grad(value_fn)
-        kwargs = accepted_kwargs(value_fn, extra)
+        kwargs = only_accepted(who, value_fn, extra)
 
         def evaluate(rate: jax.Array) -> tuple[jax.Array, Any, jax.Array]:
             v, g = value_and_grad(moved(params, rate, updates), **kwargs)
