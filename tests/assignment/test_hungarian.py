@@ -33,8 +33,9 @@ def test_cost_is_scipys(algorithm, shape):
     rows, columns = jax.jit(jax.vmap(algorithm))(batch)
     for cost, i, j in zip(batch, np.asarray(rows), np.asarray(columns), strict=True):
         assert len(i) == len(j) == min(shape)
-        assert np.all(np.diff(i) > 0)
-        assert len(set(j)) == len(j)
+        assert len(set(i)) == len(set(j)) == len(j)
+        if algorithm is base_hungarian_algorithm:
+            assert np.all(np.diff(i) > 0)
         expected = cost[linear_sum_assignment(cost)].sum()
         np.testing.assert_allclose(cost[i, j].sum(), expected, rtol=1e-5, atol=1e-5 * np.abs(cost).max())
 
@@ -45,7 +46,7 @@ def test_forbidden_pairs(algorithm):
     inf = np.inf
     cost = np.array([[1.0, inf, 9.0], [0.0, inf, inf], [0.0, 5.0, 0.0]])
     i, j = algorithm(cost)
-    np.testing.assert_array_equal(j, linear_sum_assignment(cost)[1])
+    np.testing.assert_array_equal(j[jnp.argsort(i)], linear_sum_assignment(cost)[1])
     assert np.isfinite(cost[i, j]).all()
     hopeless = np.array([[1.0, inf, inf], [2.0, inf, inf], [inf, 0.0, inf]])
     i, j = algorithm(hopeless)

@@ -50,7 +50,9 @@ def test_short_names():
     assert resolve("sgd/learning_rate", paths) == ["sgd/learning_rate"]
     assert resolve("clip/max_delta", paths) == ["clip/max_delta"]
     assert resolve("*/learning_rate", paths) == ["adam/learning_rate", "sgd/learning_rate"]
-    with pytest.raises(KeyError, match="ambiguous: adam/learning_rate, sgd/learning_rate.*'[*]/learning_rate' sets all"):
+    with pytest.raises(
+        KeyError, match="ambiguous: adam/learning_rate, sgd/learning_rate.*'[*]/learning_rate' sets all"
+    ):
         resolve("learning_rate", paths)
     with pytest.raises(KeyError, match="is none of"):
         resolve("momentum", paths)

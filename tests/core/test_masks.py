@@ -108,12 +108,18 @@ def test_masks_that_depend_on_values_are_refused_alike(make, jit):
 
 def test_masks_of_zeros_ones_and_arrays_are_taken():
     ones = jax.tree.map(lambda x: 1, PARAMS)
-    for mask in (ones, jax.tree.map(jnp.array, jax.tree.map(bool, ones)), lambda t: jax.tree.map(jnp.array, True)):
+    for mask in (
+        ones,
+        jax.tree.map(jnp.array, jax.tree.map(bool, ones)),
+        lambda t: jax.tree.map(jnp.array, True),
+    ):
         updates, _ = masked(centralize(), mask).update(PARAMS, masked(centralize(), mask).init(PARAMS))
         jax.tree.map(np.testing.assert_array_equal, updates, centralize().update(PARAMS, ())[0])
 
 
-@pytest.mark.parametrize("mask", [{"enc": False, "dec": True}, {"enc": {"w": True, "b": False}, "dec": False}])
+@pytest.mark.parametrize(
+    "mask", [{"enc": False, "dec": True}, {"enc": {"w": True, "b": False}, "dec": False}]
+)
 def test_masked_nodes_stand_where_a_mask_stops_as_in_optax(mask):
     ours, theirs = masked(adam(0.1), mask), optax.masked(optax.adam(0.1), mask)
     a, b = ours.init(PARAMS), theirs.init(PARAMS)

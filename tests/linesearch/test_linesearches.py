@@ -126,6 +126,25 @@ def test_states_keep_their_dtypes_in_half_precision():
         np.testing.assert_allclose(new[-1].value, f(apply_updates(params, updates)), rtol=1e-6)
 
 
+@pytest.mark.parametrize("make", [scale_by_backtracking_linesearch, scale_by_zoom_linesearch])
+@pytest.mark.parametrize("factor", [1e-5, 0.5, 1, 2])
+def test_any_positive_increase_factor(make, factor):
+    """Optax's own tests use 1e-5. The backtracking search then starts at the last rate times the factor."""
+    tx = make(20, increase_factor=factor, slope_rtol=0)
+    g = jax.grad(quartic)(W)
+    updates, state = search(tx, quartic, W, -1e-3 * g)
+    assert quartic(W + updates) <= quartic(W)
+    if make is scale_by_backtracking_linesearch:
+        np.testing.assert_allclose(state.learning_rate, min(1.0, factor), rtol=1e-6)
+
+
+def test_states_may_hold_pythons_numbers_and_no_backtracking_is_possible():
+    for tx in (scale_by_backtracking_linesearch(0), scale_by_zoom_linesearch(5)):
+        state = tx.init(W)._replace(learning_rate=1.0)
+        updates, _ = search(tx, quartic, W, -1e-3 * jax.grad(quartic)(W), state)
+        assert quartic(W + updates) < quartic(W)
+
+
 def test_data_reach_the_function_by_name():
     def f(w, x, y):
         return jnp.sum((x @ w - y) ** 2)
@@ -133,7 +152,7 @@ def test_data_reach_the_function_by_name():
     w, x, y = jnp.zeros(2), jnp.eye(2), jnp.array([1.0, 2.0])
     tx = chain(sgd(1.0), scale_by_zoom_linesearch(20))
     value, grad = jax.value_and_grad(f)(w, x, y)
-    updates, _ = tx.update(grad, tx.init(w), w, value=value, grad=grad, value_fn=f, x=x, y=y, other=3)
+    updates, _ = tx.update(grad, tx.init(w), w, value=value, grad=grad, value_fn=f, x=x, y=y)
     np.testing.assert_allclose(updates, y, atol=1e-5)
 
 
@@ -154,6 +173,15 @@ def test_errors_name_what_is_missing():
         scale_by_zoom_linesearch(0)
     with pytest.raises(HyperparameterError, match=r"decrease_factor must lie in \(0, 1\), got 1"):
         scale_by_backtracking_linesearch(5, decrease_factor=1.0)
+    with pytest.raises(HyperparameterError, match="increase_factor must be positive, got 0"):
+        scale_by_backtracking_linesearch(5, increase_factor=0)
+    for each in (tx, scale_by_backtracking_linesearch(5)):
+        with pytest.raises(ArgumentError, match=r"Unexpected keyword arguments.*\['batch', 'trian'\]"):
+            each.update(W, each.init(W), W, **full, trian=True, batch=W)
+    several = chain(scale_by_zoom_linesearch(5), scale_by_zoom_linesearch(5))
+    for kind in (KeyError, StructureError):
+        with pytest.raises(kind, match="holds several values or gradients"):
+            value_and_grad_from_state(quartic)(W, state=several.init(W))
     with pytest.raises(ArgumentError, match="must be 'keep' or 'one', got 'two'"):
         scale_by_zoom_linesearch(5, initial_guess_strategy="two")
     with pytest.raises(StructureError, match="holds no value and gradient"):

@@ -136,7 +136,7 @@ def _unfit(name, argument, hint):
     if argument.endswith("dtype") or argument == "dtype_momentum":
         yield from ("foo", jnp.int32)
     if argument.endswith("mask"):
-        yield from ("abc", {"w": 1})
+        yield from ("abc", {"w": 2})
 
 
 @pytest.mark.parametrize("name", [*OPTIMIZERS, *PARTS])

@@ -200,3 +200,56 @@ def test_what_returns_more_or_has_no_arguments_of_its_own(dtype, tolerance):
             return jax.tree.map(np.asarray, jax.jit(lambda *a: list(every(m, *a)))(*inputs))
 
     close(computed(ours, dtype), computed(theirs, jnp.float64), tolerance)
+
+
+WEAK = ["squared_error", "l2_loss", "huber_loss", "log_cosh", "hinge_loss", "perceptron_loss"]
+KINDS = {
+    "python": lambda x: x,
+    "numpy32": np.float32,
+    "vector": lambda x: np.full(3, x, np.float32),
+    "float32": lambda x: jnp.full(3, x, jnp.float32),
+    "bfloat16": lambda x: jnp.full(3, x, jnp.bfloat16),
+    "weak": jnp.asarray,
+    "integers": lambda x: jnp.array([1, 0, 1]),
+}
+
+
+@pytest.mark.parametrize("x64", [False, True])
+@pytest.mark.parametrize("first", list(KINDS)[:-1])
+@pytest.mark.parametrize("name", WEAK)
+def test_weak_types(name, first, x64):
+    """Where Optax takes the arguments at all, dtype, weak type and shape of the loss are the same."""
+    with jax.enable_x64(x64):
+        compared = 0
+        for second in KINDS:
+            args = KINDS[first](0.3), KINDS[second](0.7)
+            try:
+                expected = getattr(theirs, name)(*args)
+            except (AttributeError, ValueError, AssertionError, TypeError):
+                continue
+            mine = getattr(ours, name)(*args)
+            assert jax.typeof(mine) == jax.typeof(jnp.asarray(expected)), (second, expected)
+            compared += 1
+        assert compared or (name, first) == ("squared_error", "python")
+
+
+@pytest.mark.parametrize(
+    "name", ["softmax_cross_entropy", "safe_softmax_cross_entropy", "poly_loss_cross_entropy"]
+)
+def test_one_row_of_logits_against_a_batch_of_labels(name):
+    logits, labels = jnp.array([0.3, -1.0, 2.0]), jnp.eye(3)[jnp.array([[0, 2], [1, 1]])]
+    mine, expected = (getattr(m, name)(logits, labels) for m in (ours, theirs))
+    assert mine.shape == expected.shape == (2, 2)
+    np.testing.assert_allclose(mine, expected, rtol=1e-6)
+
+
+def test_second_derivatives_of_the_focal_loss_at_large_logits():
+    logits, labels = jnp.array([100.0, -100.0, 75.0, 50.0, -50.0]), jnp.array([0.9, 0.1, 0.8, 1.0, 0.0])
+    curvature = jax.hessian(lambda x: jnp.sum(ours.sigmoid_focal_loss(x, labels, gamma=0.5)))(logits)
+    assert np.all(np.isfinite(curvature))
+
+
+def test_dice_loss_where_one_argument_has_no_axis_for_its_one_class():
+    predictions, targets = jnp.asarray(X), jnp.asarray(ONE_HOT)
+    for pair in ((predictions, targets[..., None]), (predictions[..., None], targets)):
+        np.testing.assert_allclose(ours.dice_loss(*pair), theirs.dice_loss(*pair), rtol=1e-6)

@@ -77,6 +77,28 @@ def test_values(case):
     assert known.sum() >= 8
 
 
+def kind(value):
+    """Python's class of a number; dtype and weak type of an array."""
+    return (value.dtype, jax.typeof(value).weak_type) if hasattr(value, "dtype") else type(value)
+
+
+@pytest.mark.parametrize("given", [float, np.float32, np.float64, jnp.float32])
+@pytest.mark.parametrize("case", range(len(CASES)), ids=IDS)
+def test_dtypes_and_weak_types(case, given):
+    """Of every schedule, at Python's ints, arrays and tracers; with and without x64."""
+    name, args, kwargs = CASES[case]
+    mine, reference = (
+        getattr(m, name)(*jax.tree.map(lambda x: given(x) if isinstance(x, float) else x, args), **kwargs)
+        for m in (ours, theirs)
+    )
+    for x64 in (False, True):
+        with jax.enable_x64(x64):
+            for count in (3, jnp.asarray(3), jnp.asarray(3, jnp.int32)):
+                assert kind(mine(count)) == kind(reference(count))
+            for traced in (3, jax.ShapeDtypeStruct((), jnp.int32)):
+                assert kind(jax.eval_shape(mine, traced)) == kind(jax.eval_shape(reference, traced))
+
+
 def test_join():
     def build(module):
         pieces = [module.linear_schedule(0.0, 1.0, 3), module.constant_schedule(0.5)]

@@ -104,7 +104,7 @@ def test_bad_hyperparameters_are_refused():
     opt = Optimizer(sgd(0.1), PARAMS)
     with pytest.raises(KeyError, match="is none of them; there are sgd/learning_rate"):
         opt.hyperparameters["momentum"] = 0.9
-    with pytest.raises(ArgumentError, match="takes a number"):
+    with pytest.raises(ArgumentError, match="takes a value like 0.1"):
         opt.hyperparameters["learning_rate"] = [0.1]
     with pytest.raises(HyperparameterError, match="got nan"):
         opt.hyperparameters["learning_rate"] = float("nan")

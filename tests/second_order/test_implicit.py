@@ -136,6 +136,79 @@ def test_fixed_point_of_a_map_that_is_not_symmetric():
         np.testing.assert_allclose(slope[i], expected, rtol=1e-5)
 
 
+def penalized(w, theta):
+    """Its equation of the bias, and that of the scale, do not depend on theta."""
+    out = X.astype(w["a"].dtype) @ w["a"] + w["bias"] - Y.astype(w["a"].dtype)
+    return (
+        jnp.mean(out**2)
+        + theta * jnp.sum(w["a"] ** 2 + 0.1 * w["a"] ** 4)
+        + 0.3 * (w["scale"] - w["bias"]) ** 4
+        + (w["scale"] ** 2)
+    )
+
+
+def differences(f, x, h):
+    return (f(x + h) - f(x - h)) / (2 * h)
+
+
+@pytest.mark.parametrize("solve", ["cg", lambda mv, b: jax.scipy.sparse.linalg.cg(mv, b, tol=1e-13)[0]])
+def test_where_a_leaf_of_the_equation_does_not_depend_on_the_argument(solve):
+    """Forward, reverse, mapped and second derivatives of one loss, against central differences of its solver."""
+
+    @custom_root(jax.grad(penalized), solve=solve)
+    def solver(w, theta):
+        flat, unravel = jax.flatten_util.ravel_pytree(w)
+
+        def newton(v, _):
+            slope = jax.grad(lambda v: penalized(unravel(v), theta))
+            return v - jnp.linalg.solve(jax.jacfwd(slope)(v), slope(v)), None
+
+        return unravel(jax.lax.scan(newton, flat, length=12)[0])
+
+    def held_out(theta):
+        w = solver({"a": jnp.zeros(3), "bias": jnp.zeros(()), "scale": jnp.zeros(())}, theta)
+        return jnp.sum(jnp.sin(w["a"])) + w["bias"] ** 2 + w["scale"]
+
+    with jax.enable_x64(True):
+        thetas = jnp.array([0.2, 0.5], jnp.float64)
+        slopes, *others, second, seconds = jax.jit(
+            lambda t: [
+                jax.vmap(f)(t)
+                for f in (
+                    jax.grad(held_out),
+                    jax.jacfwd(held_out),
+                    jax.jacrev(held_out),
+                    lambda x: jax.jvp(held_out, (x,), (jnp.ones_like(x),))[1],
+                    jax.hessian(held_out),
+                    jax.grad(jax.grad(held_out)),
+                )
+            ]
+        )(thetas)
+        along = differences(jax.vmap(held_out), thetas, 1e-5)
+        slopes_along = differences(jax.vmap(jax.jacfwd(held_out)), thetas, 1e-5)
+        np.testing.assert_allclose(jax.grad(held_out)(thetas[0]), slopes[0], rtol=1e-9)
+    np.testing.assert_allclose(slopes, along, rtol=1e-7)
+    for other in others:
+        np.testing.assert_allclose(other, slopes, rtol=1e-8)
+    for curvature in (second, seconds):
+        np.testing.assert_allclose(curvature, slopes_along, rtol=1e-6)
+
+
+def test_a_fixed_point_of_which_one_part_is_free_of_the_argument():
+    def step(x, theta):
+        return {"free": 0.5 * x["free"] + 1.0, "bound": 0.5 * x["bound"] + theta * x["free"]}
+
+    @custom_fixed_point(step)
+    def solver(x0, theta):
+        return {"free": jnp.full_like(theta, 2.0), "bound": 4 * theta}
+
+    start = {"free": jnp.zeros(2), "bound": jnp.zeros(2)}
+    jacobians = [mode(solver, argnums=1)(start, jnp.ones(2)) for mode in (jax.jacfwd, jax.jacrev)]
+    for jacobian in jacobians:
+        np.testing.assert_allclose(jacobian["bound"], 4 * np.eye(2), rtol=1e-5)
+        np.testing.assert_array_equal(jacobian["free"], 0)
+
+
 def test_bad_arguments():
     with pytest.raises(
         ArgumentError, match="custom_root: solve must be one of 'cg', 'gmres', 'bicgstab' or a function"

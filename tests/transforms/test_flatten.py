@@ -23,7 +23,7 @@ def test_trap_mixed_dtypes_get_a_buffer_each():
     # The layout is that of the parameters, whatever the dtypes of the gradients.
     grads = jax.tree.map(lambda p: jnp.full(p.shape, 2.0, jnp.float32), params)
     for expected in (2.0, 3.0):
-        updates, state = jax.jit(tx.update)(grads, state)
+        updates, state = jax.jit(tx.update)(grads, state, params)
         assert jax.tree.map(jnp.shape, updates) == jax.tree.map(jnp.shape, grads)
         for u in jax.tree.leaves(updates):
             assert u.dtype == jnp.float32

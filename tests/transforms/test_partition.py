@@ -31,7 +31,7 @@ def test_trap_labels_are_resolved_on_params_and_do_not_switch_in_the_run():
     updates, _ = tx.update(grads, state, params)
     assert [float(updates[k][0]) for k in "ab"] == [2.0, 3.0]
     tx = masked(scale(2.0), lambda p: jax.tree.map(lambda x: x.dtype == jnp.bfloat16, p))
-    updates, _ = tx.update(grads, tx.init(params))
+    updates, _ = tx.update(grads, tx.init(params), params)
     assert [float(updates[k][0]) for k in "ab"] == [2.0, 1.0]
 
 

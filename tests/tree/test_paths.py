@@ -36,10 +36,10 @@ def found(key, filtering=None):
 
 def test_keys_fields_and_attributes_are_found_from_the_root_downwards():
     assert list(found("mu").items()) == [
-        ("[0]['list'][0].mu", {"w": 2.0}),
         ("[0]['mu']", 1),
         ("[1].inner.mu", 4),
         ("[2].mu", 8),
+        ("[0]['list'][0].mu", {"w": 2.0}),
         ("[2].rate.mu", 7),
     ]
     assert found("w") == {"[0]['list'][0].mu['w']": 2.0}

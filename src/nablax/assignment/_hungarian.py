@@ -4,17 +4,14 @@ Prices v_j <= 0 of columns prove a partial matching optimal when every matched r
 c_ij - v_j, and unmatched columns have price 0. From there, a free row is matched by a shortest augmenting path in
 the reduced costs (Dijkstra, one row and one vector operation a step), after which the prices are corrected.
 
-A path costs many dependent steps, so `hungarian_algorithm` first lets all free rows bid at once, as in an auction:
-each wants its cheapest column and may lower its price until the second cheapest is as good. The highest bid wins, the
-loser is free again. Whatever it ends with satisfies the condition above, and few rows are left.
+Rows are matched in their order, and of columns at one distance the first comes first. So where several assignments
+have the least cost, the one that is found is Optax's.
 
-Source: Jonker and Volgenant 1987, doi:10.1007/BF02278710; Crouse 2016, doi:10.1109/TAES.2016.140952; for the
-bidding, Bertsekas 1988, doi:10.1007/BF02186476.
+Source: Jonker and Volgenant 1987, doi:10.1007/BF02278710; Crouse 2016, doi:10.1109/TAES.2016.140952.
 """
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -35,28 +32,33 @@ def hungarian_algorithm(cost_matrix: Any) -> tuple[jax.Array, jax.Array]:
       cost_matrix: c, real, shape (n, m).
 
     Returns:
-      (i, j), int32 vectors of length min(n, m), with i rising: the cost is `cost_matrix[i, j].sum()`.
+      (i, j), int32 vectors of length min(n, m): the cost is `cost_matrix[i, j].sum()`. As in Optax, j rises for n = m,
+      i falls for n < m, and j falls for n > m.
 
     Raises:
       ArgumentError: cost_matrix is complex.
       StructureError: cost_matrix is no matrix.
 
-    Source: Jonker and Volgenant 1987, doi:10.1007/BF02278710; Bertsekas 1988, doi:10.1007/BF02186476.
+    Source: Jonker and Volgenant 1987, doi:10.1007/BF02278710.
 
     >>> import jax.numpy as jnp
     >>> cost = jnp.array([[4, 1, 3], [2, 0, 5], [3, 2, 2]])
     >>> i, j = hungarian_algorithm(cost)
     >>> print(i, j, cost[i, j].sum())
-    [0 1 2] [1 0 2] 5
+    [1 0 2] [0 1 2] 5
     """
-    return _solve("hungarian_algorithm", cost_matrix, bidding=True)
+    i, j = _solve("hungarian_algorithm", cost_matrix)
+    n, m = jnp.shape(cost_matrix)
+    if n == m:
+        return jnp.argsort(j).astype(jnp.int32), i
+    if n < m:
+        return i[::-1], j[::-1]
+    order = jnp.argsort(j, descending=True)
+    return i[order], j[order]
 
 
 def base_hungarian_algorithm(cost_matrix: Any) -> tuple[jax.Array, jax.Array]:
-    """Solves the linear assignment problem by shortest augmenting paths alone.
-
-    The plain method, of a simpler program and slower than `hungarian_algorithm`: arguments and result are the same,
-    except where several assignments are optimal.
+    """Solves the linear assignment problem, like `hungarian_algorithm`, and gives the pairs in the order of their rows.
 
     Args:
       cost_matrix: c, real, shape (n, m).
@@ -70,7 +72,7 @@ def base_hungarian_algorithm(cost_matrix: Any) -> tuple[jax.Array, jax.Array]:
 
     Source: Crouse 2016, doi:10.1109/TAES.2016.140952.
     """
-    return _solve("base_hungarian_algorithm", cost_matrix, bidding=False)
+    return _solve("base_hungarian_algorithm", cost_matrix)
 
 
 class _Matching(NamedTuple):
@@ -81,7 +83,7 @@ class _Matching(NamedTuple):
     row: jax.Array
 
 
-def _solve(who: str, cost_matrix: Any, bidding: bool) -> tuple[jax.Array, jax.Array]:
+def _solve(who: str, cost_matrix: Any) -> tuple[jax.Array, jax.Array]:
     cost = jnp.asarray(cost_matrix)
     if jnp.iscomplexobj(cost):
         raise ArgumentError(f"{who}: cost_matrix must be real, got {cost.dtype}.")
@@ -91,7 +93,7 @@ def _solve(who: str, cost_matrix: Any, bidding: bool) -> tuple[jax.Array, jax.Ar
         return jnp.zeros(0, jnp.int32), jnp.zeros(0, jnp.int32)
     cost = _finite(cost.astype(jnp.promote_types(cost.dtype, jnp.float32)))
     tall = cost.shape[0] > cost.shape[1]
-    column = _match(cost.T if tall else cost, bidding)
+    column = _match(cost.T if tall else cost)
     if not tall:
         return jnp.arange(column.size, dtype=jnp.int32), column
     order = jnp.argsort(column)
@@ -108,54 +110,18 @@ def _finite(cost: jax.Array) -> jax.Array:
     return jnp.where(allowed, cost, jnp.where(jnp.isneginf(cost), low - (most - high), most))
 
 
-@partial(jax.jit, static_argnames="bidding")
-def _match(cost: jax.Array, bidding: bool) -> jax.Array:
+@jax.jit
+def _match(cost: jax.Array) -> jax.Array:
     """The column of each row, for at least as many columns as rows."""
     rows, columns = cost.shape
     matching = _Matching(
         jnp.zeros(columns, cost.dtype), jnp.full(rows, -1, jnp.int32), jnp.full(columns, -1, jnp.int32)
     )
-    if bidding and columns > 1:
-        matching = _bid(cost, matching)
 
     def free(matching: _Matching) -> jax.Array:
         return jnp.any(matching.column < 0)
 
     return jax.lax.while_loop(free, lambda matching: _augment(cost, matching), matching).column
-
-
-def _bid(cost: jax.Array, matching: _Matching) -> _Matching:
-    """Rounds of bids by all free rows, until a round wins no column that was not taken, or none is free."""
-    rows = jnp.arange(cost.shape[0], dtype=jnp.int32)
-
-    def bid(carry: tuple[_Matching, jax.Array]) -> tuple[_Matching, jax.Array]:
-        (price, column, row), left = carry
-        reduced = cost - price
-        wanted = jnp.argmin(reduced, axis=1).astype(jnp.int32)
-        best = jnp.take_along_axis(reduced, wanted[:, None], 1)[:, 0]
-        second = jnp.min(jnp.where(jnp.arange(cost.shape[1]) == wanted[:, None], jnp.inf, reduced), axis=1)
-        bids = jnp.where(column < 0, second - best, -1.0)
-        highest = jnp.full(cost.shape[1], -1.0, cost.dtype).at[wanted].max(bids)
-        bidder = (bids >= 0) & (bids == highest[wanted])
-        winner = jnp.full(cost.shape[1], -1, jnp.int32).at[wanted].max(jnp.where(bidder, rows, -1))
-        # Taking a column from its owner for nothing would go round in circles.
-        won = (winner >= 0) & ((row < 0) | (highest > 0))
-        loser = jnp.where(won & (row >= 0), row, rows.size)
-        column = column.at[loser].set(-1, mode="drop")
-        row = jnp.where(won, winner, row)
-        column = column.at[jnp.where(won, winner, rows.size)].set(
-            jnp.arange(row.size, dtype=jnp.int32), mode="drop"
-        )
-        return (_Matching(jnp.where(won, price - highest, price), column, row), left - 1)
-
-    def unfinished(carry: tuple[_Matching, jax.Array]) -> jax.Array:
-        matching, left = carry
-        return jnp.any(matching.column < 0) & (left > 0)
-
-    return jax.lax.while_loop(unfinished, bid, (matching, jnp.int32(_ROUNDS)))[0]
-
-
-_ROUNDS = 4  # of bids, each a pass over the matrix; on 256 x 256 more cost more than the paths they save
 
 
 class _Paths(NamedTuple):

@@ -116,6 +116,7 @@ class Rule:
         self.extra = extra
         self.stack = stack
         self.mask: Mask | None = None
+        self.keeps_name = False
         self.wiring = _wiring(rule, scalars, measure, tuple(flags))
         roles = init.roles if isinstance(init, Fields) else {}
         self.follows = tuple(n for n in self.wiring.fields if n in roles and roles[n].follows)
@@ -156,16 +157,16 @@ class Rule:
 
     def named(self, name: str) -> Rule:
         """The same rule under another name, which speaks in errors and profiles."""
-        if self.mask is not None:
+        if self.keeps_name:
             return self
         other = copy.copy(self)
         other.name = name
         return other
 
-    def masked(self, mask: Mask) -> Rule:
+    def masked(self, mask: Mask, keeps_name: bool = False) -> Rule:
         """The same rule on the leaves of a mask only; its state is a `MaskedState`."""
         other = copy.copy(self)
-        other.mask = mask
+        other.mask, other.keeps_name = mask, keeps_name
         return other
 
     def init(self, params: Any) -> Any:

@@ -17,9 +17,9 @@ from nablax import tree
 from nablax.core import GradientTransformationExtraArgs, check_number, checked, wrapper
 from nablax.linesearch._objective import (
     LineSearch,
-    accepted_kwargs,
     inner,
     moved,
+    only_accepted,
     required,
     scalar_dtype,
     scaled,
@@ -71,14 +71,14 @@ def scale_by_backtracking_linesearch(
     one is taken, or none at all (rate 0) where the function is infinite or NaN there.
 
     `update` takes the keyword arguments `value`, `grad` (for complex parameters the conjugate of JAX's gradient, which
-    is the direction of ascent), `value_fn`, and what else `value_fn` names.
+    is the direction of ascent), `value_fn`, and what else `value_fn` names; as in Optax, no others.
 
     Args:
-      max_backtracking_steps: how often the first trial may be shortened, at least 1.
-      slope_rtol: share of the decrease that the slope promises, in (0, 1).
+      max_backtracking_steps: how often the first trial may be shortened; 0 takes or refuses it as it is.
+      slope_rtol: share of the decrease that the slope promises, not negative; in (0, 1) as a rule.
       decrease_factor: by which a trial is shortened, in (0, 1).
-      increase_factor: by which the last rate is lengthened for the first trial, at least 1. Infinity starts every
-        search at `max_learning_rate`.
+      increase_factor: by which the last rate is multiplied for the first trial, positive. Infinity starts every
+        search at `max_learning_rate`; below 1, rates only fall.
       max_learning_rate: greatest rate, positive.
       atol, rtol: slack, absolute and relative to f(w); not negative.
       store_grad: evaluate and store the gradient at the new point, for `value_and_grad_from_state`.
@@ -86,7 +86,7 @@ def scale_by_backtracking_linesearch(
 
     Raises:
       HyperparameterError: a number out of its range.
-      ArgumentError: at `update`, a missing keyword argument.
+      ArgumentError: at `update`, a missing keyword argument, or one that nothing takes.
       MissingParamsError: `update` without params.
 
     Source: Armijo 1966; Vaswani et al. 2019, arXiv:1905.09997.
@@ -102,10 +102,10 @@ def scale_by_backtracking_linesearch(
       (0.8..., 9.0...)
     """
     who = "scale_by_backtracking_linesearch"
-    check_number(who, "max_backtracking_steps", max_backtracking_steps, 1, integer=True)
-    check_number(who, "slope_rtol", slope_rtol, 0, 1, open_low=True, open_high=True)
+    check_number(who, "max_backtracking_steps", max_backtracking_steps, 0, integer=True)
+    check_number(who, "slope_rtol", slope_rtol, 0, open_high=True)
     check_number(who, "decrease_factor", decrease_factor, 0, 1, open_low=True, open_high=True)
-    check_number(who, "increase_factor", increase_factor, 1)
+    check_number(who, "increase_factor", increase_factor, 0, open_low=True)
     check_number(who, "max_learning_rate", max_learning_rate, 0, open_low=True)
     check_number(who, "atol", atol, 0)
     check_number(who, "rtol", rtol, 0)
@@ -132,10 +132,10 @@ def scale_by_backtracking_linesearch(
     ) -> tuple[Any, ScaleByBacktrackingLinesearchState]:
         value, grad = required(who, updates, params, value, grad, value_fn)
         dtype = value.dtype
-        kwargs = accepted_kwargs(value_fn, extra)
+        kwargs = only_accepted(who, value_fn, extra)
         slope = inner(grad, updates, dtype)
 
-        last = state.learning_rate.astype(dtype)
+        last = jnp.asarray(state.learning_rate, dtype)
         longest = jnp.asarray(max_learning_rate, dtype)
         # A search that found no rate left 0, from which no factor leads away.
         guess = jnp.where(last > 0, jnp.minimum(last * increase_factor, longest), longest)

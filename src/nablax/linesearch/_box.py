@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from nablax import tree
-from nablax.core import wrapper
+from nablax.core import checked, wrapper
 from nablax.linesearch._bounds import project
 from nablax.linesearch._lbfgs import curvature_weight, difference, remember, times_inverse_hessian
 from nablax.linesearch._objective import LineSearch, inner, scalar_dtype
@@ -65,6 +65,7 @@ class _Search(NamedTuple):
     done: jax.Array
 
 
+@checked()
 def projected_lbfgs(lower: Any, upper: Any, memory_size: int = 10, max_trials: int = 30) -> LineSearch:
     """L-BFGS for lower <= w <= upper: trees of arrays that broadcast against the parameters, infinite where free.
 

@@ -25,13 +25,14 @@ from nablax.core import (
     RATE,
     GradientTransformation,
     GradientTransformationExtraArgs,
-    HyperparameterError,
     MissingParamsError,
     ScalarOrSchedule,
     chain,
+    check_number,
     checked,
     identity,
     safe_increment,
+    wrapper,
     zero_count,
 )
 from nablax.linesearch._objective import inner, scalar_dtype
@@ -153,15 +154,13 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Gr
       scale_init_precond: scale the start of the recursion by gamma (see the head of this file).
 
     Raises:
+      ArgumentError: memory_size is no integer.
       HyperparameterError: memory_size < 1.
       MissingParamsError: `update` without params.
 
     Source: Liu & Nocedal 1989, doi:10.1007/BF01589116.
     """
-    if isinstance(memory_size, bool) or not isinstance(memory_size, int) or memory_size < 1:
-        raise HyperparameterError(
-            f"scale_by_lbfgs: memory_size must be an integer of at least 1, got {memory_size!r}."
-        )
+    check_number("scale_by_lbfgs", "memory_size", memory_size, 1, integer=True)
 
     def init(params: Any) -> ScaleByLBFGSState:
         def memory(p: Any) -> Any:
@@ -176,7 +175,9 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Gr
             weights_memory=jnp.zeros(memory_size, scalar_dtype(params)),
         )
 
-    def update(updates: Any, state: ScaleByLBFGSState, params: Any = None) -> tuple[Any, ScaleByLBFGSState]:
+    def update(
+        updates: Any, state: ScaleByLBFGSState, params: Any = None, **extra: Any
+    ) -> tuple[Any, ScaleByLBFGSState]:
         if params is None:
             raise MissingParamsError(
                 "scale_by_lbfgs reads the parameters, but update() got params=None. Call update(gradients, state, "
@@ -199,7 +200,7 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Gr
         )
         return tree.cast_like(direction, updates), new
 
-    return GradientTransformation(init, update)
+    return wrapper(init, update)
 
 
 @checked(learning_rate=RATE, memory_size=COUNT)

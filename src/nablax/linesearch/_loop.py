@@ -56,7 +56,7 @@ def run(
         tx = _default_lbfgs() if box is None else projected_lbfgs(*box)
     search = _line_search(tx)
     # Where a transformation of the user's is projected afterwards, its state knows another point.
-    reuse = search is not None and search.stores_grad and (box is None or search.label == "projected_lbfgs")
+    reuse = search is not None and search.stores_grad and (box is None or search.name == "projected_lbfgs")
 
     def norm(x: Any, grad: Any) -> jax.Array:
         if box is not None:

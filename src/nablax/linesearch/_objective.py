@@ -65,6 +65,14 @@ def accepted_kwargs(fn: Callable[..., Any], extra: Mapping[str, Any]) -> dict[st
     return {k: v for k, v in extra.items() if k in names}
 
 
+def only_accepted(who: str, value_fn: Callable[..., Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """The extra arguments of `update`; refuses those that `value_fn` does not take."""
+    kwargs = accepted_kwargs(value_fn, extra)
+    if unknown := sorted(extra.keys() - kwargs.keys()):
+        raise ArgumentError(f"{who}: Unexpected keyword arguments, which value_fn does not take: {unknown}.")
+    return kwargs
+
+
 def _vdot(x: Any, y: Any, dtype: Any) -> jax.Array:
     x, y = (jnp.asarray(a, dtype if not jnp.iscomplexobj(a) else None) for a in (x, y))
     if jnp.iscomplexobj(x) or jnp.iscomplexobj(y):

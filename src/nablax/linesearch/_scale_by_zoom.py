@@ -13,9 +13,9 @@ from nablax.core import ArgumentError, GradientTransformationExtraArgs, check_nu
 from nablax.linesearch._interval import Trial
 from nablax.linesearch._objective import (
     LineSearch,
-    accepted_kwargs,
     inner,
     moved,
+    only_accepted,
     required,
     scalar_dtype,
     scaled,
@@ -68,15 +68,15 @@ def scale_by_zoom_linesearch(
     (u is no direction of descent, or the gradient is wrong), the rate is 0 and the parameters stay.
 
     `update` takes the keyword arguments `value`, `grad` (for complex parameters the conjugate of JAX's gradient, which
-    is the direction of ascent), `value_fn`, and what else `value_fn` names.
+    is the direction of ascent), `value_fn`, and what else `value_fn` names; as in Optax, no others.
 
     Args:
       max_linesearch_steps: trials, at least 1.
       max_learning_rate: greatest rate, positive; None is no bound.
       tol: what both conditions may be missed by, not negative.
-      increase_factor: by which the rate grows until a rate is too long, greater than 1.
-      slope_rtol: in (0, 1).
-      curv_rtol: greater than slope_rtol; infinity drops the second condition.
+      increase_factor: by which the rate is multiplied until a rate is too long, positive; greater than 1 as a rule.
+      slope_rtol: in [0, 1).
+      curv_rtol: not negative, greater than slope_rtol as a rule; infinity drops the second condition.
       approx_dec_rtol: relative change of f below which its slope is trusted more than its value (Hager & Zhang);
         None does so never.
       stepsize_precision: the search ends with the best rate once it is known to this accuracy.
@@ -88,7 +88,7 @@ def scale_by_zoom_linesearch(
 
     Raises:
       HyperparameterError: a number out of its range.
-      ArgumentError: another strategy; at `update`, a missing keyword argument.
+      ArgumentError: another strategy; at `update`, a missing keyword argument, or one that nothing takes.
       MissingParamsError: `update` without params.
 
     Source: Nocedal & Wright 2006, doi:10.1007/978-0-387-40065-5, Algorithms 3.5 and 3.6; Hager & Zhang 2006,
@@ -109,8 +109,8 @@ def scale_by_zoom_linesearch(
     check_number(who, "max_linesearch_steps", max_linesearch_steps, 1, integer=True)
     check_number(who, "max_learning_rate", max_learning_rate, 0, open_low=True, optional=True)
     check_number(who, "tol", tol, 0)
-    check_number(who, "increase_factor", increase_factor, 1, open_low=True)
-    check_number(who, "slope_rtol", slope_rtol, 0, 1, open_low=True, open_high=True)
+    check_number(who, "increase_factor", increase_factor, 0, open_low=True)
+    check_number(who, "slope_rtol", slope_rtol, 0, 1, open_high=True)
     check_number(who, "curv_rtol", curv_rtol, 0)
     check_number(who, "approx_dec_rtol", approx_dec_rtol, 0, optional=True)
     check_number(who, "stepsize_precision", stepsize_precision, 0)
@@ -152,14 +152,14 @@ def scale_by_zoom_linesearch(
         value, grad = required(who, updates, params, value, grad, value_fn)
         dtype = value.dtype
         value_and_grad = jax.value_and_grad(value_fn)
-        kwargs = accepted_kwargs(value_fn, extra)
+        kwargs = only_accepted(who, value_fn, extra)
 
         def evaluate(rate: jax.Array) -> tuple[jax.Array, Any, jax.Array]:
             v, g = value_and_grad(moved(params, rate, updates), **kwargs)
             return v.astype(dtype), g, inner(tree.conj(g), updates, dtype)
 
         start = Trial(jnp.zeros((), dtype), value, inner(grad, updates, dtype))
-        last = state.learning_rate.astype(dtype)
+        last = jnp.asarray(state.learning_rate, dtype)
         one = jnp.ones((), dtype)
         guess = jnp.where(last > 0, last, one) if initial_guess_strategy == "keep" else one
         found = zoom(evaluate, guess, start, tree.cast_like(grad, params), options)

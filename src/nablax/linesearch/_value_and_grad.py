@@ -14,6 +14,10 @@ from nablax.core import ArgumentError, StructureError
 from nablax.linesearch._objective import accepted_kwargs
 
 
+class _SeveralError(StructureError, KeyError):
+    """A KeyError, too, as `tree.get` raises and Optax does."""
+
+
 def value_and_grad_from_state(value_fn: Callable[..., Any]) -> Callable[..., tuple[Any, Any]]:
     """Like `jax.value_and_grad`, but takes value and gradient from the state of a line search where they are known.
 
@@ -65,7 +69,7 @@ def _stored(state: Any) -> tuple[Any, Any]:
     try:
         value, grad = tree.get(state, "value"), tree.get(state, "grad")
     except KeyError as e:
-        raise StructureError(
+        raise _SeveralError(
             f"value_and_grad_from_state: the state holds several values or gradients. {e}"
         ) from e
     if value is None or grad is None:

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ._operands import broadcastable, row_labels, same_shape, wide
+from ._operands import broadcastable, row_labels, same_shape, to_dtype, wide
 
 
 def hinge_loss(predictor_outputs: Any, targets: Any) -> jax.Array:
@@ -27,7 +27,7 @@ def hinge_loss(predictor_outputs: Any, targets: Any) -> jax.Array:
     """
     broadcastable("hinge_loss", predictor_outputs=predictor_outputs, targets=targets)
     dtype = jnp.result_type(predictor_outputs, targets)
-    return jnp.maximum(0, 1 - wide(predictor_outputs) * wide(targets)).astype(dtype)
+    return to_dtype(jnp.maximum(0, 1 - wide(predictor_outputs) * wide(targets)), dtype)
 
 
 def perceptron_loss(predictor_outputs: Any, targets: Any) -> jax.Array:
@@ -47,7 +47,7 @@ def perceptron_loss(predictor_outputs: Any, targets: Any) -> jax.Array:
     """
     same_shape("perceptron_loss", predictor_outputs=predictor_outputs, targets=targets)
     dtype = jnp.result_type(predictor_outputs, targets)
-    return jnp.maximum(0, -wide(predictor_outputs) * wide(targets)).astype(dtype)
+    return to_dtype(jnp.maximum(0, -wide(predictor_outputs) * wide(targets)), dtype)
 
 
 def multiclass_hinge_loss(scores: Any, labels: Any) -> jax.Array:

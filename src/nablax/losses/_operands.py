@@ -36,9 +36,16 @@ def integers(who: str, name: str, x: Any) -> jax.Array:
 
 
 def wide(x: Any) -> jax.Array:
-    """x in at least float32."""
+    """x in at least float32; a weak type stays weak, and integers become weakly typed."""
     x = jnp.asarray(x)
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    if not jnp.issubdtype(x.dtype, jnp.inexact):
+        return x * 1.0
+    return to_dtype(x, jnp.promote_types(x.dtype, jnp.float32))
+
+
+def to_dtype(x: jax.Array, dtype: Any) -> jax.Array:
+    """x in a dtype. Of that dtype already, it keeps its weak type, which `astype` would drop."""
+    return x if x.dtype == dtype else x.astype(dtype)
 
 
 def same_shape(who: str, **arrays: Any) -> None:

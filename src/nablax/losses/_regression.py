@@ -7,7 +7,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ._operands import Axis, axes_of, broadcastable, floating, keep, mask_like, pair, same_shape, wide
+from ._operands import (
+    Axis,
+    axes_of,
+    broadcastable,
+    floating,
+    keep,
+    mask_like,
+    pair,
+    same_shape,
+    to_dtype,
+    wide,
+)
 
 
 def squared_error(predictions: Any, targets: Any = None) -> jax.Array:
@@ -25,7 +36,7 @@ def squared_error(predictions: Any, targets: Any = None) -> jax.Array:
       StructureError: shapes differ.
     """
     error, dtype = _difference("squared_error", predictions, targets, exact=True)
-    return jnp.square(error).astype(dtype)
+    return to_dtype(jnp.square(error), dtype)
 
 
 def l2_loss(predictions: Any, targets: Any = None) -> jax.Array:
@@ -43,7 +54,7 @@ def l2_loss(predictions: Any, targets: Any = None) -> jax.Array:
       StructureError: shapes differ.
     """
     error, dtype = _difference("l2_loss", predictions, targets, exact=True)
-    return (0.5 * jnp.square(error)).astype(dtype)
+    return to_dtype(0.5 * jnp.square(error), dtype)
 
 
 def huber_loss(predictions: Any, targets: Any = None, *, delta: Any = 1.0) -> jax.Array:
@@ -73,7 +84,7 @@ def huber_loss(predictions: Any, targets: Any = None, *, delta: Any = 1.0) -> ja
     """
     error, dtype = _difference("huber_loss", predictions, targets)
     inner = jnp.clip(error, -delta, delta)
-    return (inner * (error - 0.5 * inner)).astype(dtype)
+    return to_dtype(inner * (error - 0.5 * inner), dtype)
 
 
 def log_cosh(predictions: Any, targets: Any = None) -> jax.Array:
@@ -98,7 +109,7 @@ def log_cosh(predictions: Any, targets: Any = None) -> jax.Array:
     # log(1 + 2 sinh^2(e/2)) has the digits near 0; there the other form is a difference of near-equal numbers.
     near = jnp.log1p(2 * jnp.square(jnp.sinh(0.5 * jnp.where(small, error, 0.0))))
     far = size + jnp.log1p(jnp.exp(-2 * size)) - jnp.log(2.0).astype(size.dtype)
-    return jnp.where(small, near, far).astype(dtype)
+    return to_dtype(jnp.where(small, near, far), dtype)
 
 
 def cosine_similarity(
@@ -125,7 +136,7 @@ def cosine_similarity(
     0.8
     """
     cosine, dtype = _cosine("cosine_similarity", predictions, targets, epsilon, axis, where)
-    return cosine.astype(dtype)
+    return to_dtype(cosine, dtype)
 
 
 def cosine_distance(
@@ -148,7 +159,7 @@ def cosine_distance(
       StructureError: shapes do not broadcast.
     """
     cosine, dtype = _cosine("cosine_distance", predictions, targets, epsilon, axis, where)
-    return (1 - cosine).astype(dtype)
+    return to_dtype(1 - cosine, dtype)
 
 
 def _difference(who: str, predictions: Any, targets: Any, exact: bool = False) -> tuple[jax.Array, Any]:

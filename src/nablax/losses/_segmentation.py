@@ -39,7 +39,7 @@ def dice_loss(
 
     Args:
       predictions: logits, floating, classes last; one class means a binary problem.
-      targets: t, one-hot, or binary for one class; of the same shape.
+      targets: t, one-hot, or binary for one class; of the same shape, but for a last axis of length 1 in one of them.
       class_weights: a factor for the loss of each class, shape (classes,); None for ones.
       smooth: added above and below the line; >= 0. With 0, a class that is neither there nor predicted has loss 0.
       alpha, beta: weights of false positives and of false negatives.
@@ -68,6 +68,11 @@ def dice_loss(
     who = "dice_loss"
     if reduction not in ("mean", "sum", "none"):
         raise HyperparameterError(f"{who}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}.")
+    predictions, targets = jnp.asarray(predictions), jnp.asarray(targets)
+    if predictions.shape == (*targets.shape, 1):
+        targets = targets[..., None]
+    elif targets.shape == (*predictions.shape, 1):
+        predictions = predictions[..., None]
     p, t, dtype = _regions(who, predictions, targets, apply_softmax)
     if p.ndim == 0:
         raise StructureError(f"{who}: predictions must have at least one dimension, got a scalar.")

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ._operands import broadcastable, floating, wide
+from ._operands import broadcastable, floating, to_dtype, wide
 
 
 def sigmoid_binary_cross_entropy(logits: Any, labels: Any) -> jax.Array:
@@ -33,7 +33,7 @@ def sigmoid_binary_cross_entropy(logits: Any, labels: Any) -> jax.Array:
     who = "sigmoid_binary_cross_entropy"
     logits = floating(who, "logits", logits)
     broadcastable(who, logits=logits, labels=labels)
-    return _binary(wide(logits), wide(labels)).astype(logits.dtype)
+    return to_dtype(_binary(wide(logits), wide(labels)), logits.dtype)
 
 
 def sigmoid_focal_loss(logits: Any, labels: Any, *, alpha: Any = None, gamma: Any = 2.0) -> jax.Array:
@@ -61,13 +61,13 @@ def sigmoid_focal_loss(logits: Any, labels: Any, *, alpha: Any = None, gamma: An
     logits = floating(who, "logits", logits)
     broadcastable(who, logits=logits, labels=labels)
     x, y = wide(logits), wide(labels)
-    # 1 - p_t as a sum of two numbers >= 0: no digits cancel. The floor keeps its power differentiable at 0.
+    # 1 - p_t as a sum of two numbers >= 0: no digits cancel. The floor keeps its power differentiable twice at 0.
     missed = y * jax.nn.sigmoid(-x) + (1 - y) * jax.nn.sigmoid(x)
-    log_missed = jnp.log(jnp.maximum(missed, jnp.finfo(missed.dtype).tiny))
+    log_missed = jnp.log(jnp.maximum(missed, 4 * jnp.sqrt(jnp.finfo(missed.dtype).tiny)))
     loss = jnp.exp(gamma * log_missed) * _binary(x, y)
     if alpha is not None:
         loss = loss * (alpha * y + (1 - alpha) * (1 - y))
-    return loss.astype(jnp.result_type(logits, labels))
+    return to_dtype(loss, jnp.result_type(logits, labels))
 
 
 def _binary(x: jax.Array, y: jax.Array) -> jax.Array:

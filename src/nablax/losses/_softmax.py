@@ -18,6 +18,7 @@ from ._operands import (
     integers,
     keep,
     mask_like,
+    to_dtype,
     wide,
 )
 
@@ -31,12 +32,12 @@ def softmax_cross_entropy(logits: Any, labels: Any, axis: Axis = -1, where: Any 
 
     Args:
       logits: x, floating, any shape.
-      labels: y >= 0, numbers that broadcast against x.
+      labels: y >= 0, numbers that broadcast against x; one row of logits serves a batch of labels.
       axis: the classes: an axis, a tuple of axes, None for all.
       where: which elements count, of the shape of x or of the result. A slice of which none counts gives 0.
 
     Returns:
-      The losses, of x's shape without `axis`, in the dtype of the floating arguments.
+      The losses, of the broadcast shape without `axis`, in the dtype of the floating arguments.
 
     Raises:
       ArgumentError: logits are not floating.
@@ -48,7 +49,7 @@ def softmax_cross_entropy(logits: Any, labels: Any, axis: Axis = -1, where: Any 
     """
     who = "softmax_cross_entropy"
     x, y, mask, axes, dtype = _distributions(who, logits, labels, axis, where)
-    return jnp.sum(cross_terms(x, y, mask, axes), axes).astype(dtype)
+    return to_dtype(jnp.sum(cross_terms(x, y, mask, axes), axes), dtype)
 
 
 def safe_softmax_cross_entropy(logits: Any, labels: Any) -> jax.Array:
@@ -68,7 +69,7 @@ def safe_softmax_cross_entropy(logits: Any, labels: Any) -> jax.Array:
       StructureError: shapes do not broadcast.
     """
     x, y, mask, axes, dtype = _distributions("safe_softmax_cross_entropy", logits, labels, -1, None)
-    return jnp.sum(cross_terms(x, y, mask, axes), axes).astype(dtype)
+    return to_dtype(jnp.sum(cross_terms(x, y, mask, axes), axes), dtype)
 
 
 def poly_loss_cross_entropy(
@@ -80,13 +81,13 @@ def poly_loss_cross_entropy(
 
     Args:
       logits: x, floating, any shape.
-      labels: y >= 0, numbers that broadcast against x.
+      labels: y >= 0, numbers that broadcast against x; one row of logits serves a batch of labels.
       epsilon: weight of the first term; the paper's 2 for images, -1 for detection.
       axis: the classes: an axis, a tuple of axes, None for all.
       where: which elements count, of the shape of x or of the result.
 
     Returns:
-      The losses, of x's shape without `axis`, in the dtype of the floating arguments.
+      The losses, of the broadcast shape without `axis`, in the dtype of the floating arguments.
 
     Raises:
       ArgumentError: logits are not floating.
@@ -97,7 +98,7 @@ def poly_loss_cross_entropy(
     x, y, mask, axes, dtype = _distributions("poly_loss_cross_entropy", logits, labels, axis, where)
     p = jax.nn.softmax(x, axes) if mask is None else jax.nn.softmax(x, axes, where=mask)
     terms = cross_terms(x, y, mask, axes) + epsilon * y * keep(mask, 1 - p, 0.0)
-    return jnp.sum(terms, axes).astype(dtype)
+    return to_dtype(jnp.sum(terms, axes), dtype)
 
 
 def softmax_cross_entropy_with_integer_labels(
@@ -155,7 +156,7 @@ def softmax_cross_entropy_with_integer_labels(
     shifted, log_total = _shift(x, mask, axes)
     chosen = jnp.take_along_axis(shifted, index, axis)
     loss = jnp.where(valid, jnp.squeeze(log_total - chosen, axis), jnp.nan)
-    return keep(counts, loss, 0.0).astype(logits.dtype)
+    return to_dtype(keep(counts, loss, 0.0), logits.dtype)
 
 
 def smooth_labels(labels: Any, alpha: Any, *, axis: Axis = -1, where: Any = None) -> jax.Array:
@@ -182,7 +183,7 @@ def smooth_labels(labels: Any, alpha: Any, *, axis: Axis = -1, where: Any = None
     mask = mask_like(who, where, labels.shape, axes)
     ones = jnp.ones(labels.shape, wide(labels).dtype)
     classes = jnp.sum(ones, axes, keepdims=True, where=mask)
-    return ((1 - alpha) * wide(labels) + alpha / jnp.maximum(classes, 1)).astype(labels.dtype)
+    return to_dtype((1 - alpha) * wide(labels) + alpha / jnp.maximum(classes, 1), labels.dtype)
 
 
 def _distributions(
@@ -193,11 +194,8 @@ def _distributions(
     if not jnp.issubdtype(labels.dtype, jnp.floating):
         labels = labels.astype(logits.dtype)
     shape = broadcastable(who, logits=logits, labels=labels)
-    axes = axes_of(who, axis, logits.ndim)
-    if len(shape) != logits.ndim:
-        raise StructureError(
-            f"{who}: labels of shape {labels.shape} have more dimensions than logits {logits.shape}."
-        )
+    axes_of(who, axis, logits.ndim)  # they must be the logits' too
+    axes = axes_of(who, axis, len(shape))
     mask = mask_like(who, where, shape, axes)
     x = jnp.broadcast_to(wide(logits), shape)
     return x, keep(mask, wide(labels), 0.0), mask, axes, jnp.result_type(logits, labels)

@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 
 from nablax.core._base import Schedule
-from nablax.core._checks import check_nonnegative, check_number, check_positive
+from nablax.core._checks import check_number
 
-from ._schedule import FormulaSchedule, as_float, check_values, elapsed_and_remaining, half_cosine
+from ._polynomial import constant_schedule
+from ._schedule import FormulaSchedule, check_values, elapsed_and_remaining, half_cosine, is_known, wide
 
 
 def exponential_decay(
@@ -27,9 +28,10 @@ def exponential_decay(
 
     Args:
       init_value: f(0).
-      transition_steps: updates in which f is multiplied once by `decay_rate`; > 0.
-      decay_rate: the factor; > 0. Above 1 the value grows.
-      transition_begin: updates before the decay begins; >= 0.
+      transition_steps: updates in which f is multiplied once by `decay_rate`. If it is not positive, f stays at
+        `init_value`.
+      decay_rate: the factor. Above 1 the value grows; with 0, f stays at `init_value`.
+      transition_begin: updates before the decay begins; negative ones are 0.
       staircase: whether the exponent is rounded down, so that f falls in steps.
       end_value: a lower bound of f if `decay_rate < 1`, otherwise an upper bound. None: no bound.
 
@@ -37,7 +39,7 @@ def exponential_decay(
       Function of the count. Its values are at least float32.
 
     Raises:
-      HyperparameterError: a number outside its range.
+      HyperparameterError: an argument is NaN.
 
     >>> f = exponential_decay(1.0, transition_steps=2, decay_rate=0.25)
     >>> print(f(1), f(2))
@@ -46,14 +48,17 @@ def exponential_decay(
     name = "exponential_decay"
     check_values(name, init_value=init_value)
     check_exponential(name, transition_steps, decay_rate, transition_begin, end_value)
+    if (is_known(transition_steps) and transition_steps <= 0) or (is_known(decay_rate) and decay_rate == 0):
+        return constant_schedule(init_value)
     return FormulaSchedule(
         name, exponential, init_value, transition_steps, decay_rate, transition_begin, staircase, end_value
     )
 
 
 def check_exponential(name: str, steps: Any, rate: Any, begin: Any, end_value: Any) -> None:
-    check_positive(name, transition_steps=steps, decay_rate=rate)
-    check_nonnegative(name, transition_begin=begin)
+    check_number(name, "transition_steps", steps)
+    check_number(name, "decay_rate", rate)
+    check_number(name, "transition_begin", begin)
     check_number(name, "end_value", end_value, optional=True)
 
 
@@ -67,14 +72,16 @@ def exponential(
     end_value: Any,
 ) -> jax.Array:
     """The formula of `exponential_decay`."""
-    after = jnp.maximum(count - transition_begin, 0)
-    whole = as_float(after // transition_steps)  # on the integers, so that a step never falls one late
-    exponent = jnp.where(staircase, whole, as_float(after) / as_float(transition_steps))
-    rate = as_float(decay_rate)
-    value = as_float(init_value) * rate**exponent
+    init, rate = wide(init_value), wide(decay_rate)
+    decays = (jnp.asarray(transition_steps) > 0) & (rate != 0)
+    steps, rate = jnp.where(decays, transition_steps, 1), jnp.where(decays, rate, 1.0)
+    after = jnp.maximum(count - jnp.maximum(transition_begin, 0), 0)
+    whole = after // steps / 1  # on the integers, so that a step never falls one late
+    value = init * rate ** wide(jnp.where(staircase, whole, after / steps))
     if end_value is None:
         return value
-    return jnp.where(rate < 1, jnp.maximum(value, end_value), jnp.minimum(value, end_value))
+    bounded = jnp.where(rate < 1, jnp.maximum(value, end_value), jnp.minimum(value, end_value))
+    return jnp.where(decays, bounded, value)
 
 
 def cosine_decay_schedule(
@@ -110,7 +117,7 @@ def cosine_decay_schedule(
 
 
 def _cosine(count: jax.Array, init_value: Any, decay_steps: Any, alpha: Any, exponent: Any) -> jax.Array:
-    _, remaining = elapsed_and_remaining(count, 0, decay_steps)
-    factor = half_cosine(remaining) ** as_float(exponent)
-    alpha = as_float(alpha)
-    return as_float(init_value) * ((1 - alpha) * factor + alpha)
+    _, remaining = elapsed_and_remaining(count, 0, decay_steps, weak=True)
+    factor = half_cosine(remaining) ** wide(exponent)
+    alpha = wide(alpha)
+    return wide(init_value) * ((1 - alpha) * factor + alpha)

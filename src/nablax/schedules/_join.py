@@ -43,6 +43,8 @@ def join_schedules(schedules: Sequence[Schedule], boundaries: Sequence[Any]) -> 
     name = "join_schedules"
     schedules, boundaries = tuple(schedules), tuple(boundaries)
     _check_pieces(name, schedules, boundaries)
+    if not boundaries:
+        return schedules[0]
     formulas = tuple(s.formula for s in schedules if isinstance(s, FormulaSchedule))
     if len(formulas) == len(schedules):
         return FormulaSchedule(name, joined, formulas, boundaries)
@@ -56,7 +58,7 @@ def join_schedules(schedules: Sequence[Schedule], boundaries: Sequence[Any]) -> 
 
 def joined(count: jax.Array, schedules: tuple[Any, ...], boundaries: tuple[Any, ...]) -> jax.Array:
     """The formula of `join_schedules`, of formulas or of any functions."""
-    value = jnp.asarray(schedules[0](count))
+    value = schedules[0](count)
     for schedule, boundary in zip(schedules[1:], boundaries, strict=True):
         # A schedule is never asked about counts below 0: NaN there would reach the gradients.
         value = jnp.where(count < boundary, value, schedule(jnp.maximum(count - boundary, 0)))
@@ -75,7 +77,7 @@ def _check_pieces(name: str, schedules: tuple[Any, ...], boundaries: tuple[Any, 
             f"got {len(boundaries)}."
         )
     for boundary in boundaries:
-        check_number(name, "boundaries", boundary, 0)
+        check_number(name, "boundaries", boundary)
     known = [b for b in boundaries if not isinstance(b, jax.core.Tracer)]
     if any(later < earlier for earlier, later in pairwise(known)):
         raise HyperparameterError(f"{name}: boundaries must be in rising order, got {boundaries!r}.")

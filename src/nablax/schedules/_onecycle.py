@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from nablax.core._base import Schedule
 from nablax.core._checks import check_number, check_positive
 
-from ._piecewise import cosine_pieces, linear_pieces, vector
+from ._piecewise import cosine_pieces, linear_pieces
 from ._schedule import FormulaSchedule
 
 
@@ -55,16 +55,12 @@ def linear_onecycle_schedule(
     _check_cycle(name, transition_steps, peak_value, pct_start, div_factor, final_div_factor)
     low = 0 if isinstance(pct_start, jax.core.Tracer) else float(pct_start)
     check_number(name, "pct_final", pct_final, low, 1)
-    boundaries = vector(
-        [
-            _floor(pct_start * transition_steps),
-            _floor(pct_final * transition_steps),
-            _floor(transition_steps),
-        ],
-        int,
+    pieces = (
+        (_floor(pct_start * transition_steps), div_factor),
+        (_floor(pct_final * transition_steps), 1.0 / div_factor),
+        (_floor(transition_steps), 1.0 / final_div_factor),
     )
-    scales = vector([div_factor, 1.0 / div_factor, 1.0 / final_div_factor], float)
-    return FormulaSchedule(name, linear_pieces, peak_value / div_factor, boundaries, scales)
+    return FormulaSchedule(name, linear_pieces, peak_value / div_factor, pieces)
 
 
 def cosine_onecycle_schedule(
@@ -100,9 +96,11 @@ def cosine_onecycle_schedule(
     """
     name = "cosine_onecycle_schedule"
     _check_cycle(name, transition_steps, peak_value, pct_start, div_factor, final_div_factor)
-    boundaries = vector([_floor(pct_start * transition_steps), _floor(transition_steps)], int)
-    scales = vector([div_factor, 1.0 / (div_factor * final_div_factor)], float)
-    return FormulaSchedule(name, cosine_pieces, peak_value / div_factor, boundaries, scales)
+    pieces = (
+        (_floor(pct_start * transition_steps), div_factor),
+        (_floor(transition_steps), 1.0 / (div_factor * final_div_factor)),
+    )
+    return FormulaSchedule(name, cosine_pieces, peak_value / div_factor, pieces)
 
 
 def _check_cycle(name: str, steps: Any, peak: Any, pct_start: Any, div: Any, final_div: Any) -> None:

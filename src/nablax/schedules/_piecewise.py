@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from nablax.core._base import Schedule
 from nablax.core._checks import check_number
 from nablax.core._errors import HyperparameterError
 
-from ._schedule import FormulaSchedule, as_float, between, check_values, half_cosine
+from ._polynomial import constant_schedule
+from ._schedule import FormulaSchedule, between, check_values, half_cosine, wide
+
+Pieces: TypeAlias = Sequence[tuple[Any, Any]]
 
 
 def piecewise_constant_schedule(
@@ -25,27 +27,28 @@ def piecewise_constant_schedule(
 
     Args:
       init_value: f before the first boundary.
-      boundaries_and_scales: the factor at each boundary. Boundaries are counts >= 0, factors >= 0; None means
-        no boundary.
+      boundaries_and_scales: the factor, >= 0, at each boundary; None means no boundary.
 
     Returns:
       Function of the count. Its values are at least float32.
 
     Raises:
-      HyperparameterError: a boundary or a factor is negative or NaN.
+      HyperparameterError: a factor is negative, or any number is NaN.
 
     >>> f = piecewise_constant_schedule(1.0, {2: 0.5, 4: 0.5})
     >>> print(f(1), f(2), f(4))
     1.0 0.5 0.25
     """
     name = "piecewise_constant_schedule"
-    boundaries, scales = _sorted_pieces(name, init_value, boundaries_and_scales)
-    return FormulaSchedule(name, _jumps, init_value, boundaries, scales)
+    pieces = _sorted_pieces(name, init_value, boundaries_and_scales)
+    return FormulaSchedule(name, _jumps, init_value, pieces) if pieces else constant_schedule(init_value)
 
 
-def _jumps(count: jax.Array, init_value: Any, boundaries: jax.Array, scales: jax.Array) -> jax.Array:
-    passed = count[..., None] >= boundaries
-    return as_float(init_value) * jnp.prod(jnp.where(passed, as_float(scales), 1.0), axis=-1)
+def _jumps(count: jax.Array, init_value: Any, pieces: Pieces) -> jax.Array:
+    value = wide(init_value)
+    for boundary, scale in pieces:  # one by one: a vector of Python's numbers would not be weakly typed
+        value = jnp.where(count >= boundary, value * wide(scale), value)
+    return value
 
 
 def piecewise_interpolate_schedule(
@@ -59,14 +62,13 @@ def piecewise_interpolate_schedule(
     Args:
       interpolate_type: "linear" or "cosine".
       init_value: f(0), a scalar.
-      boundaries_and_scales: at each boundary, the factor to the value at the boundary before. Boundaries are
-        counts >= 0, factors >= 0; None for none.
+      boundaries_and_scales: at each boundary, the factor, >= 0, to the value at the boundary before; None for none.
 
     Returns:
       Function of the count. Its values are at least float32.
 
     Raises:
-      HyperparameterError: another interpolate_type; a boundary or a factor is negative or NaN.
+      HyperparameterError: another interpolate_type; a factor is negative, or any number is NaN.
 
     >>> f = piecewise_interpolate_schedule("linear", 1.0, {4: 0.5, 8: 0.0})
     >>> print(f(2), f(4), f(6), f(9))
@@ -77,57 +79,40 @@ def piecewise_interpolate_schedule(
         raise HyperparameterError(
             f"{name}: interpolate_type must be 'linear' or 'cosine', got {interpolate_type!r}."
         )
-    boundaries, scales = _sorted_pieces(name, init_value, boundaries_and_scales)
+    pieces = _sorted_pieces(name, init_value, boundaries_and_scales)
     formula = linear_pieces if interpolate_type == "linear" else cosine_pieces
-    return FormulaSchedule(name, formula, init_value, boundaries, scales)
+    return FormulaSchedule(name, formula, init_value, pieces)
 
 
-def linear_pieces(count: jax.Array, init_value: Any, boundaries: jax.Array, scales: jax.Array) -> jax.Array:
+def linear_pieces(count: jax.Array, init_value: Any, pieces: Pieces) -> jax.Array:
     """Straight lines through the values at the boundaries."""
-    return _interpolate(
-        count, init_value, boundaries, scales, lambda elapsed, remaining: (elapsed, remaining)
-    )
+    return _interpolate(count, init_value, pieces, lambda elapsed, remaining: (elapsed, remaining))
 
 
-def cosine_pieces(count: jax.Array, init_value: Any, boundaries: jax.Array, scales: jax.Array) -> jax.Array:
+def cosine_pieces(count: jax.Array, init_value: Any, pieces: Pieces) -> jax.Array:
     """Half periods of a cosine through the values at the boundaries."""
     return _interpolate(
-        count,
-        init_value,
-        boundaries,
-        scales,
-        lambda elapsed, remaining: (half_cosine(elapsed), half_cosine(remaining)),
+        count, init_value, pieces, lambda elapsed, remaining: (half_cosine(elapsed), half_cosine(remaining))
     )
 
 
-def _interpolate(
-    count: jax.Array, init_value: Any, boundaries: jax.Array, scales: jax.Array, weights: Any
-) -> jax.Array:
-    one = jnp.ones(1, as_float(scales).dtype)
-    values = as_float(init_value) * jnp.cumprod(jnp.concatenate([one, as_float(scales)]))
-    times = jnp.concatenate([jnp.zeros(1, boundaries.dtype), boundaries])
+def _interpolate(count: jax.Array, init_value: Any, pieces: Pieces, weights: Any) -> jax.Array:
+    values = jnp.cumprod(jnp.stack([wide(init_value), *(wide(s) for _, s in pieces)]))
+    times = jnp.stack([jnp.asarray(0), *(jnp.asarray(b) for b, _ in pieces)])
     # The last boundary passed; the next one lies ahead, so an interval of no length is never divided by.
-    left = jnp.sum(count[..., None] >= boundaries, axis=-1)
+    left = jnp.sum(count[..., None] >= times[1:], axis=-1)
     right = jnp.minimum(left + 1, len(times) - 1)
     inside = right > left
-    length = as_float(jnp.where(inside, times[right] - times[left], 1))
-    elapsed = jnp.where(inside, as_float(count - times[left]) / length, 0.0)
-    remaining = jnp.where(inside, as_float(times[right] - count) / length, 1.0)
+    length = jnp.where(inside, times[right] - times[left], 1)
+    elapsed = jnp.where(inside, wide((count - times[left]) / length), 0.0)
+    remaining = jnp.where(inside, wide((times[right] - count) / length), 1.0)
     return between(values[left], values[right], *weights(elapsed, remaining))
 
 
-def _sorted_pieces(name: str, init_value: Any, pieces: Mapping[int, Any] | None) -> tuple[Any, Any]:
-    """The boundaries in rising order and their factors, two vectors."""
+def _sorted_pieces(name: str, init_value: Any, pieces: Mapping[int, Any] | None) -> Pieces:
+    """Pairs of a boundary and its factor, in rising order."""
     check_values(name, init_value=init_value)
     for boundary, scale in (pieces or {}).items():
-        check_number(name, "boundaries_and_scales: a boundary", boundary, 0)
+        check_number(name, "boundaries_and_scales: a boundary", boundary)
         check_number(name, f"boundaries_and_scales: the scale at {boundary}", scale, 0)
-    ordered = sorted((pieces or {}).items(), key=lambda item: item[0])
-    return vector([b for b, _ in ordered], int), vector([s for _, s in ordered], float)
-
-
-def vector(numbers: Sequence[Any], kind: type) -> Any:
-    """Numbers as one array, of the given kind if there are none."""
-    if any(isinstance(x, jax.Array) for x in numbers):
-        return jnp.stack([jnp.asarray(x) for x in numbers])
-    return np.asarray(numbers) if numbers else np.zeros(0, kind)
+    return sorted((pieces or {}).items(), key=lambda item: item[0])

@@ -6,11 +6,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nablax.core._base import Schedule
 from nablax.core._checks import check_number
 
-from ._schedule import FormulaSchedule, as_float, between, check_values, elapsed_and_remaining
+from ._schedule import FormulaSchedule, between, check_values, elapsed_and_remaining, is_known, wide
 
 
 def constant_schedule(value: Any) -> Schedule:
@@ -20,21 +21,29 @@ def constant_schedule(value: Any) -> Schedule:
       value: a number, or an array that broadcasts against the counts.
 
     Returns:
-      Function of the count. Its values have the shape of the counts, in at least float32.
+      Function of the count: at one count, `value` itself, such as it was given; at a vector of counts, a vector.
 
     Raises:
       HyperparameterError: value is NaN.
 
     >>> print(constant_schedule(5)(100))
-    5.0
+    5
     """
     check_values("constant_schedule", value=value)
-    return FormulaSchedule("constant_schedule", _constant, value)
+    return _Constant("constant_schedule", _constant, value)
 
 
 def _constant(count: jax.Array, value: Any) -> jax.Array:
-    value = as_float(value)
-    return jnp.broadcast_to(value, jnp.broadcast_shapes(value.shape, count.shape))
+    return jnp.broadcast_to(value, jnp.broadcast_shapes(jnp.shape(value), count.shape))
+
+
+class _Constant(FormulaSchedule):
+    def __init__(self, name: str, function: Any, value: Any):
+        super().__init__(name, function, value)
+        self.value = value
+
+    def __call__(self, count: Any) -> Any:
+        return super().__call__(count) if np.ndim(count) else self.value
 
 
 def polynomial_schedule(
@@ -50,13 +59,13 @@ def polynomial_schedule(
       power: 1 is linear; above 1 falls fast first, below 1 last.
       transition_steps: how long the transition takes. If it is not positive there is no transition and f
         stays at `init_value`.
-      transition_begin: updates, counted from 0, before the transition begins; >= 0.
+      transition_begin: updates, counted from 0, before the transition begins; negative ones are 0.
 
     Returns:
       Function of the count. Its values are at least float32.
 
     Raises:
-      HyperparameterError: transition_begin < 0, or any argument is NaN.
+      HyperparameterError: an argument is NaN.
 
     >>> f = polynomial_schedule(1.0, 0.0, power=2, transition_steps=10)
     >>> print(f(5), f(10))
@@ -65,6 +74,8 @@ def polynomial_schedule(
     name = "polynomial_schedule"
     check_number(name, "power", power)
     _check_transition(name, init_value, end_value, transition_steps, transition_begin)
+    if is_known(transition_steps) and transition_steps <= 0:
+        return constant_schedule(init_value)
     return FormulaSchedule(
         name, _polynomial, init_value, end_value, power, transition_steps, transition_begin
     )
@@ -82,19 +93,21 @@ def linear_schedule(
       end_value: f from `transition_begin + transition_steps` on.
       transition_steps: how long the transition takes. If it is not positive there is no transition and f
         stays at `init_value`.
-      transition_begin: updates, counted from 0, before the transition begins; >= 0.
+      transition_begin: updates, counted from 0, before the transition begins; negative ones are 0.
 
     Returns:
       Function of the count. Its values are at least float32.
 
     Raises:
-      HyperparameterError: transition_begin < 0, or any argument is NaN.
+      HyperparameterError: an argument is NaN.
 
     >>> f = linear_schedule(1.0, 0.0, transition_steps=4)
     >>> print(f(0), f(1), f(4))
     1.0 0.75 0.0
     """
     _check_transition("linear_schedule", init_value, end_value, transition_steps, transition_begin)
+    if is_known(transition_steps) and transition_steps <= 0:
+        return constant_schedule(init_value)
     return FormulaSchedule(
         "linear_schedule", _linear, init_value, end_value, transition_steps, transition_begin
     )
@@ -103,7 +116,7 @@ def linear_schedule(
 def _check_transition(name: str, init_value: Any, end_value: Any, steps: Any, begin: Any) -> None:
     check_values(name, init_value=init_value, end_value=end_value)
     check_number(name, "transition_steps", steps)
-    check_number(name, "transition_begin", begin, 0)
+    check_number(name, "transition_begin", begin)
 
 
 def _polynomial(
@@ -114,8 +127,8 @@ def _polynomial(
     transition_steps: Any,
     transition_begin: Any,
 ) -> jax.Array:
-    _, remaining = elapsed_and_remaining(count, transition_begin, transition_steps)
-    weight = remaining ** as_float(power)
+    _, remaining = elapsed_and_remaining(count, jnp.maximum(transition_begin, 0), transition_steps)
+    weight = remaining ** wide(power)
     weight = jnp.where(jnp.asarray(transition_steps) > 0, weight, 1.0)
     return between(init_value, end_value, 1 - weight, weight)
 
@@ -123,6 +136,6 @@ def _polynomial(
 def _linear(
     count: jax.Array, init_value: Any, end_value: Any, transition_steps: Any, transition_begin: Any
 ) -> jax.Array:
-    elapsed, remaining = elapsed_and_remaining(count, transition_begin, transition_steps)
+    elapsed, remaining = elapsed_and_remaining(count, jnp.maximum(transition_begin, 0), transition_steps)
     moves = jnp.asarray(transition_steps) > 0
     return between(init_value, end_value, jnp.where(moves, elapsed, 0.0), jnp.where(moves, remaining, 1.0))

@@ -5,6 +5,9 @@
 The numbers are operands of the compiled program, not constants in it. So a hundred linear schedules share one
 program, a traced number needs no special case, and calling a schedule eagerly is one compiled call. Under an
 outer trace the formula is inlined.
+
+Formulas compute in at least float32 and leave weak types weak: Python's numbers give a value that takes the dtype of
+what it multiplies, so a bfloat16 tree stays one.
 """
 
 from __future__ import annotations
@@ -43,8 +46,9 @@ class Formula:
 @partial(jax.jit, inline=True)
 def _evaluate(formula: Formula, count: Any) -> jax.Array:
     count = jnp.asarray(count)
-    if jnp.issubdtype(count.dtype, jnp.unsignedinteger):  # or t - begin would wrap round below 0
-        count = count.astype(jnp.result_type(int))
+    if jnp.issubdtype(count.dtype, jnp.integer):
+        # Without a sign or in 8 bits, t - begin would wrap round.
+        count = count.astype(jnp.promote_types(count.dtype, jnp.int32)) if _is_narrow(count.dtype) else count
     return formula(jnp.maximum(count, 0))
 
 
@@ -56,10 +60,10 @@ class FormulaSchedule:
 
     def __init__(self, name: str, function: Callable[..., jax.Array], *numbers: Any):
         self.__name__ = name
-        self.formula = Formula(function, numbers)
+        self.formula = Formula(function, jax.tree.map(_operand, numbers))
 
-    def __call__(self, count: Any) -> jax.Array:
-        return _evaluate(self.formula, count)
+    def __call__(self, count: Any) -> Any:
+        return _evaluate(self.formula, _operand(count))
 
     def __repr__(self) -> str:
         names = list(inspect.signature(self.formula.function).parameters)[1:]
@@ -67,30 +71,50 @@ class FormulaSchedule:
         return f"{self.__name__}({shown})"
 
 
-def as_float(x: Any) -> jax.Array:
-    """x as an array of at least the default float: float32, or float64 under x64; complex stays complex."""
+def _operand(x: Any) -> Any:
+    """x as an operand of a compiled program, into which whole numbers of more than 32 bits go as floats."""
+    return float(x) if isinstance(x, int) and abs(x) >= 2**31 else x
+
+
+def _is_narrow(dtype: Any) -> bool:
+    return jnp.issubdtype(dtype, jnp.unsignedinteger) or jnp.iinfo(dtype).bits < 32
+
+
+def is_known(x: Any) -> bool:
+    """Whether x is a number now, not one that is traced or an array of them."""
+    return not isinstance(x, jax.core.Tracer) and np.ndim(x) == 0
+
+
+def wide(x: Any) -> jax.Array:
+    """x as floats of at least 32 bits. Python's numbers and whole ones become weakly typed floats."""
     x = jnp.asarray(x)
-    return x.astype(jnp.promote_types(x.dtype, jnp.result_type(float)))
+    if not jnp.issubdtype(x.dtype, jnp.inexact):
+        return x * 1.0
+    return x.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x
 
 
-def elapsed_and_remaining(count: jax.Array, begin: Any, steps: Any) -> tuple[jax.Array, jax.Array]:
+def elapsed_and_remaining(
+    count: jax.Array, begin: Any, steps: Any, weak: bool = False
+) -> tuple[jax.Array, jax.Array]:
     """The shares of a transition over [begin, begin + steps] done at count, and left; both in [0, 1].
 
-    Both are exact at the ends. A transition of no steps is done from begin on.
+    Both are exact at the ends. A transition of no steps is done from begin on. `weak` makes them weakly typed whatever
+    integers count them; otherwise they are as JAX's division has them.
     """
+    unit = 1.0 if weak else 1
     after = count - begin
     done = after >= steps
-    safe = as_float(jnp.where(jnp.asarray(steps) > 0, steps, 1))
+    safe = jnp.where(jnp.asarray(steps) > 0, steps, 1)
     inside = jnp.clip(after, 0, jnp.maximum(steps, 0))
-    elapsed = jnp.where(done, 1.0, as_float(inside) / safe)
+    elapsed = jnp.where(done, 1.0, wide(inside * unit / safe))
     # From the integers: 1 - elapsed loses the digits that matter near the end.
-    remaining = jnp.where(done, 0.0, as_float(steps - inside) / safe)
+    remaining = jnp.where(done, 0.0, wide((steps - inside) * unit / safe))
     return elapsed, remaining
 
 
 def between(start: Any, end: Any, elapsed: jax.Array, remaining: jax.Array) -> jax.Array:
     """The point at fraction `elapsed` of the way from start to end; exactly start at 0 and end at 1."""
-    return as_float(start) * remaining + as_float(end) * elapsed
+    return wide(start) * remaining + wide(end) * elapsed
 
 
 def half_cosine(remaining: jax.Array) -> jax.Array:

@@ -14,7 +14,16 @@ from nablax.core._errors import HyperparameterError
 
 from ._decay import check_exponential, exponential
 from ._join import join_schedules
-from ._schedule import FormulaSchedule, as_float, between, check_values, elapsed_and_remaining, half_cosine
+from ._polynomial import constant_schedule
+from ._schedule import (
+    FormulaSchedule,
+    between,
+    check_values,
+    elapsed_and_remaining,
+    half_cosine,
+    is_known,
+    wide,
+)
 
 
 def warmup_constant_schedule(init_value: Any, peak_value: Any, warmup_steps: Any) -> Schedule:
@@ -23,13 +32,13 @@ def warmup_constant_schedule(init_value: Any, peak_value: Any, warmup_steps: Any
     Args:
       init_value: f(0), unless there is no warm-up.
       peak_value: f from `warmup_steps` on.
-      warmup_steps: updates the warm-up takes, >= 0. With 0, f is `peak_value` at once.
+      warmup_steps: updates the warm-up takes. If it is not positive, f is `peak_value` at once.
 
     Returns:
       Function of the count. Its values are at least float32.
 
     Raises:
-      HyperparameterError: warmup_steps < 0, or any argument is NaN.
+      HyperparameterError: an argument is NaN.
 
     >>> f = warmup_constant_schedule(0.0, 1.0, warmup_steps=2)
     >>> print(f(0), f(1), f(9))
@@ -37,6 +46,8 @@ def warmup_constant_schedule(init_value: Any, peak_value: Any, warmup_steps: Any
     """
     name = "warmup_constant_schedule"
     _check_warmup(name, init_value, peak_value, warmup_steps)
+    if is_known(warmup_steps) and warmup_steps <= 0:
+        return constant_schedule(peak_value)
     return FormulaSchedule(name, _warmup, init_value, peak_value, warmup_steps)
 
 
@@ -57,16 +68,16 @@ def warmup_cosine_decay_schedule(
     Args:
       init_value: f(0), unless there is no warm-up.
       peak_value: f(W).
-      warmup_steps: W >= 0, updates the warm-up takes.
+      warmup_steps: W, updates the warm-up takes. If it is not positive there is none.
       decay_steps: T > W, updates of the whole schedule, warm-up included.
-      end_value: f from T on.
+      end_value: f from T on, unless the peak is 0: from there f stays 0.
       exponent: power of the cosine; 1 is the plain one.
 
     Returns:
       Function of the count. Its values are at least float32.
 
     Raises:
-      HyperparameterError: warmup_steps < 0, decay_steps <= warmup_steps, or any argument is NaN.
+      HyperparameterError: decay_steps <= warmup_steps, or an argument is NaN.
 
     Source: Loshchilov and Hutter 2017, arXiv:1608.03983; warm-up: Goyal et al. 2017, arXiv:1706.02677.
 
@@ -77,16 +88,17 @@ def warmup_cosine_decay_schedule(
     name = "warmup_cosine_decay_schedule"
     _check_warmup(name, init_value, peak_value, warmup_steps)
     check_values(name, end_value=end_value)
-    check_number(name, "decay_steps", decay_steps, 0, open_low=True)
+    check_number(name, "decay_steps", decay_steps)
     check_number(name, "exponent", exponent)
     if not isinstance(decay_steps - warmup_steps, jax.core.Tracer) and decay_steps <= warmup_steps:
         raise HyperparameterError(
             f"{name}: decay_steps, which include the warm-up, must be greater than "
             f"warmup_steps={warmup_steps!r}, got {decay_steps!r}."
         )
-    return FormulaSchedule(
-        name, _warmup_cosine, init_value, peak_value, warmup_steps, decay_steps, end_value, exponent
-    )
+    decay = (peak_value, warmup_steps, decay_steps, end_value, exponent)
+    if is_known(warmup_steps) and warmup_steps <= 0:
+        return FormulaSchedule(name, _cosine, *decay)
+    return FormulaSchedule(name, _warmup_cosine, init_value, *decay)
 
 
 def warmup_exponential_decay_schedule(
@@ -104,10 +116,11 @@ def warmup_exponential_decay_schedule(
     Args:
       init_value: f(0), unless there is no warm-up.
       peak_value: f(warmup_steps).
-      warmup_steps: updates the warm-up takes, >= 0.
-      transition_steps: updates in which f is multiplied once by `decay_rate`; > 0.
-      decay_rate: the factor; > 0. Above 1 the value grows.
-      transition_begin: updates between the end of the warm-up and the beginning of the decay; >= 0.
+      warmup_steps: updates the warm-up takes. If it is not positive there is none.
+      transition_steps: updates in which f is multiplied once by `decay_rate`. If it is not positive, f stays at
+        `peak_value`.
+      decay_rate: the factor. Above 1 the value grows; with 0, f stays at `peak_value`.
+      transition_begin: updates between the end of the warm-up and the beginning of the decay; negative ones are 0.
       staircase: whether the exponent is rounded down, so that f falls in steps.
       end_value: a lower bound of the decay if `decay_rate < 1`, otherwise an upper bound. None: no bound.
 
@@ -115,7 +128,7 @@ def warmup_exponential_decay_schedule(
       Function of the count. Its values are at least float32.
 
     Raises:
-      HyperparameterError: a number outside its range.
+      HyperparameterError: an argument is NaN.
 
     >>> f = warmup_exponential_decay_schedule(0.0, 1.0, 4, transition_steps=2, decay_rate=0.25)
     >>> print(f(2), f(4), f(6))
@@ -171,7 +184,7 @@ def sgdr_schedule(cosine_kwargs: Iterable[Mapping[str, Any]]) -> Schedule:
 
 def _check_warmup(name: str, init_value: Any, peak_value: Any, warmup_steps: Any) -> None:
     check_values(name, init_value=init_value, peak_value=peak_value)
-    check_number(name, "warmup_steps", warmup_steps, 0)
+    check_number(name, "warmup_steps", warmup_steps)
 
 
 def _warmup(count: jax.Array, init_value: Any, peak_value: Any, warmup_steps: Any) -> jax.Array:
@@ -179,19 +192,20 @@ def _warmup(count: jax.Array, init_value: Any, peak_value: Any, warmup_steps: An
 
 
 def _warmup_cosine(
-    count: jax.Array,
-    init_value: Any,
-    peak_value: Any,
-    warmup_steps: Any,
-    decay_steps: Any,
-    end_value: Any,
-    exponent: Any,
+    count: jax.Array, init_value: Any, peak_value: Any, warmup_steps: Any, *decay: Any
 ) -> jax.Array:
-    _, remaining = elapsed_and_remaining(count, warmup_steps, decay_steps - warmup_steps)
-    weight = half_cosine(remaining) ** as_float(exponent)
-    # Between peak and end rather than by end / peak, so that a peak of 0 is no special case.
-    decay = between(peak_value, end_value, 1 - weight, weight)
-    return jnp.where(count < warmup_steps, _warmup(count, init_value, peak_value, warmup_steps), decay)
+    after = _cosine(count, peak_value, warmup_steps, *decay)
+    return jnp.where(count < warmup_steps, _warmup(count, init_value, peak_value, warmup_steps), after)
+
+
+def _cosine(
+    count: jax.Array, peak_value: Any, warmup_steps: Any, decay_steps: Any, end_value: Any, exponent: Any
+) -> jax.Array:
+    _, remaining = elapsed_and_remaining(count, warmup_steps, decay_steps - warmup_steps, weak=True)
+    weight = half_cosine(remaining) ** wide(exponent)
+    # Between peak and end rather than by end / peak: no division where the peak is traced and may be 0.
+    end = jnp.where(jnp.asarray(peak_value) == 0, 0.0, wide(end_value))
+    return between(peak_value, end, 1 - weight, weight)
 
 
 def _warmup_exponential(

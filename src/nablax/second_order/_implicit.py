@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.flatten_util import ravel_pytree
 from jax.scipy.sparse import linalg
 
 from nablax import tree
@@ -47,6 +48,23 @@ def _linear_solver(who: str, solve: Any) -> Callable[[Any, Any], Any]:
         )
 
     return run
+
+
+def _solve(linear_solver: Callable[[Any, Any], Any], matvec: Callable[[Any], Any], b: Any) -> Any:
+    """x with matvec(x) = b, differentiable any number of times.
+
+    The system goes to JAX as one vector: of a tree, JAX's rule of transposition wants every leaf to depend on what is
+    differentiated or none, and a leaf of b may be free of the arguments.
+    """
+    flat, unravel = ravel_pytree(b)
+
+    def flat_matvec(v: jax.Array) -> jax.Array:
+        return ravel_pytree(matvec(unravel(v)))[0]
+
+    def solve(along: Callable[[Any], Any], c: jax.Array) -> jax.Array:
+        return ravel_pytree(linear_solver(lambda v: unravel(along(ravel_pytree(v)[0])), unravel(c)))[0]
+
+    return unravel(lax.custom_linear_solve(flat_matvec, flat, solve, transpose_solve=solve))
 
 
 def custom_root(
@@ -126,7 +144,7 @@ def _decorator(
             _, along_args = jax.linearize(lambda *a: residual(x, *a), *args)
             _, along_x = jax.linearize(lambda y: residual(y, *args), x)
             b = jax.tree.map(jnp.negative, along_args(*args_dot))
-            x_dot = lax.custom_linear_solve(along_x, b, linear_solver, transpose_solve=linear_solver)
+            x_dot = _solve(linear_solver, along_x, b)
             return (x, aux), (x_dot, jax.tree.map(_no_tangent, aux))
 
         @functools.wraps(solver)

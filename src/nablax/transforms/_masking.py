@@ -55,7 +55,9 @@ def masked(
     """
     body = body_of(inner)
     if isinstance(body, Rule) and body.mask is None and not mask_compatible_extra_args:
-        return Transformation.of(Call(masked, {}, body.masked(Mask(mask, f"masked({body.name})"))))
+        return Transformation.of(
+            Call(masked, {}, body.masked(Mask(mask, f"masked({body.name})"), keeps_name=True))
+        )
     tx = with_extra_args_support(inner)
     where = Mask(mask, "masked")
 

@@ -1,7 +1,8 @@
 """Finding and replacing what a nested state calls by name.
 
 A name is the key of a dictionary, the field of a NamedTuple or registered dataclass, or the name of such a
-class. The state is walked from the root downwards, children in their order, one level at a time.
+class. Values are listed as Optax lists them: first those of the topmost nodes that hold the name, then what is below
+these nodes.
 """
 
 import dataclasses
@@ -71,6 +72,16 @@ def _names(path: KeyPath, node: Any) -> list[Any]:
     return names
 
 
+def _holders(path: KeyPath, node: Any, key: Any) -> Iterator[tuple[KeyPath, Any]]:
+    """The topmost nodes of which a child is called `key`."""
+    below = [((*path, k), child) for k, child in children(node)]
+    if any(key in _names(*pair) for pair in below):
+        yield path, node
+    else:
+        for pair in below:
+            yield from _holders(*pair, key)
+
+
 def _walk(path: KeyPath, node: Any) -> Iterator[tuple[KeyPath, Any]]:
     yield path, node
     for key, child in children(node):
@@ -91,12 +102,22 @@ def get_all_with_path(tree: Any, key: Any, filtering: Filter | None = None) -> l
         `NamedTupleKey`, which knows the class: `path[-1].tuple_name == "ScaleByAdamState"`.
 
     Returns:
-      (path, value) pairs, from the root downwards; a value inside another match is listed too.
+      (path, value) pairs, topmost first; a value inside another match is listed too.
 
     >>> [(path_str(path), value) for path, value in get_all_with_path([{"lr": 1.0}, {"lr": 2.0}], "lr")]
     [("[0]['lr']", 1.0), ("[1]['lr']", 2.0)]
     """
-    return [(path, node) for path, node in _walk((), tree) if _matches(path, node, key, filtering)]
+    found = [((), tree)] if _matches((), tree, key, filtering) else []
+    nodes: list[tuple[KeyPath, Any]] = [((), tree)]
+    while nodes:
+        nodes = [
+            ((*path, k), child)
+            for root in nodes
+            for path, node in _holders(*root, key)
+            for k, child in children(node)
+        ]
+        found += [pair for pair in nodes if _matches(*pair, key, filtering)]
+    return found
 
 
 def get(tree: Any, key: Any, default: Any | None = None, filtering: Filter | None = None) -> Any:
