@@ -157,7 +157,7 @@ def number(
             open_low=open_low, open_high=open_high, optional=optional, schedule=schedule, integer=integer,
         )  # fmt: skip
 
-    decay = (low, high, open_high) == (0, 1, True)
+    decay = (low, high, open_low, open_high) == (0, 1, False, True)
     return Check(check, numeric=True, schedule=schedule, decay=decay, integer=integer)
 
 

@@ -28,6 +28,7 @@ from nablax.core import (
     first_moment,
     leafwise,
     lerp,
+    plain,
     scalar,
     second_moment,
 )
@@ -66,7 +67,7 @@ def _measure(
     learning_rate: Any, b1: Any, b2: Any, eps: Any,
 ) -> dict[str, Any]:  # fmt: skip
     t = count + 1
-    root = jnp.sqrt(b2)
+    root = jnp.sqrt(plain(b2))
     rest = (1 - b2) / (1 + root)  # 1 - root, without its cancellation
     rate = estim_lr * learning_rate * jnp.sqrt(1 - b2**t) / (1 - b1**t)
     sums = leaf_sums(_terms, updates, exp_avg_sq, grad_sum, root=root, rest=rest, rate=rate, eps=eps)

@@ -207,10 +207,17 @@ class MultiSteps(Transformation):
 
     __slots__ = ()
 
-    def __new__(cls, opt: Any, every_k_schedule: Any, *args: Any, **kwargs: Any) -> Any:
+    def __new__(
+        cls,
+        opt: Any,
+        every_k_schedule: Any,
+        use_grad_mean: bool = True,
+        should_skip_update_fn: ShouldSkipUpdateFunction | None = None,
+        accumulator_dtype: Any = jnp.float32,
+    ) -> Any:
         if isinstance(opt, Init):  # the two halves of one, put together again
             return super().__new__(cls, opt, every_k_schedule)
-        return _multi_steps(opt, every_k_schedule, *args, **kwargs)
+        return _multi_steps(opt, every_k_schedule, use_grad_mean, should_skip_update_fn, accumulator_dtype)
 
     @property
     def inner_opt(self) -> GradientTransformation:
