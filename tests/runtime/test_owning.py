@@ -240,4 +240,4 @@ def test_ctrl_c_never_costs_the_model():
     )
     assert done.returncode == 0, done.stderr[-2000:]
     caught = int(done.stdout.split()[1])
-    assert caught > 100, done.stdout  # signals that come while one is pending are one
+    assert caught > 20, done.stdout  # signals that come while one is pending are one
