@@ -1,6 +1,6 @@
 """Runs packages that use Optax on nablax: their own tests where the sdist ships them, else a short program.
 
-    python tests/face/run_packages.py [--into FOLDER] [PACKAGE ...]
+    python tests/face/run_packages.py [--into FOLDER] [--source FOLDER] [PACKAGE ...]
 
 No test of this suite, and pytest does not collect it: it takes minutes and the network. It makes a virtual
 environment in FOLDER (a temporary one otherwise), installs the packages and the real Optax there, and runs each twice:
@@ -144,6 +144,7 @@ def main():
     parser.add_argument(
         "--into", type=Path, metavar="FOLDER", help="keep the environment and the sdists here"
     )
+    parser.add_argument("--source", type=Path, metavar="FOLDER", default=ROOT / "src", help="where nablax is")
     arguments = parser.parse_args()
     folder = (arguments.into or Path(tempfile.mkdtemp(prefix="nablax-packages-"))).resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -155,7 +156,7 @@ def main():
             table.append((package, "not installed", "", said.splitlines()[-1][:60] if said else ""))
             continue
         plain, passed_plain = outcomes(python, folder, package, {})
-        shim = {"PYTHONPATH": os.pathsep.join(map(str, (HERE / "shim", ROOT / "src")))}
+        shim = {"PYTHONPATH": os.pathsep.join(map(str, (HERE / "shim", arguments.source.resolve())))}
         faced, passed_faced = outcomes(python, folder, package, shim)
         broken = {name: text for name, text in faced.items() if name not in plain}
         errors[package] = broken
