@@ -21,7 +21,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 # What the packages' tests need and pip does not install with them.
-HELPERS = ["pytest", "pandas", "beartype", "scikit-learn", "cloudpickle"]
+HELPERS = ["pytest", "pandas", "beartype", "scikit-learn", "cloudpickle", "hypothesis"]
 
 # Package: the paths of tests in its sdist; none where a program of programs/ stands for them.
 PACKAGES = {
