@@ -18,6 +18,7 @@ from typing import Any as _Any
 from nablax import core as core
 from nablax import optimizers as optimizers
 from nablax import runtime as runtime
+from nablax import schedules as schedules
 from nablax import transforms as transforms
 from nablax import tree as tree
 from nablax.core import ArgumentError as ArgumentError
@@ -128,6 +129,22 @@ from nablax.optimizers import sophia as sophia
 from nablax.optimizers import yogi as yogi
 from nablax.runtime import Optimizer as Optimizer
 from nablax.runtime import train_step as train_step
+from nablax.schedules import StatefulSchedule as StatefulSchedule
+from nablax.schedules import WrappedSchedule as WrappedSchedule
+from nablax.schedules import constant_schedule as constant_schedule
+from nablax.schedules import cosine_decay_schedule as cosine_decay_schedule
+from nablax.schedules import cosine_onecycle_schedule as cosine_onecycle_schedule
+from nablax.schedules import exponential_decay as exponential_decay
+from nablax.schedules import join_schedules as join_schedules
+from nablax.schedules import linear_onecycle_schedule as linear_onecycle_schedule
+from nablax.schedules import linear_schedule as linear_schedule
+from nablax.schedules import piecewise_constant_schedule as piecewise_constant_schedule
+from nablax.schedules import piecewise_interpolate_schedule as piecewise_interpolate_schedule
+from nablax.schedules import polynomial_schedule as polynomial_schedule
+from nablax.schedules import sgdr_schedule as sgdr_schedule
+from nablax.schedules import warmup_constant_schedule as warmup_constant_schedule
+from nablax.schedules import warmup_cosine_decay_schedule as warmup_cosine_decay_schedule
+from nablax.schedules import warmup_exponential_decay_schedule as warmup_exponential_decay_schedule
 from nablax.transforms import MultiSteps as MultiSteps
 from nablax.transforms import adaptive_grad_clip as adaptive_grad_clip
 from nablax.transforms import add_decayed_weights as add_decayed_weights
@@ -176,6 +193,10 @@ from nablax.transforms import unitwise_clip as unitwise_clip
 from nablax.transforms import unitwise_norm as unitwise_norm
 from nablax.transforms import zero_nans as zero_nans
 
+__version__ = "0.1.0"  # that of pyproject.toml
+
+multi_transform = partition
+
 if TYPE_CHECKING:
     from nablax import assignment as assignment
     from nablax import autograd as autograd
@@ -184,7 +205,6 @@ if TYPE_CHECKING:
     from nablax import losses as losses
     from nablax import perturbations as perturbations
     from nablax import projections as projections
-    from nablax import schedules as schedules
     from nablax import second_order as second_order
     from nablax.games import anchored as anchored
     from nablax.games import extragradient as extragradient
@@ -207,7 +227,6 @@ _WINGS = frozenset(
         "losses",
         "perturbations",
         "projections",
-        "schedules",
         "second_order",
         "optax",
         "workbench",

@@ -3,8 +3,11 @@
 Re-exports only: each name is documented in the wing it comes from. docs/differences.md lists what differs.
 """
 
+import sys as _sys
+import typing as _typing
+
 from nablax import core as _core
-from nablax import losses as _losses
+from nablax import optimizers as _optimizers
 from nablax import transforms as _transforms
 from nablax import tree as _tree
 from nablax.core import EmptyState as EmptyState
@@ -67,6 +70,7 @@ from nablax.losses import (
     softmax_cross_entropy_with_integer_labels as softmax_cross_entropy_with_integer_labels,
 )
 from nablax.losses import squared_error as squared_error
+from nablax.optax import _deprecated, _private
 from nablax.optax import assignment as assignment
 from nablax.optax import contrib as contrib
 from nablax.optax import experimental as experimental
@@ -79,6 +83,7 @@ from nablax.optax import second_order as second_order
 from nablax.optax import transforms as transforms
 from nablax.optax import tree as tree
 from nablax.optax import tree_utils as tree_utils
+from nablax.optax.losses import convex_kl_divergence as convex_kl_divergence
 from nablax.optimizers import FactoredState as FactoredState
 from nablax.optimizers import ScaleByAdaDeltaState as ScaleByAdaDeltaState
 from nablax.optimizers import ScaleByAdamState as ScaleByAdamState
@@ -110,7 +115,6 @@ from nablax.optimizers import nadam as nadam
 from nablax.optimizers import nadamw as nadamw
 from nablax.optimizers import noisy_sgd as noisy_sgd
 from nablax.optimizers import novograd as novograd
-from nablax.optimizers import optimistic_adam as optimistic_adam
 from nablax.optimizers import optimistic_adam_v2 as optimistic_adam_v2
 from nablax.optimizers import optimistic_gradient_descent as optimistic_gradient_descent
 from nablax.optimizers import polyak_sgd as polyak_sgd
@@ -230,7 +234,40 @@ from nablax.tree import update_moment as update_moment
 from nablax.tree import update_moment_per_elem_norm as update_moment_per_elem_norm
 
 MultiTransformState = _transforms.PartitionState
-convex_kl_divergence = _losses.generalized_kl_divergence
 multi_transform = _transforms.partition
+optimistic_adam = _deprecated.warn_deprecated_function(
+    _optimizers.optimistic_adam, replacement="`optimistic_adam_v2`"
+)
 safe_int32_increment = _core.safe_increment
 tree_map_params = _tree.map_params
+
+__version__ = "0.2.8"  # of the interface; nablax.__version__ is the package's
+
+# Names that `from optax import *` leaves out.
+_UNSTARRED = """
+    InjectStatefulHyperparamsState MaskedNode SnapshotState WrappedSchedule bias_correction contrib experimental freeze
+    inject_stateful_hyperparams losses microbatching named_chain normalize_by_update_norm optimistic_adam
+    optimistic_adam_v2 optimistic_gradient_descent perturbations projections safe_softmax_cross_entropy
+    scale_by_distance_over_gradients scale_by_learning_rate scale_by_optimistic_gradient schedules second_order
+    selective_transform sigmoid_focal_loss snapshot squared_error transforms tree tree_map_params tree_utils
+    update_infinity_moment update_moment update_moment_per_elem_norm warmup_constant_schedule with_extra_args_support
+"""
+# Names that moved to `optax.contrib`: served with a warning.
+_MOVED = ("DifferentiallyPrivateAggregateState", "differentially_private_aggregate", "dpsgd")
+
+__all__ = sorted({n for n in globals() if n[0] != "_"}.difference(_UNSTARRED.split()).union(_MOVED))
+
+if _typing.TYPE_CHECKING:
+    from nablax.optax.contrib import (
+        DifferentiallyPrivateAggregateState as DifferentiallyPrivateAggregateState,
+    )
+    from nablax.optax.contrib import differentially_private_aggregate as differentially_private_aggregate
+    from nablax.optax.contrib import dpsgd as dpsgd
+else:
+    __getattr__ = _deprecated.deprecation_getattr(
+        __name__,
+        _deprecated.moved({n: (f"optax.contrib.{n}", getattr(contrib, n)) for n in _MOVED})
+        | {"monte_carlo": ("monte_carlo is gone; optax.perturbations estimates gradients", None)},
+    )
+
+_private.install(_sys.modules[__name__])

@@ -34,5 +34,8 @@ from nablax.losses import (
 from nablax.losses import sparsemax_loss as sparsemax_loss
 from nablax.losses import squared_error as squared_error
 from nablax.losses import triplet_margin_loss as triplet_margin_loss
+from nablax.optax import _deprecated
 
-convex_kl_divergence = _losses.generalized_kl_divergence
+convex_kl_divergence = _deprecated.warn_deprecated_function(
+    _losses.generalized_kl_divergence, replacement="generalized_kl_divergence", name="convex_kl_divergence"
+)

@@ -46,3 +46,9 @@ from nablax.transforms import trace as trace
 from nablax.transforms import unitwise_clip as unitwise_clip
 from nablax.transforms import unitwise_norm as unitwise_norm
 from nablax.transforms import zero_nans as zero_nans
+
+# Names that `from optax.transforms import *` leaves out.
+_UNSTARRED = """
+    ConditionFn MaskedNode per_example_global_norm_clip per_example_layer_norm_clip unitwise_clip unitwise_norm
+"""
+__all__ = sorted({n for n in globals() if n[0] != "_"}.difference(_UNSTARRED.split()))

@@ -1,6 +1,10 @@
 """The names of `optax.tree_utils`."""
 
+import functools as _functools
+import typing as _typing
+
 from nablax import tree as _tree
+from nablax.optax import _deprecated
 from nablax.tree import NamedTupleKey as NamedTupleKey
 
 tree_add = _tree.add
@@ -38,3 +42,14 @@ tree_update_moment_per_elem_norm = _tree.update_moment_per_elem_norm
 tree_vdot = _tree.vdot
 tree_where = _tree.where
 tree_zeros_like = _tree.zeros_like
+
+# Names of the time before, and what replaces each.
+_OLD = {
+    "tree_add_scalar_mul": ("tree_add_scale", _tree.add_scale),
+    "tree_l1_norm": ("tree_norm(..., ord=1)", _functools.partial(_tree.norm, ord=1)),
+    "tree_l2_norm": ("tree_norm", _functools.partial(_tree.norm, ord=2)),
+    "tree_linf_norm": ("tree_norm(..., ord='inf')", _functools.partial(_tree.norm, ord="inf")),
+    "tree_scalar_mul": ("tree_scale", _tree.scale),
+}
+if not _typing.TYPE_CHECKING:
+    __getattr__ = _deprecated.deprecation_getattr(__name__, _deprecated.moved(_OLD))
