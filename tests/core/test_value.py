@@ -71,7 +71,9 @@ def test_two_calls_alike_are_equal_and_copies_are(name):
     assert len({tx, *others}) == 1
 
 
-@pytest.mark.parametrize("name", ["adamw", "chain", "masked", "MultiSteps", "partition", "inject_hyperparams"])
+@pytest.mark.parametrize(
+    "name", ["adamw", "chain", "masked", "MultiSteps", "partition", "inject_hyperparams"]
+)
 def test_a_copy_continues_the_same_run(name):
     tx = VALUES[name]()
     state = tx.init(PARAMS)
@@ -136,7 +138,9 @@ def test_replace_makes_the_call_again():
     assert tx.replace(learning_rate=0.2) == adamw(0.2, b1=0.5)
     with pytest.raises(core.HyperparameterError, match=r"adamw: b1 must lie in \[0, 1\)"):
         tx.replace(b1=2.0)
-    with pytest.raises(core.ArgumentError, match="replace: adamw has no argument lr; it takes learning_rate, b1"):
+    with pytest.raises(
+        core.ArgumentError, match="replace: adamw has no argument lr; it takes learning_rate, b1"
+    ):
         tx.replace(lr=0.1)
     seen = jax.jit(lambda lr: tx.replace(learning_rate=lr).update(PARAMS, tx.init(PARAMS), PARAMS)[0])(0.3)
     expected = adamw(0.3, b1=0.5).update(PARAMS, tx.init(PARAMS), PARAMS)[0]
@@ -222,7 +226,12 @@ def test_names_come_from_the_calls_also_in_functions_of_the_user():
 
 
 def test_they_are_optaxs_types_where_optax_is_loaded():
-    for tx in (adam(0.1), chain(adam(0.1)), transforms.masked(adam(0.1), True), transforms.MultiSteps(sgd(0.1), 2)):
+    for tx in (
+        adam(0.1),
+        chain(adam(0.1)),
+        transforms.masked(adam(0.1), True),
+        transforms.MultiSteps(sgd(0.1), 2),
+    ):
         assert isinstance(tx, optax.GradientTransformationExtraArgs)
         assert isinstance(tx, core.GradientTransformationExtraArgs)
     pair = nablax.optax.GradientTransformation(adam(0.1).init, adam(0.1).update)

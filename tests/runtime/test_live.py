@@ -16,7 +16,9 @@ from nablax.runtime import Optimizer
 PARAMS = {"w": jnp.linspace(-1.0, 1.0, 12).reshape(3, 4), "b": jnp.array([0.5, -2.0, 1.0])}
 SCHEDULES = {
     "sgd of a schedule": lambda lr: sgd(lambda count: lr / (count + 1)),
-    "adamw of schedules": lambda lr: adamw(lambda count: lr / (count + 1), b1=lambda count: 0.9, weight_decay=0.1),
+    "adamw of schedules": lambda lr: adamw(
+        lambda count: lr / (count + 1), b1=lambda count: 0.9, weight_decay=0.1
+    ),
 }
 WRAPPERS = {
     "MultiSteps": lambda lr: transforms.MultiSteps(sgd(lr), 2),
@@ -71,7 +73,9 @@ def other_values(tx, path, value):
         return [tuple(v * 0.9 for v in value)]
     if callable(value):
         return [0.03]
-    candidates = [value + 1, value - 1] if isinstance(value, int) else [value * 0.7, value + 0.25, value - 0.25]
+    candidates = (
+        [value + 1, value - 1] if isinstance(value, int) else [value * 0.7, value + 0.25, value - 0.25]
+    )
     good = []
     for new in candidates:
         if new == value:
@@ -108,7 +112,9 @@ def test_a_change_is_what_another_call_would_have_meant(name):
             step = step_of(rebuilt, name)
             for _ in range(2):
                 expected, after = step(expected, after)
-            rtol, atol = (1e-3, 1e-4) if name == "muon" else (2e-6, 1e-7)  # Newton-Schulz enlarges last digits
+            rtol, atol = (
+                (1e-3, 1e-4) if name == "muon" else (2e-6, 1e-7)
+            )  # Newton-Schulz enlarges last digits
             got, wanted = (
                 jax.tree.leaves(jax.tree.map(core_values, tree))
                 for tree in ((opt.params, opt.state), (expected, after))
@@ -117,7 +123,9 @@ def test_a_change_is_what_another_call_would_have_meant(name):
                 np.testing.assert_allclose(a, b, rtol, atol, err_msg=f"{name}: {path} = {new}")
 
 
-@pytest.mark.parametrize("make", [adam, adamw, lambda lr: sgd(lr, 0.9), lion], ids=["adam", "adamw", "sgd", "lion"])
+@pytest.mark.parametrize(
+    "make", [adam, adamw, lambda lr: sgd(lr, 0.9), lion], ids=["adam", "adamw", "sgd", "lion"]
+)
 def test_open_numbers_give_the_last_digit_of_constants(make):
     tx = make(0.003)
     opt, params = Optimizer(tx, PARAMS), PARAMS
@@ -160,7 +168,9 @@ def test_several_groups_are_set_by_a_pattern_or_scaled():
     opt = Optimizer(tx, PARAMS)
     opt.step(gradient(opt.params))
     assert opt.metrics["learning_rate"] == {"partition/slow": 0.1, "partition/fast": 0.4}
-    with pytest.raises(KeyError, match="partition/slow/learning_rate, partition/fast/learning_rate.*'[*]/learning_rate'"):
+    with pytest.raises(
+        KeyError, match="partition/slow/learning_rate, partition/fast/learning_rate.*'[*]/learning_rate'"
+    ):
         opt.hyperparameters["learning_rate"] = 0.2
     opt.hyperparameters.scale("*/learning_rate", 0.5)
     assert opt.hyperparameters["slow/learning_rate"] == 0.05

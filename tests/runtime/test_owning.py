@@ -35,7 +35,9 @@ def test_a_step_within_a_trace_shows_the_functional_loop():
         lambda: jax.grad(lambda p: loss(opt.step(jax.grad(loss)(p))))(PARAMS),
         lambda: jax.vmap(opt.step)(jax.tree.map(lambda g: g[None], GRADS)),
     ):
-        with pytest.raises(TypeError, match=r"functional loop: updates, state = tx.update\(grads, state, params\)"):
+        with pytest.raises(
+            TypeError, match=r"functional loop: updates, state = tx.update\(grads, state, params\)"
+        ):
             run()
     assert opt.metrics["steps"] == 0
 
@@ -154,7 +156,9 @@ def test_a_named_chain_reads_its_state_by_name():
 
 
 def test_microbatches_are_whole_and_keys_are_split():
-    with pytest.raises(core.ArgumentError, match="train_step: microbatches must be an integer, got float: 2.5"):
+    with pytest.raises(
+        core.ArgumentError, match="train_step: microbatches must be an integer, got float: 2.5"
+    ):
         train_step(loss, sgd(0.1), microbatches=2.5)
 
     def noisy(p, x, key):
@@ -192,13 +196,13 @@ _LOOP = """
     params = [jnp.full(4, float(i)) for i in range(50)]
     opt = nablax.Optimizer(nablax.adam(1e-3), params)
     grads = [jnp.ones(4) for _ in range(50)]
-    opt.step(grads)
-    taken = 1
+    for _ in range(5):
+        opt.step(grads)
     random.seed(0)
 
     def nag(stop):
         for _ in range(200):
-            time.sleep(random.uniform(0.0002, 0.004))
+            time.sleep(random.uniform(0.0005, 0.008))
             os.kill(os.getpid(), signal.SIGINT)
         stop.set()
 
@@ -240,4 +244,4 @@ def test_ctrl_c_never_costs_the_model():
     )
     assert done.returncode == 0, done.stderr[-2000:]
     caught = int(done.stdout.split()[1])
-    assert caught > 20, done.stdout  # signals that come while one is pending are one
+    assert caught > 10, done.stdout  # signals that come while one is pending are one

@@ -6,9 +6,10 @@ transformation at all. So the classes of our instances also derive from Optax's,
 
 from __future__ import annotations
 
-import functools
 import sys
 from typing import Any
+
+_HOMES: dict[type, type] = {}  # by class, what instances of it are made of
 
 
 def at_home_in_optax(cls: type) -> type:
@@ -17,18 +18,22 @@ def at_home_in_optax(cls: type) -> type:
     Classes of users stay what they are.
     """
     optax = sys.modules.get("optax")
-    if optax is None or not cls.__module__.startswith("nablax."):
+    if optax is None:
         return cls
-    name = "GradientTransformation"
-    extra = f"{name}ExtraArgs"
-    takes_extra = any(c.__name__ == extra for c in cls.__mro__)
-    return _both(cls, getattr(optax, extra if takes_extra else name, None))
+    home = _HOMES.get(cls)
+    if home is None and cls.__module__.startswith("nablax."):
+        name = "GradientTransformation"
+        if any(c.__name__ == name + "ExtraArgs" for c in cls.__mro__):
+            name += "ExtraArgs"
+        theirs = getattr(optax, name, None)
+        if theirs is None:  # half loaded
+            return cls
+        home = _HOMES[cls] = _both(cls, theirs)
+    return cls if home is None else home
 
 
-@functools.lru_cache(64)
 def _both(cls: type, theirs: Any) -> type:
-    # Optax may be half loaded, or be nablax.optax itself under its name.
-    if not isinstance(theirs, type) or issubclass(cls, theirs):
+    if issubclass(cls, theirs):  # made here before, or nablax.optax stands under Optax's name
         return cls
     members = {
         "__module__": cls.__module__,

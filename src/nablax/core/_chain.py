@@ -6,6 +6,7 @@ Updates stay wide, at least float32, from the first link to the last, and are ca
 from __future__ import annotations
 
 import collections
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,7 +14,6 @@ import jax
 import jax.numpy as jnp
 
 from nablax.core._base import with_extra_args_support
-from nablax.core._calls import checked
 from nablax.core._errors import ArgumentError, StructureError
 from nablax.core._pass import run
 from nablax.core._rule import Rule
@@ -27,16 +27,23 @@ class Chain:
     def __init__(self, links: Sequence[Any], names: Sequence[str] | None = None):
         self.links = [tx if body_of(tx) is not None else with_extra_args_support(tx) for tx in links]
         self.names = names
-        self.children = dict(zip(names if names is not None else _labels(links), self.links, strict=True))
-        self._bodies = [body_of(tx) or tx for tx in self.links]
-        self._segments: list[list[Any]] | None = None
 
-    @property
+    # Found when they are first needed, so that constructing stays cheap.
+
+    @functools.cached_property
+    def children(self) -> dict[str, Any]:
+        """The links by name."""
+        names = self.names if self.names is not None else _labels(self.links)
+        return dict(zip(names, self.links, strict=True))
+
+    @functools.cached_property
     def segments(self) -> list[list[Any]]:
-        """Runs of rules that one pass can hold, found when they are first needed."""
-        if self._segments is None:
-            self._segments = _segments(self)
-        return self._segments
+        """Runs of rules that one pass can hold."""
+        return _segments(self)
+
+    @functools.cached_property
+    def _bodies(self) -> list[Any]:
+        return [body_of(tx) or tx for tx in self.links]
 
     def init(self, params: Any) -> Any:
         states = [tx.init(params) for tx in self._bodies]
@@ -196,7 +203,6 @@ def _narrowed(updates: Any, dtypes: list[Any]) -> Any:
     return treedef.unflatten(done)
 
 
-@checked()
 def chain(*args: Any) -> Any:
     """Applies transformations one after the other.
 
@@ -223,7 +229,6 @@ def chain(*args: Any) -> Any:
     return Transformation.of(Call(chain, {"args": args}, Chain(args)))
 
 
-@checked()
 def named_chain(*args: tuple[str, Any]) -> Any:
     """A chain whose state is an ordered dict: one name, one transformation.
 

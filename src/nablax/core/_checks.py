@@ -151,7 +151,11 @@ def number(
     open_low = open_low or (low == -math.inf and not infinite)
     open_high = open_high or (high == math.inf and not infinite)
 
+    plain = int if integer else float
+
     def check(who: str, name: str, value: Any, optional: bool) -> None:
+        if type(value) is plain and low < value < high:
+            return  # nearly always
         check_number(
             who, name, value, low, high,
             open_low=open_low, open_high=open_high, optional=optional, schedule=schedule, integer=integer,

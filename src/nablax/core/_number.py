@@ -81,6 +81,10 @@ class Source:
         """
         return _Setting(self._now, "values", (values, buffer))
 
+    def expecting(self, values: Mapping[str, Any]) -> None:
+        """From here on this thread traces the program with these values, if at all, and without a vector to fill in."""
+        self._now.values = (values, None)
+
     def reading(self, vector: Any) -> Any:
         """A context in which numbers become arrays, out of this (traced) vector."""
         return _Setting(self._now, "vector", vector)

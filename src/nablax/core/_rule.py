@@ -15,7 +15,6 @@ update and then the new values of those fields. Its keyword-only arguments are h
 
 from __future__ import annotations
 
-import copy
 import functools
 import inspect
 from collections.abc import Callable, Mapping
@@ -119,9 +118,12 @@ class Rule:
         self.keeps_name = False
         self.wiring = _wiring(rule, scalars, measure, tuple(flags))
         roles = init.roles if isinstance(init, Fields) else {}
-        self.follows = tuple(n for n in self.wiring.fields if n in roles and roles[n].follows)
-        self.shaped = tuple(n for n in roles if roles[n].like_params)
-        self.keeps = any(n in roles for n in self.wiring.fields)
+        # Whether the fields are declared, or none, or what a function makes.
+        self.roles = tuple(roles) if roles or init is init_empty_state else None
+        taken = [n for n in self.wiring.fields if n in roles]
+        self.follows = tuple([n for n in taken if roles[n].follows])
+        self.shaped = tuple([n for n in taken if roles[n].like_params])
+        self.keeps = bool(taken)
 
     def check_wiring(self) -> None:
         """Refuses a rule that asks for something which nothing provides."""
@@ -133,19 +135,17 @@ class Rule:
             *self.extra,
             *self.wiring.optional,
         }
-        roles = self.first_state.roles if isinstance(self.first_state, Fields) else None
         for asked, fn in ((self.wiring.scalars, self.scalars), (self.wiring.wants, self.rule)):
-            # What `scalars` and `measure` return is known when they run; so are the fields that a function makes.
-            open_ended = roles is None and self.first_state is not init_empty_state
+            # What `scalars` and `measure` return is known when they run.
             computed = self.measure is not None or (fn is self.rule and self.scalars is not None)
-            missing = [n for n in asked if n not in provided and n not in (roles or {})]
-            if missing and not computed and not open_ended:
-                raise ArgumentError(self.unknown(missing[0], fn, provided | set(roles or {})))
+            missing = [n for n in asked if n not in provided and n not in (self.roles or ())]
+            if missing and not computed and self.roles is not None:
+                raise ArgumentError(self.unknown(missing[0], fn, provided | set(self.roles)))
         for name in self.wiring.fields:
-            if (roles is not None and name not in roles) or self.first_state is init_empty_state:
+            if self.roles is not None and name not in self.roles:
                 raise ArgumentError(
                     f"{self.name}: {self.rule.__name__} takes {name}, which is no field of the state"
-                    f" ({', '.join(roles or ()) or 'it is empty'})."
+                    f" ({', '.join(self.roles) or 'it is empty'})."
                 )
 
     def unknown(self, name: str, fn: Any, provided: Any) -> str:
@@ -159,14 +159,14 @@ class Rule:
         """The same rule under another name, which speaks in errors and profiles."""
         if self.keeps_name:
             return self
-        other = copy.copy(self)
-        other.name = name
+        other = object.__new__(Rule)
+        other.__dict__ = {**self.__dict__, "name": name}
         return other
 
     def masked(self, mask: Mask, keeps_name: bool = False) -> Rule:
         """The same rule on the leaves of a mask only; its state is a `MaskedState`."""
-        other = copy.copy(self)
-        other.mask, other.keeps_name = mask, keeps_name
+        other = object.__new__(Rule)
+        other.__dict__ = {**self.__dict__, "mask": mask, "keeps_name": keeps_name}
         return other
 
     def init(self, params: Any) -> Any:
@@ -180,6 +180,9 @@ class Rule:
 
     def states(self, state: Any) -> Mapping[str, Any]:
         return {}
+
+
+_CHECKED: set[Any] = set()  # wirings that were found to be in order
 
 
 def _decided(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -249,27 +252,23 @@ def leafwise(
       Array([0.5, 0.5], dtype=float32)
     """
     who = rule.__name__.strip("_") if name is None else name
-    body = Rule(
-        name=who,
-        rule=rule,
-        init=init,
-        hyperparams=_as_numbers(hyperparams or {}),
-        options={k: True for k, v in (flags or {}).items() if v is None} | _decided(options or {}),
-        scalars=scalars,
-        measure=measure,
-        flags={
-            k: v if isinstance(v, PerLeaf) else Mask(v, who)
-            for k, v in (flags or {}).items()
-            if v is not None
-        },
-        extra=tuple(extra),
-        stack=stack,
-    )
-    body.check_wiring()
+    masks: dict[str, PerLeaf] = {}
+    chosen = _decided(options) if options else {}
+    for flag, value in (flags or {}).items():
+        if value is None:
+            chosen[flag] = True
+        else:
+            masks[flag] = value if isinstance(value, PerLeaf) else Mask(value, who)
+    numbers = _as_numbers(hyperparams) if hyperparams else {}
+    body = Rule(who, rule, init, numbers, chosen, scalars, measure, masks, tuple(extra), stack)
+    known = (rule, scalars, measure, body.roles, body.extra, (*numbers,), (*chosen,), (*masks,))
+    if known not in _CHECKED:
+        body.check_wiring()
+        _CHECKED.add(known)
     if mask is not None:
         body = body.masked(Mask(mask, who))
     arguments = {
-        "rule": rule, "init": init, "name": name, "hyperparams": body.hyperparams, "options": options,
+        "rule": rule, "init": init, "name": name, "hyperparams": numbers, "options": options,
         "scalars": scalars, "measure": measure, "mask": mask, "flags": flags, "extra": extra, "stack": stack,
     }  # fmt: skip
     return Transformation.of(Call(leafwise, arguments, body))

@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from nablax.core._base import GradientTransformationExtraArgs
+from nablax.core._border import at_home_in_optax
 from nablax.core._errors import ArgumentError, MissingParamsError
 from nablax.core._number import Number
 
@@ -166,7 +167,7 @@ class Transformation(GradientTransformationExtraArgs):
     @classmethod
     def of(cls, call: Call) -> Transformation:
         """The transformation of a call."""
-        return cls(Init(call), Update(call))
+        return tuple.__new__(at_home_in_optax(cls), (Init(call), Update(call)))
 
     @property
     def call(self) -> Call | None:

@@ -18,6 +18,8 @@ from nablax.runtime._saved import load, saved
 from nablax.runtime._shield import Shield
 from nablax.runtime._step import NORMS, by_group, learning_rates, norms, rate_paths, step
 
+_FUNCTIONS = 16  # programs kept for other functions among the arguments of a step
+
 
 class Optimizer:
     """Owns parameters and the state of a transformation, and steps both in one compiled program.
@@ -80,19 +82,28 @@ class Optimizer:
         self._last: Any = self._live.values_now
         self._lock = threading.Lock()
         kept = 2 if self._tensors is not None else 3
-        give = tuple(range(1, kept + 1)) if donate else ()
-        key = (self._numbers.structure, skip_nonfinite, self._reports, give)
-        self._step = Stepper(shared_programs(key, lambda: self._programs(skip_nonfinite, give)))
+        give = tuple(range(kept)) if donate else ()
+        self._kind = (self._numbers.structure, skip_nonfinite, self._reports, give)
+        self._steppers: dict[Any, Stepper] = {}
+        self._step = self._stepper(())
 
-    def _programs(self, skip_nonfinite: bool, give: tuple[int, ...]) -> Programs:
-        reports = self._reports
+    def _stepper(self, functions: tuple[Any, ...]) -> Stepper:
+        """What calls the program of a step with these functions among its extra arguments."""
+        stepper = self._steppers.get(functions)
+        if stepper is None:
+            key = (*self._kind, functions)
+            stepper = Stepper(shared_programs(key, lambda: self._programs(functions)))
+            if len(self._steppers) >= _FUNCTIONS:
+                self._steppers.pop(next(iter(self._steppers)))
+            self._steppers[functions] = stepper
+        return stepper
 
-        def body(
-            tx: Any, functions: Any, state: Any, skipped: Any, params: Any, grads: Any, extra: Any
-        ) -> Any:
+    def _programs(self, functions: tuple[Any, ...]) -> Programs:
+        _, skip_nonfinite, reports, give = self._kind
+
+        def body(tx: Any, state: Any, skipped: Any, params: Any, grads: Any, extra: Any) -> Any:
             before = learning_rates(tx, state) if "learning_rates" in reports else {}
-            extra = {**extra, **dict(functions)}
-            extra.setdefault("grad", grads)
+            extra = {"grad": grads, **extra, **dict(functions)}
             done = step(tx, grads, state, params, extra, skip_nonfinite)
             if skip_nonfinite:
                 skipped = skipped + 1 - done.finite.astype(jnp.int32)
@@ -100,7 +111,7 @@ class Optimizer:
             wide = jnp.stack([jnp.asarray(x, jnp.result_type(float)) for x in told]) if told else None
             return done.state, skipped, done.params, wide
 
-        return Programs(self._numbers, body, give, static=True)
+        return Programs(self._numbers, body, give)
 
     def step(self, grads: Any = None, **extra: Any) -> Any:
         """One update of parameters and state.
@@ -134,14 +145,15 @@ class Optimizer:
             raise StructureError(
                 "Optimizer.step needs the gradients: step(grads). Only tensors carry their own."
             )
-        functions = tuple((k, v) for k, v in sorted(extra.items()) if callable(v))
-        if functions:
+        call = self._step
+        if extra:
+            call = self._stepper(tuple((k, v) for k, v in sorted(extra.items()) if callable(v)))
             extra = {k: v for k, v in extra.items() if not callable(v)}
         with self._lock, Shield():
             self._read_tensors()
             now = self._live.values_now
             try:
-                out = self._step(now, functions, self._state, self._skipped, self._params, grads, extra)
+                out = call(now, self._state, self._skipped, self._params, grads, extra)
             except (RuntimeError, ValueError) as e:
                 check_alive((grads, extra), e)
                 raise
@@ -200,7 +212,7 @@ class Optimizer:
     def compilations(self) -> int:
         """How many programs were compiled for `step`: none where an optimizer of the same structure has stepped
         before, one otherwise, more where shapes, dtypes or structures changed."""
-        return self._step.compilations
+        return sum(stepper.compilations for stepper in self._steppers.values())
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of everything a restart needs: NumPy arrays, and the hyperparameters by path."""
@@ -230,7 +242,7 @@ class Optimizer:
 
     def lower(self, grads: Any, **extra: Any) -> Any:
         """The step's program for these gradients, lowered: `opt.lower(grads).compile().as_text()`."""
-        args = (), self._state, self._skipped, self._params, grads, extra
+        args = self._state, self._skipped, self._params, grads, extra
         return self._step.lowered(self._live.values_now, *args)
 
     def _read_tensors(self) -> None:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from nablax.core import Source, Unfilled
@@ -27,7 +26,7 @@ _SLOTS_EACH = (
 class Variant:
     """One program: its source of numbers, and the compiled function of (*args, vector)."""
 
-    def __init__(self, numbers: Numbers, body: Callable[..., Any], donate: tuple[int, ...], static: bool):
+    def __init__(self, numbers: Numbers, body: Callable[..., Any], donate: tuple[int, ...]):
         self.source = Source(max(64, _SLOTS_EACH * len(numbers.first)))
         self.lock = threading.RLock()
         self.traces = 0
@@ -38,7 +37,7 @@ class Variant:
             with self.source.reading(vector):
                 return body(numbers.opened(self.source), *given)
 
-        self.compiled = jax.jit(step, donate_argnums=donate, static_argnums=(0,) if static else None)
+        self.compiled = jax.jit(step, donate_argnums=donate)
 
 
 class Programs:
@@ -48,13 +47,10 @@ class Programs:
       numbers: those of the transformation.
       body: `body(tx, *args)`, traced with `tx` open.
       donate: positions of donated arguments.
-      static: the first argument is hashable and compiled in.
     """
 
-    def __init__(
-        self, numbers: Numbers, body: Callable[..., Any], donate: tuple[int, ...] = (), static: bool = False
-    ):
-        self._make = functools.partial(Variant, numbers, body, donate, static)
+    def __init__(self, numbers: Numbers, body: Callable[..., Any], donate: tuple[int, ...] = ()):
+        self._make = functools.partial(Variant, numbers, body, donate)
         self._variants: list[Variant] = []
         self._lock = threading.Lock()
 
@@ -84,11 +80,11 @@ class Stepper:
         if variant is None or values is not self._values or variant.source.version != self._version:
             return self._cold(values, args)
         traced = variant.traces
-        with variant.source.building(values, None):
-            try:
-                out = variant.compiled(*args, self._vector)
-            except Unfilled:
-                return self._cold(values, args)
+        variant.source.expecting(values)
+        try:
+            out = variant.compiled(*args, self._vector)
+        except Unfilled:
+            return self._cold(values, args)
         self.compilations += variant.traces - traced
         return out
 
@@ -112,7 +108,7 @@ class Stepper:
             if not variant.source.fits(values):  # another thread's numbers decided otherwise in between
                 self._version = -1
         self._variant, self._values = variant, values
-        self._vector = jnp.asarray(np.array(buffer))
+        self._vector = jax.device_put(np.array(buffer))
         return out
 
 
@@ -127,3 +123,8 @@ def shared_programs(key: Any, make: Callable[[], Programs]) -> Programs:
     while len(_SHARED) > _KEPT:
         _SHARED.popitem(last=False)
     return _SHARED[key]
+
+
+def clear_programs() -> None:
+    """Lets go of the programs that optimizers share."""
+    _SHARED.clear()
