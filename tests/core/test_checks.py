@@ -70,7 +70,7 @@ def test_a_decorated_function_speaks_first_and_of_its_own_argument():
     assert outer(0.5, 3, most=math.inf, note=None) == 0.5
     assert outer(jnp.asarray(0.5), np.int64(3)) == 0.5
     assert outer(0.5, jnp.asarray(3.0)) == 0.5  # a count that was injected
-    assert str(inspect.signature(outer)) == "(decay, steps=None, *, most=inf, note: 'str | None' = '')"
+    assert str(inspect.signature(outer)) == "(decay, steps=None, *, most=inf, note: str | None = '')"
     for bad, message in [
         ((1.0,), r"outer: decay must lie in \[0, 1\), got 1.0."),
         ((0.5, 2.5), "outer: steps must be an integer or None, got float: 2.5."),

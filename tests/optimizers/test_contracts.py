@@ -148,7 +148,8 @@ def test_what_an_argument_cannot_be_is_refused_in_the_functions_own_name(name):
     }
     for argument, p in parameters.items():
         if argument != "batch_axis_name":  # whatever jax.lax.pmean takes
-            for bad in _unfit(name, argument, p.annotation):
+            hint = getattr(p.annotation, "__name__", str(p.annotation))
+            for bad in _unfit(name, argument, hint):
                 with pytest.raises((HyperparameterError, ArgumentError), match=rf"^{name}: {argument}\b"):
                     function(**{**required, argument: bad})
 

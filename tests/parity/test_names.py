@@ -66,6 +66,8 @@ def same_default(a, b):
     plain = (int, float, str, bool, type(None), tuple, type)
     if isinstance(b, plain) and not hasattr(b, "_fields"):
         return a is b or (type(a) is type(b) and a == b)
+    if hasattr(b, "init") and hasattr(b, "update"):
+        return hasattr(a, "init") and hasattr(a, "update")
     return a.__class__.__name__ == b.__class__.__name__  # an object that each library makes for itself
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from nablax.core import ArgumentError, chain, set_to_zero
+from nablax.core import ArgumentError, HyperparameterError, chain, set_to_zero
 from nablax.optimizers import adafactor, adam, adamw, scale_by_adam
 from nablax.schedules import linear_schedule
 from nablax.transforms import (
@@ -130,7 +130,7 @@ def test_float64():
 
 
 def test_errors():
-    with pytest.raises(ArgumentError, match="static_args names 'b3'"):
+    with pytest.raises(HyperparameterError, match="static_args names 'b3'"):
         inject_hyperparams(adam, static_args=("b3",))
     with pytest.raises(ArgumentError, match=r"inject_hyperparams\(adam\): .*learning_rate"):
         inject_hyperparams(adam)()

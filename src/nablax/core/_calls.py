@@ -10,6 +10,7 @@ Where the function makes a transformation, this one knows the call: see `_value`
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
@@ -108,9 +109,22 @@ def _with_signature_of(function: Callable[..., Any], call: Callable[[dict[str, A
     code = f"def {function.__name__}({signature}):\n    return _call({given})"
     exec(compile(code, f"<call of {function.__qualname__}>", "exec"), space)  # names and nothing else
     public = space[function.__name__]
+    functools.update_wrapper(public, function)
+    del public.__wrapped__  # the signature is its own
     public.__defaults__ = function.__defaults__  # type: ignore[attr-defined]
     public.__kwdefaults__ = function.__kwdefaults__  # type: ignore[attr-defined]
-    return functools.update_wrapper(public, function)
+    public.__annotations__ = _types(function)
+    return public
+
+
+def _types(function: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations as types: tools ask whether an argument is a `ScalarOrSchedule`."""
+    found = dict(function.__annotations__)
+    for name, hint in found.items():
+        if isinstance(hint, str):
+            with contextlib.suppress(NameError, TypeError):  # of type checkers only
+                found[name] = eval(hint, function.__globals__)  # type: ignore[attr-defined]
+    return found
 
 
 def checks_of(function: Any) -> Mapping[str, Check]:

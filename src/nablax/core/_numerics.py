@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from nablax.core._errors import StructureError
 from nablax.tree import at_least_float32
 
 
@@ -38,8 +39,13 @@ def safe_increment(count: Any) -> jax.Array:
 
     Returns:
       Array of the same shape and dtype.
+
+    Raises:
+      StructureError: another dtype.
     """
     count = jnp.asarray(count)
+    if not (jnp.issubdtype(count.dtype, jnp.integer) or jnp.issubdtype(count.dtype, jnp.floating)):
+        raise StructureError(f"safe_increment: a count is an integer or a float, got {count.dtype}.")
     info = jnp.iinfo if jnp.issubdtype(count.dtype, jnp.integer) else jnp.finfo
     top = jnp.asarray(info(count.dtype).max, count.dtype)
     one = jnp.asarray(1, count.dtype)

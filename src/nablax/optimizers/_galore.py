@@ -11,6 +11,7 @@ Source: Zhao et al. 2024, arXiv:2403.03507, Algorithm 2.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -110,6 +111,12 @@ def _matrices_only(params: Any) -> Any:
     return jax.tree.map(lambda p: Axes() if jnp.ndim(p) == 2 else None, params)
 
 
+def _where_they_fit(axes: Axes) -> Callable[[Any], Any]:
+    """The same axes for all leaves that have so many; vectors and scalars are left alone."""
+    count = len(axes.inputs) + len(axes.outputs)
+    return lambda params: jax.tree.map(lambda p: axes if jnp.ndim(p) >= count else None, params)
+
+
 @checked(weight_dimension_numbers=check_numbers_of(GaLoreDimensionNumbers))
 def scale_by_galore(
     rank: int = 128,
@@ -136,11 +143,11 @@ def scale_by_galore(
     """
     inner = scale_by_adam() if base_optimizer is None else base_optimizer
     base = with_extra_args_support(inner)
-    source = (
-        _matrices_only
-        if weight_dimension_numbers is None
-        else axes_of(weight_dimension_numbers, GaLoreDimensionNumbers)
-    )
+    source = _matrices_only
+    if isinstance(weight_dimension_numbers, GaLoreDimensionNumbers):
+        source = _where_they_fit(axes_of(weight_dimension_numbers, GaLoreDimensionNumbers))
+    elif weight_dimension_numbers is not None:
+        source = axes_of(weight_dimension_numbers, GaLoreDimensionNumbers)
     per_leaf = AxesPerLeaf(source, "scale_by_galore")
 
     def plan(tree: Any, params: Any = None) -> tuple[list[Any], list[Any], Any]:

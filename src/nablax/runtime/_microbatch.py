@@ -54,7 +54,7 @@ def _parts(who: str, batch_size: int, microbatch_size: Any) -> int:
         )
     if batch_size % microbatch_size:
         raise StructureError(
-            f"{who}: microbatch_size must divide the batch size {batch_size}, got {microbatch_size}."
+            f"{who}: the batch size must be divisible by microbatch_size, got {batch_size} and {microbatch_size}."
         )
     return batch_size // microbatch_size
 

@@ -13,15 +13,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nablax import tree
 from nablax.core import (
     FUNCTION,
     ArgumentError,
     GradientTransformationExtraArgs,
+    HyperparameterError,
     Params,
     Transformation,
     Updates,
     checked,
+    real_dtype,
     safe_increment,
     with_extra_args_support,
     wrapper,
@@ -84,7 +85,7 @@ class _Arguments:
             else:
                 self.fixed[name] = value
         elif _is_real(value) or (_is_integer(value) and _takes_floats(parameter, hint)):
-            self.numbers[name] = as_hyperparameter(value, dtype)
+            self.numbers[name] = value
         else:
             self.fixed[name] = value
 
@@ -143,12 +144,8 @@ def _takes_numbers(parameter: inspect.Parameter, hint: Any) -> bool:
 
 
 def as_hyperparameter(value: Any, dtype: Any = None) -> jax.Array:
-    """A hyperparameter as an array: JAX's default float for a Python number, else at least float32."""
-    if dtype is None and isinstance(value, int | float):
-        dtype = jnp.result_type(float)
-    elif dtype is None:
-        dtype = jnp.promote_types(tree.at_least_float32(jnp.result_type(value)), jnp.float32)
-    return jnp.asarray(value, dtype)
+    """A hyperparameter as an array of this dtype; None is JAX's default float."""
+    return jnp.asarray(value, jnp.result_type(float) if dtype is None else dtype)
 
 
 @checked(inner_factory=FUNCTION)
@@ -178,7 +175,8 @@ def inject_hyperparams(
       It returns a transformation with an `InjectStatefulHyperparamsState`.
 
     Raises:
-      ArgumentError: static_args names no parameter, or arguments do not fit the factory.
+      HyperparameterError: static_args names no parameter.
+      ArgumentError: arguments do not fit the factory.
 
     Example:
       >>> from nablax.transforms import scale
@@ -194,7 +192,7 @@ def inject_hyperparams(
     open_ended = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
     unknown = static - set(signature.parameters)
     if unknown and not open_ended:
-        raise ArgumentError(
+        raise HyperparameterError(
             f"inject_hyperparams: static_args names {', '.join(map(repr, sorted(unknown)))}, but "
             f"{getattr(inner_factory, '__name__', inner_factory)} takes {', '.join(signature.parameters)}."
         )
@@ -265,17 +263,23 @@ def _injected(
                 positional.append(filled[name])
         return with_extra_args_support(factory(*positional, **named))
 
+    def arrays(values: Mapping[str, Any], like: Any) -> dict[str, Any]:
+        """Hyperparameters as arrays: in the real dtype of the parameters, or of the updates, at least float32."""
+        kind = real_dtype(like) if dtype is None else dtype
+        return {name: as_hyperparameter(value, kind) for name, value in values.items()}
+
     def scheduled(states: Mapping[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
-        return {k: as_hyperparameter(f(states[k], **extra), dtype) for k, f in arguments.schedules.items()}
+        return {k: f(states[k], **extra) for k, f in arguments.schedules.items()}
 
     def init(params: Params) -> InjectStatefulHyperparamsState:
         states = {k: f.init() for k, f in arguments.schedules.items()}
-        values = {**arguments.numbers, **scheduled(states, {})}
+        values = arrays({**arguments.numbers, **scheduled(states, {})}, params)
         return InjectStatefulHyperparamsState(zero_count(), values, states, build(values).init(params))
 
     def update(updates: Updates, state: Any, params: Params = None, **extra: Any) -> tuple[Updates, Any]:
-        values = {k: jnp.asarray(state.hyperparams[k], like.dtype) for k, like in arguments.numbers.items()}
+        values = {k: state.hyperparams[k] for k in arguments.numbers}
         values |= scheduled(state.hyperparams_states, extra)
+        values = arrays(values, updates if params is None else params)
         states = {k: f.update(state.hyperparams_states[k], **extra) for k, f in arguments.schedules.items()}
         new, inner_state = build(values).update(updates, state.inner_state, params, **extra)
         return new, InjectStatefulHyperparamsState(safe_increment(state.count), values, states, inner_state)
