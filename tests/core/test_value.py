@@ -16,11 +16,11 @@ import joblib
 import numpy as np
 import optax
 import pytest
-from catalogue import OPTIMIZERS, PARTS
 from flax.training.train_state import TrainState
 
 import nablax
 import nablax.optax
+from catalogue import OPTIMIZERS, PARTS
 from nablax import core, games, transforms
 from nablax.core import chain, named_chain
 from nablax.optimizers import adam, adamw, sgd
@@ -98,7 +98,7 @@ def test_a_copy_continues_the_same_run(name):
 )
 def test_other_calls_are_not_equal(a, b):
     assert a != b
-    assert not a == b
+    assert hash(a) != hash(b)
 
 
 def test_a_static_argument_compiles_once():

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from catalogue import OPTIMIZERS, extras, square_sum
 
+from catalogue import OPTIMIZERS, extras, square_sum
 from nablax import core, transforms
 from nablax.core import HyperparameterError, StructureError, hyperparams, with_hyperparams
 from nablax.optimizers import adam, adamw, lion, muon, sgd
@@ -67,6 +67,13 @@ def core_values(x):
     return jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x
 
 
+def same_state(*txs):
+    """Whether the transformations start with states of one kind; a schedule's count may stand by unused."""
+    kinds = [jax.tree.map(lambda x: (x.shape, x.dtype), jax.eval_shape(tx.init, PARAMS)) for tx in txs]
+    integers = all(not callable(v) for v in hyperparams(txs[0]).values())
+    return not integers or str(kinds[0]) == str(kinds[1])
+
+
 def other_values(tx, path, value):
     """Values that the call takes instead of this one."""
     if isinstance(value, tuple):
@@ -101,11 +108,11 @@ def test_a_change_is_what_another_call_would_have_meant(name):
         for new in other_values(tx, path, value):
             opt.load_state_dict(saved)
             rebuilt = with_hyperparams(tx, {path: new})
-            try:
-                opt.hyperparameters[path] = new
-            except StructureError as e:
-                assert "needs another state" in str(e)
+            if not same_state(tx, rebuilt):
+                with pytest.raises(StructureError, match="needs another state"):
+                    opt.hyperparameters[path] = new
                 continue
+            opt.hyperparameters[path] = new
             assert opt.hyperparameters[path] == new
             steps(opt, name, 2)
             expected, after = params, state

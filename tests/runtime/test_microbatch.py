@@ -106,7 +106,9 @@ def test_micro_grad_transforms_each_example():
 
 
 def test_bad_arguments():
-    with pytest.raises(StructureError, match="the batch size must be divisible by microbatch_size, got 8 and 3"):
+    with pytest.raises(
+        StructureError, match="the batch size must be divisible by microbatch_size, got 8 and 3"
+    ):
         microbatch(jnp.sum, 0, 3)(X)
     with pytest.raises(HyperparameterError, match="microbatch_size must be an integer of at least 1, got 0"):
         microbatch(jnp.sum, 0, 0)(X)

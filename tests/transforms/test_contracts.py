@@ -44,7 +44,7 @@ UNFIT = {
         "fast_optimizer": (3,), "sync_period": (0, 2.5, NAN), "slow_step_size": (-1, 1.5, NAN), "reset_state": (2,),
     },
     "masked": {"inner": (3,), "mask": ("abc", [1.0]), "mask_compatible_extra_args": ("no",)},
-    "trace": {"decay": (-1, 1.5, NAN, "x"), "nesterov": ("no",), "accumulator_dtype": ("foo", int)},
+    "trace": {"decay": (-1.5, 1.5, NAN, "x"), "nesterov": ("no",), "accumulator_dtype": ("foo", int)},
     "ema": {"decay": (-1, 1, NAN), "debias": ("no",), "accumulator_dtype": ("foo",)},
     "measure_with_ema": {
         "measure": (3,), "decay": (-1, 1, NAN), "debias": ("no",), "accumulator_dtype": ("foo",),

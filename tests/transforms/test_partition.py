@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from nablax import tree
-from nablax.core import ArgumentError, GradientTransformation, MissingParamsError, StructureError, chain
+from nablax.core import ArgumentError, GradientTransformation, StructureError, chain
 from nablax.transforms import (
     freeze,
     masked,

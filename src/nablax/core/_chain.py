@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from nablax.core._base import with_extra_args_support
+from nablax.core._compiled import cast
 from nablax.core._errors import ArgumentError, StructureError
 from nablax.core._pass import run
 from nablax.core._rule import Rule
@@ -200,8 +201,7 @@ def _dtypes_after(dtypes: list[Any], before: Any, after: Any, params: Any) -> li
 def _narrowed(updates: Any, dtypes: list[Any]) -> Any:
     treedef: Any
     leaves, treedef = jax.tree.flatten(updates, is_leaf=is_none)
-    done = [u if u is None or u.dtype == d else u.astype(d) for u, d in zip(leaves, dtypes, strict=True)]
-    return treedef.unflatten(done)
+    return treedef.unflatten([None if u is None else cast(u, d) for u, d in zip(leaves, dtypes, strict=True)])
 
 
 def chain(*args: Any) -> Any:

@@ -138,14 +138,15 @@ def leaf_program(steps: tuple[Step, ...], start: Any, param_dtype: Any, wide: bo
             dtype = step.dtype_after(dtype, known, fields)
             u = new_u
             outputs.append([like(new, old, step.name) for new, old in zip(new_fields, fields, strict=True)])
-        return _cast(u, dtype) if real is not None and not wide else u, outputs
+        return cast(u, dtype) if real is not None and not wide else u, outputs
 
     return Program(rules, "_".join(step.name for step in steps), stack)
 
 
-def _cast(x: Any, dtype: Any) -> Any:
+def cast(x: Any, dtype: Any) -> Any:
+    """The array in another dtype; where it has it already, untouched, because a cast makes weak types strong."""
     x = jnp.asarray(x)
-    return x if x.dtype == dtype else x.astype(dtype)  # a cast would make weak types strong
+    return x if x.dtype == dtype else x.astype(dtype)
 
 
 def _widen(x: Any) -> Any:
@@ -153,7 +154,7 @@ def _widen(x: Any) -> Any:
 
     def leaf(a: Any) -> Any:
         a = jnp.asarray(a)
-        return _cast(a, at_least_float32(a.dtype)) if jnp.issubdtype(a.dtype, jnp.inexact) else a
+        return cast(a, at_least_float32(a.dtype)) if jnp.issubdtype(a.dtype, jnp.inexact) else a
 
     return jax.tree.map(leaf, x)
 
@@ -163,7 +164,7 @@ def _as_real(x: Any, real: Any) -> Any:
 
     def leaf(a: Any) -> Any:
         a = jnp.asarray(a)
-        return _cast(a, real) if real is not None and jnp.issubdtype(a.dtype, jnp.floating) else a
+        return cast(a, real) if real is not None and jnp.issubdtype(a.dtype, jnp.floating) else a
 
     return jax.tree.map(leaf, x)
 
@@ -175,6 +176,6 @@ def like(new: Any, old: Any, name: str) -> Any:
         n = jnp.asarray(n)
         if n.shape != jnp.shape(o):
             raise StructureError(f"{name}: a field of shape {jnp.shape(o)} became one of shape {n.shape}.")
-        return _cast(n, jnp.result_type(o))
+        return cast(n, jnp.result_type(o))
 
     return jax.tree.map(leaf, new, old)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nablax.core import GradientTransformationExtraArgs, ScalarOrSchedule, chain, identity, number
+from nablax.core import GradientTransformationExtraArgs, ScalarOrSchedule, chain, identity
 from nablax.optimizers._arguments import checked
 from nablax.transforms import scale_by_learning_rate, trace
 
@@ -28,7 +28,7 @@ def sgd(
 
     Args:
       learning_rate: not negative; a number, a traced number or a schedule.
-      momentum: weight of the past, in [0, 1]; None keeps no accumulator.
+      momentum: weight of the past, in [-1, 1]; None keeps no accumulator.
       nesterov: look one step ahead.
       accumulator_dtype: dtype of the momentum; None follows each parameter's.
 
@@ -58,26 +58,26 @@ def sgd(
     )
 
 
-@checked(decay=number(0, 1))
+@checked()
 def momentum(learning_rate: ScalarOrSchedule, decay: float = 0.9) -> GradientTransformationExtraArgs:
     """Gradient descent with heavy-ball momentum: `sgd` with the value everybody starts from.
 
     Args:
       learning_rate: not negative; a number, a traced number or a schedule.
-      decay: weight of the past, in [0, 1].
+      decay: weight of the past, in [-1, 1].
 
     Source: Polyak 1964, doi:10.1016/0041-5553(64)90137-5.
     """
     return chain(trace(decay), scale_by_learning_rate(learning_rate))
 
 
-@checked(decay=number(0, 1))
+@checked()
 def nesterov(learning_rate: ScalarOrSchedule, decay: float = 0.9) -> GradientTransformationExtraArgs:
     """Gradient descent with Nesterov's momentum.
 
     Args:
       learning_rate: not negative; a number, a traced number or a schedule.
-      decay: weight of the past, in [0, 1].
+      decay: weight of the past, in [-1, 1].
 
     Source: Nesterov 1983; in this form Sutskever et al. 2013.
     """

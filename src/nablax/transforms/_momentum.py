@@ -44,17 +44,17 @@ def _trace(g: jax.Array, trace: jax.Array, *, decay: Any, nesterov: bool) -> tup
     return (g + decay * trace if nesterov else trace), trace
 
 
-@checked(decay=number(0, 1), nesterov=FLAG, accumulator_dtype=DTYPE)
+@checked(decay=number(-1, 1), nesterov=FLAG, accumulator_dtype=DTYPE)
 def trace(decay: Any, nesterov: bool = False, accumulator_dtype: Any = None) -> GradientTransformation:
     """Accumulates gradients with exponential decay: heavy-ball or Nesterov momentum.
 
     Args:
-      decay: factor on the past, in [0, 1]; 1 sums up all gradients.
+      decay: factor on the past, in [-1, 1]; 1 sums up all gradients.
       nesterov: look one step ahead.
       accumulator_dtype: dtype of the accumulator; None follows each parameter's.
 
     Raises:
-      HyperparameterError: decay outside [0, 1].
+      HyperparameterError: decay outside [-1, 1].
 
     Source: Polyak 1964, doi:10.1016/0041-5553(64)90137-5; Sutskever et al. 2013.
 
