@@ -39,7 +39,7 @@ PACKAGES = {
         "tests/nnx/optimizer_test.py",
     ],
     "numpyro": ["test/test_optimizers.py"],
-    "gpjax": ["tests/test_fit.py", "tests/test_integration_equinox.py"],
+    "gpjax": ["tests/test_integration_equinox.py"],
     "blackjax": ["tests/vi"],
     "dynamax": ["dynamax/parameters_test.py", "dynamax/utils/test_optimize.py"],
     "distrax": [],
