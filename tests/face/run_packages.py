@@ -21,7 +21,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 # What the packages' tests need and pip does not install with them.
-HELPERS = ["pytest", "pandas", "beartype", "scikit-learn", "cloudpickle", "hypothesis"]
+HELPERS = ["pytest", "pandas", "beartype", "scikit-learn", "cloudpickle", "hypothesis", "chex", "absl-py"]
 
 # Package: the paths of tests in its sdist; none where a program of programs/ stands for them.
 PACKAGES = {
@@ -39,13 +39,12 @@ PACKAGES = {
         "tests/nnx/optimizer_test.py",
     ],
     "numpyro": ["test/test_optimizers.py"],
-    "gpjax": ["tests/test_fit.py", "tests/test_integration_equinox.py"],
-    "blackjax": ["tests/vi"],
+    "gpjax": ["tests/test_integration_equinox.py"],
+    "blackjax": ["tests/vi/test_meanfield_vi.py"],
     "dynamax": ["dynamax/parameters_test.py", "dynamax/utils/test_optimize.py"],
     "distrax": [],
     "evosax": [],
     "e3nn-jax": [],
-    "scico": ["scico/test/flax/test_trainer.py"],
 }
 
 
