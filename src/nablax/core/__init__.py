@@ -4,6 +4,7 @@ from nablax.core._apply import advance as advance
 from nablax.core._apply import apply_updates as apply_updates
 from nablax.core._apply import incremental_update as incremental_update
 from nablax.core._apply import periodic_update as periodic_update
+from nablax.core._arguments import frozen as frozen
 from nablax.core._base import EmptyState as EmptyState
 from nablax.core._base import GradientTransformation as GradientTransformation
 from nablax.core._base import GradientTransformationExtraArgs as GradientTransformationExtraArgs
@@ -71,18 +72,17 @@ from nablax.core._hyperparams import check_known as check_known
 from nablax.core._hyperparams import current_values as current_values
 from nablax.core._hyperparams import described as described
 from nablax.core._hyperparams import hyperparams as hyperparams
-from nablax.core._hyperparams import resolve as resolve
 from nablax.core._hyperparams import with_children as with_children
 from nablax.core._hyperparams import with_hyperparams as with_hyperparams
 from nablax.core._linalg import matrix_inverse_pth_root as matrix_inverse_pth_root
 from nablax.core._linalg import nnls as nnls
 from nablax.core._linalg import power_iteration as power_iteration
+from nablax.core._names import resolve as resolve
 from nablax.core._number import Number as Number
-from nablax.core._number import Source as Source
-from nablax.core._number import Unfilled as Unfilled
 from nablax.core._number import as_array as as_array
 from nablax.core._number import bound as bound
 from nablax.core._number import is_number as is_number
+from nablax.core._number import open_number as open_number
 from nablax.core._number import plain as plain
 from nablax.core._numerics import abs_sq as abs_sq
 from nablax.core._numerics import lerp as lerp
@@ -100,6 +100,8 @@ from nablax.core._program import under_trace as under_trace
 from nablax.core._rule import Rule as Rule
 from nablax.core._rule import leafwise as leafwise
 from nablax.core._simplex import project_simplex as project_simplex
+from nablax.core._source import Source as Source
+from nablax.core._source import Unfilled as Unfilled
 from nablax.core._trivial import identity as identity
 from nablax.core._trivial import set_to_zero as set_to_zero
 from nablax.core._trivial import stateless as stateless
@@ -108,5 +110,4 @@ from nablax.core._value import Call as Call
 from nablax.core._value import Init as Init
 from nablax.core._value import Transformation as Transformation
 from nablax.core._value import body_of as body_of
-from nablax.core._value import frozen as frozen
 from nablax.core._wrapper import wrapper as wrapper

@@ -63,7 +63,7 @@ class GradientTransformation(_Pair):
     __slots__ = ()
 
     def __new__(cls, init: Callable[..., Any], update: Callable[..., Any]) -> Any:
-        return _Pair.__new__(at_home_in_optax(cls), init, update)  # type: ignore[type-var]
+        return _Pair.__new__(at_home_in_optax(cls), init, update)
 
 
 class GradientTransformationExtraArgs(GradientTransformation):

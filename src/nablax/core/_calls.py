@@ -15,10 +15,11 @@ import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
+from nablax.core._arguments import default_arguments, parameters
 from nablax.core._base import GradientTransformation, with_extra_args_support
 from nablax.core._checks import Check
 from nablax.core._errors import ArgumentError
-from nablax.core._value import Call, Transformation, body_of, default_arguments, parameters
+from nablax.core._value import Call, Transformation, body_of
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -83,8 +84,8 @@ def checked(
             return known_as(made, public, arguments)
 
         public = _with_signature_of(function, call)
-        public.label = speaker  # type: ignore[attr-defined]
-        public.checks = {name: check for name, (check, _, _) in checks.items()}  # type: ignore[attr-defined]
+        public.label = speaker
+        public.checks = {name: check for name, (check, _, _) in checks.items()}
         return cast(Function, public)
 
     return decorate
@@ -111,8 +112,8 @@ def _with_signature_of(function: Callable[..., Any], call: Callable[[dict[str, A
     public = space[function.__name__]
     functools.update_wrapper(public, function)
     del public.__wrapped__  # the signature is its own
-    public.__defaults__ = function.__defaults__  # type: ignore[attr-defined]
-    public.__kwdefaults__ = function.__kwdefaults__  # type: ignore[attr-defined]
+    public.__defaults__ = function.__defaults__
+    public.__kwdefaults__ = function.__kwdefaults__
     public.__annotations__ = _types(function)
     return public
 
@@ -123,7 +124,7 @@ def _types(function: Callable[..., Any]) -> dict[str, Any]:
     for name, hint in found.items():
         if isinstance(hint, str):
             with contextlib.suppress(NameError, TypeError):  # of type checkers only
-                found[name] = eval(hint, function.__globals__)  # type: ignore[attr-defined]
+                found[name] = eval(hint, function.__globals__)
     return found
 
 
@@ -149,7 +150,7 @@ class _Pair:
         return {}
 
 
-def known_as(made: Any, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+def known_as(made: Any, function: Any, arguments: Mapping[str, Any]) -> Any:
     """A transformation under the name of the function that was called."""
     body: Any = body_of(made)
     body = _Pair(made) if body is None else body

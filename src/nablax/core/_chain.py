@@ -120,9 +120,10 @@ class Chain:
 
 
 def _update(body: Any, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
-    if isinstance(body, tuple):  # of another library
-        return body.update(updates, state, params, **extra)
-    return body.update(updates, state, params, extra)
+    if not isinstance(body, tuple):
+        return body.update(updates, state, params, extra)
+    _, update = body  # of another library
+    return update(updates, state, params, **extra)
 
 
 def _labels(links: Sequence[Any]) -> list[str]:

@@ -9,10 +9,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from nablax.core._arguments import frozen
 from nablax.core._errors import StructureError
 from nablax.core._numerics import safe_increment
 from nablax.core._program import Program
-from nablax.core._value import frozen
 from nablax.tree import at_least_float32
 
 _COMPILED = 1024  # programs remembered; each holds the traces of one sequence of rules with their constants

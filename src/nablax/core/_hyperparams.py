@@ -7,19 +7,19 @@ To change one is to make the call again, so that everything derived from it foll
 
 from __future__ import annotations
 
-import fnmatch
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from nablax.core._arguments import as_passed
 from nablax.core._calls import checks_of
 from nablax.core._chain import label_of
 from nablax.core._errors import ArgumentError
 from nablax.core._number import Number, is_number
 from nablax.core._rule import leafwise
-from nablax.core._value import Call, as_passed, body_of, call_of
+from nablax.core._value import Call, body_of, call_of
 from nablax.core._wrapper import read
 
 
@@ -60,25 +60,27 @@ def _own(call: Call) -> Iterator[tuple[str, Hyperparameter]]:
 
 def _inner(call: Call) -> Iterator[tuple[str, Any, Callable[[Any], Any]]]:
     """The transformations among the arguments of one call: a name, the transformation, and how to put another there."""
+
+    def put(argument: str, entry: Any = None, head: Any = None) -> Callable[[Any], Any]:
+        def change(new: Any) -> Any:
+            new = new if head is None else (head, new)
+            return {argument: new if entry is None else _Entry(entry, new)}
+
+        return change
+
     for name, value in call.arguments.items():
         if call_of(value) is not None:
-            yield name, value, lambda new, name=name: {name: new}
+            yield name, value, put(name)
         elif isinstance(value, Mapping) and call.function is not leafwise:
             for k, v in value.items():
                 if call_of(v) is not None:
-                    yield str(k), v, lambda new, name=name, k=k: {name: _Entry(k, new)}
+                    yield str(k), v, put(name, k)
         elif isinstance(value, tuple) and name == "args":
-            labels = list(call.body.children)
-            for i, (label, v) in enumerate(zip(labels, value, strict=False)):
+            for i, (label, v) in enumerate(zip(call.body.children, value, strict=False)):
                 pair = isinstance(v, tuple) and len(v) == 2 and isinstance(v[0], str)
                 tx = v[1] if pair else v
                 if call_of(tx) is not None:
-                    head = v[0] if pair else None
-                    yield (
-                        label,
-                        tx,
-                        lambda new, i=i, head=head: {"args": _Entry(i, new if head is None else (head, new))},
-                    )
+                    yield label, tx, put(name, i, v[0] if pair else None)
 
 
 class _Entry(NamedTuple):
@@ -232,39 +234,6 @@ def _again(tx: Any, call: Call, changes: dict[str, Any], inside: Callable[[str, 
         return tx
     args, kwargs = as_passed(call.function, arguments)
     return call.function(*args, **kwargs)
-
-
-def resolve(name: str, paths: Iterable[str], who: str = "hyperparameters") -> list[str]:
-    """The paths that a name means.
-
-    Args:
-      name: a whole path; or parts of one in order, ending with its last, such as `"learning_rate"`, where they fit one
-        path; or a pattern with `*`, which means every path that it matches.
-      paths: those of `hyperparams(tx)`.
-      who: speaks in errors.
-
-    Raises:
-      KeyError: nothing fits, or a name without `*` fits several; the message lists them.
-    """
-    paths = list(paths)
-    if name in paths:
-        return [name]
-    if "*" in name:
-        fits = [path for path in paths if fnmatch.fnmatchcase(path, name)]
-    else:
-        fits = [path for path in paths if _abbreviates(name.split("/"), path.split("/"))]
-    if len(fits) == 1 or (fits and "*" in name):
-        return fits
-    if not fits:
-        there = ", ".join(paths) if paths else "none, for the transformation is of another library"
-        raise KeyError(f"{who}: {name!r} is none of them; there are {there}.")
-    last = name.rpartition("/")[2]
-    raise KeyError(f"{who}: {name!r} is ambiguous: {', '.join(fits)}. '*/{last}' sets all of them.")
-
-
-def _abbreviates(short: list[str], path: list[str]) -> bool:
-    rest = iter(path)
-    return short[-1] == path[-1] and all(part in rest for part in short)
 
 
 def check_known(who: str, tx: Any) -> None:

@@ -10,139 +10,12 @@ values for which the decision falls otherwise have another program.
 from __future__ import annotations
 
 import math
-import operator
-import threading
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv, "pow": operator.pow,
-    "floordiv": operator.floordiv, "mod": operator.mod, "neg": operator.neg, "abs": abs,
-    "lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge, "eq": operator.eq, "ne": operator.ne,
-    "float": float, "int": operator.index, "round": round,
-}  # fmt: skip
-
-_EXACT = 2**24  # whole numbers up to here are exact in float32
-
-
-class Unfilled(Exception):
-    """A program asks for a number that its vector does not hold yet: it has to be called with one to fill in."""
-
-
-class Source:
-    """Where the numbers of one program come from.
-
-    Args:
-      capacity: slots of the vector; expressions beyond them are compiled in, with a guard.
-      token: what numbers of one name are told apart by; None is this source.
-    """
-
-    def __init__(self, capacity: int = 64, token: Any = None):
-        self.capacity = capacity
-        self.token = id(self) if token is None else token
-        self._slots: dict[Any, int] = {}
-        self._guards: dict[Any, Any] = {}
-        self._now = threading.local()
-        self._lock = threading.Lock()
-
-    def number(self, name: str, decay: bool = False) -> Number:
-        """The live number of a name; `decay` where 1 minus it matters as much as itself."""
-        return Number(self, ("argument", name), decay)
-
-    @property
-    def version(self) -> int:
-        """Grows when the program has been found to read or decide something more."""
-        return len(self._slots) + len(self._guards)
-
-    def fits(self, values: Mapping[str, Any]) -> bool:
-        """Whether every decision falls as it did when the program was built."""
-        try:
-            return all(
-                _evaluate(expression, values) == outcome for expression, outcome in list(self._guards.items())
-            )
-        except (ArithmeticError, KeyError, TypeError):
-            return False
-
-    def vector(self, values: Mapping[str, Any]) -> np.ndarray:
-        """The slots' values, in JAX's default float."""
-        out = np.zeros(self.capacity, jnp.result_type(float))
-        for expression, slot in list(self._slots.items()):
-            out[slot] = _evaluate(expression, values)
-        return out
-
-    def building(self, values: Mapping[str, Any], buffer: np.ndarray | None) -> Any:
-        """A context in which the program may be traced: with these values, and a vector to fill in.
-
-        Without a vector, `array` raises `Unfilled` where the program asks for something new.
-        """
-        return _Setting(self._now, "values", (values, buffer))
-
-    def expecting(self, values: Mapping[str, Any]) -> None:
-        """From here on this thread traces the program with these values, if at all, and without a vector to fill in."""
-        self._now.values = (values, None)
-
-    def reading(self, vector: Any) -> Any:
-        """A context in which numbers become arrays, out of this (traced) vector."""
-        return _Setting(self._now, "vector", vector)
-
-    def evaluate(self, expression: Any) -> Any:
-        """The value now."""
-        return _evaluate(expression, self._now.values[0])
-
-    def decide(self, expression: Any) -> Any:
-        """The value now, on which the program depends from here on."""
-        with self._lock:
-            return self._guards.setdefault(expression, self.evaluate(expression))
-
-    def array(self, expression: Any) -> Any:
-        """The value as a scalar array of the program."""
-        value = self.evaluate(expression)
-        whole = isinstance(value, int)
-        if (whole and abs(value) > _EXACT) or (expression not in self._slots and self._full()):
-            return jnp.asarray(self.decide(expression))
-        buffer = self._now.values[1]
-        if buffer is None and expression not in self._slots:
-            raise Unfilled(str(expression))
-        with self._lock:
-            slot = self._slots.setdefault(expression, len(self._slots))
-        if buffer is not None:
-            buffer[slot] = value
-        x = self._now.vector[slot]
-        return x.astype(jnp.int32) if whole else x
-
-    def _full(self) -> bool:
-        return len(self._slots) >= self.capacity
-
-
-class _Setting:
-    """Sets an attribute of a thread's own namespace for a while."""
-
-    def __init__(self, where: threading.local, name: str, value: Any):
-        self._where, self._name, self._value = where, name, value
-
-    def __enter__(self) -> None:
-        self._before = getattr(self._where, self._name, None)
-        setattr(self._where, self._name, self._value)
-
-    def __exit__(self, *error: Any) -> None:
-        setattr(self._where, self._name, self._before)
-
-
-def _evaluate(expression: Any, values: Mapping[str, Any]) -> Any:
-    kind, *operands = expression
-    if kind == "argument":
-        return values[operands[0]]
-    if kind == "constant":
-        return operands[0]
-    if kind == "item":
-        return _evaluate(operands[0], values)[operands[1]]
-    if kind == "value":
-        return _evaluate(operands[0], values)
-    return _FUNCTIONS[kind](*(_evaluate(x, values) for x in operands))
+from nablax.core._source import FUNCTIONS, Source
 
 
 def _is_plain(x: Any) -> bool:
@@ -173,6 +46,10 @@ class Number:
     def decided(self) -> Any:
         """The value, on which the program depends from here on."""
         return self.source.decide(("value", self.expression))
+
+    def complement(self) -> Number:
+        """1 minus the number."""
+        return self._with("sub", ("constant", 1), self.expression)
 
     def item(self, i: int) -> Number:
         """Entry i of an argument that is a tuple of numbers."""
@@ -217,7 +94,7 @@ def _operand(x: Any) -> Any:
 
 
 def _add_arithmetic(kind: str, method: str) -> None:
-    function = _FUNCTIONS[kind]
+    function = FUNCTIONS[kind]
 
     def forward(self: Number, other: Any) -> Any:
         if isinstance(other, Number) or _is_plain(other):
@@ -234,7 +111,7 @@ def _add_arithmetic(kind: str, method: str) -> None:
 
 
 def _add_comparison(kind: str) -> None:
-    function = _FUNCTIONS[kind]
+    function = FUNCTIONS[kind]
 
     def compare(self: Number, other: Any) -> Any:
         if isinstance(other, Number) or _is_plain(other):
@@ -253,6 +130,11 @@ for _kind, _method in (
     _add_arithmetic(_kind, _method)
 for _kind in ("lt", "le", "gt", "ge", "eq", "ne"):
     _add_comparison(_kind)
+
+
+def open_number(source: Source, name: str, decay: bool = False) -> Number:
+    """The open number of a name; `decay` where 1 minus it matters as much as itself."""
+    return Number(source, ("argument", name), decay)
 
 
 def is_number(x: Any) -> bool:
@@ -306,7 +188,7 @@ class Decay:
 def bound(x: Any) -> Any:
     """An open number, or a tuple of them, as arrays for a rule: a decay with its complement."""
     if isinstance(x, Number):
-        return Decay(x.array(), (1 - x).array()) if x.decay else x.array()
+        return Decay(x.array(), x.complement().array()) if x.decay else x.array()
     return x
 
 

@@ -86,6 +86,7 @@ class PerLeaf:
 
     def _ask(self, asked: Any) -> Any:
         """The answer of the function, which sees structure, shapes and dtypes but no values."""
+        treedef: Any
         leaves, treedef = jax.tree.flatten(asked)
         known = [(x, isinstance(x, np.ndarray | jax.Array)) for x in leaves]
         shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x, is_array in known if is_array]

@@ -15,10 +15,8 @@ update and then the new values of those fields. Its keyword-only arguments are h
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -29,61 +27,7 @@ from nablax.core._number import Number
 from nablax.core._pass import run
 from nablax.core._plan import Mask, PerLeaf
 from nablax.core._value import Call, Transformation
-
-
-class Wiring(NamedTuple):
-    """What the functions of a rule ask for, by name.
-
-    Attributes:
-      inputs: positional arguments of the rule after the first.
-      fields: those that are fields of the state.
-      wants: keyword arguments of the rule that are no flags.
-      scalars, measure: arguments of these two.
-      optional: arguments with a default, of any of the three.
-    """
-
-    inputs: tuple[str, ...]
-    fields: tuple[str, ...]
-    wants: tuple[str, ...]
-    scalars: tuple[str, ...]
-    measure: tuple[str, ...]
-    optional: frozenset[str]
-
-
-_POSITIONAL = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
-_KEYWORD = (inspect.Parameter.KEYWORD_ONLY,)
-
-
-def _names(fn: Callable[..., Any] | None, *kinds: Any) -> tuple[str, ...]:
-    return (
-        ()
-        if fn is None
-        else tuple(p.name for p in inspect.signature(fn).parameters.values() if p.kind in kinds)
-    )
-
-
-@functools.lru_cache(512)
-def _wiring(rule: Any, scalars: Any, measure: Any, flags: tuple[str, ...]) -> Wiring:
-    names = _names(rule, *_POSITIONAL)
-    if not names:
-        raise ArgumentError(
-            f"leafwise: a rule takes the update as its first argument, {rule.__name__} takes none."
-        )
-    defaults = [
-        p.name
-        for fn in (rule, scalars, measure)
-        if fn is not None
-        for p in inspect.signature(fn).parameters.values()
-        if p.default is not p.empty
-    ]
-    return Wiring(
-        inputs=names[1:],
-        fields=tuple(n for n in names[1:] if n != "params"),
-        wants=tuple(n for n in _names(rule, *_KEYWORD) if n not in flags),
-        scalars=_names(scalars, *_POSITIONAL, *_KEYWORD),
-        measure=_names(measure, *_KEYWORD),
-        optional=frozenset(defaults),
-    )
+from nablax.core._wiring import wiring_of
 
 
 class Rule:
@@ -116,7 +60,7 @@ class Rule:
         self.stack = stack
         self.mask: Mask | None = None
         self.keeps_name = False
-        self.wiring = _wiring(rule, scalars, measure, tuple(flags))
+        self.wiring = wiring_of(rule, scalars, measure, tuple(flags))
         roles = init.roles if isinstance(init, Fields) else {}
         # Whether the fields are declared, or none, or what a function makes.
         self.roles = tuple(roles) if roles or init is init_empty_state else None

@@ -8,17 +8,13 @@ make the call again: `tx.replace(learning_rate=3e-4)`.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-import jax
-import numpy as np
-
+from nablax.core._arguments import as_passed, default_arguments, frozen, same, shown, variadic
 from nablax.core._base import GradientTransformationExtraArgs
 from nablax.core._border import at_home_in_optax
 from nablax.core._errors import ArgumentError, MissingParamsError
-from nablax.core._number import Number
 
 
 class Body(Protocol):
@@ -80,12 +76,12 @@ class Call:
     def __repr__(self) -> str:
         args, kwargs = self.positional()
         defaults = default_arguments(self.function)
-        shown = {k: v for k, v in self.arguments.items() if k not in defaults or not _same(defaults[k], v)}
+        given = {k: v for k, v in self.arguments.items() if k not in defaults or not same(defaults[k], v)}
         if variadic(self.function):
-            return f"{self.name}({', '.join(map(_short, args))})"
+            return f"{self.name}({', '.join(map(shown, args))})"
         required = [k for k in self.arguments if k not in defaults and k not in kwargs]
-        parts = [_short(self.arguments[k]) for k in required]
-        parts += [f"{k}={_short(v)}" for k, v in shown.items() if k not in required]
+        parts = [shown(self.arguments[k]) for k in required]
+        parts += [f"{k}={shown(v)}" for k, v in given.items() if k not in required]
         return f"{self.name}({', '.join(parts)})"
 
 
@@ -98,7 +94,7 @@ class _Half:
         self.call = call
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.call == other.call  # type: ignore[attr-defined]
+        return type(self) is type(other) and self.call == other.call
 
     def __hash__(self) -> int:
         return hash((type(self), self.call))
@@ -165,7 +161,7 @@ class Transformation(GradientTransformationExtraArgs):
     __slots__ = ()
 
     @classmethod
-    def of(cls, call: Call) -> Transformation:
+    def of(cls, call: Any) -> Any:
         """The transformation of a call."""
         return tuple.__new__(at_home_in_optax(cls), (Init(call), Update(call)))
 
@@ -262,121 +258,3 @@ def body_of(tx: Any) -> Body | None:
     """What a transformation does; None for those of other libraries."""
     call = call_of(tx)
     return None if call is None else call.body
-
-
-# --- the arguments of a function, read off its code
-
-
-@functools.lru_cache(1024)
-def parameters(function: Callable[..., Any]) -> tuple[tuple[str, ...], tuple[str, ...], str | None]:
-    """The names of the positional parameters, of the keyword-only ones, and of `*args`, None without."""
-    code = function.__code__  # type: ignore[attr-defined]
-    names, n, k = code.co_varnames, code.co_argcount, code.co_kwonlyargcount
-    return names[:n], names[n : n + k], names[n + k] if code.co_flags & 0x04 else None
-
-
-@functools.lru_cache(1024)
-def default_arguments(function: Callable[..., Any]) -> dict[str, Any]:
-    """The default values by name."""
-    positional, _, _ = parameters(function)
-    values = function.__defaults__ or ()  # type: ignore[attr-defined]
-    named = dict(zip(positional[len(positional) - len(values) :], values, strict=True))
-    return named | (function.__kwdefaults__ or {})  # type: ignore[attr-defined]
-
-
-def variadic(function: Callable[..., Any]) -> bool:
-    """Whether a function takes `*args`."""
-    return parameters(function)[2] is not None
-
-
-def as_passed(function: Callable[..., Any], arguments: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    """Arguments by name, as positional ones and keyword arguments."""
-    positional, keyword, star = parameters(function)
-    args = [arguments[name] for name in positional]
-    if star is not None:
-        args += arguments[star]
-    return args, {name: arguments[name] for name in keyword}
-
-
-# --- values as keys
-
-
-def frozen(x: Any) -> Any:
-    """A hashable stand-in for a value: equal where the values are, types included; arrays are told by what they hold.
-
-    1, 1.0 and True differ, and so do 0.0 and -0.0.
-    """
-    if x is None or isinstance(x, str | bytes):
-        return x
-    if isinstance(x, bool | int | complex):
-        return type(x), x
-    if isinstance(x, float):
-        return type(x), x.hex()
-    if isinstance(x, Number):
-        return Number, x.key
-    if isinstance(x, jax.core.Tracer):
-        return _Same(x)
-    if isinstance(x, np.ndarray | np.generic | jax.Array):
-        return _frozen_array(x)
-    if isinstance(x, Transformation) and x.call is not None:
-        return x.call
-    if isinstance(x, functools.partial):
-        return functools.partial, frozen(x.func), frozen(x.args), frozen(x.keywords)
-    if isinstance(x, Mapping):
-        return type(x), tuple((frozen(k), frozen(v)) for k, v in x.items())
-    if isinstance(x, list | tuple):
-        return type(x), tuple(map(frozen, x))
-    try:
-        hash(x)
-    except TypeError:
-        return _Same(x)
-    return x
-
-
-def _frozen_array(x: Any) -> Any:
-    if isinstance(x, jax.Array) and jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
-        return "key", str(jax.random.key_impl(x)), _frozen_array(jax.random.key_data(x))
-    host = np.asarray(x)
-    return "array", host.dtype.str, host.dtype.name, host.shape, host.tobytes()
-
-
-class _Same:
-    """Equal to nothing but the very same object."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: Any):
-        self.value = value
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.value is other.value
-
-    def __hash__(self) -> int:
-        return id(self.value)
-
-
-def _same(a: Any, b: Any) -> bool:
-    return a is b or frozen(a) == frozen(b)
-
-
-def _short(x: Any) -> str:
-    if isinstance(x, np.ndarray | jax.Array) and not isinstance(x, jax.core.Tracer) and x.ndim == 0:
-        return repr(x)
-    if isinstance(x, np.ndarray | jax.Array):
-        return f"<{x.dtype.name}{list(x.shape)}>"
-    if isinstance(x, type) or (callable(x) and not isinstance(x, Transformation)):
-        return getattr(x, "__name__", None) or repr(x)
-    if type(x) is dict:
-        return "{" + ", ".join(f"{k!r}: {_short(v)}" for k, v in x.items()) + "}"
-    if type(x) in (list, tuple):
-        inner = ", ".join(map(_short, x))
-        return f"[{inner}]" if type(x) is list else f"({inner}{',' * (len(x) == 1)})"
-    return repr(x)
-
-
-def walk(tx: Any) -> Iterator[Any]:
-    """A transformation and all that it is made of, outermost first."""
-    yield tx
-    body = body_of(tx)
-    for child in body.children.values() if body is not None else ():
-        yield from walk(child)

@@ -66,7 +66,7 @@ _COMMON = _by_name(_KINDS)
 _COUNTLESS = {**_COMMON, **_by_name(_STEADY)}
 
 
-def checked(*, counts: bool = True, **own: Check) -> Callable[[Function], Function]:
+def checked(*, counts: bool = True, **own: Any) -> Callable[[Function], Function]:
     """Checks the arguments of an optimizer or part by the table above, in its own name.
 
     Args:

@@ -143,7 +143,7 @@ def scale_by_galore(
     """
     inner = scale_by_adam() if base_optimizer is None else base_optimizer
     base = with_extra_args_support(inner)
-    source = _matrices_only
+    source: Any = _matrices_only
     if isinstance(weight_dimension_numbers, GaLoreDimensionNumbers):
         source = _where_they_fit(axes_of(weight_dimension_numbers, GaLoreDimensionNumbers))
     elif weight_dimension_numbers is not None:

@@ -23,6 +23,7 @@ from nablax.core import (
     described,
     frozen,
     is_number,
+    open_number,
     resolve,
     with_hyperparams,
 )
@@ -83,7 +84,7 @@ class Numbers:
         values: dict[str, Any] = {}
         for path, first in self.first.items():
             found = self.known[path]
-            number: Any = source.number(path, found.decay)
+            number: Any = open_number(source, path, found.decay)
             if callable(found.value):
                 number = OpenSchedule(found.value, number)
             elif isinstance(first, tuple):

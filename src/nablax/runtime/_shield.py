@@ -4,7 +4,7 @@ there is a moment in which an exception would lose both.
 
 from __future__ import annotations
 
-import _signal  # what `signal` wraps; the wrappers take 2 us each, which is much of a small step
+import _signal  # type: ignore[import-not-found]  # what `signal` wraps; the wrappers take 2 us each, which is much of a small step
 import threading
 from typing import Any
 

@@ -40,10 +40,11 @@ def step(
     if not skip_nonfinite:
         return Stepped(new_params, new_state, None, updates)
     finite = all_finite(grads)
-    keep = jax.tree.map(
-        lambda new, old: jnp.where(finite, new, old), (new_params, new_state), (params, state)
-    )
-    return Stepped(*keep, finite, updates)
+
+    def keep(new: Any, old: Any) -> Any:
+        return jax.tree.map(lambda n, o: jnp.where(finite, n, o), new, old)
+
+    return Stepped(keep(new_params, params), keep(new_state, state), finite, updates)
 
 
 def norms(grads: Any, stepped: Stepped) -> dict[str, jax.Array]:

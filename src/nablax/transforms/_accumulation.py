@@ -29,6 +29,7 @@ from nablax.core import (
     Updates,
     accumulator,
     as_array,
+    body_of,
     checked,
     count,
     fields,
@@ -268,7 +269,7 @@ def _multi_steps(
         scalars=_place_in_batch,
         extra=("skip",),
     )
-    gather = accumulate.call.body
+    gather: Any = body_of(accumulate)
 
     def init(params: Params) -> MultiStepsState:
         state = gather.init(params)
