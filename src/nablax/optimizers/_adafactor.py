@@ -185,15 +185,15 @@ def adafactor(
     """Adafactor: adaptive steps with a memory of rows and columns only.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule; None is 1. It is relative to the size of
-        the parameters unless `multiply_by_parameter_scale` is False.
+      learning_rate: a number, a traced number or a schedule; None is 1, a negative one ascends. It is relative to
+        the size of the parameters unless `multiply_by_parameter_scale` is False.
       min_dim_size_to_factor, decay_rate, eps, factored: as in `scale_by_factored_rms`.
       decay_offset: its step_offset.
       multiply_by_parameter_scale: multiply each leaf by the root mean square of its parameters.
       clipping_threshold: bound on each leaf's root mean square, at least 1; None does not clip.
       momentum: decay of an average of the steps, in [0, 1); None keeps none.
       dtype_momentum: dtype of that average.
-      weight_decay_rate, weight_decay: not negative; not multiplied by the learning rate. Two names of one argument.
+      weight_decay_rate, weight_decay: not multiplied by the learning rate. Two names of one argument.
       weight_decay_mask, mask: leaves that decay; see `add_decayed_weights`. Two names of one argument.
 
     Raises:

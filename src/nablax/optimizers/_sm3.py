@@ -88,7 +88,7 @@ def sm3(learning_rate: ScalarOrSchedule, momentum: float = 0.9) -> GradientTrans
     """SM3: Adagrad's adaptivity at the memory of momentum alone.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
       momentum: decay of the momentum, in [0, 1).
 
     Raises:

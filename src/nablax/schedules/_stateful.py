@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 
@@ -10,6 +10,7 @@ from nablax.core._base import Schedule
 from nablax.core._numerics import safe_increment, zero_count
 
 
+@runtime_checkable
 class StatefulSchedule(Protocol):
     """What a schedule with a state offers."""
 
