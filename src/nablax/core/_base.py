@@ -22,7 +22,7 @@ from nablax.core._errors import ArgumentError
 if TYPE_CHECKING:
     ArrayTree = Any
 else:
-    ArrayTree = Union[jax.typing.ArrayLike, Iterable["ArrayTree"], Mapping[Any, "ArrayTree"]]
+    ArrayTree = Union[jax.typing.ArrayLike, Iterable["ArrayTree"], Mapping[Any, "ArrayTree"]]  # noqa: UP007
 Params = ArrayTree
 Updates = ArrayTree
 OptState = ArrayTree

@@ -92,8 +92,9 @@ def hutchinson_estimator_diag_hessian(random_seed: Any = None) -> GradientTransf
       Array([2., 6.], dtype=float32)
     """
 
-    seed = 0 if random_seed is None else random_seed
-    first_key = jax.random.PRNGKey(seed) if isinstance(seed, int) else jnp.asarray(seed)
+    def first_key() -> jax.Array:
+        seed = 0 if random_seed is None else random_seed
+        return jax.random.PRNGKey(seed) if isinstance(seed, int) else jnp.asarray(seed)
 
     def update(
         updates: Any,
