@@ -71,10 +71,6 @@ def _factored_axes(shape: tuple[int, ...], least: int) -> tuple[int, int] | None
     return (int(order[-1]), int(order[-2])) if shape[order[-2]] >= least else None
 
 
-def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
-    return shape[:axis] + shape[axis + 1 :]
-
-
 def _statistic(name: str, least: int) -> Field:
     """The field of this name: zeros of its shape for a leaf."""
 
@@ -82,10 +78,12 @@ def _statistic(name: str, least: int) -> Field:
         shape, dtype = jnp.shape(p), at_least_float32(jnp.result_type(p))
         dtype = jnp.finfo(dtype).dtype if jnp.issubdtype(dtype, jnp.inexact) else jnp.float32
         axes = _factored_axes(shape, least)
-        shapes = {"v_row": (1,), "v_col": (1,), "v": shape}
-        if axes is not None:
-            shapes = {"v_row": _without(shape, axes[0]), "v_col": _without(shape, axes[1]), "v": (1,)}
-        return jnp.zeros(shapes[name], dtype)
+        if (name == "v") != (axes is None):
+            return jnp.zeros((1,), dtype)
+        zeros = jnp.zeros_like(p, dtype=dtype)
+        if axes is None:
+            return zeros
+        return jnp.sum(zeros, axes[0 if name == "v_row" else 1])  # sharded as its updates will be
 
     return statistic(make, signed=False)
 

@@ -61,7 +61,9 @@ def _weight(b2: Any) -> dict[str, Any]:
 
 
 def _accumulators(p: Any) -> list[jax.Array]:
-    return [jnp.zeros(n, real_dtype(p)) for n in jnp.shape(p)] or [jnp.zeros((), real_dtype(p))]
+    zeros = jnp.zeros_like(p, dtype=real_dtype(p))
+    axes = set(range(zeros.ndim))  # each sharded as its updates will be
+    return [jnp.sum(zeros, sorted(axes - {a})) for a in axes] or [zeros]
 
 
 @checked(counts=False, b2=number(0, 1))
