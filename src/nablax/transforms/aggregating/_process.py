@@ -56,6 +56,7 @@ def process(
     Example:
       >>> from nablax.optimizers import sgd
       >>> from nablax.core import identity
+      >>> from nablax.transforms.aggregating import average_per_element_updates
       >>> tx = process(identity(), average_per_element_updates(), sgd(1.0))
       >>> tx.update(jnp.array([[1.0, 2.0], [3.0, 4.0]]), tx.init(jnp.zeros(2)))[0]
       Array([-2., -3.], dtype=float32)
