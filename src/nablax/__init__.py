@@ -163,6 +163,7 @@ from nablax.transforms import differentially_private_aggregate as differentially
 from nablax.transforms import ema as ema
 from nablax.transforms import flatten as flatten
 from nablax.transforms import freeze as freeze
+from nablax.transforms import global_norm as global_norm
 from nablax.transforms import inject_hyperparams as inject_hyperparams
 from nablax.transforms import inject_stateful_hyperparams as inject_stateful_hyperparams
 from nablax.transforms import keep_params_nonnegative as keep_params_nonnegative

@@ -8,7 +8,7 @@ from optax.experimental import aggregating as peer
 
 from nablax.core import ArgumentError, HyperparameterError, StructureError, identity
 from nablax.optimizers import adam
-from nablax.transforms import _aggregating as ours
+from nablax.transforms import aggregating as ours
 
 PARAMS = {"w": np.zeros((2, 3)), "b": np.zeros(())}
 RNG = np.random.default_rng(0)

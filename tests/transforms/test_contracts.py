@@ -79,6 +79,7 @@ UNFIT = {
 NO_NUMBERS = {
     "centralize", "normalize", "scale_by_sign", "keep_params_nonnegative", "zero_nans", "inject_stateful_hyperparams",
     "skip_large_updates", "skip_not_finite", "unitwise_norm", "unitwise_clip", "scale_gradient",
+    "global_norm",
 }  # fmt: skip
 """Without arguments, or called with arrays."""
 FIT = {

@@ -75,6 +75,7 @@ from nablax.core._hyperparams import described as described
 from nablax.core._hyperparams import hyperparams as hyperparams
 from nablax.core._hyperparams import with_children as with_children
 from nablax.core._hyperparams import with_hyperparams as with_hyperparams
+from nablax.core._leaves import map_leaves as map_leaves
 from nablax.core._linalg import matrix_inverse_pth_root as matrix_inverse_pth_root
 from nablax.core._linalg import nnls as nnls
 from nablax.core._linalg import power_iteration as power_iteration

@@ -11,11 +11,12 @@ from jax import lax
 from nablax.core._base import Params, Updates, with_extra_args_support
 from nablax.core._chain import Chain
 from nablax.core._errors import StructureError
+from nablax.core._leaves import map_leaves
 from nablax.core._pass import run
 from nablax.core._program import Program
 from nablax.core._rule import Rule
 from nablax.core._value import body_of
-from nablax.tree import is_none, path_str
+from nablax.tree import is_none
 
 
 def _add(row: Any, shared: Any) -> Any:
@@ -56,29 +57,9 @@ def apply_updates(params: Params, updates: Updates) -> Params:
       >>> apply_updates({"w": jnp.ones(2)}, {"w": jnp.array([1.0, -1.0])})["w"]
       Array([2., 0.], dtype=float32)
     """
-    treedef: Any
-    leaves, treedef = jax.tree.flatten(params, is_leaf=is_none)
-    try:
-        changes = treedef.flatten_up_to(updates)
-    except (ValueError, TypeError) as e:
-        raise StructureError(f"apply_updates: params and updates must have one structure. {e}") from e
-    moving = [
-        i for i, (p, u) in enumerate(zip(leaves, changes, strict=True)) if p is not None and u is not None
-    ]
-    try:
-        moved = _ADD.map([(leaves[i], changes[i]) for i in moving], None)
-    except StructureError:
-        paths = [path for path, _ in jax.tree.flatten_with_path(params, is_leaf=is_none)[0]]
-        for i in moving:
-            if jnp.shape(leaves[i]) != jnp.shape(changes[i]):
-                raise StructureError(
-                    f"apply_updates: params and updates differ at {path_str(paths[i])}: shape "
-                    f"{jnp.shape(leaves[i])} against {jnp.shape(changes[i])}."
-                ) from None
-        raise
-    for i, p in zip(moving, moved, strict=True):
-        leaves[i] = p
-    return treedef.unflatten(leaves)
+    moved, treedef = map_leaves(_ADD, params, updates, what="params and updates", partial=True)
+    leaves = jax.tree.leaves(params, is_leaf=is_none)
+    return treedef.unflatten([p if new is None else new for p, new in zip(leaves, moved, strict=True)])
 
 
 def advance(

@@ -52,12 +52,12 @@ class Program:
     Args:
       fn: pure function of `row`, a pytree of the arrays that belong to one leaf, and `shared`, a pytree that all
         leaves see. It returns a pytree of arrays.
-      name: what profiles and compiled programs call it.
+      name: what errors, profiles and compiled programs call it.
       stack: under a trace, loop over the stacked leaves of one kind.
     """
 
     def __init__(self, fn: Callable[[Any, Any], Any], name: str, stack: bool = False):
-        fn.__name__ = fn.__qualname__ = name
+        fn.__name__ = fn.__qualname__ = self.name = name
         self.one = jax.jit(fn)
         self._fn = fn
         self._stack = stack

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.experimental import checkify
 
 from nablax.core import ArgumentError, HyperparameterError, StructureError
-from nablax.tree._traverse import is_none
+from nablax.tree import is_none
 
 _FORM = (
     "each is None, a number or a tree like x0. SciPy's list of pairs (low, high) is the pair (lows, highs) of arrays "

@@ -14,7 +14,7 @@ from jax import lax
 
 from nablax import tree
 from nablax.core import ArgumentError, MissingParamsError, Transformation
-from nablax.tree._traverse import is_none
+from nablax.tree import is_none
 
 
 class LineSearch(Transformation):

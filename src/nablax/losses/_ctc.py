@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nablax.core._errors import HyperparameterError, StructureError
+from nablax.core import HyperparameterError, StructureError
 
 from ._operands import check_labels, floating, integers, wide
 

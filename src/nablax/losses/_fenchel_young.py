@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core._simplex import project_simplex
+from nablax.core import project_simplex
 
 from ._operands import broadcastable, row_labels, wide
 

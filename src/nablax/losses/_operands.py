@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.experimental import checkify
 
-from nablax.core._errors import ArgumentError, StructureError
+from nablax.core import ArgumentError, StructureError
 
 Axis = int | tuple[int, ...] | None
 

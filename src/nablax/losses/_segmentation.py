@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core._errors import HyperparameterError, StructureError
+from nablax.core import HyperparameterError, StructureError
 
 from ._operands import axes_of, floating, same_shape, wide
 

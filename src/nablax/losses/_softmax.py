@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core._errors import StructureError
+from nablax.core import StructureError
 
 from ._operands import (
     Axis,

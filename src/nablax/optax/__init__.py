@@ -202,6 +202,7 @@ from nablax.transforms import conditionally_transform as conditionally_transform
 from nablax.transforms import ema as ema
 from nablax.transforms import flatten as flatten
 from nablax.transforms import freeze as freeze
+from nablax.transforms import global_norm as global_norm
 from nablax.transforms import inject_hyperparams as inject_hyperparams
 from nablax.transforms import inject_stateful_hyperparams as inject_stateful_hyperparams
 from nablax.transforms import keep_params_nonnegative as keep_params_nonnegative
@@ -227,7 +228,6 @@ from nablax.transforms import skip_not_finite as skip_not_finite
 from nablax.transforms import snapshot as snapshot
 from nablax.transforms import trace as trace
 from nablax.transforms import zero_nans as zero_nans
-from nablax.transforms._clipping import global_norm as global_norm
 from nablax.tree import bias_correction as bias_correction
 from nablax.tree import update_infinity_moment as update_infinity_moment
 from nablax.tree import update_moment as update_moment

@@ -15,7 +15,7 @@ import jax
 
 from nablax import core, optimizers, transforms
 from nablax.optax import _deprecated
-from nablax.schedules._stateful import WrappedScheduleState
+from nablax.schedules import WrappedScheduleState
 
 # Package: (the namespaces that its modules draw from, the first one first; the modules).
 _TABLE: dict[str, tuple[tuple[str, ...], str]] = {

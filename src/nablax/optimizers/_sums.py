@@ -10,8 +10,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core import MissingParamsError, Program, as_array, real_dtype
-from nablax.tree import at_least_float32, is_none, reduce_scalars
+from nablax.core import MissingParamsError, Program, as_array, map_leaves, real_dtype
+from nablax.tree import at_least_float32, reduce_scalars
 
 
 def _wide(x: Any) -> jax.Array:
@@ -54,7 +54,7 @@ def _program(terms: Callable[..., dict[str, jax.Array]], dtype: Any) -> Program:
         out = terms(*map(_wide, row), **shared)
         return {name: jnp.sum(x).astype(dtype) for name, x in out.items()}
 
-    return Program(sums, terms.__name__.strip("_"))
+    return Program(sums, terms.__module__.rpartition("._")[2])
 
 
 def leaf_sums(
@@ -71,12 +71,10 @@ def leaf_sums(
     Returns:
       One real scalar a name, in the dtype of `scalar_like(tree, ...)`.
     """
-    treedef: Any
-    leaves, treedef = jax.tree.flatten(tree, is_leaf=is_none)
-    rows = list(zip(leaves, *map(treedef.flatten_up_to, rest), strict=True))
-    rows = [row for row in rows if row[0] is not None]
-    dtype = real_dtype([row[0] for row in rows])
-    if not rows:
+    dtype = real_dtype(tree)
+    program, numbers = _program(terms, dtype), {name: as_array(x) for name, x in shared.items()}
+    results, _ = map_leaves(program, tree, *rest, shared=numbers)
+    outputs = [sums for sums in results if sums is not None]
+    if not outputs:
         return {name: jnp.zeros((), dtype) for name in terms(*[jnp.zeros(())] * (1 + len(rest)), **shared)}
-    outputs = _program(terms, dtype).map(rows, {name: as_array(x) for name, x in shared.items()})
     return {name: reduce_scalars(operator.add, [out[name] for out in outputs]) for name in outputs[0]}

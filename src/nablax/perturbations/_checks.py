@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from nablax.core._errors import ArgumentError, HyperparameterError, StructureError
+from nablax.core import ArgumentError, HyperparameterError, StructureError
 
 
 def positive_int(who: str, name: str, value: Any) -> int:

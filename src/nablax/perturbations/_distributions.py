@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core._errors import ArgumentError
+from nablax.core import ArgumentError
 
 
 class MultiNormalDiag:

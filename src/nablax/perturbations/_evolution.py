@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nablax.core._errors import HyperparameterError
+from nablax.core import HyperparameterError
 
 from ._checks import check_positive, check_real, check_scalar, positive_int
 from ._layout import Layout

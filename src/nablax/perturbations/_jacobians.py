@@ -20,7 +20,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core._errors import ArgumentError
+from nablax.core import ArgumentError
 
 from ._checks import positive_int
 from ._distributions import draw_samples, mean_and_std, total_log_prob

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nablax.core._errors import StructureError
+from nablax.core import StructureError
 
 
 class Layout:

@@ -26,7 +26,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core._errors import HyperparameterError
+from nablax.core import HyperparameterError
 
 from ._noise import Gumbel, Laplace, Normal, differentiable_never
 from ._sampling import accumulate

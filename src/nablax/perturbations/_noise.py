@@ -26,7 +26,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core._errors import HyperparameterError
+from nablax.core import HyperparameterError
 
 _EULER_GAMMA = 0.5772156649015329
 

@@ -19,7 +19,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core._errors import StructureError
+from nablax.core import StructureError
 
 from ._noise import Gumbel, Normal
 from ._oracles import argmax_oracle, rank_oracle, shortest_path_oracle, top_k_oracle

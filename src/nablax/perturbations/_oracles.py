@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core._errors import HyperparameterError, StructureError
+from nablax.core import HyperparameterError, StructureError
 
 from ._checks import positive_int
 

@@ -19,7 +19,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core._errors import ArgumentError, HyperparameterError, StructureError
+from nablax.core import ArgumentError, HyperparameterError, StructureError
 
 from ._checks import check_positive, positive_int
 from ._layout import Layout, fingerprint

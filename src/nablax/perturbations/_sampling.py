@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nablax.core._errors import ArgumentError
+from nablax.core import ArgumentError
 
 from ._layout import mix
 from ._noise import Noise

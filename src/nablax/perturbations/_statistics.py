@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nablax.core._errors import HyperparameterError
+from nablax.core import HyperparameterError
 
 from ._checks import check_positive, positive_int
 from ._sampling import as_key

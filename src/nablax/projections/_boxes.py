@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import checkify
 
-from nablax.core._errors import HyperparameterError
+from nablax.core import HyperparameterError
 
 from ._trees import check_real, check_scale, like_tree, on_leaves
 

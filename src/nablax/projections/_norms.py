@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core._simplex import project_simplex
+from nablax.core import project_simplex
 
 from ._trees import check_real, check_scale, on_vector
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from nablax import tree as trees
-from nablax.core._checks import check_number
+from nablax.core import check_number
 
 from ._trees import check_real, match, on_leaves, wide
 

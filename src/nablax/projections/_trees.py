@@ -12,8 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nablax.core._checks import check_number
-from nablax.core._errors import ArgumentError, StructureError
+from nablax.core import ArgumentError, StructureError, check_number
 
 
 def wide(x: Any) -> jax.Array:

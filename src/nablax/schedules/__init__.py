@@ -12,6 +12,7 @@ from ._polynomial import linear_schedule as linear_schedule
 from ._polynomial import polynomial_schedule as polynomial_schedule
 from ._stateful import StatefulSchedule as StatefulSchedule
 from ._stateful import WrappedSchedule as WrappedSchedule
+from ._stateful import WrappedScheduleState as WrappedScheduleState
 from ._warmup import sgdr_schedule as sgdr_schedule
 from ._warmup import warmup_constant_schedule as warmup_constant_schedule
 from ._warmup import warmup_cosine_decay_schedule as warmup_cosine_decay_schedule

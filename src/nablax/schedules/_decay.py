@@ -7,8 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core._base import Schedule
-from nablax.core._checks import check_number
+from nablax.core import Schedule, check_number
 
 from ._polynomial import constant_schedule
 from ._schedule import FormulaSchedule, check_values, elapsed_and_remaining, half_cosine, is_known, wide

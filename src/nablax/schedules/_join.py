@@ -9,9 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core._base import Schedule
-from nablax.core._checks import check_number
-from nablax.core._errors import ArgumentError, HyperparameterError
+from nablax.core import ArgumentError, HyperparameterError, Schedule, check_number
 
 from ._schedule import FormulaSchedule
 

@@ -11,8 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core._base import Schedule
-from nablax.core._checks import check_number, check_positive
+from nablax.core import Schedule, check_number, check_positive
 
 from ._piecewise import cosine_pieces, linear_pieces
 from ._schedule import FormulaSchedule

@@ -8,9 +8,7 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from nablax.core._base import Schedule
-from nablax.core._checks import check_number
-from nablax.core._errors import HyperparameterError
+from nablax.core import HyperparameterError, Schedule, check_number
 
 from ._polynomial import constant_schedule
 from ._schedule import FormulaSchedule, between, check_values, half_cosine, wide

@@ -8,8 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nablax.core._base import Schedule
-from nablax.core._checks import check_number
+from nablax.core import Schedule, check_number
 
 from ._schedule import FormulaSchedule, between, check_values, elapsed_and_remaining, is_known, wide
 

@@ -22,8 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nablax.core._checks import check_number
-from nablax.core._errors import HyperparameterError
+from nablax.core import HyperparameterError, check_number
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["numbers"], meta_fields=["function"])

@@ -6,8 +6,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 
-from nablax.core._base import Schedule
-from nablax.core._numerics import safe_increment, zero_count
+from nablax.core import Schedule, safe_increment, zero_count
 
 
 @runtime_checkable

@@ -1,6 +1,7 @@
 """Gradient transformations that are parts: what a chain is made of."""
 
 from nablax.core import ScaleByScheduleState as ScaleByScheduleState
+from nablax.transforms import aggregating as aggregating
 from nablax.transforms._accumulation import ApplyEvery as ApplyEvery
 from nablax.transforms._accumulation import MultiSteps as MultiSteps
 from nablax.transforms._accumulation import MultiStepsState as MultiStepsState
@@ -16,6 +17,7 @@ from nablax.transforms._clipping import adaptive_grad_clip as adaptive_grad_clip
 from nablax.transforms._clipping import clip as clip
 from nablax.transforms._clipping import clip_by_block_rms as clip_by_block_rms
 from nablax.transforms._clipping import clip_by_global_norm as clip_by_global_norm
+from nablax.transforms._clipping import global_norm as global_norm
 from nablax.transforms._clipping import unitwise_clip as unitwise_clip
 from nablax.transforms._clipping import unitwise_norm as unitwise_norm
 from nablax.transforms._complex import SplitRealAndImaginaryArrays as SplitRealAndImaginaryArrays

@@ -26,13 +26,13 @@ from nablax.core import (
     apply_updates,
     as_array,
     checked,
+    map_leaves,
     number,
     with_extra_args_support,
     wrapper,
     zero_count,
 )
 from nablax.transforms._branch import branch
-from nablax.tree import is_none
 
 
 class LookaheadParams(NamedTuple):
@@ -132,10 +132,8 @@ def lookahead(
 
 
 def _both_updates(updates: Updates, params: Any, sync: Any, slow_step_size: Any) -> LookaheadParams:
-    treedef: Any
-    leaves, treedef = jax.tree.flatten(updates, is_leaf=is_none)
-    parts = zip(leaves, treedef.flatten_up_to(params.fast), treedef.flatten_up_to(params.slow), strict=True)
-    rows = [tuple(map(jnp.asarray, row)) for row in parts if row[0] is not None]
-    done = iter(_UPDATES.map(rows, (sync, slow_step_size)))
-    pairs = [(None, None) if u is None else next(done) for u in leaves]
-    return LookaheadParams(*(treedef.unflatten([pair[i] for pair in pairs]) for i in (0, 1)))
+    pairs, treedef = map_leaves(
+        _UPDATES, updates, params.fast, params.slow, shared=(sync, slow_step_size),
+        what="updates, params.fast and params.slow",
+    )  # fmt: skip
+    return LookaheadParams(*(treedef.unflatten([pair and pair[i] for pair in pairs]) for i in (0, 1)))

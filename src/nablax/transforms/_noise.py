@@ -26,6 +26,7 @@ from nablax.core import (
     count,
     fields,
     leafwise,
+    map_leaves,
     number,
     random_key,
     wrapper,
@@ -87,9 +88,8 @@ _SUM = Program(_sum, "add_noise")
 
 def sum_leaves(updates: Updates, noise: Any) -> Updates:
     """updates + noise in the dtypes of the updates."""
-    treedef: Any
-    leaves, treedef = jax.tree.flatten(updates)
-    return treedef.unflatten(_SUM.map(list(zip(leaves, treedef.flatten_up_to(noise), strict=True)), None))
+    sums, treedef = map_leaves(_SUM, updates, noise, what="updates and noise")
+    return treedef.unflatten(sums)
 
 
 @checked(eta=number(0), gamma=REAL, key=KEY, seed=KEY)

@@ -28,7 +28,7 @@ from nablax.core import (
     wide_moment_like,
     zero_count,
 )
-from nablax.transforms._per_element_mean import (
+from nablax.transforms.aggregating._mean import (
     Aggregator,
     get_batch_size_from_per_elt_updates,
     released,

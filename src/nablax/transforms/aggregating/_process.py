@@ -2,9 +2,9 @@
 
     per-example gradients -> preprocessor -> aggregator -> postprocessor -> updates
 
-An aggregator takes leaves with an extra axis of examples away (`_per_element_mean`). It may also gather several calls
+An aggregator takes leaves with an extra axis of examples away (`_mean`). It may also gather several calls
 into one, and it may say more than the mean: the sum of squared differences from it, from which the variance of the
-gradient follows (`_per_element_variance`).
+gradient follows (`_variance`).
 """
 
 from __future__ import annotations
@@ -28,28 +28,9 @@ from nablax.core import (
     with_extra_args_support,
     wrapper,
 )
-from nablax.transforms._per_element_mean import AccumulateAvgUpdatesState as AccumulateAvgUpdatesState
-from nablax.transforms._per_element_mean import Aggregator as Aggregator
-from nablax.transforms._per_element_mean import accumulate_avg_updates as accumulate_avg_updates
-from nablax.transforms._per_element_mean import average_incrementally_updates as average_incrementally_updates
-from nablax.transforms._per_element_mean import average_per_element_updates as average_per_element_updates
-from nablax.transforms._per_element_mean import (
-    get_batch_size_from_per_elt_updates as get_batch_size_from_per_elt_updates,
-)
-from nablax.transforms._per_element_variance import (
-    PerElementMeanAndSumSqDiffGradsState as PerElementMeanAndSumSqDiffGradsState,
-)
-from nablax.transforms._per_element_variance import (
-    PerElementMeanAndVarianceEMAState as PerElementMeanAndVarianceEMAState,
-)
-from nablax.transforms._per_element_variance import (
-    get_per_element_mean_and_sum_sq_diff_grads as get_per_element_mean_and_sum_sq_diff_grads,
-)
-from nablax.transforms._per_element_variance import (
-    get_unbiased_mean_and_variance_ema as get_unbiased_mean_and_variance_ema,
-)
-from nablax.transforms._per_element_variance import (
-    track_per_element_mean_and_variance_with_ema as track_per_element_mean_and_variance_with_ema,
+from nablax.transforms.aggregating._variance import (
+    get_per_element_mean_and_sum_sq_diff_grads,
+    track_per_element_mean_and_variance_with_ema,
 )
 
 PerElementUpdates = Updates
@@ -77,6 +58,7 @@ def process(
     Example:
       >>> from nablax.optimizers import sgd
       >>> from nablax.core import identity
+      >>> from nablax.transforms.aggregating import average_per_element_updates
       >>> tx = process(identity(), average_per_element_updates(), sgd(1.0))
       >>> tx.update(jnp.array([[1.0, 2.0], [3.0, 4.0]]), tx.init(jnp.zeros(2)))[0]
       Array([-2., -3.], dtype=float32)
