@@ -77,6 +77,23 @@ class GradientTransformationExtraArgs(GradientTransformation):
     __slots__ = ()
 
 
+class Body(Protocol):
+    """What a transformation does; made once, never changed.
+
+    Attributes:
+      children: the inner transformations by name.
+    """
+
+    @property
+    def children(self) -> Mapping[str, Any]: ...
+
+    def init(self, params: Any) -> Any: ...
+
+    def update(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]: ...
+
+    def states(self, state: Any) -> Mapping[str, Any]: ...
+
+
 class EmptyState(NamedTuple):
     """The state of a transformation that remembers nothing."""
 

@@ -9,29 +9,12 @@ make the call again: `tx.replace(learning_rate=3e-4)`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from nablax.core._arguments import as_passed, default_arguments, frozen, same, shown, variadic
-from nablax.core._base import GradientTransformationExtraArgs
+from nablax.core._base import Body, GradientTransformationExtraArgs
 from nablax.core._border import at_home_in_optax
 from nablax.core._errors import ArgumentError, MissingParamsError
-
-
-class Body(Protocol):
-    """What a transformation does; made once, never changed.
-
-    Attributes:
-      children: the inner transformations by name.
-    """
-
-    @property
-    def children(self) -> Mapping[str, Any]: ...
-
-    def init(self, params: Any) -> Any: ...
-
-    def update(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]: ...
-
-    def states(self, state: Any) -> Mapping[str, Any]: ...
 
 
 class Call:
