@@ -69,6 +69,7 @@ OPTIMIZERS: dict[str, Any] = {
     "simplified_ademamix": lambda lr: o.simplified_ademamix(0.1 * lr, b1=0.9),
     "sm3": lambda lr: o.sm3(10 * lr),
     "sophia": lambda lr: o.sophia(lr, gamma=1.0),
+    "tiger": lambda lr: o.tiger(0.3 * lr),
     "yogi": lambda lr: o.yogi(lr),
 }
 """By name, a function of a learning rate; those that find their own ignore it."""
@@ -100,6 +101,7 @@ PARTS: dict[str, Any] = {
     "scale_by_simplified_ademamix": o.scale_by_simplified_ademamix,
     "scale_by_sm3": o.scale_by_sm3,
     "scale_by_stddev": o.scale_by_stddev,
+    "scale_by_tiger": o.scale_by_tiger,
     "scale_by_yogi": o.scale_by_yogi,
     "hutchinson_estimator_diag_hessian": lambda: o.hutchinson_estimator_diag_hessian(0),
 }
@@ -112,7 +114,7 @@ NEEDS_PARAMS = {
     "acprop", "adadelta", "adafactor", "adamaxw", "adamw", "adan", "ademamix", "cocob", "dadapt_adamw", "dog",
     "dowg", "fromage", "galore", "lamb", "lars", "lion", "madgrad", "mechanize", "momo", "momo_adam", "muon",
     "nadamw", "novograd", "prodigy", "sam", "schedule_free", "schedule_free_adamw", "schedule_free_sgd",
-    "simplified_ademamix", "sophia",
+    "simplified_ademamix", "sophia", "tiger",
     "scale_by_cocob", "scale_by_distance_over_gradients", "scale_by_madgrad", "scale_by_novograd",
     "hutchinson_estimator_diag_hessian",
 }  # fmt: skip

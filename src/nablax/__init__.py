@@ -115,6 +115,7 @@ from nablax.optimizers import scale_by_rss as scale_by_rss
 from nablax.optimizers import scale_by_simplified_ademamix as scale_by_simplified_ademamix
 from nablax.optimizers import scale_by_sm3 as scale_by_sm3
 from nablax.optimizers import scale_by_stddev as scale_by_stddev
+from nablax.optimizers import scale_by_tiger as scale_by_tiger
 from nablax.optimizers import scale_by_yogi as scale_by_yogi
 from nablax.optimizers import schedule_free as schedule_free
 from nablax.optimizers import schedule_free_adamw as schedule_free_adamw
@@ -126,6 +127,7 @@ from nablax.optimizers import signum as signum
 from nablax.optimizers import simplified_ademamix as simplified_ademamix
 from nablax.optimizers import sm3 as sm3
 from nablax.optimizers import sophia as sophia
+from nablax.optimizers import tiger as tiger
 from nablax.optimizers import yogi as yogi
 from nablax.runtime import Optimizer as Optimizer
 from nablax.runtime import train_step as train_step

@@ -24,7 +24,8 @@ def test_apply_updates_names_what_does_not_fit():
     with pytest.raises(
         StructureError, match=r"apply_updates: params and updates differ at \['a'\]\[1\]: shape \(2,\) ag"
     ):
-        apply_updates({"a": [jnp.ones(3), jnp.ones(2)]}, {"a": [jnp.ones(3), jnp.ones(1)]})
+        apply_updates({"a": [jnp.ones(3), jnp.ones(2)]}, {"a": [jnp.ones(3), jnp.ones(3)]})
+    np.testing.assert_array_equal(apply_updates(jnp.ones((2, 3)), jnp.arange(3.0))[1], [1.0, 2.0, 3.0])
     with pytest.raises(StructureError, match="one structure"):
         apply_updates({"a": jnp.ones(1)}, {"b": jnp.ones(1)})
 

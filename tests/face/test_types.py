@@ -15,11 +15,6 @@ import pytest
 
 import nablax.optax
 
-# TODO: these wait for `core`; take the mark away with the change.
-PENDING = pytest.mark.xfail(
-    reason="core/_base.py: aliases, and transformations that are rebuilt", strict=False
-)
-
 ALIASES = ("MaskOrFn", "OptState", "Params", "ScalarOrSchedule", "Schedule", "Updates")
 TRANSFORMATIONS = {
     "scale_by_adam": lambda o: o.scale_by_adam(),
@@ -37,7 +32,6 @@ PARAMS = {"w": jnp.arange(3.0), "b": jnp.zeros(())}
 GRADS = jax.tree.map(jnp.ones_like, PARAMS)
 
 
-@PENDING
 @pytest.mark.parametrize("name", ALIASES)
 def test_aliases_are_those_of_optax(name):
     mine, theirs = getattr(nablax.optax, name), getattr(optax, name)
@@ -46,7 +40,6 @@ def test_aliases_are_those_of_optax(name):
     assert typing.get_origin(mine) is typing.get_origin(theirs)
 
 
-@PENDING
 def test_no_state_of_the_face_is_a_class_of_typing():
     """invrs-opt registers whatever is called `...State` and is a class."""
     mine, theirs = (
@@ -61,14 +54,12 @@ def test_no_state_of_the_face_is_a_class_of_typing():
     assert all(issubclass(v, tuple) for v in mine.values())
 
 
-@PENDING
 def test_isinstance_of_the_protocol_of_schedules():
     schedule = nablax.optax.schedules.WrappedSchedule(nablax.optax.constant_schedule(0.1))
     assert isinstance(schedule, nablax.optax.schedules.StatefulSchedule)
     assert not isinstance(0.1, nablax.optax.schedules.StatefulSchedule)
 
 
-@PENDING
 def test_annotations_of_schedules_are_the_aliases():
     """Optax's tests ask the signature whether a learning rate may be a schedule."""
     accepted = (nablax.optax.ScalarOrSchedule, nablax.optax.Schedule)
@@ -82,7 +73,7 @@ def test_annotations_of_schedules_are_the_aliases():
 
 
 @pytest.mark.parametrize(
-    "library", [optax, pytest.param(nablax.optax, marks=PENDING)], ids=["optax", "nablax"]
+    "library", [optax, nablax.optax], ids=["optax", "nablax"]
 )
 @pytest.mark.parametrize("name", TRANSFORMATIONS)
 def test_single_dispatch(name, library):
@@ -106,7 +97,6 @@ REBUILD = {
 }
 
 
-@PENDING
 @pytest.mark.parametrize("name", TRANSFORMATIONS)
 @pytest.mark.parametrize("how", REBUILD)
 def test_a_rebuilt_transformation_works(how, name):
@@ -135,7 +125,6 @@ def reached(value, seen):
                 hash(leaf)
 
 
-@PENDING
 @pytest.mark.parametrize("name", TRANSFORMATIONS)
 def test_closures_are_trees_of_hashable_things(name):
     """optimistix makes a tree of an optimizer's closures: no closure holds itself, and what is no array is hashable."""
@@ -144,7 +133,6 @@ def test_closures_are_trees_of_hashable_things(name):
     reached(tx.update, ())
 
 
-@PENDING
 def test_a_state_that_went_through_json_is_a_list():
     tx = nablax.optax.adam(0.1)
     state = tx.init(PARAMS)

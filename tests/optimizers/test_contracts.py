@@ -72,7 +72,8 @@ def test_updates_look_like_params_and_states_scan(name, kind):
 @pytest.fixture(scope="module")
 def wrong_on_two_devices():
     flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
-    env = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(HERE.parent)}
+    path = os.pathsep.join([str(HERE.parent), *sys.path])  # this nablax, wherever it was found
+    env = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": path}
     done = subprocess.run(
         [sys.executable, HERE / "two_devices.py"], env=env, capture_output=True, text=True, timeout=600
     )

@@ -35,7 +35,7 @@ LEFT_OF_ROSENBROCK = {
     },
     1e-2: {
         "adadelta": 0.001, "adopt": 0.1, "cocob": None, "lars": 0.01, "sam": 0.002,
-        "schedule_free_adamw": 0.05, "sophia": 0.1,
+        "schedule_free_adamw": 0.05, "sophia": 0.1, "tiger": 0.005,
     },
     1e-1: {
         "amsgrad": 0.1, "dog": None, "fromage": 0.02, "lamb": 0.05, "mechanize": None,

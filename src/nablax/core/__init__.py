@@ -21,6 +21,7 @@ from nablax.core._base import Updates as Updates
 from nablax.core._base import init_empty_state as init_empty_state
 from nablax.core._base import with_extra_args_support as with_extra_args_support
 from nablax.core._calls import checked as checked
+from nablax.core._calls import checks_of as checks_of
 from nablax.core._chain import Chain as Chain
 from nablax.core._chain import chain as chain
 from nablax.core._chain import named_chain as named_chain

@@ -22,10 +22,17 @@ from nablax.tree import is_none
 def _add(row: Any, shared: Any) -> Any:
     p, u = (jnp.asarray(x) for x in row)
     if p.shape != u.shape:
-        raise StructureError(f"shape {p.shape} against {u.shape}")
+        u = _broadcast(u, p.shape)
     if p.dtype == u.dtype and jnp.issubdtype(p.dtype, jnp.inexact):
         return lax.add(p, u)
     return (p + u).astype(p.dtype)
+
+
+def _broadcast(u: Any, shape: tuple[int, ...]) -> Any:
+    ends = zip(reversed(u.shape), reversed(shape), strict=False)
+    if u.ndim > len(shape) or any(n not in (1, m) for n, m in ends):
+        raise StructureError(f"shape {shape} against {u.shape}")
+    return jnp.broadcast_to(u, shape)
 
 
 _ADD = Program(_add, "apply_updates")
@@ -36,7 +43,8 @@ def apply_updates(params: Params, updates: Updates) -> Params:
 
     Args:
       params: tree of arrays.
-      updates: tree of the same structure and shapes; where it has None, the parameter stays as it is.
+      updates: tree of the same structure, of the same shapes or shapes that broadcast to them; where it has None, the
+        parameter stays as it is.
 
     Returns:
       Tree of the structure, shapes and dtypes of params.

@@ -11,18 +11,23 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Iterable, Mapping, NamedTuple, Protocol, Union  # noqa: UP035
 
 import jax
 
 from nablax.core._border import at_home_in_optax
 from nablax.core._errors import ArgumentError
 
-Params = Any
-Updates = Any
-OptState = Any
-Schedule = Callable[[Any], Any]
-ScalarOrSchedule = float | jax.Array | Schedule
+# Types that packages dispatch on, and ask of annotations: those that Optax has, so `typing`'s own, not `|`.
+if TYPE_CHECKING:
+    ArrayTree = Any
+else:
+    ArrayTree = Union[jax.typing.ArrayLike, Iterable["ArrayTree"], Mapping[Any, "ArrayTree"]]  # noqa: UP007
+Params = ArrayTree
+Updates = ArrayTree
+OptState = ArrayTree
+Schedule = Callable[[jax.typing.ArrayLike], jax.typing.ArrayLike]
+ScalarOrSchedule = Union[float, jax.Array, Schedule]  # noqa: UP007
 
 
 class TransformInitFn(Protocol):

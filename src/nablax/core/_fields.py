@@ -78,9 +78,9 @@ def flag(value: bool) -> Field:
     return Field("flag", lambda params: jnp.array(value), signed=False, per_leaf=False)
 
 
-def random_key(value: jax.Array) -> Field:
-    """A random key, in a buffer of its own."""
-    return Field("key", lambda params: jnp.array(value, copy=True), signed=False, per_leaf=False)
+def random_key(make: Callable[[], jax.Array]) -> Field:
+    """A random key, in a buffer of its own; made by `init`, so that a constructor starts no device."""
+    return Field("key", lambda params: jnp.array(make(), copy=True), signed=False, per_leaf=False)
 
 
 def first_moment(dtype: Any = None, fill: float = 0.0) -> Field:

@@ -9,13 +9,13 @@ the same structure, shapes and dtypes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Optional, Union
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nablax.core._base import MaskedNode
+from nablax.core._base import MaskedNode, Params
 from nablax.core._checks import is_flag
 from nablax.core._errors import ArgumentError, StructureError
 from nablax.tree import is_none, is_params_placeholder
@@ -151,7 +151,7 @@ class Mask(PerLeaf):
         return self._fitted(lambda m, n, o: n if self.check(m) else o, flags, new, old)
 
 
-MaskOrFn = Any | Callable[[Any], Any]
+MaskOrFn = Optional[Union[Any, Callable[[Params], Any]]]  # noqa: UP007, UP045 - what Optax has
 
 
 def is_masked_node(x: Any) -> bool:

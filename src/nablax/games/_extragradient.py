@@ -29,7 +29,6 @@ from nablax.core import (
     chain,
     check_number,
     checked,
-    counting,
     fields,
     flag,
     hyperparams,
@@ -40,7 +39,7 @@ from nablax.core import (
     with_extra_args_support,
     with_hyperparams,
 )
-from nablax.transforms import scale
+from nablax.transforms import scale, scale_by_learning_rate
 
 
 class ExtragradientState(NamedTuple):
@@ -137,20 +136,6 @@ def is_extrapolation(state: Any) -> jax.Array:
     return jnp.any(jnp.stack([jnp.asarray(x) for x in found]))
 
 
-def _signed(g: jax.Array, *, learning_rate: Any) -> jax.Array:
-    return -learning_rate * g
-
-
-def _signed_rate(learning_rate: ScalarOrSchedule) -> GradientTransformationExtraArgs:
-    """`scale_by_learning_rate` that lets a negative rate ascend."""
-    return leafwise(
-        _signed,
-        counting(learning_rate),
-        name="scale_by_learning_rate",
-        hyperparams={"learning_rate": learning_rate},
-    )
-
-
 def stepper(who: str, learning_rate: Any, base: Any, ascend: bool) -> GradientTransformationExtraArgs:
     """The transformation that makes the steps of a method: by a learning rate, by a base, or by both."""
     if learning_rate is None and base is None:
@@ -168,12 +153,12 @@ def stepper(who: str, learning_rate: Any, base: Any, ascend: bool) -> GradientTr
                 f"{who}: a negative learning_rate ascends, and so does ascend=True: give one of them, got "
                 f"{learning_rate!r}."
             )
-        links = [_signed_rate(learning_rate)]
+        links = [scale_by_learning_rate(learning_rate)]
     if base is not None:
         # A base comes with its own minus sign; a learning rate on top only scales.
         links = [
             with_extra_args_support(base),
-            *([_signed_rate(learning_rate), scale(-1.0)] if links else []),
+            *([scale_by_learning_rate(learning_rate), scale(-1.0)] if links else []),
         ]
     if ascend:
         links = [scale(-1.0), *links]

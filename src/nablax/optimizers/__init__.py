@@ -116,6 +116,9 @@ from nablax.optimizers._sophia import HutchinsonState as HutchinsonState
 from nablax.optimizers._sophia import SophiaState as SophiaState
 from nablax.optimizers._sophia import hutchinson_estimator_diag_hessian as hutchinson_estimator_diag_hessian
 from nablax.optimizers._sophia import sophia as sophia
+from nablax.optimizers._tiger import ScaleByTigerState as ScaleByTigerState
+from nablax.optimizers._tiger import scale_by_tiger as scale_by_tiger
+from nablax.optimizers._tiger import tiger as tiger
 from nablax.optimizers._trust_ratio import fromage as fromage
 from nablax.optimizers._trust_ratio import lamb as lamb
 from nablax.optimizers._trust_ratio import lars as lars

@@ -88,9 +88,9 @@ def acprop(
     """ACProp: a step and the variance it is divided by never see the same noise.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
       b1, b2, eps, eps_root: as in `scale_by_acprop`.
-      weight_decay: not negative; multiplied by the learning rate.
+      weight_decay: multiplied by the learning rate.
       mask: leaves that decay; see `add_decayed_weights`.
 
     Raises:

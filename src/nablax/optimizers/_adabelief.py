@@ -98,7 +98,7 @@ def adabelief(
     """AdaBelief: large steps where gradients agree with their mean, small ones where they scatter.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
       b1, b2, eps, eps_root, nesterov: as in `scale_by_belief`. The paper has eps=1e-8 and eps_root=0.
 
     Raises:

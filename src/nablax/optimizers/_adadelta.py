@@ -78,9 +78,9 @@ def adadelta(
     """Adadelta: steps in the units of the parameters, without a learning rate to choose.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule. None is the paper's 1.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends. None is the paper's 1.
       rho, eps: as in `scale_by_adadelta`.
-      weight_decay: not negative; added to the gradient, as L2 regularisation.
+      weight_decay: added to the gradient, as L2 regularisation.
       weight_decay_mask, mask: leaves that decay; see `add_decayed_weights`. Two names of one argument.
 
     Raises:

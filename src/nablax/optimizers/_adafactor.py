@@ -71,10 +71,6 @@ def _factored_axes(shape: tuple[int, ...], least: int) -> tuple[int, int] | None
     return (int(order[-1]), int(order[-2])) if shape[order[-2]] >= least else None
 
 
-def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
-    return shape[:axis] + shape[axis + 1 :]
-
-
 def _statistic(name: str, least: int) -> Field:
     """The field of this name: zeros of its shape for a leaf."""
 
@@ -82,10 +78,12 @@ def _statistic(name: str, least: int) -> Field:
         shape, dtype = jnp.shape(p), at_least_float32(jnp.result_type(p))
         dtype = jnp.finfo(dtype).dtype if jnp.issubdtype(dtype, jnp.inexact) else jnp.float32
         axes = _factored_axes(shape, least)
-        shapes = {"v_row": (1,), "v_col": (1,), "v": shape}
-        if axes is not None:
-            shapes = {"v_row": _without(shape, axes[0]), "v_col": _without(shape, axes[1]), "v": (1,)}
-        return jnp.zeros(shapes[name], dtype)
+        if (name == "v") != (axes is None):
+            return jnp.zeros((1,), dtype)
+        zeros = jnp.zeros_like(p, dtype=dtype)
+        if axes is None:
+            return zeros
+        return jnp.sum(zeros, axes[0 if name == "v_row" else 1])  # sharded as its updates will be
 
     return statistic(make, signed=False)
 
@@ -185,15 +183,15 @@ def adafactor(
     """Adafactor: adaptive steps with a memory of rows and columns only.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule; None is 1. It is relative to the size of
-        the parameters unless `multiply_by_parameter_scale` is False.
+      learning_rate: a number, a traced number or a schedule; None is 1, a negative one ascends. It is relative to
+        the size of the parameters unless `multiply_by_parameter_scale` is False.
       min_dim_size_to_factor, decay_rate, eps, factored: as in `scale_by_factored_rms`.
       decay_offset: its step_offset.
       multiply_by_parameter_scale: multiply each leaf by the root mean square of its parameters.
       clipping_threshold: bound on each leaf's root mean square, at least 1; None does not clip.
       momentum: decay of an average of the steps, in [0, 1); None keeps none.
       dtype_momentum: dtype of that average.
-      weight_decay_rate, weight_decay: not negative; not multiplied by the learning rate. Two names of one argument.
+      weight_decay_rate, weight_decay: not multiplied by the learning rate. Two names of one argument.
       weight_decay_mask, mask: leaves that decay; see `add_decayed_weights`. Two names of one argument.
 
     Raises:

@@ -64,7 +64,7 @@ def adagrad(
     """Adagrad: rare coordinates keep large steps, frequent ones get small ones.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
       initial_accumulator_value, eps: as in `scale_by_rss`.
 
     Source: Duchi et al. 2011, jmlr.org/papers/v12/duchi11a.html.

@@ -109,7 +109,7 @@ def adam(
     """Adam: steps of about the learning rate in each coordinate, whatever the scale of the gradients.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
       b1, b2, eps, eps_root, mu_dtype, nesterov: as in `scale_by_adam`.
 
     Raises:
@@ -146,9 +146,9 @@ def adamw(
     """Adam with decoupled weight decay: u = -lr (m^ / (sqrt(v^) + eps) + weight_decay p).
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
       b1, b2, eps, eps_root, mu_dtype, nesterov: as in `scale_by_adam`.
-      weight_decay: not negative; multiplied by the learning rate, as in PyTorch.
+      weight_decay: multiplied by the learning rate, as in PyTorch.
       mask: leaves that decay; see `add_decayed_weights`.
 
     Raises:
@@ -178,7 +178,7 @@ def nadam(
     """Adam with Nesterov's look ahead.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
       b1, b2, eps, eps_root, mu_dtype, nesterov: as in `scale_by_adam`.
 
     Source: Dozat 2016, "Incorporating Nesterov momentum into Adam", ICLR workshop.
@@ -205,7 +205,7 @@ def nadamw(
     """NAdam with decoupled weight decay.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
       b1, b2, eps, eps_root, mu_dtype, nesterov: as in `scale_by_adam`.
       weight_decay, mask: as in `adamw`.
 

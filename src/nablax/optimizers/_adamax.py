@@ -70,7 +70,7 @@ def adamax(
     """Adam in the infinity norm: its step in each coordinate is bounded by the learning rate.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
       b1, b2, eps: as in `scale_by_adamax`.
 
     Source: Kingma & Ba 2015, arXiv:1412.6980, section 7.1.
@@ -90,9 +90,9 @@ def adamaxw(
     """Adamax with decoupled weight decay.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
       b1, b2, eps: as in `scale_by_adamax`.
-      weight_decay: not negative; multiplied by the learning rate.
+      weight_decay: multiplied by the learning rate.
       mask: leaves that decay; see `add_decayed_weights`.
 
     Source: Kingma & Ba 2015, arXiv:1412.6980; Loshchilov & Hutter 2019, arXiv:1711.05101.

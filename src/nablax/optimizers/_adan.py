@@ -107,9 +107,9 @@ def adan(
     """Adan: Nesterov's acceleration without a gradient at the extrapolated point.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
       b1, b2, b3, eps, eps_root: as in `scale_by_adan`.
-      weight_decay: not negative; multiplied by the learning rate.
+      weight_decay: multiplied by the learning rate.
       mask: leaves that decay; see `add_decayed_weights`.
 
     Raises:

@@ -127,9 +127,9 @@ def ademamix(
     """AdEMAMix: AdamW that also remembers gradients of ten thousand steps ago.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
       b1, b2, b3, alpha, eps, eps_root, mu_dtype: as in `scale_by_ademamix`. The paper warms b3 and alpha up.
-      weight_decay: not negative; multiplied by the learning rate.
+      weight_decay: multiplied by the learning rate.
       mask: leaves that decay; see `add_decayed_weights`.
 
     Raises:
@@ -219,9 +219,10 @@ def simplified_ademamix(
     """Simplified AdEMAMix: one momentum, no schedule of its mixture.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule. Momentum is a sum: use 1 - b1 times Adam's.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends. Momentum is a sum:
+        use 1 - b1 times Adam's.
       b1, b2, alpha, eps, eps_root: as in `scale_by_simplified_ademamix`.
-      weight_decay: not negative; multiplied by the learning rate.
+      weight_decay: multiplied by the learning rate.
       mask: leaves that decay; see `add_decayed_weights`.
 
     Raises:

@@ -125,7 +125,7 @@ def adopt(
     """ADOPT: Adam whose convergence does not depend on b2. The first update is zero.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
       b1, b2, eps, mu_dtype, nesterov, use_clipping, clip_value_fn: as in `scale_by_adopt`.
 
     Raises:

@@ -114,7 +114,7 @@ def amsgrad(
     """Adam whose step sizes never grow again: it converges where Adam can cycle.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
       b1, b2, eps, eps_root, mu_dtype, bias_correction_mu, bias_correction_nu: as in `scale_by_amsgrad`.
 
     Source: Reddi et al. 2018, arXiv:1904.09237.

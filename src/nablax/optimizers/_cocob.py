@@ -112,9 +112,9 @@ def cocob(
     """COCOB: gradient descent without a learning rate.
 
     Args:
-      learning_rate: factor of the gradients, not negative; a number, a traced number or a schedule.
+      learning_rate: factor of the gradients; a number, a traced number or a schedule; a negative one ascends.
       alpha, eps: as in `scale_by_cocob`.
-      weight_decay: not negative; added to the gradient.
+      weight_decay: added to the gradient.
       mask: leaves that decay; see `add_decayed_weights`.
 
     Raises:

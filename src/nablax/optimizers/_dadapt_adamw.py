@@ -108,12 +108,12 @@ def dadapt_adamw(
     """AdamW that finds its learning rate.
 
     Args:
-      learning_rate: factor of the rate it finds, not negative; a number, a traced number or a schedule that starts
-        from 1.
+      learning_rate: factor of the rate it finds; a number, a traced number or a schedule that starts from 1, or from
+        -1 to ascend.
       betas: decays of the moments, in [0, 1).
       eps: added to the root, not negative.
       estim_lr0: first, too small, estimate of the learning rate, positive.
-      weight_decay: not negative; multiplied by the learning rate.
+      weight_decay: multiplied by the learning rate.
       mask: leaves that decay; see `add_decayed_weights`.
 
     Raises:

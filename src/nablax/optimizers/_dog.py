@@ -149,11 +149,11 @@ def dog(
     Its authors average the iterates. `init` needs the parameters themselves, not only their shapes.
 
     Args:
-      learning_rate: factor of the step, not negative; a number, a traced number or a schedule.
+      learning_rate: factor of the step; a number, a traced number or a schedule; a negative one ascends.
       init_step: `("distance", r_0)`, `("learning_rate", first step size)`, or `("heuristic", a)`, which takes
         r_0 = a (1 + |p_0|).
       eps: added to the sum of squares, not negative.
-      weight_decay: not negative; added to the gradient.
+      weight_decay: added to the gradient.
       mask: leaves that decay; see `add_decayed_weights`.
 
     Raises:
@@ -198,10 +198,10 @@ def dowg(
     """DoWG: DoG with gradients weighted by the distance at which they were met, which adapts to smooth problems too.
 
     Args:
-      learning_rate: factor of the step, not negative; a number, a traced number or a schedule.
+      learning_rate: factor of the step; a number, a traced number or a schedule; a negative one ascends.
       init_estim_sq_dist: r_0^2, positive; None takes eps.
       eps: added to the root of the sum of squares, positive.
-      weight_decay: not negative; added to the gradient.
+      weight_decay: added to the gradient.
       mask: leaves that decay; see `add_decayed_weights`.
 
     Raises:

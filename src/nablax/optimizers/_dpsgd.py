@@ -26,7 +26,7 @@ def dpsgd(
     """Gradient descent that reveals little of any single example; `update` takes gradients with a batch axis in front.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
       l2_norm_clip: bound on each example's gradient norm, positive.
       noise_multiplier: standard deviation of the noise over that bound, not negative.
       seed: random key, or an int.

@@ -218,9 +218,9 @@ def galore(
     """GaLore: Adam at the memory of low-rank moments, all parameters trained.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
       rank, update_proj_gap, scale, base_optimizer, weight_dimension_numbers: as in `scale_by_galore`.
-      weight_decay: not negative; multiplied by the learning rate, in the full space.
+      weight_decay: multiplied by the learning rate, in the full space.
       mask: leaves that decay; see `add_decayed_weights`.
 
     Raises:

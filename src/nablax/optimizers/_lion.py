@@ -104,9 +104,9 @@ def lion(
     """Lion: one momentum, steps of plus or minus the learning rate. Use 3 to 10 times less than with AdamW.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
       b1, b2, mu_dtype: as in `scale_by_lion`.
-      weight_decay: not negative; multiplied by the learning rate.
+      weight_decay: multiplied by the learning rate.
       mask: leaves that decay; see `add_decayed_weights`.
 
     Raises:

@@ -1,6 +1,7 @@
 """MADGRAD: momentum on dual averaging, with a cube root where Adagrad has a square root.
 
-    l_t = (lr_t + eps) sqrt(t + 1),   s_t = s_{t-1} + l_t g_t,   v_t = v_{t-1} + l_t |g_t|^2        t = 0, 1, ...
+    l_t = (|lr_t| + eps) sqrt(t + 1)        t = 0, 1, ...;   a negative rate ascends, by the sign in s_t
+    s_t = s_{t-1} + sign(lr_t) l_t g_t,   v_t = v_{t-1} + l_t |g_t|^2
     z_t = p_0 - s_t / (v_t^(1/3) + eps)
     p_{t+1} = momentum p_t + (1 - momentum) z_t
 
@@ -44,17 +45,18 @@ class MadgradState(NamedTuple):
 
 def _madgrad(
     g: jax.Array, params: jax.Array, grad_sum_sq: jax.Array, s: jax.Array, x0: jax.Array, *,
-    weight: Any, momentum: Any, eps: Any,
+    weight: Any, signed: Any, momentum: Any, eps: Any,
 ) -> tuple[jax.Array, ...]:  # fmt: skip
     grad_sum_sq = grad_sum_sq + weight * abs_sq(g)
-    s = s + weight * g
+    s = s + signed * g
     below = jnp.cbrt(grad_sum_sq) + eps
     z = x0 - s / jnp.where(below > 0, below, 1.0)
     return (1 - momentum) * (z - params), grad_sum_sq, s, x0
 
 
 def _weight(count: jax.Array, learning_rate: Any, eps: Any) -> dict[str, Any]:
-    return {"weight": (learning_rate + eps) * jnp.sqrt(count)}
+    weight = (abs(learning_rate) + eps) * jnp.sqrt(count)
+    return {"weight": weight, "signed": jnp.where(learning_rate < 0, -weight, weight)}
 
 
 @checked(momentum=number(0, 1, open_high=True))
@@ -64,7 +66,7 @@ def scale_by_madgrad(
     """Turns gradients into MADGRAD's steps, their sign and rate included.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
       momentum: weight of the last iterate, in [0, 1).
       eps: added to the cube root and to the learning rate, not negative.
 
@@ -98,7 +100,7 @@ def madgrad(
 
     Args:
       learning_rate, momentum, eps: as in `scale_by_madgrad`.
-      weight_decay: not negative; added to the gradient.
+      weight_decay: added to the gradient.
       mask: leaves that decay; see `add_decayed_weights`.
 
     Raises:

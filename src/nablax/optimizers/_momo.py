@@ -142,10 +142,11 @@ def momo(
     """Momentum whose step size follows the loss; `update` needs it as `value=`.
 
     Args:
-      learning_rate: largest step size, not negative; a number, a traced number or a schedule.
+      learning_rate: largest step size; a number, a traced number or a schedule. A negative one ascends: it
+        is the step size, whatever the loss.
       beta: decay of the averages, in [0, 1).
       lower_bound: of the loss.
-      weight_decay: not negative; both the step and the parameters are divided by 1 + lr weight_decay.
+      weight_decay: both the step and the parameters are divided by 1 + lr weight_decay.
       adapt_lower_bound: estimate the lower bound on the way.
       mask: leaves that decay; see `add_decayed_weights`. The step size is found as if all did.
 
@@ -246,7 +247,8 @@ def momo_adam(
     """Adam whose step size follows the loss; `update` needs it as `value=`.
 
     Args:
-      learning_rate: largest step size, not negative; a number, a traced number or a schedule.
+      learning_rate: largest step size; a number, a traced number or a schedule. A negative one ascends: it
+        is the step size, whatever the loss.
       b1, b2: decays of the moments, in [0, 1).
       eps: added to the root, positive where gradients may vanish.
       lower_bound, weight_decay, adapt_lower_bound, mask: as in `momo`.

@@ -278,9 +278,9 @@ def muon(
     """Muon for matrices, AdamW for the rest.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
       ns_coeffs, ns_steps, beta, eps, mu_dtype, nesterov, adaptive, preconditioning: as in `scale_by_muon`.
-      weight_decay: of matrices, not negative; multiplied by the learning rate.
+      weight_decay: of matrices; multiplied by the learning rate.
       weight_decay_mask, mask: leaves that decay; see `add_decayed_weights`. Two names of one argument.
       adam_b1, adam_b2, adam_eps_root, adam_weight_decay: as in `adamw`, for the rest.
       adam_learning_rate: for the rest; None takes learning_rate.

@@ -24,7 +24,7 @@ def noisy_sgd(
     """Gradient descent with Gaussian noise on the gradients.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
       eta: variance of the first noise, not negative.
       gamma: power of its decay, not negative.
       key: random key, or an int.

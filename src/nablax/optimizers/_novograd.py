@@ -72,7 +72,7 @@ def scale_by_novograd(
     Args:
       b1, b2: decays of the moments, in [0, 1).
       eps, eps_root: added to the root and inside it, not negative.
-      weight_decay: added to the normalised gradient, not negative.
+      weight_decay: added to the normalised gradient.
       mu_dtype: dtype of the first moment; None follows each parameter's.
       mask: leaves that decay; see `add_decayed_weights`.
 
@@ -113,7 +113,7 @@ def novograd(
     """NovoGrad: momentum over gradients normalised layer by layer, at half of Adam's memory.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
       b1, b2, eps, eps_root, weight_decay, mask: as in `scale_by_novograd`.
 
     Raises:

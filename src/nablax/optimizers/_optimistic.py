@@ -92,7 +92,7 @@ def optimistic_gradient_descent(
     """Optimistic gradient descent: extra-gradient's convergence in games at one gradient a step.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
       alpha, beta: as in `scale_by_optimistic_gradient`.
 
     Raises:
@@ -118,9 +118,9 @@ def optimistic_adam(
     """Adam with optimism, for games such as the training of GANs.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule.
-      optimism: step along the last change of the direction, not negative; a number, a schedule, or None for the
-        learning rate, as in the paper.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
+      optimism: step along the last change of the direction, of the learning rate's sign; a number, a schedule, or None
+        for the learning rate, as in the paper.
       b1, b2, eps, eps_root, mu_dtype, nesterov: as in `scale_by_adam`.
 
     Raises:
@@ -155,7 +155,7 @@ def optimistic_adam_v2(
     """`optimistic_adam` with its optimism relative to the learning rate.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
       alpha, beta: as in `scale_by_optimistic_gradient`.
       b1, b2, eps, eps_root, mu_dtype, nesterov: as in `scale_by_adam`.
 

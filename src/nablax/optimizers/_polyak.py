@@ -81,7 +81,7 @@ def polyak_sgd(
 
     Args:
       max_learning_rate, f_min, eps, variant: as in `scale_by_polyak`.
-      scaling: factor of the step, not negative; a number, a traced number or a schedule.
+      scaling: factor of the step; a number, a traced number or a schedule; a negative one ascends.
 
     Raises:
       HyperparameterError: a number out of its range.

@@ -113,14 +113,14 @@ def prodigy(
     """AdamW that finds its learning rate, faster than `dadapt_adamw`.
 
     Args:
-      learning_rate: factor of the rate it finds, not negative; a number, a traced number or a schedule that starts
-        from 1.
+      learning_rate: factor of the rate it finds; a number, a traced number or a schedule that starts from 1, or from
+        -1 to ascend.
       betas: decays of the moments, in [0, 1).
       beta3: decay of the estimate's sums, in [0, 1); None takes the root of the second of betas.
       eps: added to the root, not negative.
       estim_lr0: first, too small, estimate of the learning rate, positive.
       estim_lr_coef: factor of the estimate, positive.
-      weight_decay: not negative; multiplied by the learning rate.
+      weight_decay: multiplied by the learning rate.
       safeguard_warmup: keep the learning rate out of the estimate's denominator, for schedules with a warm-up.
       mask: leaves that decay; see `add_decayed_weights`.
 

@@ -113,7 +113,7 @@ def radam(
     """RAdam: Adam that needs no warm-up.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
       b1, b2, eps, eps_root, threshold, nesterov: as in `scale_by_radam`.
 
     Raises:

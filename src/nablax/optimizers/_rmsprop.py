@@ -168,7 +168,7 @@ def rmsprop(
     """RMSProp, centered and with momentum where asked.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
       decay, eps, initial_scale, eps_in_sqrt, bias_correction: as in `scale_by_rms`.
       centered: divide by the standard deviation instead of the root mean square.
       momentum: weight of past steps, in [0, 1]; None keeps none.

@@ -122,7 +122,10 @@ def rprop(
 
     Source: Riedmiller & Braun 1993, doi:10.1109/ICNN.1993.298623.
     """
-    sign = 1.0 if not isinstance(learning_rate, jax.core.Tracer) and learning_rate < 0 else -1.0
+    if isinstance(learning_rate, jax.core.Tracer):
+        sign = jnp.where(learning_rate < 0, 1.0, -1.0)
+    else:
+        sign = 1.0 if learning_rate < 0 else -1.0
     return chain(
         scale_by_rprop(abs(learning_rate), eta_minus, eta_plus, min_step_size, max_step_size), scale(sign)
     )

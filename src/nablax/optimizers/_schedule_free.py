@@ -1,7 +1,7 @@
 """Schedule-free learning: interpolation and averaging in the place of a decaying learning rate.
 
     z_{t+1} = z_t + base update at y_t
-    x_{t+1} = (1 - c_t) x_t + c_t z_{t+1},   c_t = w_t / sum_{s <= t} w_s,   w_t = (max_{s <= t} lr_s)^weight_lr_power
+    x_{t+1} = (1 - c_t) x_t + c_t z_{t+1},   c_t = w_t / sum_{s <= t} w_s,   w_t = (max_{s <= t} |lr_s|)^weight_lr_power
     y_{t+1} = b1 x_{t+1} + (1 - b1) z_{t+1}
 
 The parameters are y, where gradients are taken; x is what to evaluate, and is found from y and z.
@@ -87,7 +87,7 @@ def schedule_free(
 
     Args:
       base_optimizer: the optimizer, its learning rate included.
-      learning_rate: that rate again, not negative; a number or a schedule of the updates so far, from 0.
+      learning_rate: that rate again; a number or a schedule of the updates so far, from 0. Its size weighs the average.
       b1: weight of the average in the point where gradients are taken, in (0, 1].
       weight_lr_power: power of the learning rate in the weights of the average; not negative.
       state_dtype: dtype of z; None follows each parameter's.
@@ -194,10 +194,10 @@ def schedule_free_sgd(
     """Schedule-free gradient descent.
 
     Args:
-      learning_rate: not negative; reached after warmup_steps. Without these, a schedule too.
+      learning_rate: reached after warmup_steps; without these, a schedule too. A negative one ascends.
       warmup_steps: length of a linear warm-up from 0; None has none.
       b1, weight_lr_power, state_dtype: as in `schedule_free`.
-      weight_decay: not negative; added to the gradient.
+      weight_decay: added to the gradient.
       mask: leaves that decay; see `add_decayed_weights`.
 
     Raises:
@@ -229,11 +229,11 @@ def schedule_free_adamw(
     """Schedule-free AdamW, whose first moment is replaced by the averaging.
 
     Args:
-      learning_rate: not negative; reached after warmup_steps. Without these, a schedule too.
+      learning_rate: reached after warmup_steps; without these, a schedule too. A negative one ascends.
       warmup_steps: length of a linear warm-up from 0; None has none.
       b1, weight_lr_power, state_dtype: as in `schedule_free`.
       b2, eps: decay of the second moment, in [0, 1), and what is added to its root.
-      weight_decay: not negative; multiplied by the learning rate.
+      weight_decay: multiplied by the learning rate.
       mask: leaves that decay; see `add_decayed_weights`.
 
     Raises:

@@ -27,7 +27,7 @@ def sgd(
     """Stochastic gradient descent, with momentum where asked.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
       momentum: weight of the past, in [-1, 1]; None keeps no accumulator.
       nesterov: look one step ahead.
       accumulator_dtype: dtype of the momentum; None follows each parameter's.
@@ -63,7 +63,7 @@ def momentum(learning_rate: ScalarOrSchedule, decay: float = 0.9) -> GradientTra
     """Gradient descent with heavy-ball momentum: `sgd` with the value everybody starts from.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
       decay: weight of the past, in [-1, 1].
 
     Source: Polyak 1964, doi:10.1016/0041-5553(64)90137-5.
@@ -76,7 +76,7 @@ def nesterov(learning_rate: ScalarOrSchedule, decay: float = 0.9) -> GradientTra
     """Gradient descent with Nesterov's momentum.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
       decay: weight of the past, in [-1, 1].
 
     Source: Nesterov 1983; in this form Sutskever et al. 2013.

@@ -22,7 +22,7 @@ def sign_sgd(learning_rate: ScalarOrSchedule) -> GradientTransformationExtraArgs
     """Gradient descent by signs: every parameter moves by the learning rate.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
 
     Raises:
       HyperparameterError: negative or NaN.
@@ -39,7 +39,7 @@ def signum(
     """Gradient descent by the signs of averaged gradients.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
       beta: decay of the average, in [0, 1).
       accumulator_dtype: dtype of the average; None follows each parameter's.
 

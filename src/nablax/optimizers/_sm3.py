@@ -61,7 +61,9 @@ def _weight(b2: Any) -> dict[str, Any]:
 
 
 def _accumulators(p: Any) -> list[jax.Array]:
-    return [jnp.zeros(n, real_dtype(p)) for n in jnp.shape(p)] or [jnp.zeros((), real_dtype(p))]
+    zeros = jnp.zeros_like(p, dtype=real_dtype(p))
+    axes = set(range(zeros.ndim))  # each sharded as its updates will be
+    return [jnp.sum(zeros, sorted(axes - {a})) for a in axes] or [zeros]
 
 
 @checked(counts=False, b2=number(0, 1))
@@ -88,7 +90,7 @@ def sm3(learning_rate: ScalarOrSchedule, momentum: float = 0.9) -> GradientTrans
     """SM3: Adagrad's adaptivity at the memory of momentum alone.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
       momentum: decay of the momentum, in [0, 1).
 
     Raises:

@@ -92,8 +92,9 @@ def hutchinson_estimator_diag_hessian(random_seed: Any = None) -> GradientTransf
       Array([2., 6.], dtype=float32)
     """
 
-    seed = 0 if random_seed is None else random_seed
-    first_key = jax.random.PRNGKey(seed) if isinstance(seed, int) else jnp.asarray(seed)
+    def first_key() -> jax.Array:
+        seed = 0 if random_seed is None else random_seed
+        return jax.random.PRNGKey(seed) if isinstance(seed, int) else jnp.asarray(seed)
 
     def update(
         updates: Any,
@@ -215,10 +216,10 @@ def sophia(
     """Sophia: a clipped Newton step in each coordinate. By default `update` needs the loss as `obj_fn=`.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
       b1, b2: decays of the momentum and of the Hessian's diagonal, in [0, 1).
       eps: least denominator, not negative.
-      weight_decay: not negative; multiplied by the learning rate.
+      weight_decay: multiplied by the learning rate.
       weight_decay_mask, mask: leaves that decay; see `add_decayed_weights`. Two names of one argument.
       gamma: share of the Hessian to divide by, not negative; raise it where less than a tenth of the entries escape
         clipping.

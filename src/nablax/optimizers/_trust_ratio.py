@@ -44,8 +44,8 @@ def lars(
     """LARS: momentum for large batches, each layer's rate in proportion to its weights.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule.
-      weight_decay: not negative; added to the gradient.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
+      weight_decay: added to the gradient.
       weight_decay_mask, mask: leaves that decay; see `add_decayed_weights`. Two names of one argument.
       trust_coefficient, eps: as in `scale_by_trust_ratio`.
       trust_ratio_mask: leaves whose step is scaled by the trust ratio.
@@ -82,9 +82,9 @@ def lamb(
     """LAMB: AdamW for large batches, each layer's step in proportion to its weights.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
       b1, b2, eps, eps_root: as in `scale_by_adam`.
-      weight_decay: not negative; added to Adam's direction, before the trust ratio.
+      weight_decay: added to Adam's direction, before the trust ratio.
       mask: leaves that decay; see `add_decayed_weights`.
 
     Raises:
@@ -117,7 +117,7 @@ def fromage(learning_rate: ScalarOrSchedule, min_norm: float = 1e-6) -> Gradient
     """Fromage: a step of relative size lr in each leaf, and back to where the norm does not grow.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
       min_norm: least norm of parameters and of gradients, not negative.
 
     Raises:

@@ -85,7 +85,7 @@ def yogi(
     """Yogi: Adam whose effective learning rate grows slowly only.
 
     Args:
-      learning_rate: not negative; a number, a traced number or a schedule.
+      learning_rate: a number, a traced number or a schedule; a negative one ascends.
       b1, b2, eps: as in `scale_by_yogi`.
 
     Raises:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 
 from nablax.core import Schedule, safe_increment, zero_count
 
 
+@runtime_checkable
 class StatefulSchedule(Protocol):
     """What a schedule with a state offers."""
 

@@ -22,6 +22,7 @@ from nablax.core import (
     Transformation,
     Updates,
     checked,
+    checks_of,
     real_dtype,
     safe_increment,
     with_extra_args_support,
@@ -59,22 +60,23 @@ class InjectHyperparamsState(NamedTuple):
 class _Arguments:
     """The arguments of a factory, told apart: schedules, numbers to hold in the state, and everything else."""
 
-    def __init__(
-        self, factory: Callable[..., Any], static: frozenset[str], given: inspect.BoundArguments, dtype: Any
-    ):
+    def __init__(self, factory: Callable[..., Any], static: frozenset[str], given: inspect.BoundArguments):
         self.schedules: dict[str, Any] = {}
         self.numbers: dict[str, Any] = {}
         self.fixed: dict[str, Any] = {}
         hints = _hints(factory)
+        self._checks = checks_of(factory)
         for name, parameter in given.signature.parameters.items():
             if parameter.kind is parameter.VAR_KEYWORD:
                 for key, value in given.arguments.get(name, {}).items():
-                    self._put(key, value, parameter.replace(name=key), Any, key in static, dtype)
+                    self._put(key, value, parameter.replace(name=key), Any, key in static)
             elif name in given.arguments:
                 hint = hints.get(name, parameter.annotation)
-                self._put(name, given.arguments[name], parameter, hint, name in static, dtype)
+                self._put(name, given.arguments[name], parameter, hint, name in static)
 
-    def _put(self, name: str, value: Any, parameter: Any, hint: Any, static: bool, dtype: Any) -> None:
+    def _put(self, name: str, value: Any, parameter: Any, hint: Any, static: bool) -> None:
+        check = self._checks.get(name)  # a function of nablax says what its arguments are
+        floats = _takes_floats(parameter, hint) if check is None else check.numeric and not check.integer
         if static:
             self.fixed[name] = value
         elif _is_stateful_schedule(value):
@@ -84,7 +86,7 @@ class _Arguments:
                 self.schedules[name] = WrappedSchedule(value)
             else:
                 self.fixed[name] = value
-        elif _is_real(value) or (_is_integer(value) and _takes_floats(parameter, hint)):
+        elif _is_real(value) or (_is_integer(value) and floats):
             self.numbers[name] = value
         else:
             self.fixed[name] = value
@@ -243,7 +245,7 @@ def _injected(
     count_of: Callable[[Any], Any] | None = None,
 ) -> Injected:
     given = inspect.signature(factory).bind(*args, **kwargs)
-    arguments = _Arguments(factory, static, given, dtype)
+    arguments = _Arguments(factory, static, given)
     if count_of is not None:
         arguments.schedules = {k: _with_count(f, count_of) for k, f in arguments.schedules.items()}
 

@@ -17,6 +17,7 @@ from nablax.core import (
     KEY,
     REAL,
     ArgumentError,
+    Field,
     GradientTransformationExtraArgs,
     Params,
     Program,
@@ -45,18 +46,21 @@ class AnnealState(NamedTuple):
     count: Any
 
 
-def as_key(who: str, key: Any, seed: int | None = None) -> jax.Array:
-    """A random key from a key or an int that came under one of two names; that of 0 where none came.
+def key_of(who: str, key: Any, seed: int | None = None) -> Field:
+    """The field of a random key that came as a key or an int under one of two names; key 0 where none came.
 
     Raises:
       ArgumentError: both came.
     """
     if key is not None and seed is not None:
         raise ArgumentError(f"{who}: give key or seed, not both; got key={key!r} and seed={seed!r}.")
-    chosen = jnp.asarray(0 if key is None and seed is None else seed if key is None else key)
-    return (
-        jax.random.key(chosen) if jnp.issubdtype(chosen.dtype, jnp.integer) and chosen.ndim == 0 else chosen
-    )
+
+    def make() -> jax.Array:
+        chosen = jnp.asarray(0 if key is None and seed is None else seed if key is None else key)
+        is_seed = jnp.issubdtype(chosen.dtype, jnp.integer) and chosen.ndim == 0
+        return jax.random.key(chosen) if is_seed else chosen
+
+    return random_key(make)
 
 
 def wide_like(updates: Any) -> Any:
@@ -114,12 +118,11 @@ def add_noise(
       >>> bool(abs(updates.std() - 0.1) < 0.01)
       True
     """
-    first_key = as_key("add_noise", key, seed)
     anneal = leafwise(
         _scaled, fields(AnnealState, count=count()), name="anneal",
         hyperparams={"eta": eta, "gamma": gamma}, scalars=_annealed,
     )  # fmt: skip
-    first_state = fields(AddNoiseState, count=count(), rng_key=random_key(first_key))
+    first_state = fields(AddNoiseState, count=count(), rng_key=key_of("add_noise", key, seed))
 
     def update(updates: Updates, state: Any, params: Params = None, **extra: Any) -> tuple[Updates, Any]:
         next_key, key = jax.random.split(state.rng_key)

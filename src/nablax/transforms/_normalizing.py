@@ -128,7 +128,7 @@ def scale_by_param_block_rms(min_scale: Any = 1e-3) -> GradientTransformation:
 
 
 def _norm_at_least(x: jax.Array, least: Any) -> jax.Array:
-    return safe_norm(x.ravel(), least)
+    return safe_norm(x, least)
 
 
 def _by_trust_ratio(

@@ -28,10 +28,9 @@ from nablax.core import (
     fields,
     leafwise,
     number,
-    random_key,
     wrapper,
 )
-from nablax.transforms._noise import as_key, sum_leaves, wide_like
+from nablax.transforms._noise import key_of, sum_leaves, wide_like
 from nablax.tree import reduce_scalars
 
 
@@ -180,7 +179,7 @@ def differentially_private_aggregate(
         _scaled, name="noise", scalars=_private, extra=("examples",),
         hyperparams={"l2_norm_clip": l2_norm_clip, "noise_multiplier": noise_multiplier},
     )  # fmt: skip
-    first_key = random_key(as_key("differentially_private_aggregate", key, seed))
+    rng_key = key_of("differentially_private_aggregate", key, seed)
 
     def update(updates: Updates, state: Any, params: Params = None, **extra: Any) -> tuple[Updates, Any]:
         examples = _batch_size("differentially_private_aggregate", updates)
@@ -193,4 +192,4 @@ def differentially_private_aggregate(
         scaled, _ = noise.update(treedef.unflatten(drawn), noise.init(None), examples=examples)
         return sum_leaves(mean, scaled), DifferentiallyPrivateAggregateState(next_key)
 
-    return wrapper(fields(DifferentiallyPrivateAggregateState, rng_key=first_key), update)
+    return wrapper(fields(DifferentiallyPrivateAggregateState, rng_key=rng_key), update)

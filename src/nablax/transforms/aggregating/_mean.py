@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +12,7 @@ from nablax.core import (
     COUNT,
     GradientTransformation,
     StructureError,
+    Transformation,
     accumulator,
     as_array,
     checked,
@@ -24,7 +24,7 @@ from nablax.core import (
 )
 
 
-class Aggregator(NamedTuple):
+class Aggregator(Transformation):
     """A transformation from per-example gradients, with an extra axis, to one update.
 
     Attributes:
@@ -33,8 +33,7 @@ class Aggregator(NamedTuple):
         `((updates, aux), state)`.
     """
 
-    init: Callable[..., Any]
-    update: Callable[..., Any]
+    __slots__ = ()
 
 
 class AccumulateAvgUpdatesState(NamedTuple):

@@ -19,12 +19,14 @@ from jax import lax
 from nablax import tree
 from nablax.core import (
     GradientTransformationExtraArgs,
+    Transformation,
     TransformUpdateExtraArgsFn,
     Updates,
     chain,
     checked,
     identity,
     with_extra_args_support,
+    wrapper,
 )
 from nablax.transforms.aggregating._variance import (
     get_per_element_mean_and_sum_sq_diff_grads,
@@ -87,7 +89,10 @@ def process(
             )
         return final, (before, middle, after)
 
-    return GradientTransformationExtraArgs(init, update)
+    children = {"preprocessor": preprocessor, "aggregator": aggregator, "postprocessor": postprocessor}
+    places = {name: (i,) for i, name in enumerate(children)}
+    kind: Any = Aggregator if isinstance(aggregator, Aggregator) else Transformation
+    return kind.of(wrapper(init, update, children, places).call)
 
 
 @checked()
