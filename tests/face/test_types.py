@@ -72,9 +72,7 @@ def test_annotations_of_schedules_are_the_aliases():
                     assert found in accepted, (name, p.name, found)
 
 
-@pytest.mark.parametrize(
-    "library", [optax, nablax.optax], ids=["optax", "nablax"]
-)
+@pytest.mark.parametrize("library", [optax, nablax.optax], ids=["optax", "nablax"])
 @pytest.mark.parametrize("name", TRANSFORMATIONS)
 def test_single_dispatch(name, library):
     """It asks for the class by `__class__`, which answers for Optax's where that is loaded."""

@@ -28,6 +28,7 @@ from nablax.core import (
     with_extra_args_support,
     wrapper,
 )
+from nablax.transforms.aggregating._mean import Aggregator
 from nablax.transforms.aggregating._variance import (
     get_per_element_mean_and_sum_sq_diff_grads,
     track_per_element_mean_and_variance_with_ema,
