@@ -1,5 +1,6 @@
 # make demo   compare optimizers on real data and leave a report in out/demo
 # make test   run the tests (and the doctests)
+# make test-as-users  run a fixed part of the tests with XLA as it comes: `make test` turns its optimizer down
 # make check  lint, format, types, import direction
 # make bench  print every ratio table of docs/performance.md (a quiet machine, 20-30 minutes, needs torch)
 # Each does its own set-up in .venv; PYTHON=python3.12 chooses another interpreter (3.11 or newer).
@@ -8,7 +9,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check bench clean
+.PHONY: demo test test-as-users check bench clean
 .DEFAULT_GOAL := demo
 
 $(READY): pyproject.toml constraints.txt
@@ -21,6 +22,11 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+AS_USERS := tests/core tests/runtime tests/test_readme.py tests/autograd/test_functional.py tests/autograd/test_tour.py
+
+test-as-users: $(READY)
+	XLA_FLAGS= $(BIN)/python -m pytest -n 2 --dist loadfile $(AS_USERS)
 
 check: $(READY)
 	$(BIN)/ruff check .

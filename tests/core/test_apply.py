@@ -26,6 +26,8 @@ def test_apply_updates_names_what_does_not_fit():
     ):
         apply_updates({"a": [jnp.ones(3), jnp.ones(2)]}, {"a": [jnp.ones(3), jnp.ones(3)]})
     np.testing.assert_array_equal(apply_updates(jnp.ones((2, 3)), jnp.arange(3.0))[1], [1.0, 2.0, 3.0])
+    with pytest.raises(StructureError, match=r"differ at \['b'\]: shape \(2,\) against \(3,\)"):
+        apply_updates({"a": jnp.ones(2), "b": jnp.ones(2)}, {"a": jnp.ones(1), "b": jnp.ones(3)})
     with pytest.raises(StructureError, match="one structure"):
         apply_updates({"a": jnp.ones(1)}, {"b": jnp.ones(1)})
 

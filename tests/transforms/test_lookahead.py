@@ -7,7 +7,13 @@ import optax
 import pytest
 
 import nablax.optax
-from nablax.core import ArgumentError, GradientTransformation, HyperparameterError, apply_updates
+from nablax.core import (
+    ArgumentError,
+    GradientTransformation,
+    HyperparameterError,
+    StructureError,
+    apply_updates,
+)
 from nablax.optimizers import sgd
 from nablax.transforms import LookaheadParams, lookahead, scale, trace
 
@@ -66,3 +72,11 @@ def test_errors():
         lookahead(scale(1.0), 2, 0.5).update(jnp.ones(1), None)
     with pytest.raises(HyperparameterError, match="lookahead: sync_period must be at least 1, got 0"):
         lookahead(scale(1.0), 0, 0.5)
+
+
+def test_trees_that_differ_are_named():
+    tx, params = lookahead(sgd(0.1), 2, 0.5), LookaheadParams.init_synced({"a": jnp.ones(2), "b": None})
+    with pytest.raises(
+        StructureError, match=r"^lookahead: updates, params.fast and params.slow differ at \['b'\]"
+    ):
+        tx.update({"a": jnp.ones(2), "b": jnp.ones(1)}, tx.init(params), params)

@@ -65,7 +65,7 @@ def checked(
         checks = {}
         for name, check in {**(common or {}), **own}.items():
             if name in names:
-                optional = defaults.get(name, 0) is None or "None" in str(hints.get(name))
+                optional = defaults.get(name, 0) is None or "None" in str(hints.get(name, ""))
                 check = check if isinstance(check, Check) else Check(check)
                 checks[name] = (check, defaults.get(name, _NO_DEFAULT), optional)
         rows = tuple((name, *row) for name, row in checks.items())

@@ -55,12 +55,14 @@ def map_leaves(
         outputs = program.map([rows[i] for i in active], shared)
     except (ValueError, TypeError) as e:
         for i in active:
-            for x in rows[i][1:]:
-                if jnp.shape(x) != jnp.shape(rows[i][0]):
-                    raise StructureError(
-                        f"{program.name}: {what} differ at {_path(tree, i)}: shape {jnp.shape(rows[i][0])} against "
-                        f"{jnp.shape(x)}."
-                    ) from e
+            if _fails(program, rows[i], shared):
+                for x in rows[i][1:]:
+                    if jnp.shape(x) != jnp.shape(rows[i][0]):
+                        raise StructureError(
+                            f"{program.name}: {what} differ at {_path(tree, i)}: shape {jnp.shape(rows[i][0])} "
+                            f"against {jnp.shape(x)}."
+                        ) from e
+                break
         raise
     results: list[Any] = [None] * len(rows)
     for i, output in zip(active, outputs, strict=True):
@@ -70,3 +72,11 @@ def map_leaves(
 
 def _path(tree: Any, i: int) -> str:
     return path_str(jax.tree.flatten_with_path(tree, is_leaf=is_none)[0][i][0])
+
+
+def _fails(program: Program, row: Any, shared: Any) -> bool:
+    try:
+        jax.eval_shape(program.one, row, shared)
+    except (ValueError, TypeError):
+        return True
+    return False
