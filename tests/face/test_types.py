@@ -147,3 +147,15 @@ def test_states_pass_through_flax_serialization_as_those_of_optax(name):
     )
     again = flax.serialization.from_bytes(mine, flax.serialization.to_bytes(mine))
     assert jax.tree.structure(again) == jax.tree.structure(mine)
+
+
+def test_configuration_tools_find_the_arguments():
+    for name in ("adam", "adamw", "sgd", "chain", "clip", "masked"):
+        mine, theirs = getattr(nablax.optax, name), getattr(optax, name)
+        names = inspect.getfullargspec(theirs).args
+        assert inspect.getfullargspec(mine).args[: len(names)] == names
+        assert mine.__code__.co_varnames[: mine.__code__.co_argcount] == tuple(
+            inspect.getfullargspec(mine).args
+        )
+        assert mine.__name__ == name
+        assert mine.__module__.startswith("nablax.")

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from nablax import tree
-from nablax.core import GradientTransformationExtraArgs, ScalarOrSchedule, chain, choice, leafwise
+from nablax.core import GradientTransformationExtraArgs, ScalarOrSchedule, chain, choice, identity, leafwise
 from nablax.optimizers._arguments import checked
 from nablax.transforms import scale_by_learning_rate
 
@@ -97,4 +97,5 @@ def polyak_sgd(
       >>> tx.update(grad, tx.init(x), x, value=value)[0]
       Array([-0.5, -1. , -1.5], dtype=float32)
     """
-    return chain(scale_by_polyak(f_min, max_learning_rate, eps, variant), scale_by_learning_rate(scaling))
+    step = chain(scale_by_polyak(f_min, max_learning_rate, eps, variant), scale_by_learning_rate(scaling))
+    return chain(step, identity())  # the layout of Optax's state, in which a chain stands first

@@ -20,6 +20,7 @@ from nablax.core import GradientTransformationExtraArgs, MaskOrFn, ScalarOrSched
 from nablax.optimizers._adam import scale_by_adam
 from nablax.optimizers._arguments import checked, one_of
 from nablax.transforms import (
+    WeightDecaySchedule,
     add_decayed_weights,
     masked,
     scale_by_learning_rate,
@@ -101,15 +102,27 @@ def lamb(
     )
 
 
-def _fromage(g: jax.Array, params: jax.Array, *, learning_rate: Any, shrink: Any) -> jax.Array:
-    return shrink * params - (1 + shrink) * learning_rate * g
-
-
-def _shrink(learning_rate: Any) -> dict[str, Any]:
+def _shrink(learning_rate: Any) -> Any:
+    """1 / sqrt(1 + lr^2) - 1, without the cancellation that would lose a small learning rate."""
     square = jnp.square(learning_rate)
     root = jnp.sqrt(1 + square)
-    # 1 / root - 1, without the cancellation that would lose a small learning rate.
-    return {"learning_rate": learning_rate, "shrink": -square / (root * (1 + root))}
+    return -square / (root * (1 + root))
+
+
+def _shrunk_step(learning_rate: Any) -> dict[str, Any]:
+    return {"factor": -(1 + _shrink(learning_rate)) * learning_rate}
+
+
+def _shrinking(learning_rate: Any) -> dict[str, Any]:
+    return {"shrink": _shrink(learning_rate)}
+
+
+def _times(g: jax.Array, *, factor: Any) -> jax.Array:
+    return factor * g
+
+
+def _towards_zero(g: jax.Array, params: jax.Array, *, shrink: Any) -> jax.Array:
+    return g + shrink * params
 
 
 @checked()
@@ -126,12 +139,15 @@ def fromage(learning_rate: ScalarOrSchedule, min_norm: float = 1e-6) -> Gradient
 
     Source: Bernstein et al. 2020, arXiv:2002.03432, Algorithm 1.
     """
+    rate = {"learning_rate": learning_rate}
     return chain(
         scale_by_trust_ratio(min_norm),
+        leafwise(_times, counting(learning_rate), name="step", hyperparams=rate, scalars=_shrunk_step),
         leafwise(
-            _fromage,
-            counting(learning_rate),
-            hyperparams={"learning_rate": learning_rate},
-            scalars=_shrink,
+            _towards_zero,
+            counting(learning_rate, WeightDecaySchedule),
+            name="shrink",
+            hyperparams=rate,
+            scalars=_shrinking,
         ),
     )

@@ -9,4 +9,5 @@ from nablax.runtime._microbatch import microbatch as microbatch
 from nablax.runtime._microbatch import reshape_batch_axis as reshape_batch_axis
 from nablax.runtime._optimizer import Optimizer as Optimizer
 from nablax.runtime._program import clear_programs as clear_programs
+from nablax.runtime._step import step as step
 from nablax.runtime._train_step import train_step as train_step

@@ -18,7 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nablax.core import ArgumentError, NablaxError, apply_updates, with_extra_args_support
+from nablax.core import ArgumentError, NablaxError, with_extra_args_support
+from nablax.runtime import step as one_step
 
 from ._optimizers import Spec
 from ._problems import Problem
@@ -160,10 +161,9 @@ def _program(problem: Problem, spec: Spec, steps: int, length: int) -> Callable[
             if not problem.streams:
                 batch = problem.batches(jax.random.fold_in(key, count))
             loss, grads = jax.value_and_grad(problem.loss)(params, batch)
-            updates, state = tx.update(
-                grads, state, params, value=loss, grad=grads, value_fn=lambda p: problem.loss(p, batch)
-            )
-            return (apply_updates(params, updates), state), loss.astype(jnp.float32)
+            extra = {"value": loss, "grad": grads, "value_fn": lambda p: problem.loss(p, batch)}
+            done = one_step(tx, grads, state, params, extra)
+            return (done.params, done.state), loss.astype(jnp.float32)
 
         def step_or_rest(carry: Any, count_and_batch: Any) -> Any:
             if steps % length == 0:
