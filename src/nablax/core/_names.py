@@ -28,7 +28,7 @@ def resolve(name: str, paths: Iterable[str], who: str = "hyperparameters") -> li
     if len(fits) == 1 or (fits and "*" in name):
         return fits
     if not fits:
-        there = ", ".join(paths) if paths else "none, for the transformation is of another library"
+        there = ", ".join(paths) if paths else "none (inject_hyperparams keeps its numbers in its state)"
         raise KeyError(f"{who}: {name!r} is none of them; there are {there}.")
     last = name.rpartition("/")[2]
     raise KeyError(f"{who}: {name!r} is ambiguous: {', '.join(fits)}. '*/{last}' sets all of them.")

@@ -208,6 +208,8 @@ def leafwise(
     known = (rule, scalars, measure, body.roles, body.extra, (*numbers,), (*chosen,), (*masks,))
     if known not in _CHECKED:
         body.check_wiring()
+        if len(_CHECKED) >= 4096:
+            _CHECKED.clear()
         _CHECKED.add(known)
     if mask is not None:
         body = body.masked(Mask(mask, who))

@@ -230,6 +230,12 @@ class Injected(Transformation):
 
     __slots__ = ()
 
+    def __repr__(self) -> str:
+        given = self.arguments
+        factory = getattr(given["factory"], "__name__", repr(given["factory"]))
+        named = [f"{k}={v!r}" for k, v in given["kwargs"].items()]
+        return f"inject_hyperparams({factory})({', '.join([*map(repr, given['args']), *named])})"
+
     def with_count(self, of: Callable[[Any], Any]) -> Injected:
         """The same with its schedules evaluated at `of(count)`."""
         return self.replace(count_of=of)
