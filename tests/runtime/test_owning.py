@@ -245,3 +245,38 @@ def test_ctrl_c_never_costs_the_model():
     assert done.returncode == 0, done.stderr[-2000:]
     caught = int(done.stdout.split()[1])
     assert caught > 10, done.stdout  # signals that come while one is pending are one
+
+
+_SHARDED = """
+    import jax, jax.numpy as jnp, numpy as np
+    jax.config.update("jax_num_cpu_devices", 2)
+    import nablax
+    from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
+
+    mesh = Mesh(np.array(jax.devices()), ("x",))
+    where = NamedSharding(mesh, P("x"))
+    params = {"w": jax.device_put(jnp.arange(8.0).reshape(4, 2), where)}
+    opt = nablax.Optimizer(nablax.adamw(0.1), params)
+    grads = {"w": jax.device_put(jnp.ones((4, 2)), where)}
+    opt.step(grads)
+    assert opt.params["w"].sharding == where, opt.params["w"].sharding
+    saved = opt.state_dict()
+    opt.step(grads)
+    opt.load_state_dict(saved)
+    assert opt.params["w"].sharding == where
+    assert opt.state[0].mu["w"].sharding == where
+    opt.step(grads)
+    print("kept")
+"""
+
+
+def test_loading_keeps_the_shardings_of_the_running_optimizer():
+    env = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(_SHARDED)],
+        capture_output=True,
+        text=True,
+        env=env,
+        timeout=200,
+    )
+    assert done.stdout.strip() == "kept", done.stderr[-2000:]
