@@ -25,8 +25,11 @@ def public(module):
     return {n for n, v in vars(module).items() if not n.startswith("_") and not inspect.ismodule(v)}
 
 
+FURTHER = {"WrappedScheduleState"}  # private in Optax
+
+
 def test_names():
-    assert public(ours) == public(theirs) - COVERED_BY_CORE - COVERED_BY_WRAPPERS
+    assert public(ours) - FURTHER == public(theirs) - COVERED_BY_CORE - COVERED_BY_WRAPPERS
 
 
 def test_every_schedule_has_a_case():
@@ -34,7 +37,7 @@ def test_every_schedule_has_a_case():
     assert {name for name, _, _ in CASES} == functions - {"join_schedules"}
 
 
-@pytest.mark.parametrize("name", sorted(public(ours) - {"StatefulSchedule"}))
+@pytest.mark.parametrize("name", sorted(public(ours) - FURTHER - {"StatefulSchedule"}))
 def test_signature(name):
     mine = inspect.signature(getattr(ours, name)).parameters
     reference = inspect.signature(getattr(theirs, name)).parameters
