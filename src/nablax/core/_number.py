@@ -9,7 +9,6 @@ values for which the decision falls otherwise have another program.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import jax
@@ -140,11 +139,6 @@ def open_number(source: Source, name: str, decay: bool = False) -> Number:
 def is_number(x: Any) -> bool:
     """Whether a value is a Python or NumPy number, no bool."""
     return isinstance(x, int | float | np.integer | np.floating) and not isinstance(x, bool)
-
-
-def is_finite(x: Any) -> bool:
-    """Whether a plain number is finite; open ones count as finite."""
-    return isinstance(x, Number) or math.isfinite(x)
 
 
 def as_array(x: Any) -> Any:
