@@ -48,6 +48,8 @@ from ._tensor import Parameter as Parameter
 from ._tensor import Tensor as Tensor
 from ._tensor import tensor as tensor
 from ._tensor import zero_grad as zero_grad
+from ._tiers import tiers as tiers
+from ._tiers import wait as wait
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from . import _interpret
 from ._errors import AnomalyError, user_line
 from ._recorded import Recorded
 from ._segment import flush, realize
@@ -63,16 +62,16 @@ class detect_anomaly:
             program.roots[k]: realize(ct) if isinstance(ct, Recorded) else ct for k, ct in cotangents.items()
         }
 
-        def look(slot: int, step: Apply, grads: list[Any]) -> None:
+        def look(op: Any, grads: list[Any]) -> None:
             bad = next(filter(None, map(self._bad, grads)), None)
             if bad:
                 raise AnomalyError(
-                    f"the backward of {step.call.name}, recorded at {node.line(slot)}, made {bad}."
+                    f"the backward of {op.typed.call.name}, recorded at {node.line(op.outs[0])}, made {bad}."
                 )
 
         with jax.enable_x64(program.x64):  # once more, operation by operation
-            env = _interpret.run(program.steps, node.values, program.avals, program.needs)
-            _interpret.pull(program.steps, env, program.avals, program.needs, given, program.targets, look)
+            env = program.interpreted(node.values)
+            program.sweep(tuple(given), program.targets)(env, list(given.values()), look)
 
     def _bad(self, value: Any) -> str | None:
         return _is_bad(realize(value) if isinstance(value, Recorded) else value, self._inf)

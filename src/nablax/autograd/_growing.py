@@ -26,22 +26,26 @@ settings = Settings()
 class Growing:
     """The part of a trace that makes new states, from where it is now."""
 
-    __slots__ = ("mode", "state", "x64")
+    __slots__ = ("mode", "state", "wrote", "x64")
 
     state: State
     mode: bool
     x64: bool
+    wrote: bool
+
+    def grow(self, size: int) -> None:
+        raise NotImplementedError
 
     def extend(self, key: tuple, call: Call, args: Sequence[State], sever: bool, donate: int = -1) -> State:
         parent = self.state
         avals = tuple(arg.aval for arg in args)
+        carries = self.mode and not sever and any(arg.needs for arg in args)
+        wants = tuple([i for i, arg in enumerate(args) if arg.needs]) if carries else ()
         if self.x64 == config.jax_enable_x64:
-            found = call.infer(avals, self.x64)
+            found = call.on(avals, self.x64, wants)
         else:
             with jax.enable_x64(self.x64):
-                found = call.infer(avals, self.x64)
-        any_needs = any(arg.needs for arg in args)
-        carries = any_needs and self.mode and not sever
+                found = call.on(avals, self.x64, wants)
         mask = 0
         for arg in args:
             mask |= arg.mask
@@ -54,6 +58,7 @@ class Growing:
         state.full = state.weight >= settings.max_segment
         state.key = key
         parent.edges[key] = state
+        self.grow(1)
         return state
 
     def _results(self, state: State, avals: Sequence[Aval], needs: Sequence[bool], mask: int) -> None:
@@ -79,6 +84,7 @@ class Growing:
             found.where = user_line()
             self.state.edges[key] = found
         self.state = found
+        self.wrote = True
         return found
 
     def gradient(self, roots: Sequence[State], cotangents: Sequence[State | None], wanted: int | None, extra: int,
@@ -110,5 +116,6 @@ class Growing:
             if not retain:
                 state.freed |= mask & ~sources
             self.state.edges[key] = state
+            self.grow(len(targets))
         self.state = state
         return state

@@ -9,23 +9,32 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ._inplace import replace
 from ._lift import static_key
-from ._operators import LITERALS
 from ._record import record, results
 from ._recorded import Recorded
 from ._segment import realize
+from ._sites import varies
 from ._trace import local
 from ._values import as_tensor, is_recorded
 
 
 class _Hole:
     """Stands for an index that is an array."""
+
+
+class Start(NamedTuple):
+    """Stands for an integer, or for a slice of a constant length, whose place varies."""
+
+    start: int
+    length: int
+    drop: bool  # the axis: an integer index does
 
 
 HOLE = _Hole()
@@ -43,17 +52,23 @@ class Indexing:
                 return as_tensor(value, _kind())
         shape = self.shape
         parts, arrays = _parts(index, shape)
+        starts = [np.asarray(part.start, np.int32) for part in parts if isinstance(part, Start)]
+        if starts and (arrays or any(isinstance(part, bool) for part in parts)):
+            parts, arrays = _settled(parts, arrays)
+            starts = []
 
         def build() -> tuple[str, Callable[..., Any]]:
+            if starts:
+                return "getitem", lambda x, *at: _from(x, parts, at)
             return "getitem", lambda x, *holes: x[_filled(parts, holes)]
 
         key = ("getitem", *map(_part_key, parts))
-        return results(local.trace, record(key, build, (self, *arrays)), _kind())
+        return results(local.trace, record(key, build, (self, *arrays, *starts)), _kind())
 
     def __setitem__(self: Any, index: Any, value: Any) -> None:
         if self._r and local.trace.mode:
             replace(self, None, "x[i] = v")
-        parts, arrays = _parts(index, self.shape)
+        parts, arrays = _settled(*_parts(index, self.shape))
         replace(self, _written(self, "set", parts, arrays, value), "x[i] = v")
 
     @property
@@ -89,7 +104,9 @@ class At:
     def __getattr__(self, how: str) -> Callable[[Any], Any]:
         if how not in ("set", "add", "subtract", "multiply", "divide", "power", "min", "max"):
             raise AttributeError(f"x.at[i] has no '{how}'")
-        return lambda value: _written(self._tensor, how, *_parts(self._index, self._tensor.shape), value)
+        return lambda value: _written(
+            self._tensor, how, *_settled(*_parts(self._index, self._tensor.shape)), value
+        )
 
 
 def _written(tensor: Any, how: str, parts: list[Any], arrays: list[Any], value: Any) -> Any:
@@ -144,6 +161,9 @@ def _parts(index: Any, shape: tuple[int, ...]) -> tuple[list[Any], list[Any]]:
                 part = slice(
                     *(None if v is None else operator.index(v) for v in (part.start, part.stop, part.step))
                 )
+                start, stop, step = part.indices(shape[axis])
+                if step == 1 and 0 < stop - start < shape[axis] and varies((axis, len(parts)), (start, stop)):
+                    part = Start(start, stop - start, False)
             parts.append(part)
             axis += len(shape) - consumed if part is Ellipsis else 0 if part is None else 1
             continue
@@ -155,11 +175,7 @@ def _parts(index: Any, shape: tuple[int, ...]) -> tuple[list[Any], list[Any]]:
             if not -length <= part < length:
                 raise IndexError(f"index {part} is out of bounds for axis {axis} of length {length}")
             part = int(part) % length
-            if _varies(axis, part, len(parts)):
-                parts.append(HOLE)
-                arrays.append(np.asarray(part, np.int32))
-            else:
-                parts.append(part)
+            parts.append(Start(part, 1, True) if varies((axis, len(parts)), part) else part)
             axis += 1
             continue
         if not isinstance(part, Recorded | jax.Array):
@@ -215,19 +231,74 @@ def _axes(part: Any) -> int:
     return part.ndim if getattr(part, "dtype", None) == np.bool_ else 1
 
 
-def _varies(axis: int, value: int, place: int) -> bool:
-    """Whether an integer index at this state of the recording has had too many values to be baked in."""
-    here = local.trace.state
-    seen = here.literals.setdefault(("index", place, axis), [])
-    if value not in seen and len(seen) <= LITERALS:
-        seen.append(value)
-    return len(seen) > LITERALS
-
-
 def _filled(parts: list[Any], holes: Any) -> tuple:
     entering = iter(holes)
     return tuple(next(entering) if p is HOLE else p for p in parts)
 
 
 def _part_key(part: Any) -> Any:
+    if part.__class__ is Start:
+        return (Start, part.length, part.drop)
     return HOLE if part is HOLE else static_key(part)
+
+
+def _settled(parts: list[Any], arrays: list[Any]) -> tuple[list[Any], list[Any]]:
+    """Varying integers as arrays, for general indexing; varying slices as they are."""
+    entering = iter(arrays)
+    found: list[Any] = []
+    filled: list[Any] = []
+    for part in parts:
+        if part.__class__ is Start:
+            filled.append(HOLE if part.drop else slice(part.start, part.start + part.length))
+            if part.drop:
+                found.append(np.asarray(part.start, np.int32))
+            continue
+        filled.append(part)
+        if part is HOLE:
+            found.append(next(entering))
+    return filled, found
+
+
+def _from(x: Any, parts: list[Any], starts: Any) -> Any:
+    """Basic indexing, where integers and slices that vary start at `starts`."""
+    first: list[Any] = []
+    last: list[Any] = []
+    at: list[Any] = []
+    sizes: list[int] = []
+    entering = iter(starts)
+    rest = jnp.ndim(x) - sum(part is not None and part is not Ellipsis for part in parts)
+    if Ellipsis not in parts:
+        parts = [*parts, Ellipsis]
+    axis = 0
+    for part in parts:
+        if part is None:
+            last.append(None)
+        elif part is Ellipsis:
+            first += [slice(None)] * rest
+            last += [slice(None)] * rest
+            at += [0] * rest
+            sizes += jnp.shape(x)[axis : axis + rest]
+            axis += rest
+        elif part.__class__ is Start:
+            first.append(slice(None))
+            last.append(0 if part.drop else slice(None))
+            at.append(next(entering))
+            sizes.append(part.length)
+            axis += 1
+        elif isinstance(part, slice):
+            first.append(part)
+            last.append(slice(None))
+            at.append(0)
+            sizes.append(len(range(*part.indices(jnp.shape(x)[axis]))))
+            axis += 1
+        else:
+            first.append(slice(part, part + 1))
+            last.append(0)
+            at.append(0)
+            sizes.append(1)
+            axis += 1
+    x = x[tuple(first)]
+    found = jax.lax.dynamic_slice(
+        x, [jnp.asarray(i, jnp.int32) for i in at], sizes, allow_negative_indices=False
+    )
+    return found[tuple(last)]

@@ -18,6 +18,7 @@ from ._errors import NoGradientError, user_line
 from ._record import record, results
 from ._recorded import Recorded
 from ._segment import realize
+from ._sites import varies
 from ._trace import apart, local
 from ._values import as_tensor
 
@@ -57,6 +58,7 @@ class Lifted:
         self._name = name
         self._key = _Key()
         self._kind = kind
+        self._fixed: set[tuple] = set()  # numbers that the function must know when it is traced
         functools.update_wrapper(self, fn, updated=())
 
     def __repr__(self) -> str:
@@ -86,9 +88,12 @@ class Lifted:
             except jax.errors.ConcretizationTypeError:
                 return self._at_once(leaves, tree)
         tensors = False
-        for leaf in leaves:
+        entered: list[tuple] = []  # numbers that vary, and so become inputs
+        for place, leaf in enumerate(leaves):
             if isinstance(leaf, Recorded):
                 tensors = True
+            elif (leaf.__class__ is float or leaf.__class__ is int) and self._varies(tree, place, leaf):
+                entered.append((tree, place))
             elif not isinstance(leaf, _ARRAYS):
                 static.append(leaf)
                 keys.append(static_key(leaf))
@@ -104,8 +109,16 @@ class Lifted:
 
         try:
             return results(local.trace, record(tuple(keys), build, arrays), self._kind)
-        except jax.errors.ConcretizationTypeError:
-            return self._at_once(leaves, tree)
+        except Exception as error:
+            if entered:
+                self._fixed.update(entered)
+                return self(*args, **kwargs)
+            if isinstance(error, jax.errors.ConcretizationTypeError):
+                return self._at_once(leaves, tree)
+            raise
+
+    def _varies(self, tree: Any, place: int, value: float) -> bool:
+        return (tree, place) not in self._fixed and varies((self._key, tree, place), repr(value))
 
     def _at_once(self, leaves: list[Any], tree: Any) -> Any:
         """A function that reads its arguments' values cannot be recorded: it runs now, without gradient."""

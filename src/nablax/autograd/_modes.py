@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+from ._segment import flush
 from ._trace import local
 
 
@@ -24,7 +25,11 @@ class _Mode(contextlib.ContextDecorator):
         return self
 
     def __exit__(self, *error: object) -> None:
-        local.trace.set_mode(self._before.pop())
+        trace = local.trace
+        before = self._before.pop()
+        if before and trace.wrote and error[0] is None:
+            flush(trace)  # an update ends here, so that what follows it is the same program at every step
+        trace.set_mode(before)
 
 
 class no_grad(_Mode):

@@ -16,13 +16,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._call import intern_call
-from ._record import LITERALS, new, record, results
+from ._record import new, record, results
 from ._recorded import Recorded
 from ._segment import flush
+from ._sites import varies
 from ._trace import Restart, local
 
 _NUMBERS = (int, float, bool, complex)
 _ARRAYS = (jax.Array, np.ndarray, np.generic)
+POWERS = 4  # integer powers at one place that are baked in: x**2 is cheaper than x**n
 _KIND: Any = None  # the class of results: Tensor, once it is defined
 
 
@@ -93,14 +95,13 @@ def binary(
         if group in here.generic:
             return array(self, other, key)
         value = other if other and other == other else repr(other)  # NaN and -0.0 by their names
-        seen = here.literals.setdefault(group, [])
-        if value not in seen:
-            seen.append(value)
-        if len(seen) > LITERALS and kind is not bool and not (name == "pow" and kind is int):
+        most = POWERS if name == "pow" and kind is int else 1
+        if kind is not bool and varies((key, kind), value, most):
             here.generic.add(group)
-            for old in seen:
+            for old in here.literals.pop(group, ()):
                 here.edges.pop((key, state, kind, old), None)
             return array(self, other, key)
+        here.literals.setdefault(group, []).append(value)
 
         def with_number() -> tuple[str, Callable[..., Any]]:
             shown = f"{name}[{other}]"  # as drawings and messages show it

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
+from functools import cached_property, partial
 from sys import getrefcount
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from . import _interpret
 from ._aval import config
+from ._bounded import Bounded
+from ._kernel import handed, plain, plus
+from ._line import Line, Pull, execute
 from ._pack import Plan, pack, unpack
 from ._replay import pullback, run, width
 from ._stats import stats
-from ._trie import Apply, Gradient, Input, Leaf, State, bits
+from ._tiers import Hot, schedule
+from ._trie import Apply, Input, Leaf, State, bits
 
-_PROGRAMS: dict[tuple, Program] = {}
+MOST_PROGRAMS = 1024
+_PROGRAMS: Bounded = Bounded(MOST_PROGRAMS)
 TINY_WORK, TINY_SIZE = (
     32,
     16_384,
 )  # below both, backward computes the forward again instead of reading residuals
-COMPILE_SHARE = 12  # operations that compile, within a whole, about as fast as one on its own
-
 
 AGAIN = ("again", None)
 
@@ -69,14 +73,26 @@ class Program:
         self.inputs = [slot for slot, step in placed(self.steps) if isinstance(step, Input)]
         self.donates = [] if self.targets else self._donated()
         self.tiny = self._is_tiny()
-        self.runs = 0
         self.compiled: Any = None
         self.quick = False  # compiled, and nothing to do but to call it
         self._wants: dict[tuple, tuple[int, ...]] = {}
         self._tree: Any = None
         self._places: list[int] = []
         self._plan: Plan = []
-        self._pulls: dict[tuple, Any] = {}
+        self._handed: list[Any] = []
+        self._pulls: dict[tuple, Hot] = {}
+        self._chains: dict[tuple, Any] = {}
+        self._sweeps: dict[tuple, Pull] = {}
+        self._line: Line | None = None
+        self._code: list[tuple] | None = None
+
+    @cached_property
+    def hot(self) -> Hot:
+        """When and how this program is compiled."""
+        calls = sum(2 * op.typed.weight for op in self.line.ops if op.typed is not None)
+        elements = sum(aval.size for aval in self.line.avals)
+        start, count = schedule(calls, elements, len(self.inputs) + len(self.slots))
+        return Hot(self._compile, start, count)
 
     def _donated(self) -> list[int]:
         if any(isinstance(step, Apply) and step.call.may_fail for step in self.steps):
@@ -108,22 +124,14 @@ class Program:
         if tracing:
             return self._inline(values)
         stats.segments += 1
-        program = self.compiled
+        program = self.hot.ready() if all(map(plain, values)) else self.hot.now()
         if program is None:
-            self.runs += 1
-            if self.runs == 1 and self._interpreting_is_cheaper():
-                stats.interpreted += 1
-                with jax.enable_x64(x64):
-                    env = _interpret.run(self.steps, values, self.avals, self.needs)
-                    if any(isinstance(v, jax.core.Tracer) for v in env):  # read inside somebody's jit
-                        with jax.ensure_compile_time_eval():
-                            env = _interpret.run(self.steps, values, self.avals, self.needs)
-                return [env[s] for s in self.slots], ("env", env) if self.targets else None
-            stats.compilations += 1
-            program = self.compiled = self._compile()
-            self.quick = not self.donates and (not self.targets or self.tiny)
-        else:
-            stats.hits += 1
+            stats.interpreted += 1
+            env = self.interpreted(values)
+            return [handed(env[s]) for s in self.slots], ("env", env) if self.targets else None
+        stats.hits += 1
+        self.quick = not self.donates and (not self.targets or self.tiny)
+        self.compiled = program
         for i in self.donates:
             value = values[i]
             if getrefcount(value) > 3 or not isinstance(value, jax.Array):
@@ -144,10 +152,45 @@ class Program:
             return results, AGAIN
         return results[: len(self.slots)], ("residuals", results)
 
-    def _compile(self) -> Any:
+    def interpreted(self, values: Sequence[Any]) -> list[Any]:
+        """The value of every slot, by the first tier."""
+        line = self.line
+        if self._code is None:
+            self._code = line.code(keep=None if self.targets else self.slots)
+        with x64_as(self.x64):
+            env = line.environment(values)
+            execute(self._code, env)
+            if any(isinstance(env[s], jax.core.Tracer) for s in self.slots):  # read inside somebody's jit
+                with jax.ensure_compile_time_eval():
+                    env = line.environment(values)
+                    execute(self._code, env)
+        return env
+
+    @property
+    def line(self) -> Line:
+        """The recording as a line of operations."""
+        if self._line is None:
+            self._line = Line(self.steps, self.avals, self.needs, self.x64, bool(self.targets))
+        return self._line
+
+    def _compile(self, ahead: bool) -> Any:
+        """The compiled program. `ahead`: compile now, with the pullbacks seen so far; else when it is called."""
+        stats.compilations += 1
         if not self.targets or self.tiny:
-            return jax.jit(self._results, donate_argnums=self.donates)
-        return jax.jit(self._with_residuals)
+            program = jax.jit(self._results, donate_argnums=self.donates)
+        else:
+            program = jax.jit(self._with_residuals)
+        if ahead:
+            with jax.enable_x64(self.x64):
+                compiled = program.lower(*self._structs).compile()
+                self._handed = list(compiled.out_info)
+            for hot in list(self._pulls.values()):
+                hot.compile()
+        return program
+
+    @property
+    def _structs(self) -> list[Any]:
+        return [self.avals[slot].struct for slot in self.inputs]
 
     def _results(self, *values: Any) -> list[Any]:
         env = run(self.steps, values)
@@ -177,14 +220,6 @@ class Program:
     def _pullback(self, values: Sequence[Any]) -> tuple:
         return pullback(self.steps, values, self.roots, self.targets, [self.avals[t] for t in self.targets])
 
-    def _interpreting_is_cheaper(self) -> bool:
-        if any(isinstance(step, Gradient) and step.create for step in self.steps):
-            return False
-        if self.targets and any(isinstance(step, Gradient) for step in self.steps):
-            return False
-        missing = _interpret.missing(self.steps, self.avals, self.needs)
-        return missing <= 1 + self.weight // COMPILE_SHARE
-
     # -- backward -----------------------------------------------------------------------------------------------
 
     def pull(
@@ -197,20 +232,24 @@ class Program:
         kind, data = residual
         given = tuple(cotangents)
         cts = list(cotangents.values())
-        if kind == "env":
-            grads = _interpret.pull(
-                self.steps, data, self.avals, self.needs,
-                {self.roots[k]: ct for k, ct in cotangents.items()}, [self.targets[i] for i in wants],
-            )  # fmt: skip
-            return [g if s is None else _interpret.add(s, g) for g, s in zip(grads, sums, strict=True)]
         if kind == "inline":
             return _sum(self._pull_residuals(data, cts, given, wants), sums)
         mask = tuple([s is not None for s in sums])
-        key = (kind, given, wants, mask)
-        program = self._pulls.get(key)
+        key = (given, wants, mask)
+        hot = self._pulls.get(key)
+        if hot is None:
+            build = partial(self._compile_pull, given, wants, mask)
+            hot = self._pulls[key] = Hot(build, self.hot.start, self.hot.count)
+        if kind == "env":
+            program, env = None, data
+        else:
+            program = hot.ready()
+            if program is None:
+                env = self.interpreted(values)
         if program is None:
-            stats.compilations += 1
-            program = self._pulls[key] = self._compile_pull(kind, given, wants, mask)
+            sweep = self.sweep([self.roots[k] for k in given], [self.targets[i] for i in wants])
+            with x64_as(self.x64):
+                return _plus(sweep(env, cts), sums)
         sums = [s for s in sums if s is not None]
         entering = values if kind == "again" else [*values, *data]
         if self.x64 == config.jax_enable_x64:
@@ -218,24 +257,41 @@ class Program:
         with jax.enable_x64(self.x64):
             return program(sums, entering, cts)
 
+    def sweep(self, given: Sequence[int], targets: Sequence[int], stops: Sequence[int] = ()) -> Pull:
+        """The first tier's pullback from some slots to others, through what `interpreted` left."""
+        key = (tuple(given), tuple(targets), tuple(stops))
+        found = self._sweeps.get(key)
+        if found is None:
+            found = self._sweeps[key] = Pull(self.line, *key)
+        return found
+
     def _compile_pull(
-        self, kind: str, given: tuple[int, ...], wants: tuple[int, ...], mask: tuple[bool, ...]
+        self, given: tuple[int, ...], wants: tuple[int, ...], mask: tuple[bool, ...], ahead: bool
     ) -> Any:
         def program(sums: list[Any], entering: Any, cts: list[Any]) -> list[Any]:
-            if kind == "again":
+            if self.tiny:
                 grads = self.pull_again(entering, cts, given, wants)
             else:
                 grads = self._pull_residuals(self._unpacked(entering), cts, given, wants)
             rest = iter(sums)
             return _sum(grads, [next(rest) if m else None for m in mask])
 
-        return jax.jit(program, donate_argnums=0)
+        stats.compilations += 1
+        found = jax.jit(program, donate_argnums=0)
+        if ahead:
+            targets = [self.avals[self.targets[i]].struct for i in wants]
+            sums = [struct for struct, m in zip(targets, mask, strict=True) if m]
+            cts = [self.avals[self.roots[k]].struct for k in given]
+            with jax.enable_x64(self.x64):
+                structs = self._structs if self.tiny else [*self._structs, *self._handed]
+                found.lower(sums, structs, cts).compile()
+        return found
 
     def pull_chain(self, values: list[Any], ct: Any, k: int, want: int) -> Any:
         """The same as `pull` through several runs of this program, each of which got its input from the one after
         it."""
-        key = ("chain", len(values), k, want)
-        program = self._pulls.get(key)
+        key = (len(values), k, want)
+        program = self._chains.get(key)
         if program is None:
             stats.compilations += 1
 
@@ -244,7 +300,7 @@ class Program:
                     (ct,) = self.pull_again(entering, [ct], (k,), (want,))
                 return ct
 
-            program = self._pulls[key] = jax.jit(chain)
+            program = self._chains[key] = jax.jit(chain)
         if self.x64 == config.jax_enable_x64:
             return program(values, ct)
         with jax.enable_x64(self.x64):
@@ -279,13 +335,25 @@ def program_for(state: State, slots: tuple[int, ...]) -> Program:
     key = (tuple(s.step for s in state.path()), slots, state.freed, state.trace.x64)
     found = _PROGRAMS.get(key)
     if found is None:
-        found = _PROGRAMS.setdefault(key, Program(state, slots))
+        found = _PROGRAMS[key] = Program(state, slots)
     return found
 
 
 def clear_programs() -> None:
     """Forget all compiled segments."""
     _PROGRAMS.clear()
+
+
+def _plus(grads: Sequence[Any], sums: Sequence[Any]) -> list[Any]:
+    return [handed(g) if s is None else plus(s, g) for g, s in zip(grads, sums, strict=True)]
+
+
+def x64_as(x64: bool) -> Any:
+    """A context in which x64 is on, or off; free where it is so already."""
+    return _AS_IT_IS if x64 == config.jax_enable_x64 else jax.enable_x64(x64)
+
+
+_AS_IT_IS = contextlib.nullcontext()
 
 
 def _sum(grads: Sequence[Any], sums: Sequence[Any]) -> list[Any]:

@@ -85,12 +85,12 @@ def update(fn: Callable[..., Any], tree: Any, *state: Any) -> Any:
       The new state, tensors in the place of arrays; pass it on to the next update.
     """
     tensors, treedef = jax.tree.flatten(tree)
+    recorded = False
     with no_grad():
         new_state = _replaced(fn, tree, tensors, treedef, state)
-    recorded = False
-    for tensor in tensors:
-        tensor._g = None
-        recorded = recorded or is_recorded(tensor)
+        for tensor in tensors:
+            tensor._g = None
+            recorded = recorded or is_recorded(tensor)
     if recorded:
         flush(local.trace)
     return new_state

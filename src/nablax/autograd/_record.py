@@ -14,7 +14,6 @@ from ._trace import Restart, Trace, local
 from ._trie import State
 
 new = object.__new__
-LITERALS = 3  # values of a Python number at one state that are baked in, before the number becomes an input
 
 
 def state_of(trace: Trace, value: Any) -> State:

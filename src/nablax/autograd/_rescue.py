@@ -10,8 +10,8 @@ from typing import Any
 
 import jax
 
-from . import _interpret
 from ._errors import FailedError
+from ._line import FAILED, salvage
 from ._node import Lost
 from ._program import Program, placed, program_for
 from ._recorded import Recorded
@@ -26,21 +26,21 @@ def rescue(error: Exception, program: Program, end: State, outs: list[Any], aliv
     from ._segment import settle
 
     if tracing:  # what was traced is of no use to anybody
-        env, failed = [_interpret.FAILED] * len(program.avals), None
+        env, failed = [FAILED] * len(program.avals), None
     else:
         with jax.enable_x64(program.x64):
-            env, failed = _interpret.salvage(program.steps, values, program.avals, program.needs)
+            env, failed = salvage(program.line, values)
     what = _OVER
     if failed is not None:
         state = end.path()[failed]
         name = state.step.call.name if isinstance(state.step, Apply) else "the backward"
         what = f"{name}, recorded at {state.where}, failed"
         error.add_note(f"nablax.autograd: {what}. What was not computed from it has kept its value.")
-    whole = [t for t in alive if env[t._s.slot] is not _interpret.FAILED]
+    whole = [t for t in alive if env[t._s.slot] is not FAILED]
     steps = dict(placed(program.steps))
     for tensor in outs:
         state = tensor._s
-        if state is not None and env[state.slot] is _interpret.FAILED:
+        if state is not None and env[state.slot] is FAILED:
             tensor._a, tensor._n, tensor._k, tensor._s = state.aval, Lost(what), 0, None
             kept = _before(steps.get(state.slot), steps, env)
             if kept is not None:
@@ -55,8 +55,8 @@ def rescue(error: Exception, program: Program, end: State, outs: list[Any], aliv
 
 def _before(step: Any, steps: dict[int, Any], env: list[Any]) -> Any:
     """What a `.grad` held to which a gradient was to be added; None for anything else."""
-    value = _interpret.FAILED
-    while value is _interpret.FAILED:
+    value = FAILED
+    while value is FAILED:
         if not isinstance(step, Apply) or step.donate < 0:
             return None
         slot = step.args[0]

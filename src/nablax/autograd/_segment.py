@@ -23,6 +23,7 @@ from ._aval import config
 from ._node import Freed, Node
 from ._program import AGAIN, Program, program_for
 from ._stats import stats
+from ._tiers import settings as tiers
 from ._trace import _ARRAY, Trace, local
 from ._trie import Input, State
 
@@ -38,6 +39,7 @@ def flush(trace: Trace) -> None:
     program = end.programs.get(slots)
     if program is None:
         program = end.programs[slots] = program_for(end, slots)
+        trace.grow(len(program.steps))
     values, links, tracing, x64 = trace.values, trace.links, trace.tracing, trace.x64
     outs, keep, inputs = trace.outs, trace.keep, trace.inputs
     for tensor in inputs:
@@ -48,7 +50,7 @@ def flush(trace: Trace) -> None:
     trace.clear()
     results: Sequence[Any]
     try:
-        if program.quick and not tracing and x64 == config.jax_enable_x64:
+        if program.quick and not tracing and x64 == config.jax_enable_x64 and not tiers.interpreted:
             stats.segments += 1
             stats.hits += 1
             results = program.compiled(*values)

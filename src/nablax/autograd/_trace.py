@@ -19,6 +19,7 @@ import numpy as np
 from jax.extend.core import get_opaque_trace_state
 
 from ._aval import Aval, config
+from ._bounded import Bounded
 from ._call import Call
 from ._errors import ThreadError, user_frame, user_line
 from ._growing import Growing, settings
@@ -26,7 +27,7 @@ from ._recorded import link_of
 from ._trie import Input, State
 
 _ARRAY = type(jax.numpy.zeros(()))
-MOST_ROOTS = 4096  # tries kept by a thread
+MOST_STATES = 100_000  # of a thread; a program counts for as many as it has steps
 
 
 class Restart(Exception):
@@ -46,14 +47,16 @@ class Trace(Growing):
     """One thread's open recording."""
 
     __slots__ = (
-        "__weakref__", "append", "closed", "inputs", "keep", "links", "outs", "probe", "roots", "thread",
-        "tracing", "values", "within",
+        "__weakref__", "append", "closed", "grown", "inputs", "keep", "links", "outs", "probe", "root", "roots",
+        "thread", "tracing", "values", "within",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.mode = True
         self.thread = threading.current_thread()
-        self.roots: dict[tuple, State] = {}
+        self.roots: Bounded = Bounded(MOST_STATES)
+        self.grown: dict[State, int] = {}  # how much hangs on each root
+        self.root: Any = None
         self.probe: Any = None
         self.closed = State(self, None, True)
         self.clear()
@@ -66,6 +69,7 @@ class Trace(Growing):
         self.inputs: list[Any] = []  # the tensors that hold the values, or None
         self.links: dict[int, Any] = {}  # slot of a source -> where its gradient goes
         self.keep: list[Any] = []  # recorded tensors that want their gradient
+        self.wrote = False  # whether a leaf got a new value
         self.tracing = False
         self.within: Any = None  # the transformation that the tracers belong to
         self.state = self.closed
@@ -89,14 +93,31 @@ class Trace(Growing):
             )  # fmt: skip
         root = self.roots.get(key)
         if root is None:
-            if len(self.roots) >= MOST_ROOTS:
-                self.roots.clear()
+            self._forget()
             root = self.roots[key] = State(self, None, self.mode)
+            self.grown[root] = 0
             root.code = frame and (
                 frame.f_code,
                 frame.f_back and frame.f_back.f_code,
             )  # alive: no other takes their ids
-        self.state = root
+        self.state = self.root = root
+
+    def grow(self, size: int) -> None:
+        """Count what was added to the trie of the open recording."""
+        if self.root in self.grown:
+            self.grown[self.root] += size
+
+    def _forget(self) -> None:
+        """Drop the tries that were not used for longest when all together have become too big."""
+        total = sum(self.grown.values())
+        while total > MOST_STATES and self.roots:
+            _, root = self.roots.popitem(last=False)
+            total -= self.grown.pop(root, 0)
+
+    def forget_all(self) -> None:
+        """Drop all tries."""
+        self.roots.clear()
+        self.grown.clear()
 
     def discard(self) -> None:
         """Drop what is still recorded: its values can no longer be computed (their tracers are gone)."""
@@ -146,7 +167,7 @@ class Trace(Growing):
         needs = tensor._r or tensor._n is not None
         state = self.state.edges.get((tensor._a, needs))
         value = tensor._v
-        if state is None or value.__class__ is not _ARRAY:
+        if state is None or (value.__class__ is not _ARRAY and value.__class__ is not np.ndarray):
             state = self.enter(tensor._a, value, needs, tensor)
         else:
             self.values.append(value)

@@ -1,0 +1,286 @@
+"""A recording as a straight line of operations: what the first tier runs.
+
+Every gradient in it is spelled out: the textbook reverse sweep, with the pullback of each operation as one operation
+more. The line is written once for a program; running it is a loop over kernels.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ._aval import Aval
+from ._call import Typed, intern_call
+from ._joint import Joint
+from ._kernel import entering
+from ._trie import Apply, Gradient, Input, Leaf, Step
+
+FAILED = object()  # in the place of a value that could not be computed
+Look = Callable[[Any, list[Any]], None]
+
+
+class Op:
+    """One operation: what it reads and makes, by slot.
+
+    extras: slots of its residuals, when its pullback asked for them.  wants: arguments that carry gradients; empty
+    where none is carried.  at: number of the step that it belongs to.  source: of a pullback, the operation itself.
+    """
+
+    __slots__ = ("args", "at", "extras", "joint", "outs", "source", "typed", "wants")
+
+    def __init__(
+        self,
+        typed: Typed | None,
+        args: tuple[int, ...],
+        outs: tuple[int, ...],
+        wants: tuple[int, ...],
+        at: int,
+    ) -> None:
+        self.typed = typed  # None: the result is the argument itself
+        self.args = args
+        self.outs = outs
+        self.wants = wants
+        self.at = at
+        self.joint: Joint | None = None
+        self.extras: tuple[int, ...] = ()
+        self.source: Op | None = None
+
+
+class Line:
+    """The operations of a recording; slots beyond those of the recording are for values in between.
+
+    Args:
+      steps: the recording, with the avals of its slots, and which of them carry gradients.
+      x64: whether it was recorded under x64.
+      through: whether it will be pulled through later, so that residuals are to be kept.
+    """
+
+    def __init__(
+        self, steps: Sequence[Step], avals: Sequence[Aval], needs: Sequence[bool], x64: bool, through: bool
+    ) -> None:
+        self.avals = list(avals)
+        self.needs = list(needs)
+        self.x64 = x64
+        self.ops: list[Op] = []
+        self.inputs: list[int] = []
+        self.constants: dict[int, np.ndarray] = {}
+        self.roots: dict[int, tuple[int, ...]] = {}  # of the backward at a step
+        self.again = any(isinstance(step, Gradient) and step.create for step in steps)
+        self._ones: dict[tuple, int] = {}
+        slot = 0
+        for at, step in enumerate(steps):
+            if isinstance(step, Apply):
+                n = len(step.needs)
+                args = step.args
+                typed = step.call.on(tuple([self.avals[a] for a in args]), x64)
+                wants = tuple([i for i, a in enumerate(args) if needs[a]]) if any(step.needs) else ()
+                op = Op(typed, args, tuple(range(slot, slot + n)), wants, at)
+                self.ops.append(op)
+                if through and wants and not self.again:
+                    self._residuals(op)
+                slot += n
+            elif isinstance(step, Input):
+                self.inputs.append(slot)
+                slot += 1
+            elif isinstance(step, Leaf):
+                self.ops.append(Op(None, (step.slot,), (slot,), (), at))
+                slot += 1
+            else:
+                self.roots[at] = step.roots
+                given: dict[int, int] = {}
+                for root, ct in zip(step.roots, step.cotangents, strict=True):
+                    ct = self._one(self.avals[root], 1) if ct < 0 else self._cast(ct, self.avals[root], at)
+                    given[root] = self._add(given[root], ct, at) if root in given else ct
+                grads = self.pull(given, step.targets, (), at, step.create)
+                for k, grad in enumerate(grads):
+                    wants = (0,) if self.needs[slot + k] and self.needs[grad] else ()
+                    self.ops.append(Op(None, (grad,), (slot + k,), wants, at))
+                slot += len(grads)
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    def _new(self, aval: Aval, needs: bool = False) -> int:
+        self.avals.append(aval)
+        self.needs.append(needs)
+        return len(self.avals) - 1
+
+    def _one(self, aval: Aval, value: int) -> int:
+        """A constant: all ones, or all zeros."""
+        slot = self._ones.get((aval, value))
+        if slot is None:
+            slot = self._ones[aval, value] = self._new(aval)
+            self.constants[slot] = np.full(aval.shape, value, aval.dtype)
+        return slot
+
+    def _cast(self, slot: int, aval: Aval, at: int) -> int:
+        if self.avals[slot].dtype == aval.dtype:
+            return slot
+        dtype = aval.dtype
+        call = intern_call(("cast", dtype), lambda: ("cast", lambda a: jnp.asarray(a, dtype)))
+        return self._apply(call.on((self.avals[slot],), self.x64), (slot,), at, True)[0]
+
+    def _add(self, a: int, b: int, at: int, create: bool = False) -> int:
+        call = intern_call("add", lambda: ("add", jnp.add))
+        return self._apply(call.on((self.avals[a], self.avals[b]), self.x64), (a, b), at, create)[0]
+
+    def _apply(self, typed: Typed, args: tuple[int, ...], at: int, create: bool) -> tuple[int, ...]:
+        wants = tuple([i for i, a in enumerate(args) if self.needs[a]]) if create else ()
+        outs = tuple([self._new(aval, bool(wants) and aval.inexact) for aval in typed.avals])
+        self.ops.append(Op(typed, args, outs, wants, at))
+        return outs
+
+    def _residuals(self, op: Op) -> None:
+        """Have an operation hand out what its pullback needs."""
+        if op.joint is None and op.typed is not None and not op.typed.call.stubborn:
+            op.joint, _ = op.typed.joint(op.wants, False)
+            made = op.joint.forward.out_avals[op.joint.results :]
+            op.extras = tuple([self._new(aval) for aval in made])
+
+    def pull(
+        self,
+        given: dict[int, int],
+        targets: Iterable[int],
+        stops: Iterable[int] = (),
+        at: int = -1,
+        create: bool = False,
+    ) -> list[int]:
+        """Write the reverse sweep: the slots of the cotangents of `targets`, given those of some slots.
+
+        Gradients go no further than `stops`.
+        """
+        cts = dict(given)
+        needs = self.needs
+        for op in reversed(list(self.ops)):
+            if not op.wants:
+                continue
+            known = [k for k, out in enumerate(op.outs) if out in cts and needs[out] and out not in stops]
+            if not known:
+                continue
+            for i, grad in zip(op.wants, self._through(op, known, cts, at, create), strict=True):
+                slot = op.args[i]
+                cts[slot] = self._add(cts[slot], grad, at, create) if slot in cts else grad
+        return [cts[t] if t in cts else self._one(self.avals[t], 0) for t in targets]
+
+    def _through(self, op: Op, known: list[int], cts: dict[int, int], at: int, create: bool) -> Sequence[int]:
+        if op.typed is None:
+            return [cts[op.outs[0]]]
+        if not self.again:
+            self._residuals(op)
+        joint, typed = op.typed.joint(op.wants, self.again)
+        n, m = len(op.args), len(op.outs)
+        reads = [
+            op.args[r] if r < n else op.outs[r - n] if r < n + m else op.extras[r - n - m]
+            for r in joint.reads
+        ]
+        outs = op.outs
+        entering = [cts[outs[k]] if k in known else self._one(self.avals[outs[k]], 0) for k in joint.given]
+        found = self._apply(typed, (*reads, *entering), at, create)
+        self.ops[-1].source = op
+        return found
+
+    # -- running ------------------------------------------------------------------------------------------------------
+
+    def code(self, start: int = 0, keep: Iterable[int] | None = None) -> list[tuple]:
+        """The operations from number `start` on, ready to run: kernel, arguments, results, slots no longer needed.
+
+        keep: slots that will be read afterwards; None for all.
+        """
+        rows: list[list] = []
+        for op in self.ops[start:]:
+            run = None if op.typed is None else op.typed.kernel(op.joint)
+            rows.append([run, op.args, op.outs + op.extras, ()])
+        if keep is not None:
+            seen = set(keep)
+            for row in reversed(rows):
+                row[3] = tuple({*row[1], *row[2]} - seen)
+                seen.update(row[1])
+        return [tuple(row) for row in rows]
+
+    def environment(self, values: Sequence[Any]) -> list[Any]:
+        """The values at the start."""
+        env: list[Any] = [None] * len(self.avals)
+        avals = self.avals
+        for slot, value in zip(self.inputs, values, strict=True):
+            env[slot] = entering(value, avals[slot])
+        for slot, value in self.constants.items():
+            env[slot] = value
+        return env
+
+
+def execute(code: Iterable[tuple], env: list[Any]) -> None:
+    """Run operations on an environment."""
+    with np.errstate(all="ignore"):
+        for run, args, outs, dead in code:
+            if run is None:
+                env[outs[0]] = env[args[0]]
+            else:
+                made = run([env[a] for a in args])
+                if len(outs) == 1:
+                    env[outs[0]] = made[0]
+                else:
+                    for out, value in zip(outs, made, strict=True):
+                        env[out] = value
+            for slot in dead:
+                env[slot] = None
+
+
+def salvage(line: Line, values: Sequence[Any]) -> tuple[list[Any], int | None]:
+    """The value of every slot that can be computed, FAILED in the others, and the number of the step that failed first.
+
+    A backward counts as failed with any of the values it goes through.
+    """
+    env = line.environment(values)
+    first: int | None = None
+    for op, row in zip(line.ops, line.code(), strict=True):
+        missing = any(env[a] is FAILED for a in (*op.args, *line.roots.get(op.at, ())))
+        if not missing:
+            try:
+                execute([row], env)
+                jax.block_until_ready([env[out] for out in row[2]])
+                continue
+            except Exception:
+                first = op.at if first is None else first
+        for out in row[2]:
+            env[out] = FAILED
+    return env, first
+
+
+class Pull:
+    """A reverse sweep through a line that was run with `through`, from some slots to others."""
+
+    def __init__(
+        self, line: Line, given: Sequence[int], targets: Sequence[int], stops: Iterable[int]
+    ) -> None:
+        after = copy.copy(line)
+        after.avals, after.needs, after.ops = [*line.avals], [*line.needs], [*line.ops]
+        after.constants, after._ones = {}, {}
+        self._before = len(line.avals)
+        self._given = [after._new(line.avals[slot]) for slot in given]
+        self._found = after.pull(dict(zip(given, self._given, strict=True)), targets, stops)
+        self._ops = after.ops[len(line.ops) :]
+        self._code = after.code(len(line.ops), [*self._found, *range(self._before)])
+        self._blank = [None] * (len(after.avals) - self._before)
+        self._constants = list(after.constants.items())
+        self._avals = [line.avals[slot] for slot in given]
+
+    def __call__(self, env: Sequence[Any], cotangents: Sequence[Any], look: Look | None = None) -> list[Any]:
+        """The cotangents of the targets. `look` is shown each operation of the line with the cotangents of its
+        arguments."""
+        env = [*env, *self._blank]
+        for slot, aval, ct in zip(self._given, self._avals, cotangents, strict=True):
+            env[slot] = entering(ct, aval)
+        for slot, value in self._constants:
+            env[slot] = value
+        if look is None:
+            execute(self._code, env)
+        else:
+            for op, row in zip(self._ops, self._code, strict=True):
+                execute([row], env)
+                if op.source is not None:
+                    look(op.source, [env[out] for out in op.outs])
+        return [env[slot] for slot in self._found]

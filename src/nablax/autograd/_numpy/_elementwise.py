@@ -1,0 +1,199 @@
+"""Operations on each element. NumPy's functions where they agree with XLA's, corrected where they do not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+Rule = Callable[..., Callable[..., Any] | None]
+
+REAL: dict[str, Callable[..., Any]] = {
+    "exp": np.exp, "exp2": np.exp2, "log": np.log, "log1p": np.log1p, "expm1": np.expm1, "sin": np.sin, "cos": np.cos,
+    "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "sinh": np.sinh, "cosh": np.cosh,
+    "tanh": np.tanh, "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh, "sqrt": np.sqrt, "cbrt": np.cbrt,
+    "floor": np.floor, "ceil": np.ceil, "atan2": np.arctan2, "nextafter": np.nextafter, "max": np.maximum,
+    "min": np.minimum, "is_finite": np.isfinite,
+    "rsqrt": lambda x: np.reciprocal(np.sqrt(x)),
+    "logistic": lambda x: np.reciprocal(1 + np.exp(-x)),
+}  # fmt: skip
+INTEGER_TOO = {"max", "min"}
+ANY: dict[str, Callable[..., Any]] = {
+    "add": np.add, "add_any": np.add, "sub": np.subtract, "mul": np.multiply, "neg": np.negative, "abs": np.abs,
+    "square": np.square, "eq": np.equal, "ne": np.not_equal, "real": np.real, "imag": np.imag,
+}  # fmt: skip
+ORDERED: dict[str, Callable[..., Any]] = {
+    "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
+}  # fmt: skip
+BITS: dict[str, Callable[..., Any]] = {
+    "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor, "not": np.invert,
+}  # fmt: skip
+
+
+def _kind(aval: Any) -> str:
+    return aval.dtype.kind
+
+
+def _real(name: str) -> Rule:
+    kinds = "fiu" if name in INTEGER_TOO else "f"
+
+    def rule(ins: list[Any], outs: list[Any], **params: Any) -> Callable[..., Any] | None:
+        if params.get("accuracy") is not None or _kind(ins[0]) not in kinds:
+            return None
+        return REAL[name]
+
+    return rule
+
+
+def _plain(function: Callable[..., Any], kinds: str) -> Rule:
+    return lambda ins, outs, **params: function if _kind(ins[0]) in kinds else None
+
+
+def _div(ins: list[Any], outs: list[Any]) -> Callable[..., Any]:
+    if _kind(ins[0]) in "fc":
+        return np.divide
+    dtype = outs[0].dtype
+    least = np.iinfo(dtype).min
+
+    def div(a: Any, b: Any) -> Any:  # towards zero; by zero: all bits set; the least by -1: itself
+        by = np.where(b == 0, dtype.type(1), b)
+        if least:
+            by = np.where((a == least) & (b == dtype.type(-1)), dtype.type(1), by)
+        q = a // by
+        q = q + ((q * by != a) & ((a < 0) != (by < 0)))
+        return np.where(b == 0, np.invert(dtype.type(0)), q).astype(dtype)
+
+    return div
+
+
+def _rem(ins: list[Any], outs: list[Any]) -> Callable[..., Any]:
+    if _kind(ins[0]) == "f":
+        return np.fmod
+    dtype = outs[0].dtype
+
+    def rem(a: Any, b: Any) -> Any:
+        by = np.where((b == 0) | (b == dtype.type(-1 if dtype.kind == "i" else 1)), dtype.type(1), b)
+        return np.where(b == 0, a, np.fmod(a, by)).astype(dtype)
+
+    return rem
+
+
+def _sign(ins: list[Any], outs: list[Any]) -> Callable[..., Any] | None:
+    if _kind(ins[0]) == "f":
+        return lambda x: np.copysign(np.sign(x), x)
+    return np.sign if _kind(ins[0]) in "iu" else None
+
+
+def _round(ins: list[Any], outs: list[Any], rounding_method: Any) -> Callable[..., Any]:
+    if rounding_method == jax.lax.RoundingMethod.TO_NEAREST_EVEN:
+        return np.rint
+
+    def away(x: Any) -> Any:
+        whole = np.trunc(x)
+        return whole + np.copysign(np.abs(x - whole) >= 0.5, x).astype(x.dtype)
+
+    return away
+
+
+def _pow(ins: list[Any], outs: list[Any]) -> Callable[..., Any] | None:
+    return np.power if _kind(ins[0]) == _kind(ins[1]) == "f" else None
+
+
+def _integer_pow(ins: list[Any], outs: list[Any], y: int) -> Callable[..., Any] | None:
+    if _kind(ins[0]) != "f" and (y < 0 or _kind(ins[0]) == "b"):
+        return None
+    known: dict[int, Callable[..., Any]] = {
+        2: np.square,
+        3: lambda x: x * x * x,
+        -1: np.reciprocal,
+        -2: lambda x: np.reciprocal(x * x),
+    }
+    return known.get(y, lambda x: np.power(x, y))
+
+
+def _shift(how: str) -> Rule:
+    def rule(ins: list[Any], outs: list[Any]) -> Callable[..., Any] | None:
+        dtype = ins[0].dtype
+        if dtype.kind not in "iu":
+            return None
+        bits = 8 * dtype.itemsize
+        unsigned = np.dtype(f"u{dtype.itemsize}")
+
+        def shifted(x: Any, by: Any) -> Any:  # beyond the width: nothing is left, or only the sign
+            by = np.asarray(by).view(unsigned)
+            inside = np.minimum(by, unsigned.type(bits - 1)).view(dtype)
+            if how == "arithmetic":
+                return np.right_shift(x, inside)
+            if how == "left":
+                return np.where(by < bits, np.left_shift(x, inside), dtype.type(0))
+            found = np.right_shift(np.asarray(x).view(unsigned), inside.view(unsigned)).view(dtype)
+            return np.where(by < bits, found, dtype.type(0))
+
+        return shifted
+
+    return rule
+
+
+def _clamp(ins: list[Any], outs: list[Any]) -> Callable[..., Any] | None:
+    return (lambda low, x, high: np.minimum(np.maximum(x, low), high)) if _kind(ins[1]) in "fiu" else None
+
+
+def _select(ins: list[Any], outs: list[Any]) -> Callable[..., Any] | None:
+    if len(ins) != 3 or _kind(ins[0]) != "b":
+        return None
+    return lambda which, no, yes: np.where(which, yes, no)
+
+
+def _convert(ins: list[Any], outs: list[Any], new_dtype: Any, **_: Any) -> Callable[..., Any] | None:
+    before, after = ins[0].dtype, np.dtype(new_dtype)
+    if before == after:
+        return lambda x: x
+    if before.kind == "f" and after.kind in "iu":
+        if after.itemsize > 4:
+            return None
+        info = np.iinfo(after)
+
+        def saturated(x: Any) -> Any:
+            x = np.asarray(x, np.float64)
+            return np.clip(np.where(np.isnan(x), 0, x), info.min, info.max).astype(after)
+
+        return saturated
+    if before.kind == "c" and after.kind != "c":
+        return None
+    return lambda x: x.astype(after)
+
+
+def _conj(ins: list[Any], outs: list[Any], input_dtype: Any) -> Callable[..., Any]:
+    dtype = outs[0].dtype
+    return lambda x: np.conj(x).astype(dtype, copy=False)
+
+
+def _complex(ins: list[Any], outs: list[Any]) -> Callable[..., Any]:
+    shape, dtype = outs[0].shape, outs[0].dtype
+
+    def joined(real: Any, imag: Any) -> Any:
+        made = np.empty(shape, dtype)
+        made.real, made.imag = real, imag
+        return made
+
+    return joined
+
+
+RULES: dict[str, Rule] = {
+    **{name: _real(name) for name in REAL},
+    **{name: _plain(function, "fciu") for name, function in ANY.items()},
+    **{name: _plain(function, "fciub") for name, function in ANY.items() if name in ("eq", "ne")},
+    **{name: _plain(function, "fiub") for name, function in ORDERED.items()},
+    **{name: _plain(function, "iub") for name, function in BITS.items()},
+    "div": _div, "rem": _rem, "sign": _sign, "round": _round, "pow": _pow, "integer_pow": _integer_pow,
+    "clamp": _clamp, "select_n": _select, "convert_element_type": _convert, "conj": _conj, "complex": _complex,
+    "shift_left": _shift("left"), "shift_right_logical": _shift("logical"),
+    "shift_right_arithmetic": _shift("arithmetic"),
+}  # fmt: skip
+
+# Of these an argument may be smaller than the result if another has the result's shape.
+STRETCHING = {
+    *ANY, *ORDERED, "div", "rem", "max", "min", "atan2", "pow", "and", "or", "xor", "nextafter", "select_n",
+}  # fmt: skip

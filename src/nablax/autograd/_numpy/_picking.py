@@ -1,0 +1,143 @@
+"""Gather and scatter where single elements of some axes are picked and the others are whole: indexing by arrays,
+embeddings, take_along_axis, and what their derivatives add back. Other forms are left to XLA."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from jax.lax import GatherScatterMode as Mode
+
+Rule = Callable[..., Callable[..., Any] | None]
+
+
+class _Places:
+    """Where the picked elements lie.
+
+    first: axes of the operand that are picked from, in the order of the indices' last axis, then the batched ones.
+    rest: the other axes.
+    """
+
+    def __init__(self, operand: Any, indices: Any, picked: Any, batched: Any, index_batched: Any) -> None:
+        self.picked, self.batched = tuple(picked), tuple(batched)
+        self.first = (*self.picked, *self.batched)
+        self.rest = tuple(i for i in range(operand.ndim) if i not in self.first)
+        self.lengths = [operand.shape[i] for i in self.picked]
+        self.shape = indices.shape[:-1]
+        self.own = []
+        for axis in index_batched:
+            at = [1] * len(self.shape)
+            at[axis] = self.shape[axis]
+            self.own.append(np.arange(self.shape[axis]).reshape(at))
+
+    def clipped(self, indices: Any) -> tuple:
+        """Indices moved inside."""
+        found = [np.clip(indices[..., k], 0, n - 1) for k, n in enumerate(self.lengths)]
+        return (*found, *self.own)
+
+    def inside(self, indices: Any) -> np.ndarray:
+        """Which lie inside."""
+        found = np.ones(self.shape, bool)
+        for k, n in enumerate(self.lengths):
+            found &= (indices[..., k] >= 0) & (indices[..., k] < n)
+        return found
+
+
+def _gather(
+    ins: list[Any],
+    outs: list[Any],
+    dimension_numbers: Any,
+    slice_sizes: Any,
+    mode: Any,
+    fill_value: Any,
+    **_: Any,
+) -> Callable[..., Any] | None:
+    d = dimension_numbers
+    x, indices = ins
+    places = _Places(x, indices, d.start_index_map, d.operand_batching_dims, d.start_indices_batching_dims)
+    whole = all(slice_sizes[i] == x.shape[i] for i in places.rest)
+    single = set(d.collapsed_slice_dims) == set(places.picked) and all(
+        slice_sizes[i] == 1 for i in places.first
+    )
+    if not (whole and single) or not x.size or set(places.rest) & {*d.collapsed_slice_dims}:
+        return None
+    out = outs[0]
+    batch = [i for i in range(out.ndim) if i not in d.offset_dims]
+    order = np.argsort([*batch, *d.offset_dims]).tolist()
+    turn = (*places.first, *places.rest)
+    moved = turn != tuple(range(x.ndim))
+    back = order != list(range(out.ndim))
+    fill = Mode.from_any(mode) == Mode.FILL_OR_DROP
+    if fill_value is None:
+        kind = x.dtype.kind
+        fill_value = np.nan if kind in "fc" else True if kind == "b" else (
+            np.iinfo(x.dtype).min if kind == "i" else np.iinfo(x.dtype).max
+        )  # fmt: skip
+
+    def gathered(x: Any, indices: Any) -> Any:
+        if moved:
+            x = x.transpose(turn)
+        found = x[places.clipped(indices)]
+        if fill:
+            inside = places.inside(indices)
+            if not inside.all():
+                inside = inside.reshape(inside.shape + (1,) * (found.ndim - inside.ndim))
+                found = np.where(inside, found, np.asarray(fill_value, found.dtype))
+        return found.transpose(order) if back else found
+
+    return gathered
+
+
+def _scatter(at: Callable[..., Any] | None) -> Rule:
+    def rule(
+        ins: list[Any], outs: list[Any], dimension_numbers: Any, mode: Any, update_jaxpr: Any = None, **_: Any
+    ) -> Callable[..., Any] | None:
+        d = dimension_numbers
+        x, indices, updates = ins
+        places = _Places(
+            x,
+            indices,
+            d.scatter_dims_to_operand_dims,
+            d.operand_batching_dims,
+            d.scatter_indices_batching_dims,
+        )
+        windows = [updates.shape[i] for i in d.update_window_dims]
+        if set(d.inserted_window_dims) != set(places.picked) or windows != [x.shape[i] for i in places.rest]:
+            return None
+        if not x.size or x.dtype.kind == "b":
+            return None
+        batch = [i for i in range(updates.ndim) if i not in d.update_window_dims]
+        order = (*batch, *d.update_window_dims)
+        turn = (*places.first, *places.rest)
+        drop = Mode.from_any(mode) == Mode.FILL_OR_DROP
+
+        def scattered(x: Any, indices: Any, updates: Any) -> Any:
+            made = np.array(x)
+            view = made.transpose(turn)
+            updates = updates.transpose(order)
+            where = places.clipped(indices)
+            if drop:
+                inside = places.inside(indices)
+                if not inside.all():
+                    where = tuple(np.broadcast_to(w, inside.shape)[inside] for w in where)
+                    updates = updates[inside]
+            if at is None:
+                view[where] = updates
+            else:
+                at(view, where, updates)
+            return made
+
+        return scattered
+
+    return rule
+
+
+RULES: dict[str, Rule] = {
+    "gather": _gather,
+    "scatter": _scatter(None),
+    "scatter-add": _scatter(np.add.at),
+    "scatter-mul": _scatter(np.multiply.at),
+    "scatter-min": _scatter(np.minimum.at),
+    "scatter-max": _scatter(np.maximum.at),
+}

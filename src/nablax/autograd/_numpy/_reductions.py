@@ -1,0 +1,115 @@
+"""Reductions, scans along an axis, sorting and products of matrices."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+Rule = Callable[..., Callable[..., Any] | None]
+HALF = np.dtype(np.float16)
+
+
+def _reduce(ufunc: np.ufunc, kinds: str) -> Rule:
+    def rule(ins: list[Any], outs: list[Any], axes: Any, **_: Any) -> Callable[..., Any] | None:
+        if ins[0].dtype.kind not in kinds or (not ins[0].size and ufunc.identity is None):
+            return None
+        dtype = ins[0].dtype
+        if dtype == HALF and ufunc in (np.add, np.multiply):
+            return lambda x: ufunc.reduce(x, axes, np.float32).astype(HALF)
+        if ufunc in (np.add, np.multiply):
+            return lambda x: ufunc.reduce(x, axes, dtype)
+        return lambda x: ufunc.reduce(x, axes)
+
+    return rule
+
+
+def _arg(function: Callable[..., Any]) -> Rule:
+    def rule(ins: list[Any], outs: list[Any], axes: Any, index_dtype: Any) -> Callable[..., Any] | None:
+        (axis,) = axes
+        if ins[0].dtype.kind not in "fiub" or not ins[0].size:
+            return None
+        return lambda x: function(x, axis).astype(index_dtype)
+
+    return rule
+
+
+def _cumulate(ufunc: np.ufunc) -> Rule:
+    def rule(ins: list[Any], outs: list[Any], axis: int, reverse: bool) -> Callable[..., Any] | None:
+        dtype = ins[0].dtype
+        if dtype.kind not in "fiuc" or dtype == HALF:
+            return None
+        if not reverse:
+            return lambda x: ufunc.accumulate(x, axis, dtype)
+        return lambda x: np.flip(ufunc.accumulate(np.flip(x, axis), axis, dtype), axis)
+
+    return rule
+
+
+def _sort(ins: list[Any], outs: list[Any], dimension: int, is_stable: bool, num_keys: int) -> Any:
+    if num_keys != 1 or ins[0].dtype.kind not in "fiub":
+        return None
+    if len(ins) == 1:
+        return lambda x: [np.sort(x, dimension, "stable")]
+
+    def sorted_by_first(*xs: Any) -> list[Any]:
+        order = np.argsort(xs[0], dimension, "stable")
+        return [np.take_along_axis(x, order, dimension) for x in xs]
+
+    return sorted_by_first
+
+
+def _dot(
+    ins: list[Any], outs: list[Any], dimension_numbers: Any, preferred_element_type: Any, **_: Any
+) -> Any:
+    out = outs[0]
+    kinds = {a.dtype.kind for a in ins}
+    if len(kinds) != 1 or not kinds <= set("fciu") or out.dtype.kind not in kinds:
+        return None
+    if any(a.dtype == HALF for a in (*ins, out)):
+        return _half(ins, out, dimension_numbers)
+    function = _product(ins, out.shape, dimension_numbers)
+    if all(a.dtype == out.dtype for a in ins):
+        return function
+    return lambda a, b: function(a.astype(out.dtype), b.astype(out.dtype))
+
+
+def _half(ins: list[Any], out: Any, dimension_numbers: Any) -> Callable[..., Any]:
+    function = _product(ins, out.shape, dimension_numbers)
+    return lambda a, b: function(a.astype(np.float32), b.astype(np.float32)).astype(out.dtype)
+
+
+def _product(ins: list[Any], shape: tuple[int, ...], numbers: Any) -> Callable[..., Any]:
+    (over_a, over_b), (batch_a, batch_b) = numbers
+    a, b = ins
+    if not batch_a and a.ndim == b.ndim == 2 and len(over_a) == 1:
+        return {
+            (1, 0): operator.matmul,
+            (0, 0): lambda a, b: a.T @ b,
+            (1, 1): lambda a, b: a @ b.T,
+            (0, 1): lambda a, b: a.T @ b.T,
+        }[over_a[0], over_b[0]]
+    if not batch_a and a.ndim == b.ndim == 1 and len(over_a) == 1:
+        return np.dot
+    free_a = [i for i in range(a.ndim) if i not in over_a and i not in batch_a]
+    free_b = [i for i in range(b.ndim) if i not in over_b and i not in batch_b]
+    turn_a, turn_b = (*batch_a, *free_a, *over_a), (*batch_b, *over_b, *free_b)
+    batch = tuple(a.shape[i] for i in batch_a)
+    inner = int(np.prod([a.shape[i] for i in over_a], dtype=int))
+    flat_a = (*batch, int(np.prod([a.shape[i] for i in free_a], dtype=int)), inner)
+    flat_b = (*batch, inner, int(np.prod([b.shape[i] for i in free_b], dtype=int)))
+    return lambda a, b: np.matmul(
+        a.transpose(turn_a).reshape(flat_a), b.transpose(turn_b).reshape(flat_b)
+    ).reshape(shape)
+
+
+RULES: dict[str, Rule] = {
+    "reduce_sum": _reduce(np.add, "fiuc"), "reduce_prod": _reduce(np.multiply, "fiuc"),
+    "reduce_max": _reduce(np.maximum, "fiub"), "reduce_min": _reduce(np.minimum, "fiub"),
+    "reduce_and": _reduce(np.bitwise_and, "iub"), "reduce_or": _reduce(np.bitwise_or, "iub"),
+    "reduce_xor": _reduce(np.bitwise_xor, "iub"), "argmax": _arg(np.argmax), "argmin": _arg(np.argmin),
+    "cumsum": _cumulate(np.add), "cumprod": _cumulate(np.multiply), "cummax": _cumulate(np.maximum),
+    "cummin": _cumulate(np.minimum), "sort": _sort, "dot_general": _dot,
+}  # fmt: skip
