@@ -1,0 +1,19 @@
+"""Programs of a course on deep learning, from scratch, in nablax.autograd and in torch.
+
+`PROGRAMS` is the table: a name, and a function `build(library, small) -> step`, where `step(i)` makes the i-th step of
+training and returns its loss. `library` is one of `LIBRARIES`; `small` asks for sizes fit for a test. All randomness is
+NumPy's, so that both libraries see the same numbers.
+"""
+
+from . import linear, networks
+from .libraries import LIBRARIES as LIBRARIES
+
+PROGRAMS = {
+    build.__name__: build
+    for build in (
+        linear.linear_regression, linear.polynomial_regression, linear.logistic_regression,
+        linear.softmax_regression, linear.ridge, linear.lasso, linear.svm_hinge,
+        networks.mlp_sgd, networks.mlp_momentum, networks.mlp_adam, networks.mlp_optimizer, networks.mlp_dropout,
+        networks.mlp_batch_norm, networks.autoencoder, networks.lenet,
+    )
+}  # fmt: skip
