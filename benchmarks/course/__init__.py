@@ -5,7 +5,7 @@ training and returns its loss. `library` is one of `LIBRARIES`; `small` asks for
 NumPy's, so that both libraries see the same numbers.
 """
 
-from . import linear, networks
+from . import attending, generative, linear, networks, recurrent
 from .libraries import LIBRARIES as LIBRARIES
 
 PROGRAMS = {
@@ -15,5 +15,9 @@ PROGRAMS = {
         linear.softmax_regression, linear.ridge, linear.lasso, linear.svm_hinge,
         networks.mlp_sgd, networks.mlp_momentum, networks.mlp_adam, networks.mlp_optimizer, networks.mlp_dropout,
         networks.mlp_batch_norm, networks.autoencoder, networks.lenet,
+        recurrent.char_rnn, recurrent.gru, recurrent.char_lstm, recurrent.rnn_lengths, recurrent.seq2seq,
+        attending.attention, attending.attention_lengths, attending.transformer,
+        generative.gan, generative.wgan_gp, generative.vae, generative.diffusion, generative.flow,
+        generative.mixture_density, generative.energy_model, generative.hopfield,
     )
 }  # fmt: skip

@@ -109,7 +109,7 @@ def mlp_optimizer(lib: Library, small: bool):
 def mlp_dropout(lib: Library, small: bool):
     """A mask on the hidden layer at each step; every tenth step also looks at the whole data without it."""
     rng, x, labels, n, size, _ = _classes(14, small)
-    width = 16 if small else 128
+    width, every = (16, 4) if small else (128, 10)
     params = [lib.parameter(a) for a in layers(rng, 20, width, 5)]
     masks = np.random.default_rng(15)
     everything = lib.tensor(x)
@@ -130,7 +130,7 @@ def mlp_dropout(lib: Library, small: bool):
             for p in params:
                 p -= 0.05 * p.grad
                 p.grad = None
-            if i % 10 == 9:
+            if i % every == every - 1:
                 right = (logits(everything).argmax(1) == lib.tensor(labels)).float().mean().item()
                 return loss.item() + right
         return loss.item()
@@ -141,7 +141,7 @@ def mlp_dropout(lib: Library, small: bool):
 def mlp_batch_norm(lib: Library, small: bool):
     """Normalised over the batch, with running averages for later."""
     rng, x, labels, n, size, _ = _classes(16, small)
-    width = 16 if small else 64
+    width, every = (16, 4) if small else (64, 10)
     w1, w2 = lib.parameter(floats(rng, 20, width, scale=0.2)), lib.parameter(floats(rng, width, 5, scale=0.1))
     gamma, beta, b2 = lib.parameter(zeros(width) + 1), lib.parameter(zeros(width)), lib.parameter(zeros(5))
     running_mean, running_var = lib.tensor(zeros(width)), lib.tensor(zeros(width) + 1)
@@ -162,7 +162,7 @@ def mlp_batch_norm(lib: Library, small: bool):
             for p in (w1, w2, gamma, beta, b2):
                 p -= 0.1 * p.grad
                 p.grad = None
-        if i % 10 == 9:
+        if i % every == every - 1:
             return loss.item() + running_mean.sum().item() + running_var.sum().item()
         return loss.item()
 
