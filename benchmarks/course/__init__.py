@@ -5,7 +5,17 @@ training and returns its loss. `library` is one of `LIBRARIES`; `small` asks for
 NumPy's, so that both libraries see the same numbers.
 """
 
-from . import attending, generative, linear, networks, recurrent
+from . import (
+    attending,
+    deciding,
+    derivatives,
+    generative,
+    linear,
+    networks,
+    recurrent,
+    representing,
+    training,
+)
 from .libraries import LIBRARIES as LIBRARIES
 
 PROGRAMS = {
@@ -19,5 +29,12 @@ PROGRAMS = {
         attending.attention, attending.attention_lengths, attending.transformer,
         generative.gan, generative.wgan_gp, generative.vae, generative.diffusion, generative.flow,
         generative.mixture_density, generative.energy_model, generative.hopfield,
+        representing.skip_gram, representing.matrix_factorisation, representing.tree_net, representing.contrastive,
+        representing.soft_kmeans, representing.graph_network,
+        derivatives.maml, derivatives.physics_informed, derivatives.newton, derivatives.neural_ode,
+        derivatives.while_loop, derivatives.deep_equilibrium,
+        training.rate_schedule, training.gradient_clipping, training.hook_clipping, training.accumulation,
+        training.line_search, training.early_stopping, training.adversarial, training.straight_through,
+        deciding.bandit, deciding.policy_gradient, deciding.deep_q,
     )
 }  # fmt: skip

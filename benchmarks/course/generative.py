@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .data import batch, floats, layers, ring, zeros
+from .data import batch, floats, layers, ring
 from .libraries import Library
 from .networks import forward
 
