@@ -1,6 +1,6 @@
 """The programs of a course on deep learning, written with nablax.autograd and with torch: from the first step on.
 
-python benchmarks/autograd_course.py                      about half an hour on a quiet machine, needs torch
+python benchmarks/autograd_course.py                      an hour or more while much is compiled, needs torch
 python benchmarks/autograd_course.py --only gan,mlp_adam  some of them
 python benchmarks/autograd_course.py --quick              a smoke check
 
