@@ -63,9 +63,9 @@ def unary(name: str, fn: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def binary(
-    name: str, fn: Callable[[Any, Any], Any]
+    name: str, fn: Callable[[Any, Any], Any], product: bool = False
 ) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
-    """The methods that record `fn(self, other)` and `fn(other, self)`."""
+    """The methods that record `fn(self, other)` and `fn(other, self)`; `product`: whether a setting of JAX matters."""
     swapped = "r" + name
 
     def build() -> tuple[str, Callable[..., Any]]:
@@ -125,6 +125,8 @@ def binary(
 
     def method(self: Any, other: Any) -> Any:
         trace = local.trace
+        if product:
+            trace.meet()
         kind = other.__class__
         here = self._s
         try:
@@ -179,7 +181,7 @@ class Operators:
     __floordiv__, __rfloordiv__ = binary("floor_divide", jnp.floor_divide)
     __mod__, __rmod__ = binary("mod", jnp.mod)
     __pow__, __rpow__ = binary("pow", operator.pow)
-    __matmul__, __rmatmul__ = binary("matmul", jnp.matmul)
+    __matmul__, __rmatmul__ = binary("matmul", jnp.matmul, product=True)
     __and__, __rand__ = binary("bitwise_and", jnp.bitwise_and)
     __or__, __ror__ = binary("bitwise_or", jnp.bitwise_or)
     __xor__, __rxor__ = binary("bitwise_xor", jnp.bitwise_xor)

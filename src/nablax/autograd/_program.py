@@ -11,8 +11,9 @@ import jax.numpy as jnp
 
 from . import _interpret
 from ._aval import config
+from ._lent import is_lent
 from ._pack import Plan, pack, unpack
-from ._replay import pullback, run, width
+from ._replay import pullback, run, variable, width
 from ._stats import stats
 from ._trie import Apply, Gradient, Input, Leaf, State, bits
 
@@ -32,7 +33,8 @@ class Program:
 
     kinds: for each result its aval, its output number in the graph (None without gradient, -1 if freed), and whether it
     is a leaf.
-    roots: slots of the results that carry gradients; masks: their ancestors.
+    roots: slots of the results that carry gradients; masks: their ancestors.  flows: for each slot, the slots that
+    its gradient flows through.
     targets: the sources (inputs and leaves) that those gradients reach.
     """
 
@@ -48,6 +50,7 @@ class Program:
         self.roots: list[int] = []
         self.masks: list[int] = []
         self.reach: list[int] = []
+        self.flows = [v.mask for v in values]
         reached = 0
         for slot in slots:
             value = values[slot]
@@ -67,6 +70,7 @@ class Program:
             s.weight - p.weight for s, p in zip(path[1:], path[:-1], strict=True) if s.weight > p.weight
         )
         self.inputs = [slot for slot, step in placed(self.steps) if isinstance(step, Input)]
+        self.may_fail = any(isinstance(step, Apply) and step.call.may_fail for step in self.steps)
         self.donates = [] if self.targets else self._donated()
         self.tiny = self._is_tiny()
         self.runs = 0
@@ -79,13 +83,15 @@ class Program:
         self._pulls: dict[tuple, Any] = {}
 
     def _donated(self) -> list[int]:
-        if any(isinstance(step, Apply) and step.call.may_fail for step in self.steps):
+        if self.may_fail:
             return []  # a buffer given to a program that fails is gone
         marked = {getattr(step, "donate", -1) for step in self.steps}
         return [i for i, slot in enumerate(self.inputs) if slot in marked]
 
     def _is_tiny(self) -> bool:
         """Whether computing it again costs less than handing out residuals."""
+        if self.may_fail:
+            return False  # what Python is asked once is not asked again
         return self.weight <= TINY_WORK and sum(a.size for a in self.avals) <= TINY_SIZE
 
     def reaches(self, outputs: Sequence[int], i: int) -> bool:
@@ -126,7 +132,7 @@ class Program:
             stats.hits += 1
         for i in self.donates:
             value = values[i]
-            if getrefcount(value) > 3 or not isinstance(value, jax.Array):
+            if getrefcount(value) > 3 or not isinstance(value, jax.Array) or is_lent(value):
                 values[i] = jnp.array(value, copy=True)
         if x64 == config.jax_enable_x64:
             results = program(*values)
@@ -182,6 +188,8 @@ class Program:
             return False
         if self.targets and any(isinstance(step, Gradient) for step in self.steps):
             return False
+        if self.may_fail and (self.targets or any(isinstance(step, Gradient) for step in self.steps)):
+            return False  # the first tier computes an operation again for its backward
         missing = _interpret.missing(self.steps, self.avals, self.needs)
         return missing <= 1 + self.weight // COMPILE_SHARE
 
@@ -198,11 +206,12 @@ class Program:
         given = tuple(cotangents)
         cts = list(cotangents.values())
         if kind == "env":
-            grads = _interpret.pull(
-                self.steps, data, self.avals, self.needs,
-                {self.roots[k]: ct for k, ct in cotangents.items()}, [self.targets[i] for i in wants],
-            )  # fmt: skip
-            return [g if s is None else _interpret.add(s, g) for g, s in zip(grads, sums, strict=True)]
+            with jax.enable_x64(self.x64):
+                grads = _interpret.pull(
+                    self.steps, data, self.avals, self.needs,
+                    {self.roots[k]: ct for k, ct in cotangents.items()}, [self.targets[i] for i in wants],
+                )  # fmt: skip
+                return [g if s is None else _interpret.add(s, g) for g, s in zip(grads, sums, strict=True)]
         if kind == "inline":
             return _sum(self._pull_residuals(data, cts, given, wants), sums)
         mask = tuple([s is not None for s in sums])
@@ -257,6 +266,51 @@ class Program:
         targets = [self.targets[i] for i in wants]
         avals = [self.avals[t] for t in targets]
         _, pull, _ = pullback(self.steps, values, [self.roots[k] for k in given], targets, avals)
+        return pull(cts)[0]
+
+    def pull_between(
+        self,
+        values: Sequence[Any],
+        cotangents: dict[int, Any],
+        targets: tuple[int, ...],
+        stops: tuple[int, ...],
+    ) -> list[Any]:
+        """Cotangents of any slots, given those of any others; the gradient stops at `stops`, which are targets.
+
+        The forward is computed again.
+        """
+        given = tuple(cotangents)
+        cts = list(cotangents.values())
+        if any(isinstance(v, jax.core.Tracer) for v in (*values, *cts)):
+            return self.between(values, cts, given, targets, stops)
+        key = ("between", given, targets, stops)
+        program = self._pulls.get(key)
+        if program is None:
+            stats.compilations += 1
+            program = self._pulls[key] = jax.jit(
+                lambda values, cts: self.between(values, cts, given, targets, stops)
+            )
+        with jax.enable_x64(self.x64):
+            return program(list(values), cts)
+
+    def between(
+        self,
+        values: Sequence[Any],
+        cts: list[Any],
+        given: Sequence[int],
+        targets: Sequence[int],
+        stops: Sequence[int] = (),
+        known: Sequence[int] = (),
+    ) -> list[Any]:
+        """`pull_between` as a function of inputs and cotangents: itself differentiable.
+
+        After the inputs, `values` may hold those of the slots `known`; what is computed from them is then a function of
+        these, and no more of what they were computed from.
+        """
+        avals = [self.avals[t] for t in targets]
+        n = len(self.inputs)
+        taps = {slot: [variable(value)] for slot, value in zip(known, values[n:], strict=True)}
+        _, pull, _ = pullback(self.steps, values[:n], given, targets, avals, taps, stops)
         return pull(cts)[0]
 
     def _unpacked(self, entering: Sequence[Any]) -> Any:
