@@ -14,7 +14,6 @@ import pytest
 from nablax import autograd
 from nablax.autograd import AnomalyError, Parameter, detect_anomaly, no_grad, tensor
 
-
 BAD = {"log": -1.0, "subtract": np.inf, "divide": 0.0, "lifted": -1.0, "number": np.inf}
 LOG = autograd.lift(jnp.log)
 OPERATIONS = {
