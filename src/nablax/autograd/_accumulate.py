@@ -8,7 +8,7 @@ from typing import Any
 from ._call import intern_call
 from ._record import state_of
 from ._segment import flush
-from ._trace import Trace
+from ._trace import Restart, Trace
 from ._values import is_recorded
 
 accumulating = threading.RLock()  # held until what was added has its value: threads may share leaves
@@ -16,8 +16,11 @@ accumulating = threading.RLock()  # held until what was added has its value: thr
 
 def add_to(trace: Trace, total: Any, gradient: Any) -> None:
     """total += gradient, into the same buffer."""
-    states = (trace.source(total), state_of(trace, gradient))
     if trace.state.full:
+        flush(trace)
+    try:
+        states = (trace.source(total), state_of(trace, gradient))
+    except Restart:
         flush(trace)
         states = (trace.source(total), state_of(trace, gradient))
     key = ("accumulate", *states)

@@ -36,11 +36,16 @@ class detect_anomaly:
     def __enter__(self) -> detect_anomaly:
         flush(local.trace)
         self._before.append(local.trace.probe)
-        local.trace.probe = self._forward
+        self._watch(self._forward)
         return self
 
     def __exit__(self, *error: object) -> None:
-        local.trace.probe = self._before.pop()
+        self._watch(self._before.pop())
+
+    def _watch(self, probe: Any) -> None:
+        trace = local.trace
+        trace.probe = probe
+        trace.closed.full = probe is not None  # so that no operation takes the fast path, which does not look
 
     def _forward(self, state: State, made: Any) -> None:
         trace: Trace = local.trace
@@ -54,13 +59,11 @@ class detect_anomaly:
                 raise AnomalyError(f"{name} made {bad} at {user_line()}{already}.")
 
     def backward(self, node: Any, cotangents: dict[int, Any], gradients: list[Any]) -> None:
-        """Check the gradients that came out of a node."""
+        """Check the gradients that came out of a node, given cotangents of some of its slots."""
         if not any(self._bad(gradient) for gradient in gradients):
             return
         program = node.program
-        given = {
-            program.roots[k]: realize(ct) if isinstance(ct, Recorded) else ct for k, ct in cotangents.items()
-        }
+        given = {slot: realize(ct) if isinstance(ct, Recorded) else ct for slot, ct in cotangents.items()}
 
         def look(op: Any, grads: list[Any]) -> None:
             bad = next(filter(None, map(self._bad, grads)), None)

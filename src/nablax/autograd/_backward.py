@@ -20,7 +20,7 @@ from ._recorded import Recorded
 from ._segment import flush
 from ._sweep import Sweep
 from ._trace import Trace, local
-from ._values import as_tensor, is_recorded
+from ._values import as_tensor, own
 
 
 def backward(
@@ -28,7 +28,11 @@ def backward(
 ) -> None:
     """Accumulate gradients of the roots, weighted with cotangents, in the leaves."""
     trace = local.trace
-    if not (create or trace.keep) and cotangents[0] is None and _quickly(trace, roots[0], retain, lazy, kind):
+    if (
+        not (create or trace.watched)
+        and cotangents[0] is None
+        and _quickly(trace, roots[0], retain, lazy, kind)
+    ):
         return
     _check(roots, cotangents)
     sweep = Sweep(kind, create, retain, lazy, None)
@@ -52,19 +56,14 @@ def gradients(
             raise NoGradientError(
                 f"grad: input {i} does not require grad. Call requires_grad_() before computing with it."
             )
-    from ._cut import separate
-
-    for x in inputs:
-        if not x._r and not is_recorded(x):
-            separate(x)
     sweep = Sweep(kind, create, retain, False, inputs)
     sweep.start(roots, cotangents)
     sweep.walk()
     found = []
     for x in inputs:
-        gradient = sweep.kept.get(id(x)) if not x._r else sweep.leaves.get(id(x), (None, None))[1]
-        if gradient is not None and x._r:
-            gradient = hooked(x._hooks, gradient, kind)
+        gradient = sweep.found.get(id(x)) if not x._r else sweep.leaves.get(id(x), (None, None))[1]
+        if gradient is not None and x._r and x._hooks:
+            gradient = own(hooked(x._hooks, gradient, kind), kind)
         found.append(None if gradient is None else as_tensor(gradient, kind))
     if not create:
         flush(local.trace)

@@ -14,13 +14,11 @@ from sys import getrefcount
 from typing import Any
 
 from ._growing import settings
-from ._node import Node, resolve
 from ._record import emit
 from ._segment import flush
 from ._stats import stats
 from ._trace import Trace, local
 from ._trie import Apply, Gradient, Input, Leaf, State
-from ._values import is_recorded, shadows
 
 
 class max_segment:
@@ -58,66 +56,16 @@ class max_segment:
 
 def cut(trace: Trace) -> None:
     """Run the recording up to the best place near its end; what comes after that place stays recorded."""
-    stats.cuts += 1
     end = trace.state
+    if end is trace.closed:
+        return
+    stats.cuts += 1
     if end.cut is None:
         end.cut = _place(end)
     if end.cut is end:
         flush(trace)
     else:
         _split(trace, end.cut)
-
-
-def separate(tensor: Any) -> None:
-    """Make a tensor that requires grad a place where a backward stops: an output of a node that no other output of
-    the same node was computed from. Otherwise its gradient through those others would pass it by inside their
-    segment."""
-    trace = local.trace
-    if is_recorded(tensor):
-        isolate(trace, tensor)
-    tensor._n, tensor._k = resolve(tensor._n, tensor._k)
-    node = tensor._n
-    if not isinstance(node, Node) or node.values is None:
-        return
-    program, k = node.program, tensor._k
-    slot = program.roots[k]
-    if not any(mask >> slot & 1 for other, mask in enumerate(program.masks) if other != k):
-        return
-    flush(trace)
-    env: list[Any] = []
-    entering = iter(shadows(node, tensor.__class__))
-    mode = trace.mode
-    trace.set_mode(True)
-    for step in program.steps:
-        if isinstance(step, Input):
-            env.append(next(entering))
-        elif isinstance(step, Apply):
-            args = [trace.source(env[i]) for i in step.args]
-            key = ("again", step.call, step.sever, *args)
-            state = trace.apply(key, partial(getattr, step, "call"), args, step.sever)
-            env.extend(emit(trace, out, tensor.__class__) for out in state.outs or ())
-        else:  # a leaf or a gradient inside the segment: leave the node as it is
-            trace.discard()
-            trace.set_mode(mode)
-            return
-    outputs = [env[root] for root in program.roots]
-    del env
-    isolate(trace, outputs[k])
-    flush(trace)
-    trace.set_mode(mode)
-    node.redirect = {i: (out._n, out._k) for i, out in enumerate(outputs) if out._n is not None}
-    tensor._n, tensor._k = resolve(node, k)
-
-
-def isolate(trace: Trace, tensor: Any) -> None:
-    """Run the recording up to a tensor, so that the tensor is a result of a segment and what follows starts from it."""
-    for position in trace.state.path():
-        if tensor._s is position or tensor._s in (position.outs or ()):
-            if any(isinstance(s.step, Gradient) for s in trace.state.path()):
-                break
-            _split(trace, position)
-            return
-    flush(trace)
 
 
 def _place(end: State) -> State:
@@ -194,11 +142,12 @@ def _split(trace: Trace, at: State) -> None:
     trace.state = at
     trace.values, trace.inputs = values[:early_inputs], inputs[:early_inputs]
     trace.links = {slot: link for slot, link in links.items() if slot < size}
-    keep = [t for t in trace.keep if t._s.slot >= size]
-    trace.keep = [t for t in trace.keep if t._s.slot < size]
+    late_watched = {slot: w for slot, w in trace.watched.items() if slot >= size}
+    trace.watched = {slot: w for slot, w in trace.watched.items() if slot < size}
     late_slots = [t._s.slot for t in late]
+    wide = trace.x64
     flush(trace)
-    trace.keep = keep
+    trace.wide = wide
 
     now: dict[int, State] = {}
 
@@ -231,6 +180,7 @@ def _split(trace: Trace, at: State) -> None:
     for tensor, slot in zip(late, late_slots, strict=True):
         tensor._s = now[slot]
         trace.append(tensor)
+    trace.watched.update({now[slot].slot: watch for slot, watch in late_watched.items()})
 
 
 def _enter_again(trace: Trace, old: State, value: Any, tensor: Any, links: dict[int, Any]) -> State:

@@ -18,6 +18,7 @@ allowed and what came, and where in the user's own code.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from types import FrameType
@@ -25,7 +26,7 @@ from types import FrameType
 import jax
 import numpy as np
 
-_HIDDEN = tuple(str(Path(p).parent) for p in (__file__, str(jax.__file__), str(np.__file__)))
+_HIDDEN = tuple(str(Path(p).parent) + os.sep for p in (__file__, str(jax.__file__), str(np.__file__)))
 
 _IS_HIDDEN: dict[str, bool] = {}
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from ._backward import gradients
 from ._errors import NoGradientError, ShapeError
+from ._lent import lend
 from ._modes import enable_grad
 from ._namespaces import numpy
 from ._recorded import Recorded
@@ -200,7 +201,9 @@ def functional(fn: Callable[..., Any]) -> Callable[..., Any]:
 
         args, kwargs = jax.tree.map(into, (args, kwargs))
         with apart():
-            return jax.tree.map(lambda x: realize(x) if isinstance(x, Recorded) else x, fn(*args, **kwargs))
+            return jax.tree.map(
+                lambda x: lend(realize(x)) if isinstance(x, Recorded) else x, fn(*args, **kwargs)
+            )
 
     return pure
 

@@ -1,22 +1,24 @@
 """Hooks on gradients, and gradients of intermediates.
 
-A hook on a leaf runs when its gradient is complete. A hook on an intermediate needs a place where the backward
-stops: the recording ends there, so that the tensor becomes an output of a node and what follows a segment of its own.
+A hook on a leaf runs when its gradient is complete. An intermediate is a slot of the open recording, or of the node
+that its recording became; whoever wants to know its gradient is noted there, and a backward that comes by stops at that
+slot (see _sweep.py).
 """
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 
-from ._cut import separate
 from ._errors import NoGradientError, ShapeError
-from ._node import Node
+from ._lent import lend
+from ._node import Node, Watch
 from ._recorded import Recorded
+from ._segment import realize
 from ._trace import local
 from ._values import as_tensor, is_recorded
 
@@ -24,14 +26,12 @@ from ._values import as_tensor, is_recorded
 class Handle:
     """What register_hook returns: `remove()` takes the hook away."""
 
-    def __init__(self, hooks: list[Callable[..., Any]], hook: Callable[..., Any]) -> None:
+    def __init__(self, hooks: dict[Any, Callable[..., Any]]) -> None:
         self._hooks = hooks
-        self._hook = hook
 
     def remove(self) -> None:
         """Take the hook away."""
-        if self._hook in self._hooks:
-            self._hooks.remove(self._hook)
+        self._hooks.pop(self, None)
 
 
 def add_hook(tensor: Any, hook: Callable[..., Any]) -> Handle:
@@ -40,46 +40,51 @@ def add_hook(tensor: Any, hook: Callable[..., Any]) -> Handle:
         raise TypeError(f"register_hook: hook must be a function of the gradient, got {type(hook).__name__}.")
     if not tensor.requires_grad:
         raise NoGradientError("register_hook: this tensor does not require grad, so it gets no gradient.")
-    if tensor._r:
-        if tensor._hooks is None:
-            tensor._hooks = []
-        hooks = tensor._hooks
+    if not tensor._r:
+        hooks = _watch(tensor).hooks
     else:
-        separate(tensor)
-        node = tensor._n
-        node.hooks = node.hooks or {}
-        hooks = node.hooks.setdefault(tensor._k, [])
-    hooks.append(hook)
-    return Handle(hooks, hook)
+        if tensor._hooks is None:
+            tensor._hooks = {}
+        hooks = tensor._hooks
+    handle = Handle(hooks)
+    hooks[handle] = hook
+    return handle
 
 
 def keep(tensor: Any) -> None:
     """Have the backward leave the gradient of an intermediate in its `.grad`."""
-    if is_recorded(tensor):
-        local.trace.keep.append(tensor)
-        return
-    separate(tensor)
-    node = tensor._n
-    if isinstance(node, Node):
-        node.keep = node.keep or {}
-        node.keep.setdefault(tensor._k, []).append(weakref.ref(tensor))
+    _watch(tensor).keep.append(weakref.ref(tensor))
 
 
-def hooked(hooks: Iterable[Callable[..., Any]] | None, gradient: Any, kind: type) -> Any:
+def hooked(hooks: dict[Any, Callable[..., Any]] | None, gradient: Any, kind: type) -> Any:
     """The gradient after its hooks, each of which may replace it by one of the same shape.
 
     Raises:
       ShapeError: a hook returned another shape.
     """
-    for hook in hooks or ():
+    for hook in list(hooks.values()) if hooks else ():
         before = as_tensor(gradient, kind)
         after = hook(before)
         if after is None:
             continue
-        after = as_tensor(after if isinstance(after, Recorded | jax.Array) else np.asarray(after), kind)
+        if not isinstance(after, Recorded):
+            after = as_tensor(lend(after) if isinstance(after, jax.Array) else np.array(after), kind)
         if after.shape != before.shape:
             raise ShapeError(
                 f"register_hook: a hook must return None or a gradient of shape {before.shape}, got {after.shape}."
             )
         gradient = after if after.dtype == before.dtype else after.astype(before.dtype)
     return gradient
+
+
+def _watch(tensor: Any) -> Watch:
+    """Who wants to know the gradient of an intermediate, to be added to."""
+    if is_recorded(tensor) and tensor._s.trace is local.trace:
+        return local.trace.watched.setdefault(tensor._s.slot, Watch())
+    realize(tensor)
+    node = tensor._n
+    if not isinstance(node, Node):
+        return Watch()  # its graph is gone
+    if node.watched is None:
+        node.watched = {}
+    return node.watched.setdefault(node.program.roots[tensor._k], Watch())

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._inplace import replace
+from ._lent import lend
 from ._lift import static_key
 from ._record import record, results
 from ._recorded import Recorded
@@ -142,7 +143,7 @@ def _at_once(value: Any, index: Any) -> Any:
             return None
         if any(device.platform != "cpu" for device in value.devices()):
             return None
-        value = np.asarray(value)
+        value = np.asarray(lend(value))
     return value[index]
 
 
@@ -182,6 +183,9 @@ def _parts(index: Any, shape: tuple[int, ...]) -> tuple[list[Any], list[Any]]:
             part = np.asarray(part)
         if part.dtype == np.bool_:
             mask = np.asarray(realize(part) if isinstance(part, Recorded) else part)
+            if not mask.ndim:
+                parts.append(bool(mask))
+                continue
             if mask.shape != shape[axis : axis + mask.ndim]:
                 raise IndexError(
                     f"a mask of shape {mask.shape} does not fit axes {shape[axis : axis + mask.ndim]}"

@@ -6,9 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from ._errors import InPlaceError, ShapeError, user_line
+from ._operators import binary, unary
 from ._trace import local
 from ._values import is_recorded
 
@@ -52,7 +54,7 @@ def replace(tensor: Any, result: Any, name: str) -> Any:
     if not is_recorded(result):  # run at once, under detect_anomaly
         tensor._s, tensor._v, tensor._a = None, result._v, result._a
         tensor._n, tensor._k = (None, 0) if leaf else (result._n, result._k)
-        return tensor
+        return _kept(tensor)
     state = trace.source(result)
     if leaf:
         state = trace.leaf(state)
@@ -61,6 +63,15 @@ def replace(tensor: Any, result: Any, name: str) -> Any:
         del tensor._v
         trace.append(tensor)
     tensor._s = state
+    return _kept(tensor)
+
+
+def _kept(tensor: Any) -> Any:
+    """A tensor that keeps its gradient does so at its new place, too."""
+    if not tensor._r and tensor._keep and tensor.requires_grad:
+        from ._hooks import keep
+
+        keep(tensor)
     return tensor
 
 
@@ -85,10 +96,12 @@ def _named(name: str, compute: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
-def _copy(self: Any, other: Any) -> Any:
-    from ._namespaces import numpy
+def _copied(x: Any, other: Any) -> jax.Array:
+    return jnp.broadcast_to(jnp.asarray(other).astype(x.dtype), x.shape)
 
-    return numpy.broadcast_to(numpy.asarray(other), self.shape) + jnp.zeros((), self.dtype)
+
+_zeros = unary("zero_", lambda x: jnp.zeros_like(x))
+_copy = binary("copy_", _copied)[0]
 
 
 class InPlace:
@@ -121,6 +134,6 @@ class InPlace:
     sigmoid_ = _named("sigmoid_", lambda x: x.sigmoid())
     clamp_ = _named("clamp_", lambda x, *a, **k: x.clip(*a, **k))
     clip_ = _named("clip_", lambda x, *a, **k: x.clip(*a, **k))
-    zero_ = _named("zero_", lambda x: _copy(x, 0.0))
-    fill_ = _named("fill_", lambda x, value: _copy(x, value))
-    copy_ = _named("copy_", lambda x, other: _copy(x, other))
+    zero_ = _named("zero_", _zeros)
+    fill_ = _named("fill_", _copy)
+    copy_ = _named("copy_", _copy)

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from ._errors import LostTapeError, user_line
+from ._lent import lend
 from ._segment import realize
 
 
@@ -97,7 +98,10 @@ class Interop:
             )
         # A memoryview reads a flag in the buffer in 1 us; bool(array) takes 12.
         if aval.dtype == bool and not aval.shape and value.__class__ is _ARRAY:
-            return memoryview(value)[()]  # type: ignore[return-value]
+            try:
+                return memoryview(value)[()]  # type: ignore[return-value]
+            except (BufferError, TypeError, RuntimeError, jax.errors.JaxRuntimeError):
+                return bool(value)  # on several devices, or not in this memory
         return bool(value.item()) if not isinstance(value, jax.core.Tracer) else bool(value)
 
     def __float__(self) -> float:
@@ -121,7 +125,7 @@ class Interop:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         self._refuse("np.asarray", "np.asarray(x.detach())")
-        value = np.asarray(realize(self)).view()
+        value = np.asarray(lend(realize(self))).view()
         value.flags.writeable = False  # as JAX's: the tensor would change, and what was computed from it
         return np.array(value, dtype=dtype) if copy else value.astype(dtype or value.dtype, copy=False)
 

@@ -11,19 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from . import _kinks
 from ._lift import Lifted
 from ._operators import unary
-
-
-def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> jax.Array:
-    """Euclidean norm over all axes (or the given ones), with gradient 0 at 0."""
-    if ord is not None or isinstance(axis, tuple):
-        return jnp.linalg.norm(x, ord, axis, keepdims)
-    squares = jnp.sum(
-        jnp.square(x) if jnp.isrealobj(x) else jnp.real(x * jnp.conj(x)), axis=axis, keepdims=keepdims
-    )
-    positive = squares > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, squares, 1)), 0)
 
 
 def _unsqueeze(x: Any, axis: int) -> jax.Array:
@@ -92,31 +82,32 @@ def _like(fn: Callable[..., Any]) -> Callable[..., Any]:
 
 
 ELEMENTWISE: dict[str, Callable[..., Any]] = {
-    "abs": jnp.abs, "exp": jnp.exp, "exp2": jnp.exp2, "expm1": jnp.expm1, "log": jnp.log, "log1p": jnp.log1p,
+    "abs": _kinks.abs, "exp": jnp.exp, "exp2": jnp.exp2, "expm1": jnp.expm1, "log": jnp.log, "log1p": jnp.log1p,
     "log2": jnp.log2, "log10": jnp.log10, "sqrt": jnp.sqrt, "rsqrt": jax.lax.rsqrt, "square": jnp.square,
     "reciprocal": jnp.reciprocal, "sin": jnp.sin, "cos": jnp.cos, "tan": jnp.tan, "asin": jnp.asin, "acos": jnp.acos,
     "atan": jnp.atan, "sinh": jnp.sinh, "cosh": jnp.cosh, "tanh": jnp.tanh, "asinh": jnp.asinh, "acosh": jnp.acosh,
     "atanh": jnp.atanh, "sigmoid": jax.nn.sigmoid, "relu": jax.nn.relu, "softplus": jax.nn.softplus, "sign": jnp.sign,
     "floor": jnp.floor, "ceil": jnp.ceil, "trunc": jnp.trunc, "isnan": jnp.isnan, "isfinite": jnp.isfinite,
     "isinf": jnp.isinf, "logical_not": jnp.logical_not, "conj": jnp.conj, "conjugate": jnp.conj,
-    "neg": jnp.negative, "absolute": jnp.abs, "nan_to_num": jnp.nan_to_num, "erf": jax.scipy.special.erf,
+    "neg": jnp.negative, "absolute": _kinks.abs, "nan_to_num": jnp.nan_to_num, "erf": jax.scipy.special.erf,
 }  # fmt: skip
 
 GENERAL: dict[str, Callable[..., Any]] = {
-    "mean": jnp.mean, "prod": jnp.prod, "max": jnp.max, "min": jnp.min, "std": jnp.std, "var": jnp.var,
+    "mean": jnp.mean, "prod": jnp.prod, "max": jnp.max, "min": jnp.min, "std": _kinks.std, "var": jnp.var,
     "all": jnp.all, "any": jnp.any, "argmax": jnp.argmax, "argmin": jnp.argmin, "cumsum": jnp.cumsum,
-    "cumprod": jnp.cumprod, "norm": _norm, "reshape": _reshape, "view": _reshape, "transpose": _permute,
+    "cumprod": jnp.cumprod, "norm": _kinks.norm, "reshape": _reshape, "view": _reshape, "transpose": _permute,
     "permute": _permute, "swapaxes": jnp.swapaxes, "squeeze": jnp.squeeze, "unsqueeze": _unsqueeze,
     "flatten": jnp.ravel,
     "ravel": jnp.ravel, "expand": _expand, "repeat": jnp.repeat, "tile": jnp.tile, "dot": jnp.dot, "matmul": jnp.matmul,
-    "mm": jnp.matmul, "round": jnp.round, "clip": jnp.clip, "clamp": jnp.clip, "sort": jnp.sort,
+    "mm": jnp.matmul, "round": jnp.round, "clip": _kinks.clip, "clamp": _kinks.clip, "sort": jnp.sort,
     "argsort": jnp.argsort, "take": jnp.take, "diagonal": jnp.diagonal, "trace": jnp.trace,
     "softmax": jax.nn.softmax, "log_softmax": jax.nn.log_softmax, "logsumexp": jax.scipy.special.logsumexp,
-    "maximum": jnp.maximum, "minimum": jnp.minimum, "pow": jnp.power, "ptp": jnp.ptp, "searchsorted": jnp.searchsorted,
+    "maximum": jnp.maximum, "minimum": jnp.minimum, "pow": _kinks.power, "ptp": jnp.ptp,
+    "searchsorted": jnp.searchsorted,
     "add": jnp.add, "sub": jnp.subtract, "mul": jnp.multiply, "div": jnp.divide, "true_divide": jnp.divide,
     "eq": jnp.equal, "ne": jnp.not_equal, "lt": jnp.less, "le": jnp.less_equal, "gt": jnp.greater,
     "ge": jnp.greater_equal, "logical_and": jnp.logical_and, "logical_or": jnp.logical_or,
-    "logical_xor": jnp.logical_xor, "atan2": jnp.arctan2, "hypot": jnp.hypot, "isclose": jnp.isclose,
+    "logical_xor": jnp.logical_xor, "atan2": _kinks.arctan2, "hypot": _kinks.hypot, "isclose": jnp.isclose,
     "allclose": jnp.allclose, "flip": jnp.flip, "roll": jnp.roll, "tril": jnp.tril, "triu": jnp.triu, "diag": jnp.diag,
     "diff": jnp.diff, "outer": jnp.outer, "inner": jnp.inner, "cross": jnp.cross, "kron": jnp.kron, "mv": jnp.matmul,
     "bmm": jnp.matmul, "moveaxis": jnp.moveaxis, "movedim": jnp.moveaxis, "count_nonzero": jnp.count_nonzero,

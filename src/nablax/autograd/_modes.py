@@ -3,20 +3,42 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import inspect
+import threading
 from typing import Any
 
 from ._segment import flush
 from ._trace import local
 
 
+class _Memory(threading.local):
+    """The modes that each thread goes back to."""
+
+    def __init__(self) -> None:
+        self.modes: list[bool] = []
+        self.append = self.modes.append
+        self.pop = self.modes.pop
+
+
 class _Mode(contextlib.ContextDecorator):
     _mode: bool
-    _before: list[bool]
+    _before: _Memory
 
     def __new__(cls, function: Any = None) -> Any:
         made = super().__new__(cls)
-        made._before = []
+        made._before = _Memory()
         return made if function is None else made(function)  # `@no_grad` is `@no_grad()`
+
+    def _recreate_cm(self) -> _Mode:
+        return type(self)()
+
+    def __call__(self, function: Any) -> Any:
+        return (
+            _generator(type(self), function)
+            if inspect.isgeneratorfunction(function)
+            else super().__call__(function)
+        )
 
     def __enter__(self) -> _Mode:
         trace = local.trace
@@ -30,6 +52,31 @@ class _Mode(contextlib.ContextDecorator):
         if before and trace.wrote and error[0] is None:
             flush(trace)  # an update ends here, so that what follows it is the same program at every step
         trace.set_mode(before)
+
+
+def _generator(mode: Any, function: Any) -> Any:
+    """A generator that runs in a mode, and gives the caller's back while it waits."""
+
+    @functools.wraps(function)
+    def generator(*args: Any, **kwargs: Any) -> Any:
+        inner = function(*args, **kwargs)
+        resume, given = inner.send, None
+        while True:
+            try:
+                with mode():
+                    made = resume(given)
+            except StopIteration as end:
+                return end.value
+            try:
+                resume, given = inner.send, (yield made)
+            except GeneratorExit:
+                with mode():
+                    inner.close()
+                raise
+            except BaseException as error:
+                resume, given = inner.throw, error
+
+    return generator
 
 
 class no_grad(_Mode):

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from ._errors import NoGradientError
+from ._kinks import NAMED
 from ._lift import Lifted, lifted, static_key
 from ._recorded import Recorded
 from ._tensor import Tensor, tensor
@@ -71,6 +72,7 @@ class Namespace(types.ModuleType):
             return Namespace(f"{self._path}.{name}", found)
         if not callable(found) or isinstance(found, type) or type(found).__name__ == "_ScalarMeta":
             return found
+        found = NAMED.get((self._path, name), found)
         if self._path == "numpy":
             if name in ABOUT_SHAPES:
                 return _about_shapes(found)

@@ -8,12 +8,26 @@ References only go backwards in time, so dropping the last result frees its grap
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ._errors import FailedError, GraphFreedError
 
 _serial = itertools.count()
+
+
+class Watch:
+    """Who wants to know the gradient of a slot.
+
+    hooks: functions of it, each of which may replace it, by their handles.
+    keep: weak references to tensors whose `.grad` it is added to (retain_grad).
+    """
+
+    __slots__ = ("hooks", "keep")
+
+    def __init__(self) -> None:
+        self.hooks: dict[Any, Callable[..., Any]] = {}
+        self.keep: list[Callable[[], Any]] = []
 
 
 class Node:
@@ -22,14 +36,14 @@ class Node:
     program: what ran.  state: where the recording ended.  values: its inputs.  residual: what its backward needs
     (see _program.py). links: for each of the program's targets, where its gradient goes: a leaf, or (node, output).
     freed: slots whose graph an earlier backward freed, one bit each.
-    redirect: outputs that other nodes took over.
-    hooks: functions of an output's gradient.  keep: outputs that keep their gradient (retain_grad).
+    watched: slot -> who wants to know its gradient.
+    outs: weak references to the tensors that are its outputs.
+    settings: of JAX, under which it ran.
     """
 
     freed = 0
-    hooks: dict[int, list[Callable[..., Any]]] | None = None
-    keep: dict[int, Any] | None = None
-    redirect: dict[int, tuple[Any, int]] | None = None
+    watched: dict[int, Watch] | None = None
+    settings: Any = None
 
     def __init__(self, program: Any, state: Any, values: list[Any], residual: Any, links: tuple) -> None:
         self.program = program
@@ -38,6 +52,7 @@ class Node:
         self.residual = residual
         self.links = links
         self.serial = next(_serial)
+        self.outs: list[Callable[[], Any]] = []
 
     def check(self, outputs: Sequence[int], name: str | None = None) -> None:
         """Raise where the graph of one of these outputs was freed; `name` is that of the tensor asked for."""
@@ -53,6 +68,18 @@ class Node:
         """The line where the value of a slot was recorded."""
         return next(v.where for s in self.state.path() for v in s.outs or (s,) if v.slot == slot)
 
+    def known(self, given: Iterable[int]) -> list[tuple[int, Any]]:
+        """The slots that some others were computed from and whose tensors are still held, with these tensors."""
+        reach, found = 0, []
+        for slot in given:
+            reach |= self.program.flows[slot] & ~(1 << slot)
+        for k, ref in enumerate(self.outs):
+            slot = self.program.roots[k]
+            tensor = ref() if reach >> slot & 1 else None
+            if tensor is not None and tensor._n is self and tensor._k == k and hasattr(tensor, "_v"):
+                found.append((slot, tensor))
+        return found
+
     def free(self, outputs: Sequence[int]) -> None:
         """Free the graph of these outputs; the values go when no other output needs them."""
         masks, freed = self.program.masks, self.freed
@@ -66,19 +93,12 @@ class Node:
         self.links = ()
 
 
-def resolve(node: Any, k: int) -> tuple[Any, int]:
-    """The node and output that took the place of an output (see _cut.separate)."""
-    while getattr(node, "redirect", None):
-        node, k = node.redirect[k]
-    return node, k
-
-
 class Gone:
     """Stands for the graph of a result that has none any more; `why` is what the error says."""
 
     __slots__ = ("why",)
     serial = -1
-    hooks = keep = redirect = None
+    watched = None
 
     def __init__(self, why: str) -> None:
         self.why = why

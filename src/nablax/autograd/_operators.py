@@ -7,7 +7,6 @@ path then sorts it out. Written with care for the interpreter: an operation cost
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from . import _kinks
 from ._call import intern_call
 from ._record import new, record, results
 from ._recorded import Recorded
@@ -65,9 +65,9 @@ def unary(name: str, fn: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def binary(
-    name: str, fn: Callable[[Any, Any], Any]
+    name: str, fn: Callable[[Any, Any], Any], product: bool = False
 ) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
-    """The methods that record `fn(self, other)` and `fn(other, self)`."""
+    """The methods that record `fn(self, other)` and `fn(other, self)`; `product`: whether a setting of JAX matters."""
     swapped = "r" + name
 
     def build() -> tuple[str, Callable[..., Any]]:
@@ -126,6 +126,8 @@ def binary(
 
     def method(self: Any, other: Any) -> Any:
         trace = local.trace
+        if product:
+            trace.meet()
         kind = other.__class__
         here = self._s
         try:
@@ -168,6 +170,10 @@ def binary(
     return method, reflected
 
 
+def _pow(x: Any, y: Any) -> Any:
+    return x**y if isinstance(y, int) else _kinks.power(x, y)
+
+
 class Operators:
     """The operators of Python, recorded."""
 
@@ -179,8 +185,8 @@ class Operators:
     __truediv__, __rtruediv__ = binary("divide", jnp.divide)
     __floordiv__, __rfloordiv__ = binary("floor_divide", jnp.floor_divide)
     __mod__, __rmod__ = binary("mod", jnp.mod)
-    __pow__, __rpow__ = binary("pow", operator.pow)
-    __matmul__, __rmatmul__ = binary("matmul", jnp.matmul)
+    __pow__, __rpow__ = binary("pow", _pow)
+    __matmul__, __rmatmul__ = binary("matmul", jnp.matmul, product=True)
     __and__, __rand__ = binary("bitwise_and", jnp.bitwise_and)
     __or__, __ror__ = binary("bitwise_or", jnp.bitwise_or)
     __xor__, __rxor__ = binary("bitwise_xor", jnp.bitwise_xor)
@@ -194,7 +200,7 @@ class Operators:
     __ne__ = binary("not_equal", jnp.not_equal)[0]
     __hash__ = object.__hash__
     __neg__ = unary("negative", jnp.negative)
-    __abs__ = unary("absolute", jnp.abs)
+    __abs__ = unary("absolute", _kinks.abs)
     __invert__ = unary("invert", jnp.invert)
 
     def __pos__(self) -> Any:

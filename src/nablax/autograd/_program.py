@@ -14,9 +14,11 @@ import jax.numpy as jnp
 from ._aval import config
 from ._bounded import Bounded
 from ._kernel import handed, plain, plus
+from ._lent import is_lent
 from ._line import Line, Pull, execute
 from ._pack import Plan, pack, unpack
-from ._replay import pullback, run, width
+from ._replay import pullback, run, variable, width
+from ._settings import now
 from ._stats import stats
 from ._tiers import Hot, schedule
 from ._trie import Apply, Input, Leaf, State, bits
@@ -36,7 +38,8 @@ class Program:
 
     kinds: for each result its aval, its output number in the graph (None without gradient, -1 if freed), and whether it
     is a leaf.
-    roots: slots of the results that carry gradients; masks: their ancestors.
+    roots: slots of the results that carry gradients; masks: their ancestors.  flows: for each slot, the slots that
+    its gradient flows through.
     targets: the sources (inputs and leaves) that those gradients reach.
     """
 
@@ -52,6 +55,7 @@ class Program:
         self.roots: list[int] = []
         self.masks: list[int] = []
         self.reach: list[int] = []
+        self.flows = [v.mask for v in values]
         reached = 0
         for slot in slots:
             value = values[slot]
@@ -71,6 +75,7 @@ class Program:
             s.weight - p.weight for s, p in zip(path[1:], path[:-1], strict=True) if s.weight > p.weight
         )
         self.inputs = [slot for slot, step in placed(self.steps) if isinstance(step, Input)]
+        self.may_fail = any(isinstance(step, Apply) and step.call.may_fail for step in self.steps)
         self.donates = [] if self.targets else self._donated()
         self.tiny = self._is_tiny()
         self.compiled: Any = None
@@ -95,13 +100,15 @@ class Program:
         return Hot(self._compile, start, count)
 
     def _donated(self) -> list[int]:
-        if any(isinstance(step, Apply) and step.call.may_fail for step in self.steps):
+        if self.may_fail:
             return []  # a buffer given to a program that fails is gone
         marked = {getattr(step, "donate", -1) for step in self.steps}
         return [i for i, slot in enumerate(self.inputs) if slot in marked]
 
     def _is_tiny(self) -> bool:
         """Whether computing it again costs less than handing out residuals."""
+        if self.may_fail:
+            return False  # what Python is asked once is not asked again
         return self.weight <= TINY_WORK and sum(a.size for a in self.avals) <= TINY_SIZE
 
     def reaches(self, outputs: Sequence[int], i: int) -> bool:
@@ -124,7 +131,7 @@ class Program:
         if tracing:
             return self._inline(values)
         stats.segments += 1
-        program = self.hot.ready() if all(map(plain, values)) else self.hot.now()
+        program = self.hot.ready() if now()[0] is None and all(map(plain, values)) else self.hot.now()
         if program is None:
             stats.interpreted += 1
             env = self.interpreted(values)
@@ -134,7 +141,7 @@ class Program:
         self.compiled = program
         for i in self.donates:
             value = values[i]
-            if getrefcount(value) > 3 or not isinstance(value, jax.Array):
+            if getrefcount(value) > 3 or not isinstance(value, jax.Array) or is_lent(value):
                 values[i] = jnp.array(value, copy=True)
         if x64 == config.jax_enable_x64:
             results = program(*values)
@@ -313,6 +320,62 @@ class Program:
         targets = [self.targets[i] for i in wants]
         avals = [self.avals[t] for t in targets]
         _, pull, _ = pullback(self.steps, values, [self.roots[k] for k in given], targets, avals)
+        return pull(cts)[0]
+
+    def pull_between(
+        self,
+        values: Sequence[Any],
+        cotangents: dict[int, Any],
+        targets: tuple[int, ...],
+        stops: tuple[int, ...],
+    ) -> list[Any]:
+        """Cotangents of any slots, given those of any others; the gradient stops at `stops`, which are targets.
+
+        The forward is computed again.
+        """
+        given = tuple(cotangents)
+        cts = list(cotangents.values())
+        if any(isinstance(v, jax.core.Tracer) for v in (*values, *cts)):
+            return self.between(values, cts, given, targets, stops)
+        key = ("between", given, targets, stops)
+        hot = self._pulls.get(key)
+        if hot is None:
+            build = partial(self._compile_between, given, targets, stops)
+            hot = self._pulls[key] = Hot(build, self.hot.start, self.hot.count)
+        program = hot.ready() if now()[0] is None and all(map(plain, values)) else hot.now()
+        with x64_as(self.x64):
+            if program is None:
+                return [handed(g) for g in self.sweep(given, targets, stops)(self.interpreted(values), cts)]
+            return program(list(values), cts)
+
+    def _compile_between(
+        self, given: tuple[int, ...], targets: tuple[int, ...], stops: tuple[int, ...], ahead: bool
+    ) -> Any:
+        stats.compilations += 1
+        found = jax.jit(lambda values, cts: self.between(values, cts, given, targets, stops))
+        if ahead:
+            with jax.enable_x64(self.x64):
+                found.lower(self._structs, [self.avals[slot].struct for slot in given]).compile()
+        return found
+
+    def between(
+        self,
+        values: Sequence[Any],
+        cts: list[Any],
+        given: Sequence[int],
+        targets: Sequence[int],
+        stops: Sequence[int] = (),
+        known: Sequence[int] = (),
+    ) -> list[Any]:
+        """`pull_between` as a function of inputs and cotangents: itself differentiable.
+
+        After the inputs, `values` may hold those of the slots `known`; what is computed from them is then a function of
+        these, and no more of what they were computed from.
+        """
+        avals = [self.avals[t] for t in targets]
+        n = len(self.inputs)
+        taps = {slot: [variable(value)] for slot, value in zip(known, values[n:], strict=True)}
+        _, pull, _ = pullback(self.steps, values[:n], given, targets, avals, taps, stops)
         return pull(cts)[0]
 
     def _unpacked(self, entering: Sequence[Any]) -> Any:

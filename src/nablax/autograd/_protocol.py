@@ -20,9 +20,10 @@ import numpy as np
 from ._aval import aval_of
 from ._errors import ShapeError
 from ._inplace import replace
+from ._lent import lend
 from ._modes import no_grad
 from ._namespaces import lift
-from ._segment import flush
+from ._segment import flush, realize
 from ._tensor import Parameter, Tensor
 from ._trace import local
 from ._values import is_recorded
@@ -64,13 +65,17 @@ def assign(tree: Any, values: Any) -> None:
     for tensor, value in zip(*both, strict=True):
         if not isinstance(tensor, Tensor):
             continue
+        if isinstance(value, Tensor):
+            value = realize(value)
         aval = aval_of(value)
         if aval.shape != tensor.shape or aval.dtype != tensor.dtype:
             was = f"{tensor.dtype}{list(tensor.shape)}"
             raise ShapeError(f"assign: the tensor is {was}, the value {aval.dtype}{list(aval.shape)}.")
         if tensor._s is not None:  # part of the open recording, under its old value
             flush(trace)
-        tensor._v, tensor._a = value, aval
+        # A copy of what NumPy holds, for its owner may write to it.
+        array = lend(value) if isinstance(value, jax.Array) else jnp.asarray(np.array(value, aval.dtype))
+        tensor._v, tensor._a = array, aval_of(array)
         if not tensor._r:
             tensor._n = None
 

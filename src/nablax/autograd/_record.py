@@ -57,6 +57,7 @@ def record(spec: Hashable, build: Callable[[], tuple[str, Callable[..., Any]]], 
         from ._cut import cut
 
         cut(trace)
+    trace.meet()
     try:
         states = [trace.source(a) if isinstance(a, Recorded) else state_of(trace, a) for a in args]
     except Restart:

@@ -26,7 +26,7 @@ class Recorded:
     _n: Any
     _k: int
     _g: Any
-    _hooks: list | None
+    _hooks: dict | None
     _keep: bool
     _name: str | None
 

@@ -7,16 +7,18 @@ are one program and nothing is computed twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 
 from ._aval import Aval
 from ._trie import Apply, Gradient, Input, Leaf, Step
 
-Taps = dict[int, list[Any]]
+Taps = dict[int, list[Callable[[Any], Any]]]  # slot -> what is done to its value
 
 
 @jax.custom_jvp
@@ -27,7 +29,23 @@ def _tap(value: Any, change: Any) -> Any:
 
 @_tap.defjvp
 def _tap_jvp(primals: tuple, tangents: tuple) -> tuple:
-    return primals[0], tangents[0] + tangents[1]
+    return _tap(*primals), tangents[0] + tangents[1]
+
+
+@jax.custom_jvp
+def _cut(value: Any, change: Any) -> Any:
+    """`value`, for the derivative by `change` a variable of its own: what it was computed from gets no gradient.
+
+    Only that derivative sees the cut. One taken inside it (a recorded Gradient step) or around it (create_graph) has a
+    constant for `change`, and goes through.
+    """
+    return value
+
+
+@partial(_cut.defjvp, symbolic_zeros=True)
+def _cut_jvp(primals: tuple, tangents: tuple) -> tuple:
+    value, change = tangents
+    return _cut(*primals), value if isinstance(change, SymbolicZero) else change
 
 
 def run(
@@ -38,7 +56,7 @@ def run(
     Args:
       steps: a recording.
       values: one for each Input step, in order.
-      taps: changes to add, for derivatives only, to the values of some slots.
+      taps: functions through which the values of some slots go, for the sake of derivatives only.
       inner: whether a derivative of this replay is being taken by a later Gradient step; gradients recorded without
         create_graph are then constants.
     """
@@ -60,8 +78,8 @@ def run(
         elif isinstance(step, Leaf):
             env.append(_severed(env[step.slot]))
         for slot in range(start, len(env)) if taps else ():
-            for change in taps.get(slot, ()):
-                env[slot] = _tap(env[slot], change)
+            for tap in taps.get(slot, ()):
+                env[slot] = tap(env[slot])
     return env
 
 
@@ -72,8 +90,12 @@ def pullback(
     targets: Sequence[int],
     avals: Sequence[Aval],
     taps: Taps | None = None,
+    stops: Collection[int] = (),
 ) -> tuple[list[Any], Callable[..., Any], list[Any]]:
-    """Values of the roots, their pullback to the targets (inputs or any other slots), and the value of every slot."""
+    """Values of the roots, their pullback to the targets (inputs or any other slots), and the value of every slot.
+
+    The gradient stops at those of the targets that are in `stops`; through the others it goes on.
+    """
     position: dict[int, int] = {}
     slot = 0
     for step in steps:
@@ -88,7 +110,8 @@ def pullback(
             if target in position:
                 inside[position[target]] = value
             else:
-                tapped.setdefault(target, []).append(value)
+                tap = _cut if target in stops else _tap
+                tapped.setdefault(target, []).append(partial(_changed, tap, value))
         env = run(steps, inside, tapped, inner=True)
         return [env[root] for root in roots], env
 
@@ -97,6 +120,15 @@ def pullback(
         for target, aval in zip(targets, avals, strict=True)
     ]
     return jax.vjp(of, at, has_aux=True)
+
+
+def variable(known: Any) -> Callable[[Any], Any]:
+    """A tap that makes a slot a variable of its own for derivatives by its `known` value."""
+    return partial(_changed, _cut, known)
+
+
+def _changed(tap: Callable[[Any, Any], Any], change: Any, value: Any) -> Any:
+    return tap(value, change)
 
 
 def width(step: Step) -> int:
@@ -118,8 +150,8 @@ def _gradient(head: Sequence[Step], values: list[Any], step: Gradient, taps: Tap
     start = len(env)
     env = [*env, *gradients]
     for slot in range(start, len(env)):
-        for change in taps.get(slot, ()):
-            env[slot] = _tap(env[slot], change)
+        for tap in taps.get(slot, ()):
+            env[slot] = tap(env[slot])
     return env
 
 

@@ -21,7 +21,7 @@ _OVER = "the transformation of JAX that it was recorded in is over"
 
 
 def rescue(error: Exception, program: Program, end: State, outs: list[Any], alive: list[Any], values: list[Any],
-           links: dict, tracing: bool) -> None:  # fmt: skip
+           links: dict, tracing: bool, watched: dict, settings: Any) -> None:  # fmt: skip
     """Give the results of a failed segment their values, or the reason why they have none; `error` gets a note."""
     from ._segment import settle
 
@@ -50,7 +50,7 @@ def rescue(error: Exception, program: Program, end: State, outs: list[Any], aliv
             leaf._g = None
     some = program_for(end, tuple([t._s.slot for t in whole]))
     residual = ("env", env) if some.targets else None
-    settle(some, end, whole, values, links, [env[t._s.slot] for t in whole], residual)
+    settle(some, end, whole, values, links, [env[t._s.slot] for t in whole], residual, watched, settings)
 
 
 def _before(step: Any, steps: dict[int, Any], env: list[Any]) -> Any:

@@ -18,10 +18,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from sys import getrefcount
 from typing import Any
+from weakref import ref
 
 from ._aval import config
 from ._node import Freed, Node
 from ._program import AGAIN, Program, program_for
+from ._settings import now, under
 from ._stats import stats
 from ._tiers import settings as tiers
 from ._trace import _ARRAY, Trace, local
@@ -33,6 +35,10 @@ def flush(trace: Trace) -> None:
     end = trace.state
     if end is trace.closed:
         return
+    if trace.settings != now():
+        with under(trace.settings):
+            return flush(trace)
+    settings = trace.settings
     # Besides the list itself, the loop variable and the argument of getrefcount hold each tensor.
     alive = [t for t in trace.outs if getrefcount(t) > 3]
     slots = tuple([t._s.slot for t in alive])
@@ -41,7 +47,7 @@ def flush(trace: Trace) -> None:
         program = end.programs[slots] = program_for(end, slots)
         trace.grow(len(program.steps))
     values, links, tracing, x64 = trace.values, trace.links, trace.tracing, trace.x64
-    outs, keep, inputs = trace.outs, trace.keep, trace.inputs
+    outs, watched, inputs = trace.outs, trace.watched, trace.inputs
     for tensor in inputs:
         if tensor is not None:
             state = tensor._s
@@ -62,17 +68,12 @@ def flush(trace: Trace) -> None:
     except Exception as error:
         from ._rescue import rescue
 
-        rescue(error, program, end, outs, alive, values, links, tracing)
+        rescue(error, program, end, outs, alive, values, links, tracing, watched, settings)
         raise
     except BaseException:  # interrupted
-        trace.resume(end, values, inputs, links, outs, keep)
+        trace.resume(end, values, inputs, links, outs, watched)
         raise
-    settle(program, end, alive, values, links, results, residual)
-    if keep:
-        from ._hooks import keep as keep_gradient
-
-        for tensor in keep:
-            keep_gradient(tensor)
+    settle(program, end, alive, values, links, results, residual, watched, settings)
 
 
 def settle(
@@ -83,11 +84,16 @@ def settle(
     links: dict,
     results: Sequence[Any],
     residual: Any,
+    watched: dict[int, Any],
+    settings: Any,
 ) -> None:
     """Give tensors their values, and those that carry gradients their place in the graph."""
     node: Any = None
     if program.targets:
         node = Node(program, end, values, residual, tuple([links[slot] for slot in program.targets]))
+        if watched:
+            node.watched = watched
+        node.settings = settings
     for tensor, value, (aval, output, leaf) in zip(alive, results, program.kinds, strict=True):
         tensor._v = value
         tensor._a = aval
@@ -98,6 +104,7 @@ def settle(
         elif output >= 0:
             tensor._n = node
             tensor._k = output
+            node.outs.append(ref(tensor))
         else:
             tensor._n = Freed(tensor._s.where)
             tensor._k = 0

@@ -1,8 +1,14 @@
-"""A sweep: one backward pass through what is recorded and then through the nodes, from the latest to the earliest."""
+"""A sweep: one backward pass through what is recorded and then through the nodes, from the latest to the earliest.
+
+A node some of whose slots are watched (hooks, retain_grad, inputs of `grad`) is pulled in stretches. The first goes
+from the cotangents that arrived to the node's sources and to its watched slots, and stops at those with hooks; then
+each of these, the latest first, has its complete gradient, calls its hooks, and is where the next stretch starts.
+"""
 
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable, Sequence
 from sys import getrefcount
 from typing import Any
@@ -13,14 +19,16 @@ import jax.numpy as jnp
 from ._accumulate import accumulating, add_to
 from ._hooks import hooked
 from ._kernel import plus
-from ._node import Freed, Node, resolve
+from ._lent import is_lent
+from ._node import Freed, Gone, Node, Watch
 from ._program import AGAIN
 from ._record import emit, record, state_of
 from ._recorded import Recorded, link_of
 from ._segment import flush, realize
+from ._settings import under
 from ._trace import Trace, local
 from ._trie import State
-from ._values import as_tensor, is_recorded, one, shadows
+from ._values import as_tensor, is_recorded, one, own, shadows
 
 CHAINS = (8, 4, 2)  # turns of a loop of tiny segments whose backward is one program
 
@@ -29,7 +37,7 @@ class Sweep:
     """One backward pass.
 
     Gradients that arrive at leaves are in `leaves`. `wanted` restricts it to some tensors: their gradients are then in
-    `leaves`, and those of intermediates in `kept`.
+    `leaves`, and those of intermediates in `found`.
     """
 
     def __init__(
@@ -44,7 +52,9 @@ class Sweep:
         self.heap: list[tuple[int, int, Any]] = []
         self.cotangents: dict[int, dict[int, Any]] = {}  # id of a node -> output -> cotangent
         self.leaves: dict[int, tuple[Any, Any]] = {}  # id of a leaf -> leaf, gradient
-        self.kept: dict[int, Any] = {}  # id of a wanted intermediate -> gradient
+        self.found: dict[int, Any] = {}  # id of a wanted intermediate -> gradient
+        self.sought: dict[int, dict[int, Any]] = {}  # id of a node -> slot -> wanted tensor
+        self.floor: float = -2  # nodes before this one lead to nothing that is wanted
         self.name: str | None = None  # of the first root that has one, for messages
 
     # -- what the recording still holds ---------------------------------------------------------------------------
@@ -53,6 +63,12 @@ class Sweep:
         """Send cotangents (tensors, arrays or None for one) into the graph of the roots."""
         trace = self.trace
         self.name = next((root._name for root in roots if root._name is not None), None)
+        cotangents = [
+            None if ct is None else cast(ct, root.dtype) for root, ct in zip(roots, cotangents, strict=True)
+        ]
+        if any(watch.hooks for watch in trace.watched.values()) and any(map(is_recorded, roots)):
+            flush(trace)  # hooks run in between: what they watch must have run
+        self._seek()
         recorded, given = [], []
         for root, ct in zip(roots, cotangents, strict=True):
             if is_recorded(root):
@@ -62,9 +78,22 @@ class Sweep:
             self._recorded(recorded, given)
         for root, ct in zip(roots, cotangents, strict=True):
             if not is_recorded(root):
-                if ct is None:
-                    ct = one(root._a)
-                self.send(link_of(root), ct)
+                ct = one(root._a) if ct is None else ct
+                self.send(link_of(root), own(ct, self.kind) if root._r else ct)
+
+    def _seek(self) -> None:
+        """Where the wanted tensors are."""
+        if self.wanted is None:
+            return
+        serials: list[float] = [math.inf]
+        for w in self.wanted:
+            if w._r:
+                serials.append(-2)
+            elif not is_recorded(w):
+                slot = w._n.program.roots[w._k] if isinstance(w._n, Node) else w._k
+                self.sought.setdefault(id(w._n), {})[slot] = w
+                serials.append(w._n.serial)
+        self.floor = min(serials)
 
     def _recorded(self, roots: list[State], cotangents: list[State | None]) -> None:
         trace = self.trace
@@ -72,21 +101,12 @@ class Sweep:
         for root in roots:
             if root.mask & freed:
                 Freed(root.where).check((), self.name)
-        extra: dict[int, Any] = {}
+        sought: dict[int, Any] = {}
         wanted = None
         if self.wanted is not None:
-            ids = {id(w) for w in self.wanted}
-            wanted = sum(
-                1 << s for s, link in trace.links.items() if isinstance(link, tuple) or id(link) in ids
-            )
-            extra = {
-                w._s.slot: w  # type: ignore[union-attr]
-                for w in self.wanted
-                if isinstance(w, Recorded) and is_recorded(w) and not w._r
-            }
-        for tensor in trace.keep:
-            if is_recorded(tensor):
-                extra[tensor._s.slot] = tensor
+            wanted = sum(1 << slot for slot, link in trace.links.items() if self._interesting(link))
+            sought = {w._s.slot: w for w in self.wanted if is_recorded(w) and not w._r}
+        extra = {*sought, *trace.watched}
         before = trace.state
         state = trace.gradient(
             roots, cotangents, wanted, sum(1 << s for s in extra), self.retain, self.create
@@ -95,15 +115,18 @@ class Sweep:
             before.edges["gradient", roots[0], self.retain] = state  # where _quickly looks
         for slot, out in zip(state.targets, state.outs or (), strict=True):
             gradient = emit(trace, out, self.kind)
-            if slot in extra:
-                self._keep(extra[slot], gradient)
+            if slot in sought:
+                self.found[id(sought[slot])] = gradient
+            if slot in trace.watched:
+                self._keep(trace.watched[slot], gradient, None, slot)
             if slot in trace.links:
                 self.send(trace.links[slot], gradient)
 
-    def _keep(self, tensor: Any, gradient: Any) -> None:
-        self.kept[id(tensor)] = gradient
-        if tensor._keep:
-            tensor._g = gradient if tensor._g is None else tensor._g + gradient
+    def _keep(self, watch: Watch, gradient: Any, node: Any, slot: int) -> None:
+        for ref in watch.keep:
+            tensor = ref()
+            if tensor is not None and _is_at(tensor, node, slot):
+                tensor._g = own(gradient, self.kind) if tensor._g is None else tensor._g + gradient
 
     # -- the graph of nodes ---------------------------------------------------------------------------------------
 
@@ -113,7 +136,7 @@ class Sweep:
             known = self.leaves.get(id(link))
             self.leaves[id(link)] = (link, gradient if known is None else self._plus(known[1], gradient))
             return
-        node, k = link if link[0].redirect is None else resolve(*link)
+        node, k = link
         waiting = self.cotangents.get(id(node))
         if waiting is None:
             waiting = self.cotangents[id(node)] = {}
@@ -135,10 +158,17 @@ class Sweep:
             _, _, node = heapq.heappop(self.heap)
             waiting = self.cotangents.pop(id(node))
             outputs = tuple(sorted(waiting))
+            sought = self.sought.get(id(node))
+            if sought and isinstance(node, Gone):
+                self.found.update({id(w): waiting[k] for k, w in sought.items() if k in waiting})
+                if self.floor > -2:
+                    continue
             node.check(outputs, self.name)
-            if node.hooks or node.keep or self.wanted is not None:
-                for k in outputs:
-                    waiting[k] = self._watched(node, k, waiting[k])
+            if node.watched or sought:
+                self._in_stretches(node, waiting, sought or {})
+                if not self.retain:
+                    node.free(outputs)
+                continue
             wants = node.program.wants(outputs)
             if self.wanted is not None:
                 wants = tuple([i for i in wants if self._interesting(node.links[i])])
@@ -150,11 +180,92 @@ class Sweep:
             cotangents = {k: waiting[k] for k in outputs}
             pulled = self._pull(node, cotangents, wants)
             if self.trace.probe is not None:
-                self.trace.probe.__self__.backward(node, cotangents, pulled)
+                by_slot = {node.program.roots[k]: ct for k, ct in cotangents.items()}
+                self.trace.probe.__self__.backward(node, by_slot, pulled)
             for i, gradient in zip(wants, pulled, strict=True):
                 self.send(node.links[i], gradient)
             if not self.retain:
                 node.free(outputs)
+
+    def _in_stretches(self, node: Any, waiting: dict[int, Any], sought: dict[int, Any]) -> None:
+        """Pull a node with watched slots: to each of them, the latest first, and on from there."""
+        program, watched = node.program, node.watched or {}
+        reach = 0
+        for k in waiting:
+            reach |= program.flows[program.roots[k]]
+        marks = [slot for slot in sorted({*watched, *sought}, reverse=True) if reach >> slot & 1]
+        stops = {slot for slot in marks if slot in watched and watched[slot].hooks}
+        arrived: dict[int, Any] = {}
+        given: dict[int, Any] = {}
+        for k, ct in waiting.items():
+            slot = program.roots[k]
+            (arrived if slot in stops else given)[slot] = ct
+        self._stretch(node, given, marks, stops, arrived)
+        for place, slot in enumerate(marks):
+            if slot not in arrived:
+                continue
+            gradient = arrived.pop(slot)
+            if slot in stops:
+                gradient = hooked(watched[slot].hooks, gradient, self.kind)
+            if slot in watched:
+                self._keep(watched[slot], gradient, node, slot)
+            if slot in sought:
+                self.found[id(sought[slot])] = gradient
+            if slot in stops:
+                self._stretch(node, {slot: gradient}, marks[place + 1 :], stops, arrived)
+
+    def _stretch(
+        self, node: Any, given: dict[int, Any], marks: list[int], stops: set[int], arrived: dict[int, Any]
+    ) -> None:
+        """Pull cotangents of some slots to the sources of a node, which are sent on, and to `marks`."""
+        program = node.program
+        reach = 0
+        for slot in given:
+            reach |= program.flows[slot]
+        sources = [
+            i for i, t in enumerate(program.targets) if reach >> t & 1 and self._interesting(node.links[i])
+        ]
+        marks = [slot for slot in marks if reach >> slot & 1]
+        targets = (*marks, *[program.targets[i] for i in sources])
+        if not targets:
+            return
+        pulled = self._pull_between(node, given, targets, tuple([slot for slot in marks if slot in stops]))
+        if self.trace.probe is not None:
+            self.trace.probe.__self__.backward(node, given, pulled)
+        for slot, gradient in zip(marks, pulled, strict=False):
+            arrived[slot] = self._plus(arrived[slot], gradient) if slot in arrived else gradient
+        for i, gradient in zip(sources, pulled[len(marks) :], strict=True):
+            self.send(node.links[i], gradient)
+
+    def _pull_between(
+        self, node: Any, given: dict[int, Any], targets: tuple[int, ...], stops: tuple[int, ...]
+    ) -> list[Any]:
+        if not self.create:
+            program = node.program
+            plain = {
+                slot: cast(realize(ct) if isinstance(ct, Recorded) else ct, program.avals[slot].dtype)
+                for slot, ct in given.items()
+            }
+            with under(node.settings):
+                return program.pull_between(node.values, plain, targets, stops)
+        return self._record_pull(node, given, targets, stops)
+
+    def _record_pull(
+        self, node: Any, given: dict[int, Any], targets: tuple[int, ...], stops: tuple[int, ...]
+    ) -> list[Any]:
+        """Record a pull as an operation: on the inputs of the node, on its outputs, and on the cotangents."""
+        program, slots = node.program, tuple(given)
+        known = node.known(slots)
+        at = tuple([slot for slot, _ in known])
+        n = len(program.inputs) + len(known)
+
+        def build() -> tuple[str, Callable[..., Any]]:
+            return "backward", lambda *a: program.between(a[:n], list(a[n:]), slots, targets, stops, at)
+
+        key = ("pull", program, slots, targets, stops, at)
+        args = [*shadows(node, self.kind), *[tensor for _, tensor in known], *given.values()]
+        state = record(key, build, args)
+        return [emit(self.trace, out, self.kind) for out in state.outs or ()]
 
     def _chain(self, node: Any, k: int, wants: tuple[int, ...]) -> list[Any] | None:
         """The next nodes, if they are turns of one loop that hand one gradient to each other and to nobody else."""
@@ -171,9 +282,7 @@ class Sweep:
                 node.__class__ is not Node
                 or node.program is not program
                 or node.residual is not AGAIN
-                or node.redirect is not None
-                or node.hooks
-                or node.keep
+                or node.watched
                 or id(node) in self.cotangents
                 or (self.heap and -self.heap[0][0] >= node.serial)
             ):
@@ -185,45 +294,31 @@ class Sweep:
 
     def _pull_chain(self, chain: list[Any], ct: Any, k: int, want: int) -> None:
         program = chain[0].program
-        ct = cast(realize(ct) if isinstance(ct, Recorded) else ct, program, k)
+        ct = cast(realize(ct) if isinstance(ct, Recorded) else ct, program.avals[program.roots[k]].dtype)
         link = chain[-1].links[want]
-        ct = program.pull_chain([node.values for node in chain], ct, k, want)
+        with under(chain[0].settings):
+            ct = program.pull_chain([node.values for node in chain], ct, k, want)
         if not self.retain:
             for node in chain:
                 node.free((k,))
         self.send(link, ct)
 
     def _interesting(self, link: Any) -> bool:
-        return self.wanted is None or isinstance(link, tuple) or any(link is w for w in self.wanted)
-
-    def _watched(self, node: Any, k: int, gradient: Any) -> Any:
-        """Hooks and kept gradients of an output of a node."""
-        gradient = hooked((node.hooks or {}).get(k), gradient, self.kind)
-        for tensor in [] if node.keep is None else node.keep.get(k, ()):
-            if (alive := tensor()) is not None:
-                self._keep(alive, as_tensor(gradient, self.kind))
-        for w in self.wanted or ():
-            if w._s is None and w._n is node and w._k == k:
-                self.kept[id(w)] = gradient
-        return gradient
+        if self.wanted is None:
+            return True
+        if isinstance(link, tuple):
+            return link[0].serial >= self.floor
+        return any(link is w for w in self.wanted)
 
     def _pull(self, node: Any, cotangents: dict[int, Any], wants: tuple[int, ...]) -> list[Any]:
         program = node.program
         if not wants:
             return []
         if self.create:
-            given = tuple(cotangents)
-            n = len(program.inputs)
-
-            def build() -> tuple[str, Callable[..., Any]]:
-                return "backward", lambda *a: program.pull_again(a[:n], list(a[n:]), given, wants)
-
-            state = record(
-                ("pull", program, given, wants), build, [*shadows(node, self.kind), *cotangents.values()]
-            )
-            return [emit(self.trace, out, self.kind) for out in state.outs or ()]
+            given = {program.roots[k]: ct for k, ct in cotangents.items()}
+            return self._record_pull(node, given, tuple([program.targets[i] for i in wants]), ())
         plain = {
-            k: cast(realize(ct) if isinstance(ct, Recorded) else ct, program, k)
+            k: cast(realize(ct) if isinstance(ct, Recorded) else ct, program.avals[program.roots[k]].dtype)
             for k, ct in cotangents.items()
         }
         sums: list[Any] = [None] * len(wants)
@@ -232,11 +327,12 @@ class Sweep:
             if not isinstance(link, tuple) and id(link) in self.leaves:
                 leaf, known = self.leaves.pop(id(link))
                 # Donated: only what nobody else holds (here: the name, and the argument of getrefcount).
-                if isinstance(known, jax.Array) and getrefcount(known) == 2:
+                if isinstance(known, jax.Array) and getrefcount(known) == 2 and not is_lent(known):
                     sums[place] = known
                 else:
                     self.leaves[id(link)] = (leaf, known)
-        return program.pull(node.values, node.residual, plain, wants, sums)
+        with under(node.settings):
+            return program.pull(node.values, node.residual, plain, wants, sums)
 
     # -- the leaves -----------------------------------------------------------------------------------------------
 
@@ -248,7 +344,8 @@ class Sweep:
     def _accumulate(self) -> None:
         while self.leaves:  # emptied, so that what is only added to a buffer is no result of the program
             leaf, gradient = self.leaves.pop(next(iter(self.leaves)))
-            gradient = hooked(leaf._hooks, gradient, self.kind)
+            if leaf._hooks:
+                gradient = own(hooked(leaf._hooks, gradient, self.kind), self.kind)
             if leaf._g is None:
                 leaf._g = as_tensor(gradient, self.kind)
             elif self.create:
@@ -260,7 +357,15 @@ class Sweep:
             flush(self.trace)
 
 
-def cast(ct: Any, program: Any, k: int) -> Any:
-    """A cotangent in the dtype of the output it belongs to."""
-    dtype = program.avals[program.roots[k]].dtype
-    return ct if ct.dtype == dtype else jnp.asarray(ct, dtype)
+def _is_at(tensor: Any, node: Any, slot: int) -> bool:
+    """Whether a tensor is (still) a slot of a node, or, for None, of the open recording."""
+    if is_recorded(tensor):
+        return node is None and tensor._s.slot == slot
+    return node is not None and tensor._n is node and node.program.roots[tensor._k] == slot
+
+
+def cast(ct: Any, dtype: Any) -> Any:
+    """A cotangent in the dtype of what it belongs to."""
+    if ct.dtype == dtype:
+        return ct
+    return ct.astype(dtype) if isinstance(ct, Recorded) else jnp.asarray(ct, dtype)  # type: ignore[attr-defined]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from ._errors import LostTapeError, NoGradientError, user_line
 from ._indexing import Indexing
 from ._inplace import InPlace
 from ._interop import Interop, Telling
+from ._lent import lend
 from ._methods import Methods
 from ._operators import Operators
 from ._record import emit, new, record
@@ -100,7 +102,7 @@ class Tensor(Operators, Methods, Indexing, InPlace, Interop, Recorded, metaclass
     def value(self) -> jax.Array:
         """The value as a JAX array, without gradient."""
         found = realize(self)
-        return found if isinstance(found, jax.Array) else jnp.asarray(found, dtype=self.dtype)
+        return lend(found if isinstance(found, jax.Array) else jnp.asarray(found, dtype=self.dtype))
 
     @property
     def data(self) -> Tensor:
@@ -163,7 +165,7 @@ class Tensor(Operators, Methods, Indexing, InPlace, Interop, Recorded, metaclass
         if gradient is None:
             self._g = None
             return
-        gradient = as_tensor(gradient, Tensor)
+        gradient = as_tensor(as_cotangent(gradient), Tensor)
         if gradient.shape != self.shape:
             raise ValueError(f"grad: shape must be {self.shape}, got {gradient.shape}.")
         self._g = gradient if gradient.dtype == self.dtype else gradient.astype(self.dtype)
@@ -244,7 +246,10 @@ class Tensor(Operators, Methods, Indexing, InPlace, Interop, Recorded, metaclass
         return format(self.item(), spec) if spec and self.size == 1 else format(repr(self), spec)
 
     def __deepcopy__(self, memo: dict) -> Tensor:
-        return self.__reduce__()[0](*self.__reduce__()[1])
+        revive, arguments = self.__reduce__()
+        made = revive(*arguments)
+        made._g = copy.deepcopy(self._g, memo)
+        return made
 
     def __reduce__(self) -> tuple:
         return _revive, (type(self), np.asarray(realize(self)), self._r, self._name)
@@ -304,6 +309,7 @@ def tensor(
             value = jnp.asarray(value)
     elif dtype is not None:
         value = value.astype(dtype)
+    lend(value)
     made: Any = new(_kind)
     made._s = None
     made._v = value
@@ -323,8 +329,10 @@ def tensor(
 
 
 def as_cotangent(value: Any) -> Any:
-    """A cotangent as a tensor or array."""
-    return value if isinstance(value, Recorded | jax.Array) else np.asarray(value)
+    """A cotangent as a tensor or array that changes no more."""
+    if isinstance(value, Recorded):
+        return value
+    return lend(value) if isinstance(value, jax.Array) else np.array(value)
 
 
 def zero_grad(tensors: Any) -> None:

@@ -16,6 +16,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Literal
 
+from ._settings import now, under
+
 Tier = Literal["auto", "compiled", "interpreted", "eager-switch"]
 _TIERS = ("auto", "compiled", "interpreted", "eager-switch")
 MOST_WAITING = 64  # programs in the compiler's queue
@@ -66,7 +68,7 @@ class Hot:
     build: compiles, and returns what is called instead.
     """
 
-    __slots__ = ("_done", "_warned", "build", "count", "error", "made", "runs", "start", "use")
+    __slots__ = ("_done", "_settings", "_warned", "build", "count", "error", "made", "runs", "start", "use")
 
     def __init__(self, build: Callable[[bool], Any], start: int, count: int) -> None:
         self.build = build
@@ -77,6 +79,7 @@ class Hot:
         self.use: Any = None  # the same, from when it takes over
         self.error: BaseException | None = None
         self._done: threading.Event | None = None
+        self._settings = now()  # of JAX, under which it runs
         self._warned = False
 
     def ready(self) -> Any:
@@ -131,6 +134,7 @@ class Hot:
 
     def queued(self) -> None:
         self._done = threading.Event()
+        self._settings = now()
 
     def dropped(self) -> None:
         done, self._done = self._done, None
@@ -141,7 +145,8 @@ class Hot:
         """Compile; an exception is kept for `ready`."""
         try:
             if self.made is None:
-                self.made = self.build(True)
+                with under(self._settings):
+                    self.made = self.build(True)
         except Exception as error:
             self.error = error
         if self._done is not None:

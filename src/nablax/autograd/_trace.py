@@ -24,6 +24,7 @@ from ._call import Call
 from ._errors import ThreadError, user_frame, user_line
 from ._growing import Growing, settings
 from ._recorded import link_of
+from ._settings import now
 from ._trie import Input, State
 
 _ARRAY = type(jax.numpy.zeros(()))
@@ -47,8 +48,23 @@ class Trace(Growing):
     """One thread's open recording."""
 
     __slots__ = (
-        "__weakref__", "append", "closed", "grown", "inputs", "keep", "links", "outs", "probe", "root", "roots",
-        "thread", "tracing", "values", "within",
+        "__weakref__",
+        "append",
+        "closed",
+        "grown",
+        "inputs",
+        "links",
+        "outs",
+        "probe",
+        "root",
+        "roots",
+        "settings",
+        "thread",
+        "tracing",
+        "values",
+        "watched",
+        "wide",
+        "within",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -58,6 +74,8 @@ class Trace(Growing):
         self.grown: dict[State, int] = {}  # how much hangs on each root
         self.root: Any = None
         self.probe: Any = None
+        self.settings = now()
+        self.wide = False  # whether the next recording must hold 64-bit values
         self.closed = State(self, None, True)
         self.clear()
 
@@ -68,8 +86,8 @@ class Trace(Growing):
         self.values: list[Any] = []
         self.inputs: list[Any] = []  # the tensors that hold the values, or None
         self.links: dict[int, Any] = {}  # slot of a source -> where its gradient goes
-        self.keep: list[Any] = []  # recorded tensors that want their gradient
         self.wrote = False  # whether a leaf got a new value
+        self.watched: dict[int, Any] = {}  # slot -> who wants to know its gradient
         self.tracing = False
         self.within: Any = None  # the transformation that the tracers belong to
         self.state = self.closed
@@ -80,15 +98,17 @@ class Trace(Growing):
 
         Lines have tries of their own so that a state's line is right; programs are shared between them.
         """
-        self.x64 = config.jax_enable_x64
+        self.x64 = config.jax_enable_x64 or self.wide
+        self.wide = False
+        self.settings = now()
         frame = user_frame(3)  # whoever calls this is ours, and so is their caller
         if frame is None:
-            key: tuple = (self.x64, self.mode, settings.max_segment)
+            key: tuple = (self.x64, self.mode, settings.max_segment, self.settings)
         elif (caller := frame.f_back) is None:
-            key = (self.x64, self.mode, settings.max_segment, id(frame.f_code), frame.f_lasti)
+            key = (self.x64, self.mode, settings.max_segment, self.settings, id(frame.f_code), frame.f_lasti)
         else:
             key = (
-                self.x64, self.mode, settings.max_segment,
+                self.x64, self.mode, settings.max_segment, self.settings,
                 id(frame.f_code), frame.f_lasti, id(caller.f_code), caller.f_lasti,
             )  # fmt: skip
         root = self.roots.get(key)
@@ -128,10 +148,10 @@ class Trace(Growing):
             self.clear()
 
     def resume(self, end: State, values: list[Any], inputs: list[Any], links: dict[int, Any], outs: list[Any],
-               keep: list[Any]) -> None:  # fmt: skip
+               watched: dict[int, Any]) -> None:  # fmt: skip
         """Take up a recording again whose program was interrupted, so that nothing is lost."""
         self.outs, self.append = outs, outs.append
-        self.values, self.inputs, self.links, self.keep = values, inputs, links, keep
+        self.values, self.inputs, self.links, self.watched = values, inputs, links, watched
         entered = [s for s in end.path() if s.step.__class__ is Input]
         for tensor, state in zip(inputs, entered, strict=True):
             if tensor is not None and tensor._s is None:
@@ -183,6 +203,7 @@ class Trace(Growing):
         if self.state is self.closed:
             self.begin()
         if not self.x64 and aval.dtype in _WIDE:
+            self.wide = True
             raise Restart
         if isinstance(value, jax.core.Tracer):
             if not self.tracing and self.outs:
@@ -202,6 +223,13 @@ class Trace(Growing):
         self.inputs.append(tensor)
         self.state = state
         return state
+
+    def meet(self) -> None:
+        """End a recording that was opened under other settings of JAX."""
+        if self.state is not self.closed and self.settings != now():
+            from ._segment import flush
+
+            flush(self)
 
     def set_mode(self, mode: bool) -> None:
         """Record gradients from here on, or not."""

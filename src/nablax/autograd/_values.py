@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ._aval import aval_of
 from ._record import new
@@ -32,6 +33,20 @@ def as_tensor(value: Any, kind: type) -> Any:
     tensor._n = None
     tensor._r = False
     return tensor
+
+
+def own(value: Any, kind: type) -> Any:
+    """A tensor that nobody else holds, with a value that somebody else may hold."""
+    if not isinstance(value, Recorded):
+        return as_tensor(value.copy() if isinstance(value, np.ndarray) else value, kind)
+    if is_recorded(value):
+        return value.clone()  # type: ignore[attr-defined]
+    made = as_tensor(value._v, kind)
+    if value._r:
+        made._n, made._k = value, -1
+    elif value._n is not None:
+        made._n, made._k = value._n, value._k
+    return made
 
 
 def shadows(node: Any, kind: type) -> list[Any]:
