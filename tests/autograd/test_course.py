@@ -11,6 +11,8 @@ sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
 from course import LIBRARIES, PROGRAMS
 
+sys.path.pop()  # it holds an autograd.py
+
 STEPS = 6
 
 

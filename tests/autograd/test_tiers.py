@@ -35,13 +35,13 @@ def loss_of(x, n=5):
 
 def steps(n, seed=0):
     """Gradients of n steps of descent."""
-    x = autograd.tensor(np.random.default_rng(seed).standard_normal(50), requires_grad=True)
+    x = autograd.tensor(np.random.default_rng(seed).uniform(0.1, 0.9, 50), requires_grad=True)
     found = []
     for _ in range(n):
         loss_of(x).backward()
         found.append(x.grad.numpy())
         with autograd.no_grad():
-            x -= 0.01 * x.grad
+            x -= 1e-3 * x.grad
         x.zero_grad()
     return found
 

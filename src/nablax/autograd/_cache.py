@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import _numpy
 from ._call import clear_calls
 from ._lift import clear_lifted
 from ._program import clear_programs
@@ -17,6 +18,7 @@ def cache_clear() -> None:
     local.trace.forget_all()
     clear_programs()
     clear_calls()
+    _numpy.clear()
     clear_lifted()
     clear_sites()
     stats.clear()

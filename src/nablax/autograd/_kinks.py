@@ -36,6 +36,10 @@ def _real(*xs: Any) -> list[jax.Array] | None:
     return None if jnp.issubdtype(kind, jnp.complexfloating) else [jnp.asarray(x, kind) for x in xs]
 
 
+def _inexact(x: Any) -> jax.Array:
+    return jnp.asarray(x, jnp.result_type(x, 1.0))
+
+
 def _inverse(x: jax.Array) -> jax.Array:
     """1 / x, and 0 at 0."""
     zero = x == 0
@@ -193,7 +197,7 @@ def nanstd(a: Any, *args: Any, **options: Any) -> jax.Array:
 
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> jax.Array:
     """The norm of a vector, or of a matrix, as numpy.linalg.norm; with slope 0 at 0."""
-    x = jnp.asarray(x)
+    x = _inexact(x)
     matrix = (isinstance(axis, tuple | list) and len(axis) == 2) or (
         axis is None and ord is not None and x.ndim == 2
     )
@@ -206,7 +210,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> j
 
 @_like(jnp.linalg.vector_norm)
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> jax.Array:
-    return _vector_norm(jnp.asarray(x), ord, axis, keepdims)
+    return _vector_norm(_inexact(x), ord, axis, keepdims)
 
 
 @_like(jnp.linalg.matrix_norm)
@@ -230,7 +234,6 @@ def _vector_norm(x: jax.Array, ord: Any, axis: Any, keepdims: bool) -> jax.Array
 
 
 def _euclidean(x: jax.Array, axis: Any, keepdims: bool) -> jax.Array:
-    x = x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(jnp.result_type(x, 1.0))
     squares = jnp.square(x) if jnp.isrealobj(x) else jnp.real(x * jnp.conj(x))
     axis = tuple(axis) if isinstance(axis, list) else axis
     return _root(jnp.sum(squares, axis=axis, keepdims=keepdims))

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
+from jax.extend.core import jaxpr_as_fun
 
+from ._aval import Aval, aval_of, config
 from ._errors import NoGradientError, user_line
+from ._reading import Same, bindings, is_fixed, key_of
 from ._record import record, results
 from ._recorded import Recorded
 from ._segment import realize
+from ._settings import now
 from ._sites import varies
 from ._trace import apart, local
+from ._trie import State
 from ._values import as_tensor
 
 _HOLE = "·"  # stands for an array among the static leaves
@@ -37,9 +42,26 @@ def lifted(fn: Callable[..., Any], name: str, key: Hashable, kind: type) -> Lift
     return found
 
 
+def lifted_now(fn: Callable[..., Any], name: str, kind: type) -> Lifted:
+    """A function of the user's, lifted; those with the same code share what they recorded."""
+    inner = getattr(fn, "__func__", fn)
+    key = Same(getattr(inner, "__code__", inner))
+    frozen = _FROZEN.get(key)
+    if frozen is None:
+        if len(_FROZEN) >= MOST_LIFTED:
+            _FROZEN.clear()
+        frozen = _FROZEN[key] = _Frozen()
+    return Lifted(fn, name, kind, frozen)
+
+
 def clear_lifted() -> None:
     """Forget the functions that were lifted, and with them the arrays that they close over."""
     _LIFTED.clear()
+    for frozen in _FROZEN.values():  # those in use keep theirs, empty
+        frozen.code = None
+        frozen.keys.clear()
+        frozen.specs.clear()
+    _FROZEN.clear()
 
 
 class _Key:
@@ -53,23 +75,29 @@ class Lifted:
     jitted function, say) it is the plain function.
     """
 
-    def __init__(self, fn: Callable[..., Any], name: str, kind: type) -> None:
+    def __init__(self, fn: Callable[..., Any], name: str, kind: type, frozen: _Frozen | None = None) -> None:
         self.fn = _apart(fn)
+        self._plain = fn
+        self._frozen = frozen
         self._name = name
         self._key = _Key()
         self._kind = kind
-        self._fixed: set[tuple] = set()  # numbers that the function must know when it is traced
+        self._fixed: set[tuple] = set() if frozen is None else frozen.fixed
         functools.update_wrapper(self, fn, updated=())
 
     def __repr__(self) -> str:
         return f"<lifted {self._name}>"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not kwargs:  # only tensors, seen before: the fast path, as for operators
+        key: Any = self._key
+        reads: Hashable = None
+        if self._frozen is not None:
+            reads, key = self._frozen.token(self._plain)
+        if not kwargs and key is not None:  # only tensors, seen before: the fast path, as for operators
             trace = local.trace
             trace.meet()
             try:
-                state = trace.state.edges[(self._key, *[a._s for a in args])]
+                state = trace.state.edges[(key, *[a._s for a in args])]
             except (KeyError, AttributeError):
                 pass
             else:
@@ -79,7 +107,8 @@ class Lifted:
         arrays: list[Any] = []
         static: list[Any] = []
         keys: list[Hashable] = [self._key, tree]
-        if not kwargs and all(isinstance(a, Recorded) for a in args):
+        frozen = self._frozen
+        if frozen is None and not kwargs and all(isinstance(a, Recorded) for a in args):
 
             def build_plain() -> tuple[str, Callable[..., Any]]:
                 return self._name, self.fn
@@ -97,7 +126,10 @@ class Lifted:
                 entered.append((tree, place))
             elif not isinstance(leaf, _ARRAYS):
                 static.append(leaf)
-                keys.append(static_key(leaf))
+                if frozen is None and not is_fixed(leaf):
+                    frozen = _FROZEN.setdefault(self._key, _Frozen())
+                    reads = self._key
+                keys.append(key_of(leaf) if frozen is not None else static_key(leaf))
                 continue
             arrays.append(leaf)
             static.append(_HOLE)
@@ -109,7 +141,18 @@ class Lifted:
             return self._name, filled(self.fn, tree, static)
 
         try:
-            return results(local.trace, record(tuple(keys), build, arrays), self._kind)
+            if frozen is None:
+                return results(local.trace, record(tuple(keys), build, arrays), self._kind)
+            state = frozen.record(self, reads, keys[1:], tree, static, arrays)
+            if (
+                key is not None
+                and frozen is self._frozen
+                and not kwargs
+                and all(isinstance(a, Recorded) for a in args)
+            ):
+                parent: Any = state.parent
+                parent.edges[(key, *[a._s for a in args])] = state  # where the fast path looks
+            return results(local.trace, state, self._kind)
         except Exception as error:
             if entered:
                 self._fixed.update(entered)
@@ -119,7 +162,7 @@ class Lifted:
             raise
 
     def _varies(self, tree: Any, place: int, value: float) -> bool:
-        return (tree, place) not in self._fixed and varies((self._key, tree, place), repr(value))
+        return (tree, place) not in self._fixed and varies((tree, place), repr(value))
 
     def _at_once(self, leaves: list[Any], tree: Any) -> Any:
         """A function that reads its arguments' values cannot be recorded: it runs now, without gradient."""
@@ -159,75 +202,126 @@ def filled(fn: Callable[..., Any], tree: Any, static: list[Any]) -> Callable[...
     return of_arrays
 
 
-def static_key(value: Any, depth: int = 0) -> Hashable:
-    """A key that is equal exactly for values that make the same program.
+class _Frozen:
+    """Calls of functions that read what can change, by what they read.
 
-    Numbers are told apart by type, sign of zero and NaN. A function is known by its code, what it closes over and its
-    defaults, so that a lambda written in a loop is one function, not many.
+    The function is traced when it is called, and that jaxpr is the operation: whatever changes later, it is what the
+    function was at its line. Equal jaxprs are one operation.
     """
-    kind = type(value)
-    if kind in (int, bool, str, bytes, type(None), type(Ellipsis)):
-        return (kind, value)
-    if kind in (float, complex):
-        return (kind, repr(value))
-    if kind is slice:
-        return (slice, static_key(value.start), static_key(value.stop), static_key(value.step))
-    if isinstance(value, types.FunctionType):
-        return _function_key(value, depth)
-    if isinstance(value, types.MethodType):
-        return ("method", static_key(value.__func__, depth), _object_key(value.__self__))
-    if isinstance(value, functools.partial) and depth < 8:
-        named = tuple((k, static_key(v, depth + 1)) for k, v in sorted(value.keywords.items()))
-        return (
-            "partial",
-            static_key(value.func, depth + 1),
-            *(static_key(a, depth + 1) for a in value.args),
-            named,
+
+    def __init__(self) -> None:
+        self.code: Any = (
+            None  # of the plain function asked for last, whose names still have the meanings in `bound`
         )
-    if kind in (tuple, list) and depth < 8:
-        return (kind, *(static_key(v, depth + 1) for v in value))
-    if kind is dict and depth < 8:
-        return (dict, *((static_key(k), static_key(v, depth + 1)) for k, v in value.items()))
-    return _object_key(value)
+        self.scope: Any = None
+        self.bound: list[tuple[dict, str, Any]] = []
+        self.last: tuple[Hashable, _Key | None] = (None, None)
+        self.keys: dict[Hashable, _Key] = {}  # what was read -> for the edges of a recording
+        self.specs: dict[Hashable, tuple] = {}  # what was read, arguments -> operation
+        self.fixed: set[tuple] = set()  # numbers that the function must know when it is traced
+
+    def token(self, fn: Any) -> tuple[Hashable | None, _Key | None]:
+        """What `fn` reads now, and its key; None where that cannot be told."""
+        plain = getattr(fn, "__code__", None) is self.code is not None and fn.__globals__ is self.scope
+        if plain and not (fn.__closure__ or fn.__defaults__ or fn.__kwdefaults__):
+            for scope, name, value in self.bound:
+                if scope.get(name) is not value:
+                    break
+            else:
+                return self.last
+        reads = key_of(fn)
+        if reads is None:
+            return None, None
+        found = self.keys.get(reads)
+        if found is None:
+            if len(self.keys) >= MOST_KEYS:
+                self.keys.clear()
+                self.specs.clear()
+            found = self.keys[reads] = _Key()
+        bound = bindings(fn)
+        if bound is not None:
+            self.code, self.scope, self.bound, self.last = fn.__code__, fn.__globals__, bound, (reads, found)
+        return reads, found
+
+    def record(
+        self,
+        lifted: Lifted,
+        reads: Hashable | None,
+        keys: list,
+        tree: Any,
+        static: list[Any],
+        arrays: list[Any],
+    ) -> State:
+        """Record a call."""
+        avals = tuple([a._aval if isinstance(a, Recorded) else aval_of(a) for a in arrays])
+        known: Any = None
+        if reads is not None and all(k is not None for k in keys):
+            known = (reads, *keys, avals, config.jax_enable_x64, now())
+            try:
+                spec = self.specs.get(known)
+            except TypeError:  # not hashable
+                known = spec = None
+        else:
+            spec = None
+        if spec is None:
+            spec = _traced(lifted, tree, static, avals)
+            if known is not None:
+                self.specs[known] = spec
+        return record(spec[0], spec[1], arrays)
 
 
-def _function_key(fn: types.FunctionType, depth: int) -> Hashable:
-    if depth >= 8:
-        return Same(fn)
-    cells = []
-    for cell in fn.__closure__ or ():
-        try:
-            cells.append(static_key(cell.cell_contents, depth + 1))
-        except ValueError:  # a cell not filled yet: a function that refers to itself
-            cells.append(None)
-    defaults = static_key(fn.__defaults__, depth + 1), static_key(fn.__kwdefaults__, depth + 1)
-    return ("function", Same(fn.__code__), Same(fn.__globals__), *cells, *defaults)
+MOST_KEYS = 256  # variants of a function that are remembered
+MOST_LIFTED = 4096  # functions
+_FROZEN: dict[Hashable, _Frozen] = {}
 
 
-def _object_key(value: Any) -> Hashable:
-    """By value where the class says so (dataclasses, dtypes, enums), by identity otherwise."""
-    kind = type(value)
-    if isinstance(value, np.dtype | type) or (
-        kind.__hash__ is not object.__hash__ and not isinstance(value, _ARRAYS)
-    ):
-        try:
-            hash(value)
-            return (kind, value)
-        except TypeError:
-            pass
-    return Same(value)
+def _traced(lifted: Lifted, tree: Any, static: list[Any], avals: Sequence[Aval]) -> tuple:
+    """A function as it is now: the key of its jaxpr, and what builds the operation."""
+    # New functions, for JAX keeps what it traced by their identity.
+    fn = filled(_apart(lifted._plain), tree, [_fresh(leaf) for leaf in static])
+    try:
+        jaxpr, shapes = jax.make_jaxpr(fn, return_shape=True)(*[a.struct for a in avals])
+    except (TypeError, ValueError) as error:
+        if isinstance(error, jax.errors.JAXTypeError):
+            raise
+        return (_Key(), lambda: (lifted._name, fn))  # raises again, with the user's line
+    out = jax.tree.structure(shapes)
+
+    def build() -> tuple[str, Callable[..., Any]]:
+        run = jaxpr_as_fun(jaxpr)
+        return lifted._name, lambda *arrays: jax.tree.unflatten(out, run(*arrays))
+
+    return ("jaxpr", lifted._name, str(jaxpr), out, *_constants(jaxpr.jaxpr, jaxpr.consts)), build
 
 
-class Same:
-    """A key equal only to the key of the very same object, which it keeps alive so that no other takes its place."""
+def _constants(jaxpr: Any, consts: Sequence[Any]) -> list[Hashable]:
+    """Keys of what a jaxpr holds and does not show."""
+    found: list[Hashable] = [key_of(c) or Same(c) for c in consts]
+    for equation in jaxpr.eqns:
+        found += [key_of(v.val) or Same(v.val) for v in equation.invars if hasattr(v, "val")]
+        for name, value in equation.params.items():
+            for each in value if isinstance(value, tuple | list) else (value,):
+                if hasattr(each, "jaxpr") and hasattr(each, "consts"):
+                    found += _constants(each.jaxpr, each.consts)
+                elif hasattr(each, "eqns"):
+                    found += _constants(each, ())
+                elif callable(each):
+                    found.append((name, Same(each)))
+    return found
 
-    __slots__ = ("value",)
 
-    def __init__(self, value: Any) -> None:
-        self.value = value
+def _fresh(leaf: Any) -> Any:
+    """A function of the user's as a new object."""
+    if type(leaf) is not types.FunctionType or is_fixed(leaf):
+        return leaf
+    made = types.FunctionType(
+        leaf.__code__, leaf.__globals__, leaf.__name__, leaf.__defaults__, leaf.__closure__
+    )
+    made.__kwdefaults__ = leaf.__kwdefaults__
+    return made
 
-    def __hash__(self) -> int:
-        return id(self.value)
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Same) and other.value is self.value
+def static_key(value: Any) -> Hashable:
+    """A key that is equal exactly for values that make the same program; for what cannot be seen into, the object."""
+    found = key_of(value)
+    return Same(value) if found is None else found

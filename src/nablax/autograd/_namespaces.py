@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from ._errors import NoGradientError
 from ._kinks import NAMED
-from ._lift import Lifted, lifted, static_key
+from ._lift import Lifted, lifted, lifted_now
 from ._recorded import Recorded
 from ._tensor import Tensor, tensor
 from ._values import as_tensor
@@ -143,7 +143,7 @@ def lift(fn: Callable[..., Any]) -> Callable[..., Any]:
         return fn
     if not callable(fn):
         raise TypeError(f"lift: a callable is needed, got {type(fn).__name__}.")
-    return lifted(fn, getattr(fn, "__name__", type(fn).__name__), ("lift", static_key(fn)), Tensor)
+    return lifted_now(fn, getattr(fn, "__name__", type(fn).__name__), Tensor)
 
 
 numpy = Namespace("numpy", jnp)

@@ -138,6 +138,7 @@ class Trace(Growing):
         """Drop all tries."""
         self.roots.clear()
         self.grown.clear()
+        self.root = None
 
     def discard(self) -> None:
         """Drop what is still recorded: its values can no longer be computed (their tracers are gone)."""

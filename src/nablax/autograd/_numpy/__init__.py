@@ -5,5 +5,6 @@ and what is left is a list of NumPy functions to call. What NumPy lacks is one j
 to the last bits; integers, truth values and random bits to every bit.
 """
 
+from ._lower import clear as clear
 from ._lower import lower as lower
 from ._lower import missing as missing

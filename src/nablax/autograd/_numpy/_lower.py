@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
 from typing import Any
 
 import jax
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal
 
+from .._bounded import Bounded
 from . import _elementwise, _picking, _reductions, _shapes
 from ._elementwise import STRETCHING
 from ._shapes import stretched
@@ -21,6 +21,8 @@ INLINED = {
     "jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr", "remat",
     "remat2", "checkpoint", "custom_lin",
 }  # fmt: skip
+MOST_CALLS = 1024
+_CALLS: Bounded = Bounded(MOST_CALLS)
 FOLDED = 65_536  # elements up to which a value that does not depend on the arguments is kept
 
 
@@ -151,6 +153,8 @@ def _shrinkable(eqns: Sequence[Any], outvars: Sequence[Any]) -> set[Any]:
             isinstance(v, Literal) is False and v not in made and v.aval.shape == eqn.outvars[0].aval.shape
             for v in eqn.invars
         )
+        if full:
+            full = _function(eqn, False) is not None
         if not full or any(v.aval.shape != eqn.outvars[0].aval.shape for v in used):
             for v in used:
                 made.pop(v, None)
@@ -190,36 +194,25 @@ def _host(value: Any) -> Any:
 def _jitted(eqn: Any) -> Callable[..., list[Any]]:
     """An equation as a compiled program of its own."""
     kinds = tuple((v.aval.shape, v.aval.dtype, bool(getattr(v.aval, "weak_type", False))) for v in eqn.invars)
+    key: Any = (eqn.primitive, tuple(sorted(eqn.params.items())), kinds)
     try:
-        params = tuple(sorted(eqn.params.items()))
-        return _shared(eqn.primitive, params, kinds, _One(eqn))
-    except TypeError:  # parameters without a hash, or without an order
-        return _One(eqn).program()
+        found = _CALLS.get(key)
+    except TypeError:  # a parameter without a hash
+        return _program(eqn)
+    if found is None:
+        found = _CALLS[key] = _program(eqn)
+    return found  # type: ignore[no-any-return]
 
 
-class _One:
-    """An equation; equal to all others, so that only what is beside it in a key tells."""
+def _program(eqn: Any) -> Callable[..., list[Any]]:
+    def bind(*args: Any) -> list[Any]:
+        made = eqn.primitive.bind(*args, **eqn.params)
+        return list(made) if eqn.primitive.multiple_results else [made]
 
-    def __init__(self, eqn: Any) -> None:
-        self.eqn = eqn
-
-    def __hash__(self) -> int:
-        return 0
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _One)
-
-    def program(self) -> Callable[..., list[Any]]:
-        eqn = self.eqn
-
-        def bind(*args: Any) -> list[Any]:
-            made = eqn.primitive.bind(*args, **eqn.params)
-            return list(made) if eqn.primitive.multiple_results else [made]
-
-        program = jax.jit(bind)
-        return lambda *args: [v if isinstance(v, jax.core.Tracer) else _host(v) for v in program(*args)]
+    program = jax.jit(bind)
+    return lambda *args: [v if isinstance(v, jax.core.Tracer) else _host(v) for v in program(*args)]
 
 
-@cache
-def _shared(primitive: Any, params: tuple, kinds: tuple, one: _One) -> Callable[..., list[Any]]:
-    return one.program()
+def clear() -> None:
+    """Forget the jitted calls."""
+    _CALLS.clear()

@@ -1,0 +1,208 @@
+"""A lifted function is what it is at its line: whatever it reads from elsewhere, and whenever the value is computed."""
+
+import functools
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nablax import autograd
+from nablax.autograd import lift, tensor
+
+scale = 1.0
+table = {"scale": 1.0, "deep": [1.0]}
+array = np.ones((), np.float32)  # of 64 bits, JAX itself would keep a copy of 32
+rng = np.random.default_rng(0)
+module = types.ModuleType("my_settings")
+
+
+class Config:
+    scale = 1.0
+
+
+class Model:
+    rate = 1.0
+
+    def __init__(self, scale):
+        self.scale = scale
+        self.inner = types.SimpleNamespace(scale=scale)
+        self.calls = 0
+
+    def method(self, v):
+        self.calls += 1
+        return v * self.scale
+
+    def other(self, v):
+        return self.helper(v)
+
+    def helper(self, v):
+        return v * self.inner.scale * self.rate * scale
+
+    def __call__(self, v):
+        return v * self.inner.scale
+
+
+class Slotted:
+    __slots__ = ("scale",)
+
+    def __call__(self, v):
+        return v * self.scale
+
+
+model, slotted = Model(1.0), Slotted()
+
+
+def helper(v):
+    return v * scale
+
+
+def by_global(v):
+    return v * scale
+
+
+def by_helper(v):
+    return jnp.sum(helper(v))
+
+
+def by_inner(v):
+    return jax.vmap(lambda u: u * scale)(v[None])[0]
+
+
+def by_default(v, f=helper):
+    return f(v)
+
+
+def by_comprehension(v):
+    return sum([v * scale for _ in range(1)])
+
+
+def by_model(v):
+    return v * model.inner.scale
+
+
+def body(carry, _):
+    return carry * scale, None
+
+
+def set_all(value):
+    global scale, array
+    scale = table["scale"] = table["deep"][0] = Config.scale = module.scale = value
+    slotted.scale = model.scale = model.inner.scale = value
+    array[...] = value
+
+
+READERS = {
+    "global": by_global, "helper": by_helper, "inner": by_inner, "default": by_default,
+    "comprehension": by_comprehension, "dict": lambda v: v * table["scale"], "list": lambda v: v * table["deep"][0],
+    "array": lambda v: v * array, "class": lambda v: v * Config.scale, "module": lambda v: v * module.scale,
+    "partial": functools.partial(lambda k, v: v * k["scale"], table), "instance": by_model, "method": model.method,
+    "called": model, "slots": slotted,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("flushed", ["at once", "at the end"])
+@pytest.mark.parametrize("name", READERS)
+def test_values_that_are_read(name, flushed):
+    once = lift(READERS[name])
+    found = []
+    values = (1.0, 3.0, 1.0, 5.0, 7.0, 9.0)
+    for value in values:
+        set_all(value)
+        for f in (once, lift(READERS[name])):
+            y = f(tensor(2.0))
+            found.append(y.item() if flushed == "at once" else y)
+    assert [float(y) for y in found] == [2 * v for v in values for _ in range(2)]
+    x = tensor(2.0, requires_grad=True)
+    for value in (2.0, 4.0):
+        set_all(value)
+        x.grad = None
+        once(x).backward()
+        assert x.grad.item() == value
+
+
+def test_what_a_method_calls_and_the_class_has():
+    set_all(1.0)
+    f = lift(model.other)
+    assert f(tensor(2.0)).item() == 2
+    try:
+        Model.rate = 4.0
+        assert f(tensor(2.0)).item() == 8
+    finally:
+        Model.rate = 1.0
+
+
+def test_nonlocals_and_functions_bound_anew():
+    k = 1.0
+    f = lift(lambda v: v * k)
+    assert f(tensor(2.0)).item() == 2
+    k = 5.0
+    assert f(tensor(2.0)).item() == 10
+
+    def first(v):
+        return v + 1
+
+    def second(v):
+        return v + 2
+
+    inner = first
+    h = lift(lambda v: inner(v))
+    assert h(tensor(1.0)).item() == 2
+    inner = second
+    assert h(tensor(1.0)).item() == 3
+
+
+def test_what_cannot_be_seen_into_is_traced_anew():
+    f = lift(lambda v: v * rng.random())
+    assert len({f(tensor(2.0)).item() for _ in range(4)}) == 4
+    values = iter(range(1, 10))
+    g = lift(lambda v: v * next(values))
+    assert [g(tensor(2.0)).item() for _ in range(3)] == [2, 4, 6]
+
+
+def test_a_body_of_scan():
+    x = tensor(2.0, requires_grad=True)
+    for value in (1.0, 3.0, 2.0):
+        set_all(value)
+        x.grad = None
+        y, _ = autograd.lax.scan(body, x, None, length=2)
+        y.backward()
+        assert (y.item(), x.grad.item()) == (2 * value**2, value**2)
+
+
+def test_second_derivatives_and_shapes_are_unaffected():
+    set_all(3.0)
+    f = lift(lambda p, n: {"out": (p["a"] ** 3 * scale, n)})
+    x = tensor([1.0, 2.0], requires_grad=True)
+    out, n = f({"a": x}, 4)["out"]
+    assert n.item() == 4
+    g = autograd.grad(out.sum(), x, create_graph=True)
+    g.sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), [18, 36])
+    with pytest.raises(autograd.ShapeError, match="test_reading"):
+        lift(lambda a, b: a @ b)(tensor([1.0, 2.0]), tensor([1.0]))
+
+
+def test_a_counter_beside_it_costs_no_compilation():
+    set_all(1.0)
+    f = lift(model.method)
+    x = tensor([1.0, 2.0])
+    for _ in range(3):
+        f(x).realize()
+    before = autograd.cache_info()
+    for _ in range(5):
+        f(x).realize()
+    after = autograd.cache_info()
+    assert (after.compilations, after.operations) == (before.compilations, before.operations)
+    assert model.calls >= 8
+
+
+def test_pure_functions_are_not_traced_again():
+    before = None
+    for i in range(5):
+        lift(lambda v: jnp.tanh(v) * 2 + 1)(tensor(2.0)).item()
+        if i == 2:
+            before = autograd.cache_info()
+    after = autograd.cache_info()
+    assert (after.compilations, after.inferences) == (before.compilations, before.inferences)
