@@ -22,7 +22,7 @@ from ._record import record, results
 from ._recorded import Recorded
 from ._segment import realize
 from ._settings import now
-from ._trace import apart, local
+from ._trace import WIDE, apart, local
 from ._trie import State
 from ._values import as_tensor
 
@@ -250,7 +250,11 @@ class _Frozen:
         else:
             spec = None
         if spec is None:
-            spec = _traced(lifted, tree, static, avals)
+            x64 = config.jax_enable_x64 or any(aval.dtype in WIDE for aval in avals)
+            with jax.enable_x64(x64):
+                spec = _traced(lifted, tree, static, avals)
+            if len(self.specs) >= 4 * MOST_KEYS:
+                self.specs.clear()
             if known is not None:
                 self.specs[known] = spec
         return record(spec[0], spec[1], arrays)
@@ -298,6 +302,10 @@ def _constants(jaxpr: Any, consts: Sequence[Any]) -> list[Hashable]:
 
 def _fresh(leaf: Any) -> Any:
     """A function of the user's as a new object."""
+    if isinstance(leaf, types.MethodType):
+        return types.MethodType(_fresh(leaf.__func__), leaf.__self__)
+    if isinstance(leaf, functools.partial):
+        return functools.partial(_fresh(leaf.func), *leaf.args, **leaf.keywords)
     if type(leaf) is not types.FunctionType or is_fixed(leaf):
         return leaf
     made = types.FunctionType(
