@@ -44,7 +44,9 @@ def test_accumulation_reuses_the_buffer_and_holds_no_more_of_them():
     x = autograd.tensor(np.ones(5000), requires_grad=True)
     for _ in range(3):
         (x * 2).sum().backward()
-    jax.block_until_ready(x.grad._v)  # .value would hand the array out, and what was handed out is not used again
+    jax.block_until_ready(
+        x.grad._v
+    )  # .value would hand the array out, and what was handed out is not used again
     places, counts = set(), set()
     for _ in range(300):
         (x * 2).sum().backward()
