@@ -127,6 +127,13 @@ def test_logistic_regression_from_zero_weights():
     np.testing.assert_allclose(w.grad.numpy(), x.T @ (0.5 - y) / 4)
 
 
+def test_slopes_inside_a_lifted_function():
+    x = tensor([0.0, 1.0], requires_grad=True)
+    autograd.lift(lambda v: numpy.abs(v).sum() + jnp.tanh(v).sum())(x).backward()
+    np.testing.assert_allclose(x.grad.numpy(), [1, 1 + 1 / np.cosh(1) ** 2], rtol=1e-5)
+    assert jax.grad(lambda v: numpy.abs(v))(0.0) == 0
+
+
 SECOND = {
     "abs": (lambda x, y: abs(x) * y + abs(x) ** 3, [-2, 0, 3.0], [1, 2, 3.0]),
     "clip": (lambda x, y: (x * x).clip(1, 9 * y), [0.5, 1, 2.0], [1, 2, 0.1]),

@@ -161,7 +161,13 @@ def test_what_cannot_be_seen_into_is_traced_anew():
     assert [g(tensor(2.0)).item() for _ in range(3)] == [2, 4, 6]
 
 
-def test_a_body_of_scan():
+class Body:
+    def step(self, carry, _):
+        return carry * scale, None
+
+
+@pytest.mark.parametrize("body", [body, Body().step, functools.partial(body)])
+def test_a_body_of_scan(body):
     x = tensor(2.0, requires_grad=True)
     for value in (1.0, 3.0, 2.0):
         set_all(value)
@@ -169,6 +175,15 @@ def test_a_body_of_scan():
         y, _ = autograd.lax.scan(body, x, None, length=2)
         y.backward()
         assert (y.item(), x.grad.item()) == (2 * value**2, value**2)
+
+
+def test_float64_without_x64():
+    with jax.enable_x64(True):
+        x = tensor(np.array([1.0, 2.0]))
+    for _ in range(2):
+        y = lift(lambda v: v * 2)(x)
+        assert y.dtype == np.float64
+        assert y.tolist() == [2, 4]
 
 
 def test_second_derivatives_and_shapes_are_unaffected():

@@ -45,6 +45,7 @@ def test_accumulation_reuses_the_buffer_and_holds_no_more_of_them():
     with autograd.tiers("compiled"):
         for _ in range(3):
             (x * 2).sum().backward()
+        # .value would hand the array out, and what was handed out is not used again
         jax.block_until_ready(x.grad._v)
         places, counts = set(), set()
         for _ in range(300):

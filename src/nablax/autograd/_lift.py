@@ -23,7 +23,7 @@ from ._recorded import Recorded
 from ._segment import realize
 from ._settings import now
 from ._sites import varies
-from ._trace import apart, local
+from ._trace import WIDE, apart, local
 from ._trie import State
 from ._values import as_tensor
 
@@ -264,7 +264,11 @@ class _Frozen:
         else:
             spec = None
         if spec is None:
-            spec = _traced(lifted, tree, static, avals)
+            x64 = config.jax_enable_x64 or any(aval.dtype in WIDE for aval in avals)
+            with jax.enable_x64(x64):
+                spec = _traced(lifted, tree, static, avals)
+            if len(self.specs) >= 4 * MOST_KEYS:
+                self.specs.clear()
             if known is not None:
                 self.specs[known] = spec
         return record(spec[0], spec[1], arrays)
@@ -312,6 +316,10 @@ def _constants(jaxpr: Any, consts: Sequence[Any]) -> list[Hashable]:
 
 def _fresh(leaf: Any) -> Any:
     """A function of the user's as a new object."""
+    if isinstance(leaf, types.MethodType):
+        return types.MethodType(_fresh(leaf.__func__), leaf.__self__)
+    if isinstance(leaf, functools.partial):
+        return functools.partial(_fresh(leaf.func), *leaf.args, **leaf.keywords)
     if type(leaf) is not types.FunctionType or is_fixed(leaf):
         return leaf
     made = types.FunctionType(

@@ -49,9 +49,11 @@ class _Mode(contextlib.ContextDecorator):
     def __exit__(self, *error: object) -> None:
         trace = local.trace
         before = self._before.pop()
-        if before and trace.wrote and error[0] is None:
-            flush(trace)  # an update ends here, so that what follows it is the same program at every step
-        trace.set_mode(before)
+        try:
+            if before and trace.wrote and error[0] is None:
+                flush(trace)  # an update ends here, so that what follows it is the same program at every step
+        finally:
+            trace.set_mode(before)
 
 
 def _generator(mode: Any, function: Any) -> Any:

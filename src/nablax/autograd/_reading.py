@@ -148,9 +148,12 @@ class _Reader:
         """The code of a function and everything that it reads."""
         code = fn.__code__
         scope = fn.__globals__
-        if _is_library(fn.__module__) and not fn.__closure__:
+        names: tuple = ()
+        attributes: tuple = ()
+        if not _is_library(fn.__module__):
+            names, attributes = _names(code)
+        elif not fn.__closure__:
             return Same(fn)
-        names, attributes = _names(code)
         found: list[Hashable] = ["function", Same(code), Same(scope)]
         for cell in fn.__closure__ or ():
             try:

@@ -36,7 +36,7 @@ class Restart(Exception):
     start another."""
 
 
-_WIDE = {np.dtype(t) for t in ("float64", "int64", "uint64", "complex128")}
+WIDE = {np.dtype(t) for t in ("float64", "int64", "uint64", "complex128")}
 
 
 def transformation() -> Any:
@@ -203,7 +203,7 @@ class Trace(Growing):
         """Record an input."""
         if self.state is self.closed:
             self.begin()
-        if not self.x64 and aval.dtype in _WIDE:
+        if not self.x64 and aval.dtype in WIDE:
             self.wide = True
             raise Restart
         if isinstance(value, jax.core.Tracer):

@@ -201,7 +201,7 @@ def _jitted(eqn: Any) -> Callable[..., list[Any]]:
         return _program(eqn)
     if found is None:
         found = _CALLS[key] = _program(eqn)
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def _program(eqn: Any) -> Callable[..., list[Any]]:
