@@ -108,6 +108,7 @@ from nablax.core._trivial import identity as identity
 from nablax.core._trivial import set_to_zero as set_to_zero
 from nablax.core._trivial import stateless as stateless
 from nablax.core._trivial import stateless_with_tree_map as stateless_with_tree_map
+from nablax.core._trivial import times as times
 from nablax.core._value import Call as Call
 from nablax.core._value import Init as Init
 from nablax.core._value import Transformation as Transformation
