@@ -175,3 +175,10 @@ def test_trap_schedule_free_keeps_imaginary_parts_in_a_narrower_state():
     updates, state = tx.update(p, state, p)
     assert jnp.allclose(state.z, 0.5 * p)
     assert jnp.allclose(updates, -0.5 * p)
+
+
+def test_trap_momo_adam_measures_with_the_moments_that_it_steps_with():
+    p, g = -jnp.ones(26), jnp.ones(26)
+    tx = o.momo_adam(0.1, b2=0.9999)
+    updates, _ = jax.jit(tx.update)(g, tx.init(p), p, value=1.0)
+    np.testing.assert_allclose(updates, -1 / 26, rtol=2e-5)  # the loss over |g|^2, whatever Adam's root is
