@@ -46,9 +46,12 @@ class Field:
         return self.role in ("first_moment", "second_moment", "accumulator", "snapshot")
 
 
+_COUNT = Field("count", lambda params: jnp.zeros((), jnp.int32), signed=False, per_leaf=False)
+
+
 def count() -> Field:
     """Updates so far: an int32 scalar."""
-    return Field("count", lambda params: jnp.zeros((), jnp.int32), signed=False, per_leaf=False)
+    return _COUNT
 
 
 def real_dtype(params: Any) -> Any:

@@ -43,7 +43,7 @@ from nablax.optimizers._adam import adamw
 from nablax.optimizers._arguments import checked, one_of
 from nablax.optimizers._matrix_axes import Axes, AxesPerLeaf, axes_of, check_numbers_of
 from nablax.transforms import add_decayed_weights, partition, scale_by_learning_rate
-from nablax.tree import at_least_float32
+from nablax.tree import at_least_float32, is_none
 
 _PRESETS: dict[str, Any] = {
     "standard": (3.4445, -4.7750, 2.0315),
@@ -357,7 +357,12 @@ def muon(
             return jax.tree.map(lambda p: "muon" if jnp.ndim(p) == 2 else "adam", params)
         axes = _axes(numbers)
         axes = axes(params) if callable(axes) else axes
-        return jax.tree.map(lambda a: "adam" if a is None else "muon", axes, is_leaf=lambda a: a is None)
+
+        def label(a: Any, below: Any) -> Any:
+            return jax.tree.map(lambda _: "adam" if a is None else "muon", below)
+
+        # Of every leaf, not of a prefix: so states have Optax's layout, which checkpoints keep.
+        return jax.tree.map(label, axes, params, is_leaf=is_none)
 
     matrices = chain(
         scale_by_muon(
