@@ -107,7 +107,7 @@ PARTS: dict[str, Any] = {
 }
 """Parts of a chain, with their defaults. Muon's, which takes matrices only, stands within its optimizer."""
 
-HELPERS = {"schedule_free_eval_params"}
+HELPERS = {"orthogonalize_via_newton_schulz", "schedule_free_eval_params"}
 """Public functions that are no transformations."""
 
 NEEDS_PARAMS = {

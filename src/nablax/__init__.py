@@ -83,6 +83,7 @@ from nablax.optimizers import novograd as novograd
 from nablax.optimizers import optimistic_adam as optimistic_adam
 from nablax.optimizers import optimistic_adam_v2 as optimistic_adam_v2
 from nablax.optimizers import optimistic_gradient_descent as optimistic_gradient_descent
+from nablax.optimizers import orthogonalize_via_newton_schulz as orthogonalize_via_newton_schulz
 from nablax.optimizers import polyak_sgd as polyak_sgd
 from nablax.optimizers import prodigy as prodigy
 from nablax.optimizers import radam as radam

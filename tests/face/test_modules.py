@@ -7,6 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 
@@ -46,7 +49,7 @@ NOT_HERE = {
     "_src.utils": "MultiNormalDiagFromLogScale canonicalize_key check_rank check_shapes_equal check_subdtype set_diags "
     "tile_second_to_last_dim x64_precision",
     "contrib._dog": "scale_by_dog scale_by_dowg",
-    "contrib._muon": "orthogonalize_via_newton_schulz scale_by_shape",
+    "contrib._muon": "scale_by_shape",
     "contrib._sophia": "scale_by_sophia",
     "losses._classification": "binary_logistic_loss binary_sparsemax_loss canonicalize_axes canonicalize_axis "
     "multiclass_logistic_loss",
@@ -100,6 +103,36 @@ def test_ways_to_import():
         importlib.import_module("nablax.optax._src.clippings")
     with pytest.raises(AttributeError):
         _ = base.adamm
+
+
+MATRICES = [((4, 3), 0, 1), ((3, 4), 0, 1), ((2, 3, 5), 1, 2), ((3, 2, 4), (0, 1), 2)]
+
+
+@pytest.mark.parametrize("preconditioning", ["frobenius", "spectral", "aol", "schatten"])
+@pytest.mark.parametrize(("shape", "inputs", "outputs"), MATRICES)
+@pytest.mark.parametrize("coefficients", [[3.4445, -4.7750, 2.0315], [[3.0, -4.0, 2.0], [2.0, -1.5, 0.5]]])
+def test_orthogonalize_via_newton_schulz(preconditioning, shape, inputs, outputs, coefficients):
+    x = jax.random.normal(jax.random.key(0), shape)
+    results = []
+    for module in (ours("contrib._muon"), importlib.import_module("optax.contrib._muon")):
+        numbers = None if len(shape) == 2 else module.MuonDimensionNumbers(inputs, outputs)
+        results.append(
+            module.orthogonalize_via_newton_schulz(
+                x, jnp.array(coefficients), 5, preconditioning, dimension_numbers=numbers
+            )
+        )
+    np.testing.assert_allclose(*results, atol=2e-4)
+
+
+def test_orthogonalize_via_newton_schulz_refuses_what_is_no_matrix():
+    orthogonalize = ours("contrib._muon").orthogonalize_via_newton_schulz
+    for x, coefficients, kwargs in (
+        (jnp.ones(3), jnp.ones(3), {}),
+        (jnp.ones((2, 2)), jnp.ones((2, 2)), {}),
+        (jnp.ones((2, 2)), jnp.ones(3), {"preconditioning": "none"}),
+    ):
+        with pytest.raises(ValueError, match="orthogonalize_via_newton_schulz: "):
+            orthogonalize(x, coefficients, **kwargs)
 
 
 def test_import_warns_of_nothing():

@@ -166,3 +166,19 @@ def test_polyak_scales_the_step_as_documented():
     g = jnp.array([3.0, 4.0])
     updates, _ = _steps(o.polyak_sgd(scaling=0.5, max_learning_rate=10.0), g, [g], value=2.0)
     np.testing.assert_allclose(updates[0], -0.5 * (2 / 25) * g, rtol=1e-6)
+
+
+def test_trap_schedule_free_keeps_imaginary_parts_in_a_narrower_state():
+    tx, p = o.schedule_free_sgd(0.5, state_dtype=jnp.bfloat16), jnp.array([1.0 + 2.0j, -3.0j])
+    state = tx.init(p)
+    assert state.z.dtype == jnp.complex64
+    updates, state = tx.update(p, state, p)
+    assert jnp.allclose(state.z, 0.5 * p)
+    assert jnp.allclose(updates, -0.5 * p)
+
+
+def test_trap_momo_adam_measures_with_the_moments_that_it_steps_with():
+    p, g = -jnp.ones(26), jnp.ones(26)
+    tx = o.momo_adam(0.1, b2=0.9999)
+    updates, _ = jax.jit(tx.update)(g, tx.init(p), p, value=1.0)
+    np.testing.assert_allclose(updates, -1 / 26, rtol=2e-5)  # the loss over |g|^2, whatever Adam's root is

@@ -2,7 +2,9 @@
 
 import inspect
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 
@@ -54,3 +56,17 @@ def test_layout(name, mine, theirs, rate):
 
 def test_there_is_something_to_compare():
     assert len(MAKERS) > 60
+
+
+@pytest.mark.parametrize("chosen", ["w1", "w2"])
+def test_layout_of_muon_with_a_prefix_of_dimension_numbers(chosen):
+    params = {w: {"a": jnp.ones((2, 3)), "b": jnp.ones((2, 3))} for w in ("w1", "w2")}
+    layouts, updates = [], []
+    for o in (ours, optax):
+        numbers = {w: o.contrib.MuonDimensionNumbers() if w == chosen else None for w in params}
+        tx = o.contrib.muon(0.1, muon_weight_dimension_numbers=numbers)
+        state = tx.init(params)
+        layouts.append(layout(state))
+        updates.append(tx.update(params, state, params)[0])
+    assert layouts[0] == layouts[1]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), *updates)

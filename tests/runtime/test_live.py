@@ -11,7 +11,7 @@ from catalogue import OPTIMIZERS, extras, square_sum
 from nablax import core, transforms
 from nablax.core import HyperparameterError, StructureError, hyperparams, with_hyperparams
 from nablax.optimizers import adam, adamw, lion, muon, sgd
-from nablax.runtime import Optimizer
+from nablax.runtime import Optimizer, train_step
 
 PARAMS = {"w": jnp.linspace(-1.0, 1.0, 12).reshape(3, 4), "b": jnp.array([0.5, -2.0, 1.0])}
 SCHEDULES = {
@@ -240,3 +240,31 @@ def test_init_never_returns_a_buffer_twice(name):
     state = OPTIMIZERS[name](0.1).init(params)
     seen = [x.unsafe_buffer_pointer() for x in jax.tree.leaves((params, state)) if x.size]
     assert len(set(seen)) == len(seen)
+
+
+@pytest.mark.parametrize("library", ["nablax", "optax"])
+def test_metrics_read_injected_rates_from_the_state(library):
+    module = __import__(library)
+    tx = module.inject_hyperparams(module.sgd)(lambda count: 0.5 / (count + 1))
+    opt = Optimizer(tx, PARAMS)
+    for expected in (0.5, 0.25):
+        opt.step(gradient(opt.params))
+        assert opt.metrics["learning_rate"] == expected
+    step = train_step(square_sum, tx, donate=False)
+    params, state = PARAMS, tx.init(PARAMS)
+    for expected in (0.5, 0.25):
+        params, state, metrics = step(params, state)
+        assert float(metrics["learning_rate"]) == expected
+
+    groups = {"w": module.inject_hyperparams(module.sgd)(0.25), "b": sgd(0.1)}
+    opt = Optimizer(transforms.partition(groups, {"w": "w", "b": "b"}), PARAMS)
+    opt.step(gradient(opt.params))
+    assert opt.metrics["learning_rate"] == {"partition/b": 0.1, "inner_states/w/inner_state": 0.25}
+
+
+def test_metrics_of_a_foreign_transformation_have_no_learning_rate():
+    import optax
+
+    opt = Optimizer(optax.sgd(0.1), PARAMS)
+    opt.step(gradient(opt.params))
+    assert "learning_rate" not in opt.metrics

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from nablax.core import ArgumentError, GradientTransformation, HyperparameterError, chain
-from nablax.optimizers import sgd
+from nablax.optimizers import adam, sgd
 from nablax.transforms import (
     MultiSteps,
     apply_every,
@@ -131,3 +131,16 @@ def test_errors():
         MultiSteps(sgd(1.0), "two")
     with pytest.raises(HyperparameterError, match="apply_every: k must be at least 1"):
         apply_every(0)
+
+
+@pytest.mark.parametrize("params", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("gradient", [jnp.float32, jnp.bfloat16])
+def test_multi_steps_gives_updates_the_dtype_that_the_inner_transformation_gives(gradient, params):
+    p, g, tx = jnp.ones(2, params), jnp.ones(2, gradient), adam(0.1)
+    expected = tx.update(g, tx.init(p), p)[0].dtype
+    steps = MultiSteps(tx, 2)
+    state = steps.init(p)
+    for _ in range(2):
+        eager, _ = steps.update(g, state, p)
+        updates, state = jax.jit(steps.update)(g, state, p)
+        assert updates.dtype == eager.dtype == expected

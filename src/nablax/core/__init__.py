@@ -86,6 +86,7 @@ from nablax.core._number import bound as bound
 from nablax.core._number import is_number as is_number
 from nablax.core._number import open_number as open_number
 from nablax.core._number import plain as plain
+from nablax.core._number import with_complement as with_complement
 from nablax.core._numerics import abs_sq as abs_sq
 from nablax.core._numerics import lerp as lerp
 from nablax.core._numerics import moment_like as moment_like
@@ -108,6 +109,7 @@ from nablax.core._trivial import identity as identity
 from nablax.core._trivial import set_to_zero as set_to_zero
 from nablax.core._trivial import stateless as stateless
 from nablax.core._trivial import stateless_with_tree_map as stateless_with_tree_map
+from nablax.core._trivial import times as times
 from nablax.core._value import Call as Call
 from nablax.core._value import Init as Init
 from nablax.core._value import Transformation as Transformation

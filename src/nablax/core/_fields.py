@@ -46,9 +46,12 @@ class Field:
         return self.role in ("first_moment", "second_moment", "accumulator", "snapshot")
 
 
+_COUNT = Field("count", lambda params: jnp.zeros((), jnp.int32), signed=False, per_leaf=False)
+
+
 def count() -> Field:
     """Updates so far: an int32 scalar."""
-    return Field("count", lambda params: jnp.zeros((), jnp.int32), signed=False, per_leaf=False)
+    return _COUNT
 
 
 def real_dtype(params: Any) -> Any:
@@ -59,10 +62,10 @@ def real_dtype(params: Any) -> Any:
 
 
 def scalar(value: Any = 0.0, dtype: Any = None) -> Field:
-    """A real scalar for all leaves.
+    """A real scalar for all leaves, or a vector of a fixed length.
 
     Args:
-      value: at the start; a number or a function of the parameters.
+      value: at the start; a number, an array, or a function of the parameters that returns one.
       dtype: None is the real dtype of the parameters, at least float32.
     """
 
@@ -98,24 +101,27 @@ def accumulator(dtype: Any = None, fill: float = 0.0) -> Field:
     return Field("accumulator", lambda params: wide_moment_like(params, dtype, fill))
 
 
+def _as_complex_as(p: Any, dtype: Any) -> Any:
+    complex_ = jnp.issubdtype(jnp.result_type(p), jnp.complexfloating)
+    return jnp.promote_types(dtype, jnp.complex64) if complex_ else dtype
+
+
 def snapshot(dtype: Any = None) -> Field:
     """A copy of the parameters in `dtype`, complex where they are; None is their own, raised to at least float32."""
 
     def leaf(p: Any) -> jax.Array:
-        own = jnp.result_type(p)
-        wide = at_least_float32(own) if dtype is None else dtype
-        if jnp.issubdtype(own, jnp.complexfloating):
-            wide = jnp.promote_types(wide, jnp.complex64)
+        wide = at_least_float32(jnp.result_type(p)) if dtype is None else _as_complex_as(p, dtype)
         return jnp.array(p, wide, copy=True)
 
     return Field("snapshot", lambda params: jax.tree.map(leaf, params))
 
 
-def point(copy: bool = False) -> Field:
-    """A point among the parameters, in their dtypes: zeros at first, or a copy of them."""
+def point(copy: bool = False, dtype: Any = None) -> Field:
+    """A point among the parameters: zeros at first, or a copy of them; in their own dtypes where `dtype` is None."""
 
     def leaf(p: Any) -> jax.Array:
-        return jnp.array(p, copy=True) if copy else jnp.zeros_like(p)
+        own = jnp.result_type(p) if dtype is None else _as_complex_as(p, dtype)
+        return jnp.array(p, own, copy=True) if copy else jnp.zeros_like(p, own)
 
     return Field("snapshot", lambda params: jax.tree.map(leaf, params))
 

@@ -179,6 +179,11 @@ class Decay:
         return self.value**other
 
 
+def with_complement(x: Any) -> Any:
+    """A decay that is Python's number as a `Decay`: where it becomes an array, 1 minus it stays exact."""
+    return Decay(x, 1 - x) if is_number(x) else x
+
+
 def bound(x: Any) -> Any:
     """An open number, or a tuple of them, as arrays for a rule: a decay with its complement."""
     if isinstance(x, Number):

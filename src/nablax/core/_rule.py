@@ -15,6 +15,7 @@ update and then the new values of those fields. Its keyword-only arguments are h
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,7 +23,7 @@ import numpy as np
 
 from nablax.core._base import MaskedState, init_empty_state
 from nablax.core._errors import ArgumentError
-from nablax.core._fields import Fields
+from nablax.core._fields import Field, Fields
 from nablax.core._number import Number
 from nablax.core._pass import run
 from nablax.core._plan import Mask, PerLeaf
@@ -64,10 +65,29 @@ class Rule:
         roles = init.roles if isinstance(init, Fields) else {}
         # Whether the fields are declared, or none, or what a function makes.
         self.roles = tuple(roles) if roles or init is init_empty_state else None
-        taken = [n for n in self.wiring.fields if n in roles]
-        self.follows = tuple([n for n in taken if roles[n].follows])
-        self.shaped = tuple([n for n in taken if roles[n].like_params])
-        self.keeps = bool(taken)
+
+    # Found when they are first needed, so that constructing stays cheap.
+
+    @functools.cached_property
+    def _taken(self) -> list[tuple[str, Field]]:
+        """The declared fields that the rule takes."""
+        roles = self.first_state.roles if isinstance(self.first_state, Fields) else {}
+        return [(n, roles[n]) for n in self.wiring.fields if n in roles]
+
+    @functools.cached_property
+    def follows(self) -> tuple[str, ...]:
+        """The fields in the leaf's own dtype."""
+        return tuple([n for n, field in self._taken if field.follows])
+
+    @functools.cached_property
+    def shaped(self) -> tuple[str, ...]:
+        """The fields of the leaf's shape."""
+        return tuple([n for n, field in self._taken if field.like_params])
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the rule takes any of them."""
+        return bool(self._taken)
 
     def check_wiring(self) -> None:
         """Refuses a rule that asks for something which nothing provides."""

@@ -153,7 +153,8 @@ class Transformation(GradientTransformationExtraArgs):
         """The call that made it; None where a half was replaced by another function."""
         init, update = self
         call = getattr(init, "call", None)
-        return call if call is not None and getattr(update, "call", None) == call else None
+        other = getattr(update, "call", None)
+        return call if call is not None and (call is other or call == other) else None
 
     @property
     def name(self) -> str:

@@ -76,6 +76,7 @@ _ONLY_THERE: dict[str, dict[str, Any]] = {
     "_src.utils": {"canonicalize_dtype": _canonicalize_dtype},
     "contrib._ademamix": {"lerp": core.lerp},
     "contrib._complex_valued": {"SplitRealAndImaginaryArrays": transforms.SplitRealAndImaginaryArrays},
+    "contrib._muon": {"orthogonalize_via_newton_schulz": optimizers.orthogonalize_via_newton_schulz},
     "schedules._inject": {"WrappedScheduleState": WrappedScheduleState},
 }
 

@@ -68,6 +68,7 @@ from nablax.optimizers._momo import momo_adam as momo_adam
 from nablax.optimizers._muon import MuonDimensionNumbers as MuonDimensionNumbers
 from nablax.optimizers._muon import MuonState as MuonState
 from nablax.optimizers._muon import muon as muon
+from nablax.optimizers._muon import orthogonalize_via_newton_schulz as orthogonalize_via_newton_schulz
 from nablax.optimizers._muon import scale_by_muon as scale_by_muon
 from nablax.optimizers._noisy_sgd import noisy_sgd as noisy_sgd
 from nablax.optimizers._novograd import ScaleByNovogradState as ScaleByNovogradState

@@ -32,7 +32,6 @@ from nablax.core import (
 from nablax.optimizers._arguments import checked
 from nablax.optimizers._sums import inner
 from nablax.transforms import add_decayed_weights, scale_by_learning_rate
-from nablax.tree import at_least_float32
 
 
 class COCOBState(NamedTuple):
@@ -60,15 +59,6 @@ def _cocob(
     bet = (scale + reward) / (scale * jnp.maximum(subgradients + scale, alpha * scale))
     update = init_particles + cumulative_gradients * bet - params
     return update, init_particles, cumulative_gradients, scale, subgradients, reward
-
-
-def wide_copy(params: Any) -> Any:
-    """The parameters in at least float32, in buffers of their own."""
-
-    def leaf(p: Any) -> jax.Array:
-        return jnp.array(p, at_least_float32(jnp.result_type(p)))
-
-    return jax.tree.map(leaf, params)
 
 
 _POSITIVE = number(0, open_low=True)

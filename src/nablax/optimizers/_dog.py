@@ -32,6 +32,7 @@ from nablax.core import (
     scalar,
     snapshot,
     statistic,
+    times,
 )
 from nablax.optimizers._arguments import checked
 from nablax.optimizers._sums import leaf_sums, require_params
@@ -69,10 +70,6 @@ def _terms(g: jax.Array, p: jax.Array, p0: jax.Array) -> dict[str, jax.Array]:
     return {"gradient": abs_sq(g), "distance": abs_sq(p - p0)}
 
 
-def _times(g: jax.Array, *, step: jax.Array) -> jax.Array:
-    return step * g
-
-
 def _measure_dog(updates: Any, params: Any, *, init_params: Any) -> dict[str, jax.Array]:
     require_params("dog", params)
     return leaf_sums(_terms, updates, params, init_params)
@@ -97,7 +94,7 @@ def _dog(
         "is_init_step": jnp.zeros((), bool),
         "max_dist": furthest,
         "sum_sq_norm_grads": total,
-        "step": step,
+        "factor": step,
     }
 
 
@@ -118,7 +115,7 @@ def _scale_by_dog(init_step: tuple[str, float], eps: Any) -> GradientTransformat
     )
     first = value if kind == "learning_rate" else None
     return leafwise(
-        _times,
+        times,
         state,
         name="dog",
         hyperparams={"eps": eps, "first": first},
@@ -183,7 +180,7 @@ def _dowg(
     return {
         "weighted_sq_norm_grads": total,
         "estim_sq_dist": square,
-        "step": square / (jnp.sqrt(total) + eps),
+        "factor": square / (jnp.sqrt(total) + eps),
     }
 
 
@@ -220,7 +217,7 @@ def dowg(
 
     return chain(
         identity() if weight_decay is None else add_decayed_weights(weight_decay, mask),
-        leafwise(_times, state, hyperparams={"eps": eps}, measure=_measure_dowg, scalars=_dowg),
+        leafwise(times, state, hyperparams={"eps": eps}, measure=_measure_dowg, scalars=_dowg),
         scale_by_learning_rate(learning_rate),
     )
 

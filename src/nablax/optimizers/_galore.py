@@ -159,6 +159,7 @@ def scale_by_galore(
         ]
         return leaves, plans, treedef
 
+    # Not declared field by field: the inner state is one of projected shapes, which the plan of all leaves gives.
     def init(params: Any) -> GaLoreState:
         leaves, plans, treedef = plan(params)
         wide = [None if p is None else at_least_float32(jnp.result_type(p)) for p in leaves]

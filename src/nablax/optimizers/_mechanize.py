@@ -18,21 +18,22 @@ import jax
 import jax.numpy as jnp
 
 from nablax.core import (
+    Field,
     GradientTransformationExtraArgs,
     abs_sq,
     as_array,
+    count,
     fields,
+    inner_state,
     leafwise,
     number,
-    real_dtype,
     safe_increment,
+    scalar,
     snapshot,
     with_extra_args_support,
     wrapper,
-    zero_count,
 )
 from nablax.optimizers._arguments import checked
-from nablax.optimizers._cocob import wide_copy
 from nablax.optimizers._sums import inner, leaf_sums, require_params
 
 
@@ -97,10 +98,19 @@ def mechanize(
     base = with_extra_args_support(base_optimizer)
     tune = leafwise(_tuned, fields(_Start, x0=snapshot()), name="mechanize", extra=("scale", "shrink"))
 
-    def init(params: Any) -> MechanicState:
-        r, m, v = (jnp.zeros(num_betas, real_dtype(params)) for _ in range(3))
-        s = jnp.full(num_betas, as_array(s_init), r.dtype)
-        return MechanicState(base.init(params), zero_count(), r, m, v, s, wide_copy(params))
+    def numbers(value: Any) -> Field:
+        return scalar(lambda params: jnp.full(num_betas, as_array(value)))
+
+    init = fields(
+        MechanicState,
+        base_optimizer_state=inner_state(base),
+        count=count(),
+        r=numbers(0.0),
+        m=numbers(0.0),
+        v=numbers(0.0),
+        s=numbers(s_init),
+        x0=snapshot(),
+    )
 
     def update(
         updates: Any, state: MechanicState, params: Any = None, **extra: Any
@@ -111,8 +121,8 @@ def mechanize(
         r, m, v, s, old, new = _learn(sums, state, *map(as_array, (weight_decay, eps, s_init)))
         shrink = new / (old + as_array(eps)) - 1
         tuned, _ = tune.update(base_updates, _Start(state.x0), params, scale=new, shrink=shrink)
-        count = safe_increment(state.count)
-        return tuned, MechanicState(base_state, count, r, m, v, s, state.x0)
+        steps = safe_increment(state.count)
+        return tuned, MechanicState(base_state, steps, r, m, v, s, state.x0)
 
     return wrapper(init, update, {"base_optimizer": base}, {"base_optimizer": ("base_optimizer_state",)})
 

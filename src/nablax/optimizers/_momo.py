@@ -33,6 +33,7 @@ from nablax.core import (
     plain,
     scalar,
     second_moment,
+    with_complement,
 )
 from nablax.optimizers._arguments import checked
 from nablax.optimizers._sums import inner, leaf_sums, require_params
@@ -209,7 +210,8 @@ def _adam_measure(
     require_params("momo_adam", params)
     value = _value("momo_adam", value, barf)
     c2 = 1 - b2 ** (count + 1)
-    sums = leaf_sums(_adam_terms, updates, params, exp_avg, exp_avg_sq, b1=b1, b2=b2, c2=c2, eps=eps)
+    decays = {"b1": with_complement(b1), "b2": with_complement(b2)}
+    sums = leaf_sums(_adam_terms, updates, params, exp_avg, exp_avg_sq, **decays, c2=c2, eps=eps)
     average = lerp(gamma, sums["gradient"], b1)
     return {"c2": c2, "rho": 1 - b1 ** (count + 1), "loss": lerp(barf, value, b1), "average": average, **sums}
 

@@ -26,8 +26,10 @@ from nablax.core import (
     Field,
     GradientTransformation,
     GradientTransformationExtraArgs,
+    HyperparameterError,
     MaskOrFn,
     ScalarOrSchedule,
+    StructureError,
     abs_sq,
     chain,
     choice,
@@ -41,6 +43,7 @@ from nablax.optimizers._adam import adamw
 from nablax.optimizers._arguments import checked, one_of
 from nablax.optimizers._matrix_axes import Axes, AxesPerLeaf, axes_of, check_numbers_of
 from nablax.transforms import add_decayed_weights, partition, scale_by_learning_rate
+from nablax.tree import at_least_float32, is_none
 
 _PRESETS: dict[str, Any] = {
     "standard": (3.4445, -4.7750, 2.0315),
@@ -125,6 +128,57 @@ def _orthogonalize(x: jax.Array, coefficients: Any, steps: int, eps: Any, precon
         gram = x @ jnp.conj(jnp.swapaxes(x, -1, -2))
         x = a * x + (b * gram + c * gram @ gram) @ x
     return jnp.swapaxes(x, -1, -2) if tall else x
+
+
+def orthogonalize_via_newton_schulz(
+    x: jax.Array,
+    ns_coeffs: Any,
+    ns_steps: int = 5,
+    preconditioning: str = "frobenius",
+    eps: float = 1e-8,
+    dimension_numbers: MuonDimensionNumbers | None = None,
+) -> jax.Array:
+    """Sets all singular values of a matrix to about 1: Muon's direction without its momentum.
+
+    Args:
+      x: a matrix; with `dimension_numbers`, an array of matrices. Computed in at least float32.
+      ns_coeffs: three coefficients for every step, or an array of shape (steps, 3) with three for each.
+      ns_steps: number of steps; ignored where there is a triple for each.
+      preconditioning, eps: as in `scale_by_muon`.
+      dimension_numbers: which axes make a matrix; None takes axis 0 for inputs and axis 1 for outputs.
+
+    Returns:
+      Array of x's shape and dtype.
+
+    Raises:
+      StructureError: x is no matrix and dimension_numbers are missing, or coefficients of another shape.
+      HyperparameterError: an unknown preconditioning.
+
+    Source: Jordan et al. 2024, kellerjordan.github.io/posts/muon.
+
+    Example:
+      >>> x = jnp.diag(jnp.array([3.0, 0.5]))
+      >>> y = orthogonalize_via_newton_schulz(x, (2.0, -1.5, 0.5), 12)
+      >>> bool(jnp.allclose(y, jnp.eye(2), atol=1e-5))
+      True
+    """
+    who = "orthogonalize_via_newton_schulz"
+    x, coefficients = jnp.asarray(x), jnp.asarray(ns_coeffs)
+    if x.ndim != 2 and dimension_numbers is None:
+        raise StructureError(f"{who}: an array of shape {x.shape} is no matrix; it needs dimension_numbers.")
+    if coefficients.ndim not in (1, 2) or coefficients.shape[-1] != 3:
+        raise StructureError(
+            f"{who}: ns_coeffs must have shape (3,) or (steps, 3), got shape {coefficients.shape}."
+        )
+    if preconditioning not in _PRECONDITIONINGS:
+        known = ", ".join(_PRECONDITIONINGS)
+        raise HyperparameterError(f"{who}: preconditioning must be one of {known}, got {preconditioning!r}.")
+    axes = Axes() if x.ndim == 2 else _axes(dimension_numbers)
+    wide = x.astype(at_least_float32(x.dtype))
+    steps = len(coefficients) if coefficients.ndim == 2 else int(ns_steps)
+    matrices = _to_matrices(wide, axes)
+    made = _orthogonalize(matrices, coefficients.astype(wide.dtype), steps, eps, preconditioning)
+    return _from_matrices(made, x, axes).astype(x.dtype)
 
 
 def _muon(
@@ -303,7 +357,12 @@ def muon(
             return jax.tree.map(lambda p: "muon" if jnp.ndim(p) == 2 else "adam", params)
         axes = _axes(numbers)
         axes = axes(params) if callable(axes) else axes
-        return jax.tree.map(lambda a: "adam" if a is None else "muon", axes, is_leaf=lambda a: a is None)
+
+        def label(a: Any, below: Any) -> Any:
+            return jax.tree.map(lambda _: "adam" if a is None else "muon", below)
+
+        # Of every leaf, not of a prefix: so states have Optax's layout, which checkpoints keep.
+        return jax.tree.map(label, axes, params, is_leaf=is_none)
 
     matrices = chain(
         scale_by_muon(

@@ -14,15 +14,19 @@ import jax
 import jax.numpy as jnp
 
 from nablax import tree
-from nablax.core import GradientTransformationExtraArgs, ScalarOrSchedule, chain, choice, identity, leafwise
+from nablax.core import (
+    GradientTransformationExtraArgs,
+    ScalarOrSchedule,
+    chain,
+    choice,
+    identity,
+    leafwise,
+    times,
+)
 from nablax.optimizers._arguments import checked
 from nablax.transforms import scale_by_learning_rate
 
 _VARIANTS = ("sps", "sps+")
-
-
-def _times(g: jax.Array, *, step: jax.Array) -> jax.Array:
-    return step * g
 
 
 def _square_norm(updates: Any, params: Any) -> dict[str, jax.Array]:
@@ -38,7 +42,7 @@ def _step(
         gap = jnp.maximum(gap, 0.0)
     below = square + eps
     ratio = gap / jnp.where(below > 0, below, 1.0)
-    return {"step": jnp.minimum(jnp.where(below > 0, ratio, 0.0), max_learning_rate)}
+    return {"factor": jnp.minimum(jnp.where(below > 0, ratio, 0.0), max_learning_rate)}
 
 
 @checked(counts=False, variant=choice(*_VARIANTS))
@@ -60,7 +64,7 @@ def scale_by_polyak(
     Source: Loizou et al. 2021, arXiv:2002.10542; Garrigos et al. 2023, arXiv:2307.14528.
     """
     return leafwise(
-        _times,
+        times,
         hyperparams={"f_min": f_min, "max_learning_rate": max_learning_rate, "eps": eps},
         options={"variant": variant},
         measure=_square_norm,

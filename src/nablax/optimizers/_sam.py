@@ -16,8 +16,13 @@ import jax.numpy as jnp
 
 from nablax.core import (
     ArgumentError,
+    Field,
     GradientTransformationExtraArgs,
     as_array,
+    count,
+    fields,
+    inner_state,
+    point,
     with_extra_args_support,
     wrapper,
 )
@@ -69,9 +74,13 @@ def sam(
     """
     outer, adversary = with_extra_args_support(optimizer), with_extra_args_support(adv_optimizer)
 
-    def init(params: Any) -> SAMState:
-        cache = None if opaque_mode else jax.tree.map(jnp.array, params)
-        return SAMState(jnp.zeros((), jnp.int32), outer.init(params), adversary.init(params), cache)
+    init = fields(
+        SAMState,
+        steps_since_sync=count(),
+        opt_state=inner_state(outer),
+        adv_state=inner_state(adversary),
+        cache=Field("snapshot", lambda params: None) if opaque_mode else point(copy=True),
+    )
 
     def ascend(updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
         updates, state = adversary.update(updates, state, params, **extra)

@@ -24,18 +24,21 @@ from nablax.core import (
     accumulator,
     as_array,
     chain,
+    count,
     fields,
+    inner_state,
     leafwise,
     number,
+    point,
     safe_increment,
+    scalar,
     with_extra_args_support,
     wrapper,
-    zero_count,
 )
 from nablax.optimizers._arguments import checked
 from nablax.optimizers._rmsprop import scale_by_rms
 from nablax.optimizers._sgd import sgd
-from nablax.optimizers._sums import require_params, scalar_like
+from nablax.optimizers._sums import require_params
 from nablax.schedules import warmup_constant_schedule
 from nablax.transforms import add_decayed_weights, scale_by_learning_rate
 
@@ -66,10 +69,6 @@ def _interpolate(
 
 class _Averaged(NamedTuple):
     z: Any
-
-
-def _own_leaf(p: Any, dtype: Any) -> jax.Array:
-    return jnp.array(p, dtype, copy=True)
 
 
 _WEIGHT = number(0, 1, open_low=True)
@@ -110,10 +109,15 @@ def _schedule_free(
         _interpolate, fields(_Averaged, z=accumulator()), name="schedule_free", extra=("b1", "old", "c")
     )
 
-    def init(params: Any) -> ScheduleFreeState:
-        z = jax.tree.map(lambda p: _own_leaf(p, state_dtype), params)
-        weight, start, largest = (scalar_like(params, as_array(x)) for x in (b1, 0.0, 0.0))
-        return ScheduleFreeState(weight, start, zero_count(), largest, base.init(params), z)
+    init = fields(
+        ScheduleFreeState,
+        b1=scalar(lambda params: as_array(b1)),
+        weight_sum=scalar(),
+        step_count=count(),
+        max_lr=scalar(),
+        base_optimizer_state=inner_state(base),
+        z=point(copy=True, dtype=state_dtype),
+    )
 
     def update(
         updates: Any, state: ScheduleFreeState, params: Any = None, **extra: Any
@@ -127,8 +131,8 @@ def _schedule_free(
         c = jnp.where(weight_sum > 0, weight / jnp.where(weight_sum > 0, weight_sum, 1.0), 0.0)
         updates, base_state = base.update(updates, state.base_optimizer_state, params, **extra)
         updates, averaged = mix.update(updates, _Averaged(state.z), params, b1=new_b1, old=state.b1, c=c)
-        count = safe_increment(state.step_count)
-        return updates, ScheduleFreeState(new_b1, weight_sum, count, max_lr, base_state, averaged.z)
+        steps = safe_increment(state.step_count)
+        return updates, ScheduleFreeState(new_b1, weight_sum, steps, max_lr, base_state, averaged.z)
 
     return wrapper(
         init,

@@ -43,11 +43,6 @@ def require_params(who: str, params: Any) -> None:
         )
 
 
-def scalar_like(params: Any, value: Any) -> jax.Array:
-    """A number in the dtype in which `leaf_sums` over trees like params adds up."""
-    return jnp.array(value, real_dtype(params))
-
-
 @functools.lru_cache(256)
 def _program(terms: Callable[..., dict[str, jax.Array]], dtype: Any) -> Program:
     def sums(row: Any, shared: dict[str, Any]) -> dict[str, jax.Array]:
@@ -69,7 +64,7 @@ def leaf_sums(
       **shared: numbers and scalars for every leaf.
 
     Returns:
-      One real scalar a name, in the dtype of `scalar_like(tree, ...)`.
+      One real scalar a name, in the dtype of `core.scalar()` for such parameters.
     """
     dtype = real_dtype(tree)
     program, numbers = _program(terms, dtype), {name: as_array(x) for name, x in shared.items()}

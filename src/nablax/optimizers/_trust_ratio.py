@@ -16,7 +16,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core import GradientTransformationExtraArgs, MaskOrFn, ScalarOrSchedule, chain, counting, leafwise
+from nablax.core import (
+    GradientTransformationExtraArgs,
+    MaskOrFn,
+    ScalarOrSchedule,
+    chain,
+    counting,
+    leafwise,
+    times,
+)
 from nablax.optimizers._adam import scale_by_adam
 from nablax.optimizers._arguments import checked, one_of
 from nablax.transforms import (
@@ -117,10 +125,6 @@ def _shrinking(learning_rate: Any) -> dict[str, Any]:
     return {"shrink": _shrink(learning_rate)}
 
 
-def _times(g: jax.Array, *, factor: Any) -> jax.Array:
-    return factor * g
-
-
 def _towards_zero(g: jax.Array, params: jax.Array, *, shrink: Any) -> jax.Array:
     return g + shrink * params
 
@@ -142,7 +146,7 @@ def fromage(learning_rate: ScalarOrSchedule, min_norm: float = 1e-6) -> Gradient
     rate = {"learning_rate": learning_rate}
     return chain(
         scale_by_trust_ratio(min_norm),
-        leafwise(_times, counting(learning_rate), name="step", hyperparams=rate, scalars=_shrunk_step),
+        leafwise(times, counting(learning_rate), name="step", hyperparams=rate, scalars=_shrunk_step),
         leafwise(
             _towards_zero,
             counting(learning_rate, WeightDecaySchedule),

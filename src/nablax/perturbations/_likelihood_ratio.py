@@ -99,7 +99,8 @@ def likelihood_ratio_estimate(
             log_volume = jnp.sum(jnp.broadcast_to(jnp.log(sigma / sigma0), x.shape))
         ratio = jnp.exp(log_ratio(noise, z, delta) - log_volume) / members
         in_fold = (live[:, None] & (indices[:, None] % folds == jnp.arange(folds))).astype(x.dtype)
-        weight = in_fold * ratio[:, None]
+        # Column by column: the derivative of a product with a broadcast is a sum over a short axis, see `log_ratio`.
+        weight = jnp.stack([in_fold[:, a] * ratio for a in range(folds)], axis=1)
         out = {"e": _dot(weight, e), "1": jnp.sum(weight, 0)}
         if baseline == "leave_one_out":
             partner = jax.lax.stop_gradient(e)

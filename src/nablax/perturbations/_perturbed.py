@@ -144,7 +144,7 @@ def make_perturbed_fun(
         else:
             mean = likelihood_ratio_estimate(
                 evaluate,
-                flat_value(x),
+                flat_value(jax.lax.stop_gradient(x)),
                 vector,
                 scale,
                 key,

@@ -16,7 +16,7 @@ from nablax.runtime._live import Hyperparams, Numbers, check_state_fits
 from nablax.runtime._program import Programs, Stepper, shared_programs
 from nablax.runtime._saved import load, saved
 from nablax.runtime._shield import Shield
-from nablax.runtime._step import NORMS, by_group, learning_rates, norms, rate_paths, step
+from nablax.runtime._step import NORMS, by_group, injected_rates, learning_rates, norms, rate_paths, step
 
 _FUNCTIONS = 16  # programs kept for other functions among the arguments of a step
 
@@ -193,7 +193,11 @@ class Optimizer:
     @property
     def metrics(self) -> dict[str, Any]:
         """Of the last step: steps, skipped_steps, learning_rate (a number, or a dict of one a group where there are
-        several), and, with `metrics=True`, the norms."""
+        several), and, with `metrics=True`, the norms.
+
+        The rate of `inject_hyperparams` is read from its state. Transformations of other libraries keep theirs to
+        themselves: without any other rate there is no entry.
+        """
         told = [] if self._report is None else np.asarray(self._report).tolist()
         skipped = 0 if self._skipped is None else int(self._skipped)
         out: dict[str, Any] = {"steps": self._steps, "skipped_steps": skipped}
@@ -204,6 +208,7 @@ class Optimizer:
             rates = {**rates, **dict(zip(paths, told, strict=False))} if told else found
             told = told[len(paths) :]
             rates = {path: float(rates[path]) for path in paths}
+        rates |= {path: float(rate) for path, rate in injected_rates(self._state).items()}
         if rates:
             out["learning_rate"] = by_group(rates)
         return {**out, **dict(zip(NORMS, told, strict=False))}

@@ -4,6 +4,7 @@ workbench compile it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -61,6 +62,21 @@ def learning_rates(tx: Any, state: Any) -> dict[str, Any]:
     """The learning rates of the next update, by path."""
     values = current_values(tx, state)
     return {path: values[path] for path in rate_paths(tx) if path in values}
+
+
+def injected_rates(state: Any) -> dict[str, Any]:
+    """The rates of the last update that `inject_hyperparams`, ours or Optax's, holds in its states, by path."""
+
+    def holds_rate(x: Any) -> bool:
+        named = getattr(x, "hyperparams", None)
+        return isinstance(named, Mapping) and "learning_rate" in named
+
+    found = jax.tree_util.tree_leaves_with_path(state, is_leaf=holds_rate)
+    rates = [(path, x.hyperparams["learning_rate"]) for path, x in found if holds_rate(x)]
+    names = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in rates]
+    return {
+        f"{name}/learning_rate": x for name, (_, x) in zip(names, rates, strict=True) if jnp.shape(x) == ()
+    }
 
 
 def by_group(rates: dict[str, Any]) -> Any:

@@ -23,7 +23,7 @@ from nablax.core import (
 from nablax.runtime._live import Numbers
 from nablax.runtime._optimizer import check_alive
 from nablax.runtime._program import Programs, Stepper
-from nablax.runtime._step import by_group, learning_rates, norms
+from nablax.runtime._step import by_group, injected_rates, learning_rates, norms
 from nablax.runtime._step import step as one_step
 from nablax.tree import at_least_float32
 
@@ -60,7 +60,8 @@ def train_step(
     Returns:
       `step(params, state, *batch, hyperparams={})` -> `(params, state, metrics)`. `hyperparams` sets numbers for this
       step by path, unique short name or pattern, without recompiling. `metrics` holds loss, learning_rate (a dict of
-      one a group where there are several), skipped (0 or 1), and the norms: arrays of shape ().
+      one a group where there are several; absent where only a transformation of another library knows it), skipped
+      (0 or 1), and the norms: arrays of shape ().
 
     Raises:
       HyperparameterError: microbatches < 1, a loss scale that is not positive, or a number that the transformation
@@ -89,6 +90,7 @@ def train_step(
         extra = {"value": loss, "grad": grads, "value_fn": lambda p: _first(loss_fn(p, *batch), has_aux)}
         done = one_step(opened, grads, state, params, extra, skip_nonfinite)
         report = {"loss": loss}
+        rates |= injected_rates(done.state)
         if rates:
             wide = {path: jnp.asarray(rate, jnp.result_type(float)) for path, rate in rates.items()}
             report["learning_rate"] = by_group(wide)

@@ -296,13 +296,24 @@ def _multi_steps(
                 lambda g, a: None if g is None else a, updates, state.acc_grads, is_leaf=is_none
             )
             new, inner = tx.update(acc, state.inner_opt_state, params, **extra)
-            return tree.cast_like(new, updates), inner, tree.zeros_like(state.acc_grads)
+            return tree.cast_like(new, like), inner, tree.zeros_like(state.acc_grads)
 
+        like = _as_inner_updates(tx, updates, state.inner_opt_state, params, extra)
+        zeros = tree.cast_like(zeros, like)
         new, inner, acc = branch(emit, step, lambda: (zeros, state.inner_opt_state, state.acc_grads))
         return new, MultiStepsState(mini_step, gradient_step, inner, acc, skip_state)
 
     made = wrapper(init, update, {"opt": tx}, {"opt": ("inner_opt_state",)}, count=("gradient_step",))
     return MultiSteps.of(made.call)
+
+
+def _as_inner_updates(tx: Any, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> Any:
+    """A tree with the dtypes that the inner updates have for gradients like these, which are summed in wider ones."""
+    leaves = jax.tree.leaves((updates, state, params))
+    dtypes = {x.dtype if hasattr(x, "dtype") else jnp.result_type(x) for x in leaves}
+    if len({d for d in dtypes if jnp.issubdtype(d, jnp.inexact)}) < 2:
+        return updates
+    return jax.eval_shape(lambda: tx.update(updates, state, params, **extra)[0])
 
 
 def _zeros_to_accumulate(p: Any, dtype: Any) -> jax.Array:

@@ -8,8 +8,16 @@ import jax
 import jax.numpy as jnp
 
 from nablax import tree
-from nablax.core import EmptyState, GradientTransformation, StructureError, abs_sq, checked, leafwise, number
-from nablax.transforms._scaling import times
+from nablax.core import (
+    EmptyState,
+    GradientTransformation,
+    StructureError,
+    abs_sq,
+    checked,
+    leafwise,
+    number,
+    times,
+)
 
 ClipState = EmptyState
 ClipByGlobalNormState = EmptyState

@@ -29,6 +29,7 @@ from nablax.core import (
     map_leaves,
     number,
     random_key,
+    times,
     wrapper,
 )
 
@@ -70,12 +71,8 @@ def wide_like(updates: Any) -> Any:
     )
 
 
-def _scaled(n: jax.Array, *, std: jax.Array) -> jax.Array:
-    return std * n
-
-
 def _annealed(count: jax.Array, eta: Any, gamma: Any) -> dict[str, Any]:
-    return {"std": jnp.sqrt(eta / count**gamma)}
+    return {"factor": jnp.sqrt(eta / count**gamma)}
 
 
 def _sum(row: Any, shared: Any) -> jax.Array:
@@ -119,7 +116,7 @@ def add_noise(
       True
     """
     anneal = leafwise(
-        _scaled, fields(AnnealState, count=count()), name="anneal",
+        times, fields(AnnealState, count=count()), name="anneal",
         hyperparams={"eta": eta, "gamma": gamma}, scalars=_annealed,
     )  # fmt: skip
     first_state = fields(AddNoiseState, count=count(), rng_key=key_of("add_noise", key, seed))

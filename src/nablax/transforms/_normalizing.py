@@ -17,14 +17,11 @@ from nablax.core import (
     number,
     safe_norm,
     safe_root_mean_squares,
+    times,
 )
 
 NormalizeState = EmptyState
 ScaleByTrustRatioState = EmptyState
-
-
-def _times(g: jax.Array, *, factor: jax.Array) -> jax.Array:
-    return factor * g
 
 
 def _joint_norm(updates: Any, params: Any) -> dict[str, jax.Array]:
@@ -53,7 +50,7 @@ def normalize_by_update_norm(scale_factor: Any = 1.0, eps: Any = 1e-6) -> Gradie
       Array([1.2, 1.6], dtype=float32)
     """
     return leafwise(
-        _times,
+        times,
         hyperparams={"scale_factor": scale_factor, "eps": eps},
         measure=_joint_norm,
         scalars=_over_norm,
@@ -73,7 +70,7 @@ def normalize() -> GradientTransformation:
       >>> normalize().update(jnp.array([3.0, 4.0]), EmptyState())[0]
       Array([0.6, 0.8], dtype=float32)
     """
-    return leafwise(_times, measure=_joint_norm, scalars=_unit)
+    return leafwise(times, measure=_joint_norm, scalars=_unit)
 
 
 def _sign(g: jax.Array) -> jax.Array:

@@ -28,6 +28,7 @@ from nablax.core import (
     fields,
     leafwise,
     number,
+    times,
     wrapper,
 )
 from nablax.transforms._noise import key_of, sum_leaves, wide_like
@@ -139,12 +140,8 @@ class DifferentiallyPrivateAggregateState(NamedTuple):
     rng_key: Any
 
 
-def _scaled(n: jax.Array, *, std: jax.Array) -> jax.Array:
-    return std * n
-
-
 def _private(l2_norm_clip: Any, noise_multiplier: Any, examples: Any) -> dict[str, Any]:
-    return {"std": l2_norm_clip * noise_multiplier / examples}
+    return {"factor": l2_norm_clip * noise_multiplier / examples}
 
 
 @checked(l2_norm_clip=number(0), noise_multiplier=number(0), key=KEY, seed=KEY)
@@ -176,7 +173,7 @@ def differentially_private_aggregate(
       Array([0.3 , 0.65], dtype=float32)
     """
     noise = leafwise(
-        _scaled, name="noise", scalars=_private, extra=("examples",),
+        times, name="noise", scalars=_private, extra=("examples",),
         hyperparams={"l2_norm_clip": l2_norm_clip, "noise_multiplier": noise_multiplier},
     )  # fmt: skip
     rng_key = key_of("differentially_private_aggregate", key, seed)

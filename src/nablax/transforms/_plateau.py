@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from nablax.core import (
@@ -22,6 +21,7 @@ from nablax.core import (
     leafwise,
     number,
     scalar,
+    times,
 )
 
 
@@ -45,13 +45,9 @@ class ReduceLROnPlateauState(NamedTuple):
     avg_value: Any
 
 
-def _times(g: jax.Array, *, scale: jax.Array) -> jax.Array:
-    return scale * g
-
-
 def _watch(
     scale: Any, best_value: Any, plateau_count: Any, cooldown_count: Any, count: Any, avg_value: Any, value: Any,
-    factor: Any, patience: Any, rtol: Any, atol: Any, cooldown: Any, accumulation_size: Any, min_scale: Any,
+    reduction: Any, patience: Any, rtol: Any, atol: Any, cooldown: Any, accumulation_size: Any, min_scale: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """The next state; only a full mean is looked at."""
     mean = avg_value + (value - avg_value) / count
@@ -63,7 +59,7 @@ def _watch(
     reduce = plateau >= jnp.maximum(patience, 1)
     cooldown_next = jnp.where(reduce, cooldown, jnp.maximum(cooldown_count - 1, 0))
     if_full: dict[str, Any] = {
-        "scale": jnp.where(reduce, jnp.maximum(scale * factor, min_scale), scale),
+        "scale": jnp.where(reduce, jnp.maximum(scale * reduction, min_scale), scale),
         "best_value": jnp.where(improved, mean, best_value),
         "plateau_count": jnp.where(reduce, 0, plateau),
         "cooldown_count": cooldown_next,
@@ -79,10 +75,11 @@ def _watch(
         "avg_value": mean,
     }
     now = {"scale": scale, "best_value": best_value, "avg_value": avg_value}
-    return {
+    new = {
         k: jnp.where(full, if_full[k], v).astype(jnp.result_type(now.get(k, jnp.int32)))
         for k, v in otherwise.items()
     }
+    return {**new, "factor": new["scale"]}
 
 
 _WHOLE = number(0, integer=True)
@@ -151,10 +148,10 @@ def reduce_on_plateau(
         avg_value=scalar(0.0),
     )
     return leafwise(
-        _times,
+        times,
         state,
         hyperparams={
-            "factor": factor,
+            "reduction": factor,
             "patience": patience,
             "rtol": rtol,
             "atol": atol,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
-
 from nablax.core import (
     FLAG,
     RATE,
@@ -18,14 +16,10 @@ from nablax.core import (
     counting,
     identity,
     leafwise,
+    times,
 )
 
 ScaleState = EmptyState
-
-
-def times(g: jax.Array, *, factor: jax.Array) -> jax.Array:
-    """The rule of everything that multiplies all leaves by one number."""
-    return factor * g
 
 
 def _by_step_size(step_size: Any) -> dict[str, Any]:
