@@ -85,6 +85,8 @@ def _quickly(trace: Trace, root: Any, retain: bool, lazy: bool, kind: type) -> b
         for leaf, out in zip(leaves, state.outs or (), strict=True):
             gradient: Any = new(kind)
             gradient._s = out
+            gradient._r = False
+            gradient._n = None
             trace.append(gradient)
             if leaf._g is None:
                 leaf._g = gradient

@@ -19,7 +19,7 @@ from ._inplace import replace
 from ._lent import lend
 from ._lift import static_key
 from ._record import record, results
-from ._recorded import Recorded
+from ._recorded import Recorded, value_of
 from ._segment import realize
 from ._sites import varies
 from ._trace import local
@@ -48,7 +48,7 @@ class Indexing:
 
     def __getitem__(self: Any, index: Any) -> Any:
         if not self.requires_grad and not is_recorded(self) and _basic(index):
-            value = _at_once(self._v, index)
+            value = _at_once(value_of(self), index)
             if value is not None:
                 return as_tensor(value, _kind())
         shape = self.shape
@@ -215,7 +215,7 @@ def _known(part: Any) -> np.ndarray | None:
     if isinstance(part, Recorded):
         if is_recorded(part):
             return None
-        part = part._v
+        part = value_of(part)
     if isinstance(part, np.ndarray | np.generic):
         return np.asarray(part)
     if (

@@ -25,8 +25,10 @@ def state_of(trace: Trace, value: Any) -> State:
 
 def emit(trace: Trace, state: State, kind: type) -> Any:
     """A Tensor for the value of a state."""
-    tensor: Any = new(kind)
+    tensor: Any = kind()
     tensor._s = state
+    tensor._r = False
+    tensor._n = None
     trace.append(tensor)
     return tensor
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import jax
 
-from ._errors import FailedError
 from ._line import FAILED, salvage
 from ._node import Lost
 from ._program import Program, placed, program_for
@@ -62,8 +61,3 @@ def _before(step: Any, steps: dict[int, Any], env: list[Any]) -> Any:
         slot = step.args[0]
         step, value = steps.get(slot), env[slot]
     return value
-
-
-def lost(tensor: Any) -> FailedError:
-    """The error for a tensor that was to have a value, and whose program failed."""
-    return (tensor._n if isinstance(tensor._n, Lost) else Lost(_OVER)).error("", "this tensor")

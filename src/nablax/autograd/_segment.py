@@ -23,6 +23,7 @@ from weakref import ref
 from ._aval import config
 from ._node import Freed, Node
 from ._program import AGAIN, Program, program_for
+from ._recorded import value_of
 from ._settings import now, under
 from ._stats import stats
 from ._tiers import settings as tiers
@@ -94,11 +95,9 @@ def settle(
         if watched:
             node.watched = watched
         node.settings = settings
-    for tensor, value, (aval, output, leaf) in zip(alive, results, program.kinds, strict=True):
+    for tensor, value, (aval, output, _) in zip(alive, results, program.kinds, strict=True):
         tensor._v = value
         tensor._a = aval
-        if not leaf:
-            tensor._r = False  # to read what is not set takes longer than to set it
         if output is None:
             tensor._n = None
         elif output >= 0:
@@ -120,4 +119,4 @@ def realize(tensor: Any) -> Any:
             flush(trace)
         else:
             state.trace.hand_over(tensor)
-    return tensor._v
+    return value_of(tensor)

@@ -21,8 +21,7 @@ from ._lent import lend
 from ._methods import Methods
 from ._operators import Operators
 from ._record import emit, new, record
-from ._recorded import _UNSET, Recorded
-from ._rescue import lost
+from ._recorded import Recorded, value_of
 from ._segment import flush, realize
 from ._trace import local
 from ._values import as_tensor, is_recorded
@@ -43,13 +42,6 @@ class Tensor(Operators, Methods, Indexing, InPlace, Interop, Recorded, metaclass
     """
 
     __slots__ = ()
-
-    def __getattr__(self, name: str) -> Any:
-        if name in _UNSET:
-            return _UNSET[name]
-        if name == "_v" and self._s is None:
-            raise lost(self)
-        raise AttributeError(f"'Tensor' object has no attribute '{name}'")
 
     # -- what it is -------------------------------------------------------------------------------------------------
 
@@ -209,7 +201,7 @@ class Tensor(Operators, Methods, Indexing, InPlace, Interop, Recorded, metaclass
         """The same value without gradient."""
         if is_recorded(self):
             return emit(local.trace, record("detach", _build_detach, (self,), sever=True), Tensor)
-        return as_tensor(self._v, Tensor)
+        return as_tensor(value_of(self), Tensor)
 
     def retain_grad(self) -> None:
         """Keep the gradient of this intermediate in `.grad`, too."""

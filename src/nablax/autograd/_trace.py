@@ -23,7 +23,7 @@ from ._bounded import Bounded
 from ._call import Call
 from ._errors import ThreadError, user_frame, user_line
 from ._growing import Growing, settings
-from ._recorded import link_of
+from ._recorded import link_of, value_of
 from ._settings import now
 from ._trie import Input, State
 
@@ -187,7 +187,7 @@ class Trace(Growing):
             self.begin()
         needs = tensor._r or tensor._n is not None
         state = self.state.edges.get((tensor._a, needs))
-        value = tensor._v
+        value = value_of(tensor)
         if state is None or (value.__class__ is not _ARRAY and value.__class__ is not np.ndarray):
             state = self.enter(tensor._a, value, needs, tensor)
         else:

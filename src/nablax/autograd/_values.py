@@ -10,7 +10,7 @@ import numpy as np
 
 from ._aval import aval_of
 from ._record import new
-from ._recorded import Recorded
+from ._recorded import Recorded, value_of
 from ._trie import Input
 
 _ones: dict[Any, Any] = {}
@@ -41,7 +41,7 @@ def own(value: Any, kind: type) -> Any:
         return as_tensor(value.copy() if isinstance(value, np.ndarray) else value, kind)
     if is_recorded(value):
         return value.clone()  # type: ignore[attr-defined]
-    made = as_tensor(value._v, kind)
+    made = as_tensor(value_of(value), kind)
     if value._r:
         made._n, made._k = value, -1
     elif value._n is not None:
