@@ -20,14 +20,14 @@ from sys import getrefcount
 from typing import Any
 from weakref import ref
 
-from ._aval import config
+from ._aval import PLAIN, config
 from ._node import Freed, Node
 from ._program import AGAIN, Program, program_for
 from ._recorded import value_of
 from ._settings import now, under
 from ._stats import stats
 from ._tiers import settings as tiers
-from ._trace import _ARRAY, Trace, local
+from ._trace import Trace, local
 from ._trie import Input, State
 
 
@@ -62,7 +62,7 @@ def flush(trace: Trace) -> None:
             stats.hits += 1
             results = program.compiled(*values)
             residual = AGAIN
-            if results and results[0].__class__ is not _ARRAY:
+            if results and results[0].__class__ not in PLAIN:
                 results, residual = program.forward(values, tracing, x64)
         else:
             results, residual = program.forward(values, tracing, x64)

@@ -297,8 +297,6 @@ def tensor(
         if value.dtype.kind in "OSUMm":
             raise TypeError(f"tensor: value must consist of numbers, got {value.dtype} elements.")
         value = value.astype(jax.dtypes.canonicalize_dtype(value.dtype), copy=False)
-        if requires_grad:
-            value = jnp.asarray(value)
     elif dtype is not None:
         value = value.astype(dtype)
     lend(value)

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from jax.extend.core import get_opaque_trace_state
 
-from ._aval import Aval, config
+from ._aval import PLAIN, Aval, config
 from ._bounded import Bounded
 from ._call import Call
 from ._errors import ThreadError, user_frame, user_line
@@ -27,7 +27,6 @@ from ._recorded import link_of, value_of
 from ._settings import now
 from ._trie import Input, State
 
-_ARRAY = type(jax.numpy.zeros(()))
 MOST_STATES = 100_000  # of a thread; a program counts for as many as it has steps
 
 
@@ -188,7 +187,7 @@ class Trace(Growing):
         needs = tensor._r or tensor._n is not None
         state = self.state.edges.get((tensor._a, needs))
         value = value_of(tensor)
-        if state is None or (value.__class__ is not _ARRAY and value.__class__ is not np.ndarray):
+        if state is None or value.__class__ not in PLAIN:
             state = self.enter(tensor._a, value, needs, tensor)
         else:
             self.values.append(value)
