@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from ._call import intern_call
-from ._record import state_of
-from ._segment import flush
-from ._trace import Restart, Trace
-from ._values import is_recorded
+from .._operation._call import intern_call
+from .._path._record import state_of
+from .._path._trace import Restart, Trace
+from .._segment._flush import flush
+from ._cotangents import is_recorded
 
 accumulating = threading.RLock()  # held until what was added has its value: threads may share leaves
 

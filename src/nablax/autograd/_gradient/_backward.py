@@ -11,16 +11,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .._ground._aval import aval_of
+from .._ground._errors import NoGradientError, NonScalarError, user_line
+from .._path._record import new
+from .._path._recorded import Recorded
+from .._path._trace import Trace, local
+from .._segment._flush import flush
 from ._accumulate import accumulating, add_to
-from ._aval import aval_of
-from ._errors import NoGradientError, NonScalarError, user_line
+from ._cotangents import as_tensor, own
 from ._hooks import hooked
-from ._record import new
-from ._recorded import Recorded
-from ._segment import flush
 from ._sweep import Sweep
-from ._trace import Trace, local
-from ._values import as_tensor, own
 
 
 def backward(

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._aval import aval_of
-from ._record import new
-from ._recorded import Recorded
-from ._trie import Input
+from .._ground._aval import aval_of
+from .._path._record import new
+from .._path._recorded import Recorded
+from .._path._trie import Input
 
 _ones: dict[Any, Any] = {}
 

@@ -14,13 +14,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from ._errors import NoGradientError, ShapeError
-from ._lent import lend
-from ._node import Node, Watch
-from ._recorded import Recorded
-from ._segment import realize
-from ._trace import local
-from ._values import as_tensor, is_recorded
+from .._ground._errors import NoGradientError, ShapeError
+from .._ground._lent import lend
+from .._path._recorded import Recorded
+from .._path._trace import local
+from .._segment._flush import realize
+from .._segment._node import Node, Watch
+from ._cotangents import as_tensor, is_recorded
 
 
 class Handle:

@@ -16,19 +16,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from .._ground._lent import is_lent
+from .._ground._settings import under
+from .._operation._kernel import plus
+from .._path._record import emit, record, state_of
+from .._path._recorded import Recorded, link_of
+from .._path._trace import Trace, local
+from .._path._trie import State
+from .._program._program import AGAIN
+from .._segment._flush import flush, realize
+from .._segment._node import Freed, Gone, Node, Watch
 from ._accumulate import accumulating, add_to
+from ._cotangents import as_tensor, is_recorded, one, own, shadows
 from ._hooks import hooked
-from ._kernel import plus
-from ._lent import is_lent
-from ._node import Freed, Gone, Node, Watch
-from ._program import AGAIN
-from ._record import emit, record, state_of
-from ._recorded import Recorded, link_of
-from ._segment import flush, realize
-from ._settings import under
-from ._trace import Trace, local
-from ._trie import State
-from ._values import as_tensor, is_recorded, one, own, shadows
 
 CHAINS = (8, 4, 2)  # turns of a loop of tiny segments whose backward is one program
 

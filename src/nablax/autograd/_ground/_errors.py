@@ -26,7 +26,10 @@ from types import FrameType
 import jax
 import numpy as np
 
-_HIDDEN = tuple(str(Path(p).parent) + os.sep for p in (__file__, str(jax.__file__), str(np.__file__)))
+_WING = Path(__file__).parents[1]
+_HIDDEN = tuple(
+    str(p) + os.sep for p in (_WING, Path(str(jax.__file__)).parent, Path(str(np.__file__)).parent)
+)
 
 _IS_HIDDEN: dict[str, bool] = {}
 

@@ -13,12 +13,12 @@ from typing import Any
 import jax
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
-from ._aval import Aval, intern
-from ._bounded import Bounded
-from ._errors import ShapeError, user_line
+from .._ground._aval import Aval, intern
+from .._ground._bounded import Bounded
+from .._ground._errors import ShapeError, user_line
+from .._ground._stats import stats
 from ._joint import Joint, trace, without_extra
 from ._kernel import Kernel, kernel
-from ._stats import stats
 
 MOST_CALLS, MOST_SHAPES = 4096, 512
 _CALLS: Bounded = Bounded(MOST_CALLS)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 from jax.extend.core import ClosedJaxpr, Literal, Primitive, Var
 
-from ._aval import Aval
+from .._ground._aval import Aval
 
 _cotangent = Primitive("cotangent")
 _cotangent.def_abstract_eval(lambda *, shape, dtype: jax.core.ShapedArray(shape, dtype))

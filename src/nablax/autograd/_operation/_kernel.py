@@ -16,7 +16,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jax.sharding import SingleDeviceSharding
 
-from ._aval import Aval
+from .._ground._aval import Aval
 from ._numpy import lower
 
 Kernel = Callable[[Sequence[Any]], Sequence[Any]]

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import jax
 
-from ._aval import Aval, config
-from ._call import Call
-from ._errors import user_line
+from .._ground._aval import Aval, config
+from .._ground._errors import user_line
+from .._operation._call import Call
 from ._trie import Apply, Gradient, Leaf, State, bits
 
 HEAVIEST = 32  # a single operation counts for no more than this towards max_segment

@@ -7,8 +7,8 @@ from typing import Any
 
 import jax
 
-from ._aval import aval_of
-from ._call import intern_call
+from .._ground._aval import aval_of
+from .._operation._call import intern_call
 from ._recorded import Recorded
 from ._trace import Restart, Trace, local
 from ._trie import State
@@ -54,14 +54,14 @@ def record(spec: Hashable, build: Callable[[], tuple[str, Callable[..., Any]]], 
     """
     trace = local.trace
     if trace.state.full:
-        from ._cut import cut
+        from .._segment._cut import cut
 
         cut(trace)
     trace.meet()
     try:
         states = [trace.source(a) if isinstance(a, Recorded) else state_of(trace, a) for a in args]
     except Restart:
-        from ._segment import flush
+        from .._segment._flush import flush
 
         flush(trace)
         states = [state_of(trace, a) for a in args]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._aval import Aval
+from .._ground._aval import Aval
 from ._trie import State
 
 

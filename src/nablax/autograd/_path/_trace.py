@@ -18,13 +18,13 @@ import jax
 import numpy as np
 from jax.extend.core import get_opaque_trace_state
 
-from ._aval import Aval, config
-from ._bounded import Bounded
-from ._call import Call
-from ._errors import ThreadError, user_frame, user_line
+from .._ground._aval import Aval, config
+from .._ground._bounded import Bounded
+from .._ground._errors import ThreadError, user_frame, user_line
+from .._ground._settings import now
+from .._operation._call import Call
 from ._growing import Growing, settings
 from ._recorded import link_of
-from ._settings import now
 from ._trie import Input, State
 
 _ARRAY = type(jax.numpy.zeros(()))
@@ -166,7 +166,7 @@ class Trace(Growing):
                 f"a tensor recorded at {tensor._s.where or 'another line'} by another thread has no value yet; read it "
                 f"there (tensor.realize()) before other threads use it. Used at {user_line()}."
             )
-        from ._segment import flush
+        from .._segment._flush import flush
 
         with _handing_over:
             flush(self)
@@ -228,7 +228,7 @@ class Trace(Growing):
     def meet(self) -> None:
         """End a recording that was opened under other settings of JAX."""
         if self.state is not self.closed and self.settings != now():
-            from ._segment import flush
+            from .._segment._flush import flush
 
             flush(self)
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ._aval import Aval
-from ._call import Call
+from .._ground._aval import Aval
+from .._operation._call import Call
 
 
 class Input(NamedTuple):

@@ -14,11 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._aval import Aval
-from ._call import Typed, intern_call
-from ._joint import Joint
-from ._kernel import entering
-from ._trie import Apply, Gradient, Input, Leaf, Step
+from .._ground._aval import Aval
+from .._operation._call import Typed, intern_call
+from .._operation._joint import Joint
+from .._operation._kernel import entering
+from .._path._trie import Apply, Gradient, Input, Leaf, Step
 
 FAILED = object()  # in the place of a value that could not be computed
 Look = Callable[[Any, list[Any]], None]

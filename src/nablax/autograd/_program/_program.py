@@ -11,17 +11,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ._aval import config
-from ._bounded import Bounded
-from ._kernel import handed, plain, plus
-from ._lent import is_lent
+from .._ground._aval import config
+from .._ground._bounded import Bounded
+from .._ground._lent import is_lent
+from .._ground._settings import now
+from .._ground._stats import stats
+from .._operation._kernel import handed, plain, plus
+from .._path._trie import Apply, Input, Leaf, State, bits
 from ._line import Line, Pull, execute
 from ._pack import Plan, pack, unpack
 from ._replay import pullback, run, variable, width
-from ._settings import now
-from ._stats import stats
 from ._tiers import Hot, schedule
-from ._trie import Apply, Input, Leaf, State, bits
 
 MOST_PROGRAMS = 1024
 _PROGRAMS: Bounded = Bounded(MOST_PROGRAMS)

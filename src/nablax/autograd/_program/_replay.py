@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
-from ._aval import Aval
-from ._trie import Apply, Gradient, Input, Leaf, Step
+from .._ground._aval import Aval
+from .._path._trie import Apply, Gradient, Input, Leaf, Step
 
 Taps = dict[int, list[Callable[[Any], Any]]]  # slot -> what is done to its value
 

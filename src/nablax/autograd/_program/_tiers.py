@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Literal
 
-from ._settings import now, under
+from .._ground._settings import now, under
 
 Tier = Literal["auto", "compiled", "interpreted", "eager-switch"]
 _TIERS = ("auto", "compiled", "interpreted", "eager-switch")

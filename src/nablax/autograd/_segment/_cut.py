@@ -13,12 +13,12 @@ from functools import partial
 from sys import getrefcount
 from typing import Any
 
-from ._growing import settings
-from ._record import emit
-from ._segment import flush
-from ._stats import stats
-from ._trace import Trace, local
-from ._trie import Apply, Gradient, Input, Leaf, State
+from .._ground._stats import stats
+from .._path._growing import settings
+from .._path._record import emit
+from .._path._trace import Trace, local
+from .._path._trie import Apply, Gradient, Input, Leaf, State
+from ._flush import flush
 
 
 class max_segment:
@@ -128,7 +128,7 @@ def _split(trace: Trace, at: State) -> None:
     states = {v.slot: v for s in path for v in (s.outs or (s,))}
     place = {s.slot: i for i, s in enumerate([s for s in path if isinstance(s.step, Input)])}
     used = {slot for s in tail for slot in _arguments(s)}
-    from ._tensor import Tensor
+    from .._tensor._tensor import Tensor
 
     trace.outs = list(held.values())
     trace.append = trace.outs.append

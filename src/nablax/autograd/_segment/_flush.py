@@ -20,14 +20,14 @@ from sys import getrefcount
 from typing import Any
 from weakref import ref
 
-from ._aval import config
+from .._ground._aval import config
+from .._ground._settings import now, under
+from .._ground._stats import stats
+from .._path._trace import _ARRAY, Trace, local
+from .._path._trie import Input, State
+from .._program._program import AGAIN, Program, program_for
+from .._program._tiers import settings as tiers
 from ._node import Freed, Node
-from ._program import AGAIN, Program, program_for
-from ._settings import now, under
-from ._stats import stats
-from ._tiers import settings as tiers
-from ._trace import _ARRAY, Trace, local
-from ._trie import Input, State
 
 
 def flush(trace: Trace) -> None:

@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from ._errors import FailedError, GraphFreedError
+from .._ground._errors import FailedError, GraphFreedError
 
 _serial = itertools.count()
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import jax
 
-from ._errors import FailedError
-from ._line import FAILED, salvage
+from .._ground._errors import FailedError
+from .._path._recorded import Recorded
+from .._path._trie import Apply, State
+from .._program._line import FAILED, salvage
+from .._program._program import Program, placed, program_for
 from ._node import Lost
-from ._program import Program, placed, program_for
-from ._recorded import Recorded
-from ._trie import Apply, State
 
 _OVER = "the transformation of JAX that it was recorded in is over"
 
@@ -23,7 +23,7 @@ _OVER = "the transformation of JAX that it was recorded in is over"
 def rescue(error: Exception, program: Program, end: State, outs: list[Any], alive: list[Any], values: list[Any],
            links: dict, tracing: bool, watched: dict, settings: Any) -> None:  # fmt: skip
     """Give the results of a failed segment their values, or the reason why they have none; `error` gets a note."""
-    from ._segment import settle
+    from ._flush import settle
 
     if tracing:  # what was traced is of no use to anybody
         env, failed = [FAILED] * len(program.avals), None

@@ -8,8 +8,8 @@ import inspect
 import threading
 from typing import Any
 
-from ._segment import flush
-from ._trace import local
+from .._path._trace import local
+from .._segment._flush import flush
 
 
 class _Memory(threading.local):

@@ -15,15 +15,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._gradient._cotangents import as_tensor, is_recorded
+from .._ground._lent import lend
+from .._ground._sites import varies
+from .._path._record import record, results
+from .._path._recorded import Recorded
+from .._path._trace import local
+from .._segment._flush import realize
 from ._inplace import replace
-from ._lent import lend
 from ._lift import static_key
-from ._record import record, results
-from ._recorded import Recorded
-from ._segment import realize
-from ._sites import varies
-from ._trace import local
-from ._values import as_tensor, is_recorded
 
 
 class _Hole:

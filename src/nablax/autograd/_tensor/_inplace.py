@@ -9,10 +9,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ._errors import InPlaceError, ShapeError, user_line
+from .._gradient._cotangents import is_recorded
+from .._ground._errors import InPlaceError, ShapeError, user_line
+from .._path._trace import local
 from ._operators import binary, unary
-from ._trace import local
-from ._values import is_recorded
 
 
 def _kind(dtype: Any) -> int:
@@ -69,7 +69,7 @@ def replace(tensor: Any, result: Any, name: str) -> Any:
 def _kept(tensor: Any) -> Any:
     """A tensor that keeps its gradient does so at its new place, too."""
     if not tensor._r and tensor._keep and tensor.requires_grad:
-        from ._hooks import keep
+        from .._gradient._hooks import keep
 
         keep(tensor)
     return tensor

@@ -10,9 +10,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from ._errors import LostTapeError, user_line
-from ._lent import lend
-from ._segment import realize
+from .._ground._errors import LostTapeError, user_line
+from .._ground._lent import lend
+from .._segment._flush import realize
 
 
 class Telling(type):

@@ -15,17 +15,17 @@ import jax
 import numpy as np
 from jax.extend.core import jaxpr_as_fun
 
-from ._aval import Aval, aval_of, config
-from ._errors import NoGradientError, user_line
+from .._gradient._cotangents import as_tensor
+from .._ground._aval import Aval, aval_of, config
+from .._ground._errors import NoGradientError, user_line
+from .._ground._settings import now
+from .._ground._sites import varies
+from .._path._record import record, results
+from .._path._recorded import Recorded
+from .._path._trace import WIDE, apart, local
+from .._path._trie import State
+from .._segment._flush import realize
 from ._reading import Same, bindings, is_fixed, key_of
-from ._record import record, results
-from ._recorded import Recorded
-from ._segment import realize
-from ._settings import now
-from ._sites import varies
-from ._trace import WIDE, apart, local
-from ._trie import State
-from ._values import as_tensor
 
 _HOLE = "·"  # stands for an array among the static leaves
 _ARRAYS = (jax.Array, np.ndarray, np.generic)

@@ -14,12 +14,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ._errors import NoGradientError
+from .._gradient._cotangents import as_tensor
+from .._ground._errors import NoGradientError
+from .._path._recorded import Recorded
 from ._kinks import NAMED
 from ._lift import Lifted, lifted, lifted_now
-from ._recorded import Recorded
 from ._tensor import Tensor, tensor
-from ._values import as_tensor
 
 ABOUT_SHAPES = {
     "shape", "ndim", "size", "result_type", "promote_types", "can_cast", "issubdtype", "isdtype", "iscomplexobj",

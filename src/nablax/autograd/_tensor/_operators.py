@@ -14,13 +14,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._ground._sites import varies
+from .._operation._call import intern_call
+from .._path._record import new, record, results
+from .._path._recorded import Recorded
+from .._path._trace import Restart, local
+from .._segment._flush import flush
 from . import _kinks
-from ._call import intern_call
-from ._record import new, record, results
-from ._recorded import Recorded
-from ._segment import flush
-from ._sites import varies
-from ._trace import Restart, local
 
 _NUMBERS = (int, float, bool, complex)
 _ARRAYS = (jax.Array, np.ndarray, np.generic)
@@ -77,7 +77,7 @@ def binary(
         """With a Python number: baked into the program until it has had too many values, then an input."""
         trace = local.trace
         if trace.state.full:
-            from ._cut import cut
+            from .._segment._cut import cut
 
             cut(trace)
         try:

@@ -20,8 +20,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from ._recorded import Recorded
-from ._segment import realize
+from .._path._recorded import Recorded
+from .._segment._flush import realize
 
 MOST = 2000  # values looked at for one key
 _DEEPEST = 16

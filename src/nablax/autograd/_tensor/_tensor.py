@@ -10,22 +10,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._gradient._backward import backward
+from .._gradient._cotangents import as_tensor, is_recorded
+from .._ground._aval import Aval, aval_of
+from .._ground._errors import LostTapeError, NoGradientError, user_line
+from .._ground._lent import lend
+from .._path._record import emit, new, record
+from .._path._recorded import _UNSET, Recorded
+from .._path._trace import local
+from .._segment._flush import flush, realize
+from .._segment._rescue import lost
 from . import _operators
-from ._aval import Aval, aval_of
-from ._backward import backward
-from ._errors import LostTapeError, NoGradientError, user_line
 from ._indexing import Indexing
 from ._inplace import InPlace
 from ._interop import Interop, Telling
-from ._lent import lend
 from ._methods import Methods
 from ._operators import Operators
-from ._record import emit, new, record
-from ._recorded import _UNSET, Recorded
-from ._rescue import lost
-from ._segment import flush, realize
-from ._trace import local
-from ._values import as_tensor, is_recorded
 
 
 class Tensor(Operators, Methods, Indexing, InPlace, Interop, Recorded, metaclass=Telling):
@@ -217,7 +217,7 @@ class Tensor(Operators, Methods, Indexing, InPlace, Interop, Recorded, metaclass
             raise NoGradientError("retain_grad: this tensor does not require grad.")
         if not self._r and not self._keep:
             self._keep = True
-            from ._hooks import keep
+            from .._gradient._hooks import keep
 
             keep(self)
 
@@ -226,7 +226,7 @@ class Tensor(Operators, Methods, Indexing, InPlace, Interop, Recorded, metaclass
 
         Returns a handle whose `remove()` takes the hook away again.
         """
-        from ._hooks import add_hook
+        from .._gradient._hooks import add_hook
 
         return add_hook(self, hook)
 

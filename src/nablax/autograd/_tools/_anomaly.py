@@ -7,11 +7,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ._errors import AnomalyError, user_line
-from ._recorded import Recorded
-from ._segment import flush, realize
-from ._trace import Trace, local
-from ._trie import Apply, State
+from .._ground._errors import AnomalyError, user_line
+from .._path._recorded import Recorded
+from .._path._trace import Trace, local
+from .._path._trie import Apply, State
+from .._segment._flush import flush, realize
 
 
 class detect_anomaly:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from . import _numpy
-from ._call import clear_calls
-from ._lift import clear_lifted
-from ._program import clear_programs
-from ._segment import flush
-from ._sites import clear_sites
-from ._stats import stats
-from ._trace import local
+from .._ground._sites import clear_sites
+from .._ground._stats import stats
+from .._operation import _numpy
+from .._operation._call import clear_calls
+from .._path._trace import local
+from .._program._program import clear_programs
+from .._segment._flush import flush
+from .._tensor._lift import clear_lifted
 
 
 def cache_clear() -> None:

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ._errors import GradcheckError
+from .._ground._errors import GradcheckError
+from .._path._recorded import Recorded
+from .._tensor._grad_mode import enable_grad, no_grad
+from .._tensor._tensor import Tensor, tensor
 from ._functional import grad, jacobian
-from ._modes import enable_grad, no_grad
-from ._recorded import Recorded
-from ._tensor import Tensor, tensor
 
 
 def gradcheck(

@@ -17,16 +17,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._backward import gradients
-from ._errors import NoGradientError, ShapeError
-from ._lent import lend
-from ._modes import enable_grad
-from ._namespaces import numpy
-from ._recorded import Recorded
-from ._segment import flush, realize
-from ._tensor import Tensor, as_cotangent, tensor
-from ._trace import apart, local
-from ._values import as_tensor
+from .._gradient._backward import gradients
+from .._gradient._cotangents import as_tensor
+from .._ground._errors import NoGradientError, ShapeError
+from .._ground._lent import lend
+from .._path._recorded import Recorded
+from .._path._trace import apart, local
+from .._segment._flush import flush, realize
+from .._tensor._grad_mode import enable_grad
+from .._tensor._namespaces import numpy
+from .._tensor._tensor import Tensor, as_cotangent, tensor
 
 
 def grad(

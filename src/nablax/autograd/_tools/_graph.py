@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ._node import Node
-from ._recorded import Recorded
-from ._trace import local
-from ._trie import Apply, Gradient, Input, Leaf, State, Step
-from ._values import is_recorded
+from .._gradient._cotangents import is_recorded
+from .._path._recorded import Recorded
+from .._path._trace import local
+from .._path._trie import Apply, Gradient, Input, Leaf, State, Step
+from .._segment._node import Node
 
 
 class _Item(NamedTuple):

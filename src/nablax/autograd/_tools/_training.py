@@ -17,16 +17,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._aval import aval_of
-from ._errors import ShapeError
-from ._inplace import replace
-from ._lent import lend
-from ._modes import no_grad
-from ._namespaces import lift
-from ._segment import flush, realize
-from ._tensor import Parameter, Tensor
-from ._trace import local
-from ._values import is_recorded
+from .._gradient._cotangents import is_recorded
+from .._ground._aval import aval_of
+from .._ground._errors import ShapeError
+from .._ground._lent import lend
+from .._path._trace import local
+from .._segment._flush import flush, realize
+from .._tensor._grad_mode import no_grad
+from .._tensor._inplace import replace
+from .._tensor._namespaces import lift
+from .._tensor._tensor import Parameter, Tensor
 
 
 def parameters(tree: Any) -> Any:

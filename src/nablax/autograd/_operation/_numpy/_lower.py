@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal
 
-from .._bounded import Bounded
+from ..._ground._bounded import Bounded
 from . import _elementwise, _picking, _reductions, _shapes
 from ._elementwise import STRETCHING
 from ._shapes import stretched
