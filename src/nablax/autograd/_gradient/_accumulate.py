@@ -7,9 +7,9 @@ from typing import Any
 
 from .._operation._call import intern_call
 from .._path._record import state_of
+from .._path._recorded import is_recorded
 from .._path._trace import Restart, Trace
 from .._segment._flush import flush
-from ._cotangents import is_recorded
 
 accumulating = threading.RLock()  # held until what was added has its value: threads may share leaves
 

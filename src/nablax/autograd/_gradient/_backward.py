@@ -13,29 +13,23 @@ from typing import Any
 
 from .._ground._aval import aval_of
 from .._ground._errors import NoGradientError, NonScalarError, user_line
-from .._path._record import new
-from .._path._recorded import Recorded
+from .._path._record import emit
+from .._path._recorded import Recorded, as_tensor
 from .._path._trace import Trace, local
 from .._segment._flush import flush
 from ._accumulate import accumulating, add_to
-from ._cotangents import as_tensor, own
+from ._cotangents import own
 from ._hooks import hooked
 from ._sweep import Sweep
 
 
-def backward(
-    roots: Sequence[Any], cotangents: Sequence[Any], retain: bool, create: bool, lazy: bool, kind: type
-) -> None:
+def backward(roots: Sequence[Any], cotangents: Sequence[Any], retain: bool, create: bool, lazy: bool) -> None:
     """Accumulate gradients of the roots, weighted with cotangents, in the leaves."""
     trace = local.trace
-    if (
-        not (create or trace.watched)
-        and cotangents[0] is None
-        and _quickly(trace, roots[0], retain, lazy, kind)
-    ):
+    if not (create or trace.watched) and cotangents[0] is None and _quickly(trace, roots[0], retain, lazy):
         return
     _check(roots, cotangents)
-    sweep = Sweep(kind, create, retain, lazy, None)
+    sweep = Sweep(create, retain, lazy, None)
     sweep.start(roots, cotangents)
     sweep.walk()
     sweep.accumulate()
@@ -47,7 +41,6 @@ def gradients(
     cotangents: Sequence[Any],
     retain: bool,
     create: bool,
-    kind: type,
 ) -> list[Any]:
     """Gradients with respect to `inputs`, None where the roots do not depend on one."""
     _check(roots, cotangents)
@@ -56,21 +49,21 @@ def gradients(
             raise NoGradientError(
                 f"grad: input {i} does not require grad. Call requires_grad_() before computing with it."
             )
-    sweep = Sweep(kind, create, retain, False, inputs)
+    sweep = Sweep(create, retain, False, inputs)
     sweep.start(roots, cotangents)
     sweep.walk()
     found = []
     for x in inputs:
         gradient = sweep.found.get(id(x)) if not x._r else sweep.leaves.get(id(x), (None, None))[1]
         if gradient is not None and x._r and x._hooks:
-            gradient = own(hooked(x._hooks, gradient, kind), kind)
-        found.append(None if gradient is None else as_tensor(gradient, kind))
+            gradient = own(hooked(x._hooks, gradient))
+        found.append(None if gradient is None else as_tensor(gradient))
     if not create:
         flush(local.trace)
     return found
 
 
-def _quickly(trace: Trace, root: Any, retain: bool, lazy: bool, kind: type) -> bool:
+def _quickly(trace: Trace, root: Any, retain: bool, lazy: bool) -> bool:
     """The common backward, seen before: a recorded number, all of whose gradients go to leaves without hooks."""
     state = trace.state.edges.get(("gradient", root._s, retain))
     if state is None:
@@ -83,9 +76,7 @@ def _quickly(trace: Trace, root: Any, retain: bool, lazy: bool, kind: type) -> b
     trace.state = state
     with accumulating:
         for leaf, out in zip(leaves, state.outs or (), strict=True):
-            gradient: Any = new(kind)
-            gradient._s = out
-            trace.append(gradient)
+            gradient = emit(trace, out)
             if leaf._g is None:
                 leaf._g = gradient
             else:

@@ -1,4 +1,4 @@
-"""Tensors and values: which tensors have one, and how to make a tensor of one."""
+"""Cotangents on their way: the first one, their dtype, tensors that nobody else holds."""
 
 from __future__ import annotations
 
@@ -8,40 +8,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._ground._aval import aval_of
-from .._path._record import new
-from .._path._recorded import Recorded
-from .._path._trie import Input
+from .._path._recorded import Recorded, as_tensor, is_recorded
 
 _ones: dict[Any, Any] = {}
 
 
-def is_recorded(tensor: Any) -> bool:
-    """Whether a tensor has no value yet."""
-    state = tensor._s
-    return state is not None and state.step.__class__ is not Input
-
-
-def as_tensor(value: Any, kind: type) -> Any:
-    """A tensor without gradient for an array; tensors as they are."""
-    if isinstance(value, Recorded):
-        return value
-    tensor: Any = new(kind)
-    tensor._s = None
-    tensor._v = value
-    tensor._a = aval_of(value)
-    tensor._n = None
-    tensor._r = False
-    return tensor
-
-
-def own(value: Any, kind: type) -> Any:
+def own(value: Any) -> Any:
     """A tensor that nobody else holds, with a value that somebody else may hold."""
     if not isinstance(value, Recorded):
-        return as_tensor(value.copy() if isinstance(value, np.ndarray) else value, kind)
+        return as_tensor(value.copy() if isinstance(value, np.ndarray) else value)
     if is_recorded(value):
         return value.clone()  # type: ignore[attr-defined]
-    made = as_tensor(value._v, kind)
+    made = as_tensor(value._v)
     if value._r:
         made._n, made._k = value, -1
     elif value._n is not None:
@@ -49,7 +27,7 @@ def own(value: Any, kind: type) -> Any:
     return made
 
 
-def shadows(node: Any, kind: type) -> list[Any]:
+def shadows(node: Any) -> list[Any]:
     """Tensors for the inputs of a node, as they were, with their place in the graph."""
     links = dict(zip(node.program.targets, node.links, strict=True))
     found = []
@@ -58,7 +36,7 @@ def shadows(node: Any, kind: type) -> list[Any]:
         if isinstance(link, Recorded) and not is_recorded(link) and link._v is value:
             found.append(link)
             continue
-        shadow = as_tensor(value, kind)
+        shadow = as_tensor(value)
         if link is not None:
             shadow._n, shadow._k = link if isinstance(link, tuple) else (link, -1)
         found.append(shadow)
@@ -74,3 +52,10 @@ def one(aval: Any) -> Any:
             return found
         _ones[aval] = found
     return found
+
+
+def cast(ct: Any, dtype: Any) -> Any:
+    """A cotangent in the dtype of what it belongs to."""
+    if ct.dtype == dtype:
+        return ct
+    return ct.astype(dtype) if isinstance(ct, Recorded) else jnp.asarray(ct, dtype)  # type: ignore[attr-defined]

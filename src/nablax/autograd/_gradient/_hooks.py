@@ -16,11 +16,10 @@ import numpy as np
 
 from .._ground._errors import NoGradientError, ShapeError
 from .._ground._lent import lend
-from .._path._recorded import Recorded
+from .._path._recorded import Recorded, as_tensor, is_recorded
 from .._path._trace import local
 from .._segment._flush import realize
 from .._segment._node import Node, Watch
-from ._cotangents import as_tensor, is_recorded
 
 
 class Handle:
@@ -56,19 +55,19 @@ def keep(tensor: Any) -> None:
     _watch(tensor).keep.append(weakref.ref(tensor))
 
 
-def hooked(hooks: dict[Any, Callable[..., Any]] | None, gradient: Any, kind: type) -> Any:
+def hooked(hooks: dict[Any, Callable[..., Any]] | None, gradient: Any) -> Any:
     """The gradient after its hooks, each of which may replace it by one of the same shape.
 
     Raises:
       ShapeError: a hook returned another shape.
     """
     for hook in list(hooks.values()) if hooks else ():
-        before = as_tensor(gradient, kind)
+        before = as_tensor(gradient)
         after = hook(before)
         if after is None:
             continue
         if not isinstance(after, Recorded):
-            after = as_tensor(lend(after) if isinstance(after, jax.Array) else np.array(after), kind)
+            after = as_tensor(lend(after) if isinstance(after, jax.Array) else np.array(after))
         if after.shape != before.shape:
             raise ShapeError(
                 f"register_hook: a hook must return None or a gradient of shape {before.shape}, got {after.shape}."

@@ -14,20 +14,19 @@ from sys import getrefcount
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from .._ground._lent import is_lent
 from .._ground._settings import under
 from .._operation._kernel import plus
 from .._path._record import emit, record, state_of
-from .._path._recorded import Recorded, link_of
+from .._path._recorded import Recorded, as_tensor, is_recorded, link_of
 from .._path._trace import Trace, local
 from .._path._trie import State
 from .._program._program import AGAIN
 from .._segment._flush import flush, realize
 from .._segment._node import Freed, Gone, Node, Watch
 from ._accumulate import accumulating, add_to
-from ._cotangents import as_tensor, is_recorded, one, own, shadows
+from ._cotangents import cast, one, own, shadows
 from ._hooks import hooked
 
 CHAINS = (8, 4, 2)  # turns of a loop of tiny segments whose backward is one program
@@ -40,10 +39,7 @@ class Sweep:
     `leaves`, and those of intermediates in `found`.
     """
 
-    def __init__(
-        self, kind: type, create: bool, retain: bool, lazy: bool, wanted: Sequence[Any] | None
-    ) -> None:
-        self.kind = kind
+    def __init__(self, create: bool, retain: bool, lazy: bool, wanted: Sequence[Any] | None) -> None:
         self.create = create
         self.retain = retain
         self.lazy = lazy
@@ -79,7 +75,7 @@ class Sweep:
         for root, ct in zip(roots, cotangents, strict=True):
             if not is_recorded(root):
                 ct = one(root._a) if ct is None else ct
-                self.send(link_of(root), own(ct, self.kind) if root._r else ct)
+                self.send(link_of(root), own(ct) if root._r else ct)
 
     def _seek(self) -> None:
         """Where the wanted tensors are."""
@@ -114,7 +110,7 @@ class Sweep:
         if len(roots) == 1 and cotangents[0] is None and wanted is None and not extra and not self.create:
             before.edges["gradient", roots[0], self.retain] = state  # where _quickly looks
         for slot, out in zip(state.targets, state.outs or (), strict=True):
-            gradient = emit(trace, out, self.kind)
+            gradient = emit(trace, out)
             if slot in sought:
                 self.found[id(sought[slot])] = gradient
             if slot in trace.watched:
@@ -126,7 +122,7 @@ class Sweep:
         for ref in watch.keep:
             tensor = ref()
             if tensor is not None and _is_at(tensor, node, slot):
-                tensor._g = own(gradient, self.kind) if tensor._g is None else tensor._g + gradient
+                tensor._g = own(gradient) if tensor._g is None else tensor._g + gradient
 
     # -- the graph of nodes ---------------------------------------------------------------------------------------
 
@@ -145,7 +141,7 @@ class Sweep:
 
     def _plus(self, a: Any, b: Any) -> Any:
         if self.create or isinstance(a, Recorded) or isinstance(b, Recorded):
-            return as_tensor(a, self.kind) + b
+            return as_tensor(a) + b
         return plus(a, b)
 
     def walk(self) -> None:
@@ -206,7 +202,7 @@ class Sweep:
                 continue
             gradient = arrived.pop(slot)
             if slot in stops:
-                gradient = hooked(watched[slot].hooks, gradient, self.kind)
+                gradient = hooked(watched[slot].hooks, gradient)
             if slot in watched:
                 self._keep(watched[slot], gradient, node, slot)
             if slot in sought:
@@ -263,9 +259,9 @@ class Sweep:
             return "backward", lambda *a: program.between(a[:n], list(a[n:]), slots, targets, stops, at)
 
         key = ("pull", program, slots, targets, stops, at)
-        args = [*shadows(node, self.kind), *[tensor for _, tensor in known], *given.values()]
+        args = [*shadows(node), *[tensor for _, tensor in known], *given.values()]
         state = record(key, build, args)
-        return [emit(self.trace, out, self.kind) for out in state.outs or ()]
+        return [emit(self.trace, out) for out in state.outs or ()]
 
     def _chain(self, node: Any, k: int, wants: tuple[int, ...]) -> list[Any] | None:
         """The next nodes, if they are turns of one loop that hand one gradient to each other and to nobody else."""
@@ -345,9 +341,9 @@ class Sweep:
         while self.leaves:  # emptied, so that what is only added to a buffer is no result of the program
             leaf, gradient = self.leaves.pop(next(iter(self.leaves)))
             if leaf._hooks:
-                gradient = own(hooked(leaf._hooks, gradient, self.kind), self.kind)
+                gradient = own(hooked(leaf._hooks, gradient))
             if leaf._g is None:
-                leaf._g = as_tensor(gradient, self.kind)
+                leaf._g = as_tensor(gradient)
             elif self.create:
                 leaf._g = leaf._g + gradient
             else:
@@ -362,10 +358,3 @@ def _is_at(tensor: Any, node: Any, slot: int) -> bool:
     if is_recorded(tensor):
         return node is None and tensor._s.slot == slot
     return node is not None and tensor._n is node and node.program.roots[tensor._k] == slot
-
-
-def cast(ct: Any, dtype: Any) -> Any:
-    """A cotangent in the dtype of what it belongs to."""
-    if ct.dtype == dtype:
-        return ct
-    return ct.astype(dtype) if isinstance(ct, Recorded) else jnp.asarray(ct, dtype)  # type: ignore[attr-defined]

@@ -9,7 +9,8 @@ import jax
 from .._ground._aval import Aval, config
 from .._ground._errors import user_line
 from .._operation._call import Call
-from ._trie import Apply, Gradient, Leaf, State, bits
+from ._steps import Apply, Gradient, Leaf
+from ._trie import State, bits
 
 HEAVIEST = 32  # a single operation counts for no more than this towards max_segment
 

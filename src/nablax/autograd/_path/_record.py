@@ -9,11 +9,9 @@ import jax
 
 from .._ground._aval import aval_of
 from .._operation._call import intern_call
-from ._recorded import Recorded
+from ._recorded import Recorded, blank
 from ._trace import Restart, Trace, local
 from ._trie import State
-
-new = object.__new__
 
 
 def state_of(trace: Trace, value: Any) -> State:
@@ -23,20 +21,20 @@ def state_of(trace: Trace, value: Any) -> State:
     return trace.enter(aval_of(value), value)
 
 
-def emit(trace: Trace, state: State, kind: type) -> Any:
+def emit(trace: Trace, state: State) -> Any:
     """A Tensor for the value of a state."""
-    tensor: Any = new(kind)
+    tensor = blank()
     tensor._s = state
     trace.append(tensor)
     return tensor
 
 
-def results(trace: Trace, state: State, kind: type) -> Any:
+def results(trace: Trace, state: State) -> Any:
     """Tensors for the results of the operation that led to a state, in the structure that it returned."""
     if state.tree is None:
-        made = emit(trace, state, kind)
+        made = emit(trace, state)
     else:
-        made = jax.tree.unflatten(state.tree, [emit(trace, out, kind) for out in state.outs or ()])
+        made = jax.tree.unflatten(state.tree, [emit(trace, out) for out in state.outs or ()])
     if trace.probe is not None:
         trace.probe(state, made)
     return made
@@ -54,16 +52,12 @@ def record(spec: Hashable, build: Callable[[], tuple[str, Callable[..., Any]]], 
     """
     trace = local.trace
     if trace.state.full:
-        from .._segment._cut import cut
-
-        cut(trace)
+        trace.cut()
     trace.meet()
     try:
         states = [trace.source(a) if isinstance(a, Recorded) else state_of(trace, a) for a in args]
     except Restart:
-        from .._segment._flush import flush
-
-        flush(trace)
+        trace.flush()
         states = [state_of(trace, a) for a in args]
     if trace.state is trace.closed:
         trace.begin()

@@ -1,11 +1,17 @@
-"""What a recorded value consists of: the class below every Tensor, for the modules that tensors are built from."""
+"""What a recorded value consists of: the class below every Tensor, for the modules that tensors are built from.
+
+Tensor is built on all of them, so it cannot be imported by those that make tensors: it registers here (`use`).
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .._ground._aval import Aval
+from .._ground._aval import Aval, aval_of
+from ._steps import Input
 from ._trie import State
+
+new = object.__new__
 
 
 class Recorded:
@@ -48,6 +54,38 @@ _UNSET: dict[str, Any] = {
     "_name": None,
     "_s": None,
 }
+
+_KIND: Any = Recorded  # the class of results: Tensor, once it is defined
+
+
+def use(kind: type) -> None:
+    """Name the class of results."""
+    global _KIND
+    _KIND = kind
+
+
+def blank() -> Any:
+    """A tensor whose fields are to be set."""
+    return new(_KIND)
+
+
+def as_tensor(value: Any) -> Any:
+    """A tensor without gradient for an array; tensors as they are."""
+    if isinstance(value, Recorded):
+        return value
+    tensor: Any = new(_KIND)
+    tensor._s = None
+    tensor._v = value
+    tensor._a = aval_of(value)
+    tensor._n = None
+    tensor._r = False
+    return tensor
+
+
+def is_recorded(tensor: Any) -> bool:
+    """Whether a tensor has no value yet."""
+    state = tensor._s
+    return state is not None and state.step.__class__ is not Input
 
 
 def link_of(tensor: Any) -> Any:

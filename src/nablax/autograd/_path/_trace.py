@@ -1,7 +1,7 @@
 """The trace: the recording that is open in a thread.
 
 An operation moves `state` along an edge of the trie and appends its result to `outs`. Reading a value ends the
-recording: `flush` (in _segment.py) runs the program of the last state and clears the trace.
+recording: `flush` runs the program of the last state and clears the trace.
 
 Liveness: a segment hands out the results that someone still holds. `outs` refers to the results strongly and counts
 their references when the segment ends: equivalent to weak references, and half their price (a weak reference is one
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -25,7 +25,8 @@ from .._ground._settings import now
 from .._operation._call import Call
 from ._growing import Growing, settings
 from ._recorded import link_of
-from ._trie import Input, State
+from ._steps import Input
+from ._trie import State
 
 _ARRAY = type(jax.numpy.zeros(()))
 MOST_STATES = 100_000  # of a thread; a program counts for as many as it has steps
@@ -66,6 +67,10 @@ class Trace(Growing):
         "wide",
         "within",
     )  # fmt: skip
+
+    # How a recording ends, and how one that has become long is cut. What is built on traces says it: _segment.
+    flush: ClassVar[Callable[[Trace], None]]
+    cut: ClassVar[Callable[[Trace], None]]
 
     def __init__(self) -> None:
         self.mode = True
@@ -153,8 +158,7 @@ class Trace(Growing):
         """Take up a recording again whose program was interrupted, so that nothing is lost."""
         self.outs, self.append = outs, outs.append
         self.values, self.inputs, self.links, self.watched = values, inputs, links, watched
-        entered = [s for s in end.path() if s.step.__class__ is Input]
-        for tensor, state in zip(inputs, entered, strict=True):
+        for tensor, state in zip(inputs, end.inputs(), strict=True):
             if tensor is not None and tensor._s is None:
                 tensor._s = state
         self.state = end
@@ -166,10 +170,8 @@ class Trace(Growing):
                 f"a tensor recorded at {tensor._s.where or 'another line'} by another thread has no value yet; read it "
                 f"there (tensor.realize()) before other threads use it. Used at {user_line()}."
             )
-        from .._segment._flush import flush
-
         with _handing_over:
-            flush(self)
+            self.flush()
 
     # -- moving along edges -------------------------------------------------------------------------------------
 
@@ -228,9 +230,7 @@ class Trace(Growing):
     def meet(self) -> None:
         """End a recording that was opened under other settings of JAX."""
         if self.state is not self.closed and self.settings != now():
-            from .._segment._flush import flush
-
-            flush(self)
+            self.flush()
 
     def set_mode(self, mode: bool) -> None:
         """Record gradients from here on, or not."""

@@ -5,57 +5,15 @@ arguments and the states that produced its arguments; the next state knows the s
 and whether it needs a gradient. Nothing is hashed or inferred again when a program repeats: one dictionary lookup an
 operation, and the last state holds the programs compiled for it.
 
-A path is also a list of steps (`Input`, `Apply`, `Leaf`, `Gradient`), which is what the replay runs and what identifies
-a program between the tries of different threads. Sets of slots are integers, one bit a slot.
+A path is also a list of steps (see _steps.py). Sets of slots are integers, one bit a slot.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from .._ground._aval import Aval
-from .._operation._call import Call
-
-
-class Input(NamedTuple):
-    """A value that enters the segment from outside."""
-
-    aval: Aval
-    needs: bool
-
-
-class Apply(NamedTuple):
-    """`call` applied to the values in slots `args`; its results take the next slots.
-
-    `sever` cuts gradients (detach, no_grad); `needs` tells for each result whether it carries one; `donate` marks an
-    argument slot whose buffer the result may reuse.
-    """
-
-    call: Call
-    args: tuple[int, ...]
-    sever: bool
-    needs: tuple[bool, ...]
-    donate: int = -1
-
-
-class Leaf(NamedTuple):
-    """The value in `slot` again, as a variable of its own: a leaf that was updated in place under no_grad()."""
-
-    slot: int
-    aval: Aval
-
-
-class Gradient(NamedTuple):
-    """Pull cotangents of `roots` back to `targets`; the results take the next slots, one for each target."""
-
-    roots: tuple[int, ...]
-    cotangents: tuple[int, ...]  # slots; -1 stands for one
-    targets: tuple[int, ...]
-    avals: tuple[Aval, ...]  # of the targets
-    create: bool
-
-
-Step = Input | Apply | Leaf | Gradient
+from ._steps import Input, Step
 
 
 class State:
@@ -125,6 +83,20 @@ class State:
             state = state.parent
         found.reverse()
         return found
+
+    @property
+    def label(self) -> str:
+        """The name of the step that led here."""
+        return "a mode" if self.step is None else self.step.label
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """The slots that this step reads."""
+        return () if self.step is None else self.step.reads
+
+    def inputs(self) -> list[State]:
+        """Those of the path where a value enters."""
+        return [state for state in self.path() if state.step.__class__ is Input]
 
 
 def bits(mask: int) -> list[int]:

@@ -7,6 +7,7 @@ more. The line is written once for a program; running it is a loop over kernels.
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from .._ground._aval import Aval
 from .._operation._call import Typed, intern_call
 from .._operation._joint import Joint
 from .._operation._kernel import entering
-from .._path._trie import Apply, Gradient, Input, Leaf, Step
+from .._path._steps import Apply, Gradient, Input, Leaf, Step
 
 FAILED = object()  # in the place of a value that could not be computed
 Look = Callable[[Any, list[Any]], None]
@@ -72,37 +73,47 @@ class Line:
         self.roots: dict[int, tuple[int, ...]] = {}  # of the backward at a step
         self.again = any(isinstance(step, Gradient) and step.create for step in steps)
         self._ones: dict[tuple, int] = {}
+        self._keeps = through
         slot = 0
         for at, step in enumerate(steps):
-            if isinstance(step, Apply):
-                n = len(step.needs)
-                args = step.args
-                typed = step.call.on(tuple([self.avals[a] for a in args]), x64)
-                wants = tuple([i for i, a in enumerate(args) if needs[a]]) if any(step.needs) else ()
-                op = Op(typed, args, tuple(range(slot, slot + n)), wants, at)
-                self.ops.append(op)
-                if through and wants and not self.again:
-                    self._residuals(op)
-                slot += n
-            elif isinstance(step, Input):
-                self.inputs.append(slot)
-                slot += 1
-            elif isinstance(step, Leaf):
-                self.ops.append(Op(None, (step.slot,), (slot,), (), at))
-                slot += 1
-            else:
-                self.roots[at] = step.roots
-                given: dict[int, int] = {}
-                for root, ct in zip(step.roots, step.cotangents, strict=True):
-                    ct = self._one(self.avals[root], 1) if ct < 0 else self._cast(ct, self.avals[root], at)
-                    given[root] = self._add(given[root], ct, at) if root in given else ct
-                grads = self.pull(given, step.targets, (), at, step.create)
-                for k, grad in enumerate(grads):
-                    wants = (0,) if self.needs[slot + k] and self.needs[grad] else ()
-                    self.ops.append(Op(None, (grad,), (slot + k,), wants, at))
-                slot += len(grads)
+            self._write(step, slot, at)
+            slot += step.width
 
     # -- writing ------------------------------------------------------------------------------------------------------
+
+    @functools.singledispatchmethod
+    def _write(self, step: Step, slot: int, at: int) -> None:
+        """Write a step, number `at` of the recording, whose results take the slots from `slot` on."""
+        raise TypeError(step)
+
+    @_write.register(Input)
+    def _(self, step: Input, slot: int, at: int) -> None:
+        self.inputs.append(slot)
+
+    @_write.register(Leaf)
+    def _(self, step: Leaf, slot: int, at: int) -> None:
+        self.ops.append(Op(None, (step.slot,), (slot,), (), at))
+
+    @_write.register(Apply)
+    def _(self, step: Apply, slot: int, at: int) -> None:
+        args = step.args
+        typed = step.call.on(tuple([self.avals[a] for a in args]), self.x64)
+        wants = tuple([i for i, a in enumerate(args) if self.needs[a]]) if any(step.needs) else ()
+        op = Op(typed, args, tuple(range(slot, slot + step.width)), wants, at)
+        self.ops.append(op)
+        if self._keeps and wants and not self.again:
+            self._residuals(op)
+
+    @_write.register(Gradient)
+    def _(self, step: Gradient, slot: int, at: int) -> None:
+        self.roots[at] = step.roots
+        given: dict[int, int] = {}
+        for root, ct in zip(step.roots, step.cotangents, strict=True):
+            ct = self._one(self.avals[root], 1) if ct < 0 else self._cast(ct, self.avals[root], at)
+            given[root] = self._add(given[root], ct, at) if root in given else ct
+        for k, grad in enumerate(self.pull(given, step.targets, (), at, step.create)):
+            wants = (0,) if self.needs[slot + k] and self.needs[grad] else ()
+            self.ops.append(Op(None, (grad,), (slot + k,), wants, at))
 
     def _new(self, aval: Aval, needs: bool = False) -> int:
         self.avals.append(aval)

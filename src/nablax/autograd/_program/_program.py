@@ -17,10 +17,11 @@ from .._ground._lent import is_lent
 from .._ground._settings import now
 from .._ground._stats import stats
 from .._operation._kernel import handed, plain, plus
-from .._path._trie import Apply, Input, Leaf, State, bits
+from .._path._steps import Leaf, Step, inputs
+from .._path._trie import State, bits
 from ._line import Line, Pull, execute
 from ._pack import Plan, pack, unpack
-from ._replay import pullback, run, variable, width
+from ._replay import pullback, run, variable
 from ._tiers import Hot, schedule
 
 MOST_PROGRAMS = 1024
@@ -45,7 +46,7 @@ class Program:
 
     def __init__(self, state: State, slots: tuple[int, ...]) -> None:
         path = state.path()
-        self.steps: list[Any] = [s.step for s in path]
+        self.steps: list[Step] = [s.step for s in path if s.step is not None]
         self.slots = slots
         values = [v for s in path for v in (s.outs or (s,))]
         self.avals = [v.aval for v in values]
@@ -59,8 +60,9 @@ class Program:
         reached = 0
         for slot in slots:
             value = values[slot]
+            leaf = isinstance(value.step, Leaf)
             output = None
-            if value.needs and not isinstance(value.step, Leaf):
+            if value.needs and not leaf:
                 output = -1
                 if not value.mask & state.freed:
                     output = len(self.roots)
@@ -68,14 +70,14 @@ class Program:
                     self.masks.append(value.mask & ~state.sources)
                     self.reach.append(value.mask & state.sources)
                     reached |= self.reach[-1]
-            kinds.append((value.aval, output, isinstance(value.step, Leaf)))
+            kinds.append((value.aval, output, leaf))
         self.kinds = tuple(kinds)
         self.targets = tuple(bits(reached))
         self.weight = sum(
             s.weight - p.weight for s, p in zip(path[1:], path[:-1], strict=True) if s.weight > p.weight
         )
-        self.inputs = [slot for slot, step in placed(self.steps) if isinstance(step, Input)]
-        self.may_fail = any(isinstance(step, Apply) and step.call.may_fail for step in self.steps)
+        self.inputs = inputs(self.steps)
+        self.may_fail = any(step.may_fail for step in self.steps)
         self.donates = [] if self.targets else self._donated()
         self.tiny = self._is_tiny()
         self.compiled: Any = None
@@ -102,7 +104,7 @@ class Program:
     def _donated(self) -> list[int]:
         if self.may_fail:
             return []  # a buffer given to a program that fails is gone
-        marked = {getattr(step, "donate", -1) for step in self.steps}
+        marked = {step.donate for step in self.steps}
         return [i for i, slot in enumerate(self.inputs) if slot in marked]
 
     def _is_tiny(self) -> bool:
@@ -421,12 +423,3 @@ _AS_IT_IS = contextlib.nullcontext()
 
 def _sum(grads: Sequence[Any], sums: Sequence[Any]) -> list[Any]:
     return [g if s is None else s + g for g, s in zip(grads, sums, strict=True)]
-
-
-def placed(steps: Sequence[Any]) -> list[tuple[int, Any]]:
-    """The steps, each with the slot of its first result."""
-    found, slot = [], 0
-    for step in steps:
-        found.append((slot, step))
-        slot += width(step)
-    return found

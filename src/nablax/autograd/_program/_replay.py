@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from .._ground._aval import Aval
-from .._path._trie import Apply, Gradient, Input, Leaf, Step
+from .._path._steps import Gradient, Input, Step, inputs, severed
 
 Taps = dict[int, list[Callable[[Any], Any]]]  # slot -> what is done to its value
 
@@ -33,19 +33,19 @@ def _tap_jvp(primals: tuple, tangents: tuple) -> tuple:
 
 
 @jax.custom_jvp
-def _cut(value: Any, change: Any) -> Any:
+def _stop(value: Any, change: Any) -> Any:
     """`value`, for the derivative by `change` a variable of its own: what it was computed from gets no gradient.
 
-    Only that derivative sees the cut. One taken inside it (a recorded Gradient step) or around it (create_graph) has a
+    Only that derivative stops. One taken inside it (a recorded Gradient step) or around it (create_graph) has a
     constant for `change`, and goes through.
     """
     return value
 
 
-@partial(_cut.defjvp, symbolic_zeros=True)
-def _cut_jvp(primals: tuple, tangents: tuple) -> tuple:
+@partial(_stop.defjvp, symbolic_zeros=True)
+def _stop_jvp(primals: tuple, tangents: tuple) -> tuple:
     value, change = tangents
-    return _cut(*primals), value if isinstance(change, SymbolicZero) else change
+    return _stop(*primals), value if isinstance(change, SymbolicZero) else change
 
 
 def run(
@@ -70,16 +70,8 @@ def run(
         env = _gradient(head, [next(entering) for _ in range(used)], steps[last], taps, inner)  # type: ignore[arg-type]
     for step in steps[last + 1 :]:
         start = len(env)
-        if isinstance(step, Apply):
-            results = step.call.flat(*[env[i] for i in step.args])
-            env.extend(map(_severed, results) if step.sever else results)
-        elif isinstance(step, Input):
-            env.append(next(entering))
-        elif isinstance(step, Leaf):
-            env.append(_severed(env[step.slot]))
-        for slot in range(start, len(env)) if taps else ():
-            for tap in taps.get(slot, ()):
-                env[slot] = tap(env[slot])
+        env.extend(step.replay(env, entering))  # type: ignore[union-attr]
+        _tapped(env, start, taps)
     return env
 
 
@@ -96,12 +88,7 @@ def pullback(
 
     The gradient stops at those of the targets that are in `stops`; through the others it goes on.
     """
-    position: dict[int, int] = {}
-    slot = 0
-    for step in steps:
-        if isinstance(step, Input):
-            position[slot] = len(position)
-        slot += width(step)
+    position = {slot: i for i, slot in enumerate(inputs(steps))}
 
     def of(changed: list[Any]) -> tuple[list[Any], list[Any]]:
         inside = list(values)
@@ -110,7 +97,7 @@ def pullback(
             if target in position:
                 inside[position[target]] = value
             else:
-                tap = _cut if target in stops else _tap
+                tap = _stop if target in stops else _tap
                 tapped.setdefault(target, []).append(partial(_changed, tap, value))
         env = run(steps, inside, tapped, inner=True)
         return [env[root] for root in roots], env
@@ -124,18 +111,11 @@ def pullback(
 
 def variable(known: Any) -> Callable[[Any], Any]:
     """A tap that makes a slot a variable of its own for derivatives by its `known` value."""
-    return partial(_changed, _cut, known)
+    return partial(_changed, _stop, known)
 
 
 def _changed(tap: Callable[[Any, Any], Any], change: Any, value: Any) -> Any:
     return tap(value, change)
-
-
-def width(step: Step) -> int:
-    """How many slots the results of a step take."""
-    if isinstance(step, Apply):
-        return len(step.needs)
-    return len(step.targets) if isinstance(step, Gradient) else 1
 
 
 def _gradient(head: Sequence[Step], values: list[Any], step: Gradient, taps: Taps, inner: bool) -> list[Any]:
@@ -146,14 +126,15 @@ def _gradient(head: Sequence[Step], values: list[Any], step: Gradient, taps: Tap
     ]
     (gradients,) = pull(cotangents)
     if inner and not step.create:
-        gradients = [_severed(g) for g in gradients]
+        gradients = [severed(g) for g in gradients]
     start = len(env)
     env = [*env, *gradients]
-    for slot in range(start, len(env)):
-        for tap in taps.get(slot, ()):
-            env[slot] = tap(env[slot])
+    _tapped(env, start, taps)
     return env
 
 
-def _severed(value: Any) -> Any:
-    return jax.lax.stop_gradient(value)
+def _tapped(env: list[Any], start: int, taps: Taps) -> None:
+    """Let the values from slot `start` on go through their taps."""
+    for slot in range(start, len(env)) if taps else ():
+        for tap in taps.get(slot, ()):
+            env[slot] = tap(env[slot])

@@ -16,8 +16,10 @@ from typing import Any
 from .._ground._stats import stats
 from .._path._growing import settings
 from .._path._record import emit
+from .._path._recorded import is_recorded
+from .._path._steps import Apply, Gradient, Input, Leaf
 from .._path._trace import Trace, local
-from .._path._trie import Apply, Gradient, Input, Leaf, State
+from .._path._trie import State
 from ._flush import flush
 
 
@@ -105,7 +107,7 @@ def _handed_over(applied: Sequence[State], path: Sequence[State]) -> list[int]:
     made = {v.slot: j for j, s in enumerate(applied) for v in (s.outs or (s,))}
     last_use: dict[int, int] = {}
     for j, s in enumerate(applied):
-        for slot in s.step.args:  # type: ignore[union-attr]
+        for slot in s.reads:
             last_use[slot] = j
     counts = [0] * len(applied)
     for slot, j in made.items():
@@ -122,22 +124,20 @@ def _split(trace: Trace, at: State) -> None:
     alive = [t for t in trace.outs if getrefcount(t) > 3]
     late = [t for t in alive if t._s.slot >= size]
     held: dict[int, Any] = {t._s.slot: t for t in alive if t._s.slot < size}
-    early_inputs = sum(isinstance(s.step, Input) for s in path) - sum(isinstance(s.step, Input) for s in tail)
+    entered = trace.state.inputs()
+    early_inputs = sum(s.size <= size for s in entered)
     values, inputs, links, mode = trace.values, trace.inputs, trace.links, trace.mode
 
     states = {v.slot: v for s in path for v in (s.outs or (s,))}
-    place = {s.slot: i for i, s in enumerate([s for s in path if isinstance(s.step, Input)])}
-    used = {slot for s in tail for slot in _arguments(s)}
-    from .._tensor._tensor import Tensor
-
+    place = {s.slot: i for i, s in enumerate(entered)}
+    used = {slot for s in tail for slot in s.reads}
     trace.outs = list(held.values())
     trace.append = trace.outs.append
     for slot in used:
         if slot < size and slot not in held and slot not in place:
-            held[slot] = emit(trace, states[slot], Tensor)
-    late_tensors = [inputs[i] for i in range(early_inputs, len(inputs))]
-    for tensor in late_tensors:
-        if tensor is not None and tensor._s is not None and isinstance(tensor._s.step, Input):
+            held[slot] = emit(trace, states[slot])
+    for tensor in inputs[early_inputs:]:
+        if tensor is not None and not is_recorded(tensor):
             tensor._s = None
     trace.state = at
     trace.values, trace.inputs = values[:early_inputs], inputs[:early_inputs]
@@ -164,7 +164,7 @@ def _split(trace: Trace, at: State) -> None:
         trace.set_mode(old.mode)
         step = old.step
         if isinstance(step, Input):
-            if step.aval is not None and any(old.slot in _arguments(s) for s in tail):
+            if old.slot in used:
                 state_now(old.slot)
         elif isinstance(step, Leaf):
             now[old.slot] = trace.leaf(state_now(step.slot))
@@ -194,8 +194,4 @@ def _enter_again(trace: Trace, old: State, value: Any, tensor: Any, links: dict[
     return state
 
 
-def _arguments(state: State) -> Sequence[int]:
-    step = state.step
-    if isinstance(step, Apply):
-        return step.args
-    return (step.slot,) if isinstance(step, Leaf) else ()
+Trace.cut = cut

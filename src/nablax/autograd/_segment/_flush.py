@@ -18,16 +18,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from sys import getrefcount
 from typing import Any
-from weakref import ref
 
 from .._ground._aval import config
 from .._ground._settings import now, under
 from .._ground._stats import stats
+from .._path._steps import Input
 from .._path._trace import _ARRAY, Trace, local
-from .._path._trie import Input, State
-from .._program._program import AGAIN, Program, program_for
+from .._program._program import AGAIN, program_for
 from .._program._tiers import settings as tiers
-from ._node import Freed, Node
+from ._rescue import rescue
+from ._settle import settle
 
 
 def flush(trace: Trace) -> None:
@@ -66,49 +66,12 @@ def flush(trace: Trace) -> None:
         else:
             results, residual = program.forward(values, tracing, x64)
     except Exception as error:
-        from ._rescue import rescue
-
         rescue(error, program, end, outs, alive, values, links, tracing, watched, settings)
         raise
     except BaseException:  # interrupted
         trace.resume(end, values, inputs, links, outs, watched)
         raise
     settle(program, end, alive, values, links, results, residual, watched, settings)
-
-
-def settle(
-    program: Program,
-    end: State,
-    alive: list[Any],
-    values: list[Any],
-    links: dict,
-    results: Sequence[Any],
-    residual: Any,
-    watched: dict[int, Any],
-    settings: Any,
-) -> None:
-    """Give tensors their values, and those that carry gradients their place in the graph."""
-    node: Any = None
-    if program.targets:
-        node = Node(program, end, values, residual, tuple([links[slot] for slot in program.targets]))
-        if watched:
-            node.watched = watched
-        node.settings = settings
-    for tensor, value, (aval, output, leaf) in zip(alive, results, program.kinds, strict=True):
-        tensor._v = value
-        tensor._a = aval
-        if not leaf:
-            tensor._r = False  # to read what is not set takes longer than to set it
-        if output is None:
-            tensor._n = None
-        elif output >= 0:
-            tensor._n = node
-            tensor._k = output
-            node.outs.append(ref(tensor))
-        else:
-            tensor._n = Freed(tensor._s.where)
-            tensor._k = 0
-        tensor._s = None
 
 
 def realize(tensor: Any) -> Any:
@@ -121,3 +84,6 @@ def realize(tensor: Any) -> Any:
         else:
             state.trace.hand_over(tensor)
     return tensor._v
+
+
+Trace.flush = flush

@@ -12,10 +12,11 @@ import jax
 
 from .._ground._errors import FailedError
 from .._path._recorded import Recorded
-from .._path._trie import Apply, State
+from .._path._trie import State
 from .._program._line import FAILED, salvage
-from .._program._program import Program, placed, program_for
+from .._program._program import Program, program_for
 from ._node import Lost
+from ._settle import settle
 
 _OVER = "the transformation of JAX that it was recorded in is over"
 
@@ -23,8 +24,6 @@ _OVER = "the transformation of JAX that it was recorded in is over"
 def rescue(error: Exception, program: Program, end: State, outs: list[Any], alive: list[Any], values: list[Any],
            links: dict, tracing: bool, watched: dict, settings: Any) -> None:  # fmt: skip
     """Give the results of a failed segment their values, or the reason why they have none; `error` gets a note."""
-    from ._flush import settle
-
     if tracing:  # what was traced is of no use to anybody
         env, failed = [FAILED] * len(program.avals), None
     else:
@@ -33,11 +32,10 @@ def rescue(error: Exception, program: Program, end: State, outs: list[Any], aliv
     what = _OVER
     if failed is not None:
         state = end.path()[failed]
-        name = state.step.call.name if isinstance(state.step, Apply) else "the backward"
-        what = f"{name}, recorded at {state.where}, failed"
+        what = f"{state.label}, recorded at {state.where}, failed"
         error.add_note(f"nablax.autograd: {what}. What was not computed from it has kept its value.")
     whole = [t for t in alive if env[t._s.slot] is not FAILED]
-    steps = dict(placed(program.steps))
+    steps = {state.slot: state.step for state in end.path()}
     for tensor in outs:
         state = tensor._s
         if state is not None and env[state.slot] is FAILED:
@@ -57,7 +55,7 @@ def _before(step: Any, steps: dict[int, Any], env: list[Any]) -> Any:
     """What a `.grad` held to which a gradient was to be added; None for anything else."""
     value = FAILED
     while value is FAILED:
-        if not isinstance(step, Apply) or step.donate < 0:
+        if step is None or step.donate < 0:
             return None
         slot = step.args[0]
         step, value = steps.get(slot), env[slot]

@@ -15,11 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._gradient._cotangents import as_tensor, is_recorded
 from .._ground._lent import lend
 from .._ground._sites import varies
 from .._path._record import record, results
-from .._path._recorded import Recorded
+from .._path._recorded import Recorded, as_tensor, is_recorded
 from .._path._trace import local
 from .._segment._flush import realize
 from ._inplace import replace
@@ -50,7 +49,7 @@ class Indexing:
         if not self.requires_grad and not is_recorded(self) and _basic(index):
             value = _at_once(self._v, index)
             if value is not None:
-                return as_tensor(value, _kind())
+                return as_tensor(value)
         shape = self.shape
         parts, arrays = _parts(index, shape)
         starts = [np.asarray(part.start, np.int32) for part in parts if isinstance(part, Start)]
@@ -64,7 +63,7 @@ class Indexing:
             return "getitem", lambda x, *holes: x[_filled(parts, holes)]
 
         key = ("getitem", *map(_part_key, parts))
-        return results(local.trace, record(key, build, (self, *arrays, *starts)), _kind())
+        return results(local.trace, record(key, build, (self, *arrays, *starts)))
 
     def __setitem__(self: Any, index: Any, value: Any) -> None:
         if self._r and local.trace.mode:
@@ -119,13 +118,7 @@ def _written(tensor: Any, how: str, parts: list[Any], arrays: list[Any], value: 
         return f"{how}item", lambda x, v, *holes: getattr(x.at[_filled(parts, holes)], how)(v.astype(x.dtype))
 
     key = (f"{how}item", *map(_part_key, parts))
-    return results(local.trace, record(key, build, (tensor, value, *arrays)), _kind())
-
-
-def _kind() -> Any:
-    from ._tensor import Tensor
-
-    return Tensor
+    return results(local.trace, record(key, build, (tensor, value, *arrays)))
 
 
 def _basic(index: Any) -> bool:

@@ -9,8 +9,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .._gradient._cotangents import is_recorded
+from .._gradient._hooks import keep
 from .._ground._errors import InPlaceError, ShapeError, user_line
+from .._path._recorded import is_recorded
 from .._path._trace import local
 from ._operators import binary, unary
 
@@ -69,8 +70,6 @@ def replace(tensor: Any, result: Any, name: str) -> Any:
 def _kept(tensor: Any) -> Any:
     """A tensor that keeps its gradient does so at its new place, too."""
     if not tensor._r and tensor._keep and tensor.requires_grad:
-        from .._gradient._hooks import keep
-
         keep(tensor)
     return tensor
 

@@ -13,6 +13,7 @@ import numpy as np
 from .._ground._errors import LostTapeError, user_line
 from .._ground._lent import lend
 from .._segment._flush import realize
+from . import _namespaces
 
 
 class Telling(type):
@@ -58,9 +59,7 @@ class Interop:
         """The tensor on a device or sharding of JAX's; gradients flow back to where it came from."""
         if device == self.device:
             return self
-        from ._namespaces import lift
-
-        return lift(functools.partial(jax.device_put, device=device))(self)
+        return _namespaces.lift(functools.partial(jax.device_put, device=device))(self)
 
     def to(self, where: Any) -> Any:
         """The tensor as a dtype, or on a device."""
@@ -130,19 +129,13 @@ class Interop:
         return np.array(value, dtype=dtype) if copy else value.astype(dtype or value.dtype, copy=False)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        from . import _namespaces
-
         return _namespaces.ufunc(ufunc, method, inputs, kwargs)
 
     def __array_function__(self, function: Any, kinds: Any, args: Any, kwargs: Any) -> Any:
-        from . import _namespaces
-
         return _namespaces.function(function, args, kwargs)
 
     def __array_namespace__(self, *, api_version: str | None = None) -> Any:
-        from ._namespaces import numpy
-
-        return numpy
+        return _namespaces.numpy
 
     # -- JAX ----------------------------------------------------------------------------------------------------------
 

@@ -15,13 +15,12 @@ import jax
 import numpy as np
 from jax.extend.core import jaxpr_as_fun
 
-from .._gradient._cotangents import as_tensor
 from .._ground._aval import Aval, aval_of, config
 from .._ground._errors import NoGradientError, user_line
 from .._ground._settings import now
 from .._ground._sites import varies
 from .._path._record import record, results
-from .._path._recorded import Recorded
+from .._path._recorded import Recorded, as_tensor
 from .._path._trace import WIDE, apart, local
 from .._path._trie import State
 from .._segment._flush import realize
@@ -34,15 +33,15 @@ _ARRAYS = (jax.Array, np.ndarray, np.generic)
 _LIFTED: dict[Hashable, Lifted] = {}
 
 
-def lifted(fn: Callable[..., Any], name: str, key: Hashable, kind: type) -> Lifted:
+def lifted(fn: Callable[..., Any], name: str, key: Hashable) -> Lifted:
     """The one Lifted of a key, so that a function lifted in a loop is the same operation each time."""
     found = _LIFTED.get(key)
     if found is None:
-        found = _LIFTED[key] = Lifted(fn, name, kind)
+        found = _LIFTED[key] = Lifted(fn, name)
     return found
 
 
-def lifted_now(fn: Callable[..., Any], name: str, kind: type) -> Lifted:
+def lifted_now(fn: Callable[..., Any], name: str) -> Lifted:
     """A function of the user's, lifted; those with the same code share what they recorded."""
     inner = getattr(fn, "__func__", fn)
     key = Same(getattr(inner, "__code__", inner))
@@ -51,7 +50,7 @@ def lifted_now(fn: Callable[..., Any], name: str, kind: type) -> Lifted:
         if len(_FROZEN) >= MOST_LIFTED:
             _FROZEN.clear()
         frozen = _FROZEN[key] = _Frozen()
-    return Lifted(fn, name, kind, frozen)
+    return Lifted(fn, name, frozen)
 
 
 def clear_lifted() -> None:
@@ -75,13 +74,12 @@ class Lifted:
     jitted function, say) it is the plain function.
     """
 
-    def __init__(self, fn: Callable[..., Any], name: str, kind: type, frozen: _Frozen | None = None) -> None:
+    def __init__(self, fn: Callable[..., Any], name: str, frozen: _Frozen | None = None) -> None:
         self.fn = _apart(fn)
         self._plain = fn
         self._frozen = frozen
         self._name = name
         self._key = _Key()
-        self._kind = kind
         self._fixed: set[tuple] = set() if frozen is None else frozen.fixed
         functools.update_wrapper(self, fn, updated=())
 
@@ -102,7 +100,7 @@ class Lifted:
                 pass
             else:
                 trace.state = state
-                return results(trace, state, self._kind)
+                return results(trace, state)
         leaves, tree = jax.tree.flatten((args, kwargs))
         arrays: list[Any] = []
         static: list[Any] = []
@@ -114,7 +112,7 @@ class Lifted:
                 return self._name, self.fn
 
             try:
-                return results(local.trace, record(self._key, build_plain, args), self._kind)
+                return results(local.trace, record(self._key, build_plain, args))
             except jax.errors.ConcretizationTypeError:
                 return self._at_once(leaves, tree)
         tensors = False
@@ -142,7 +140,7 @@ class Lifted:
 
         try:
             if frozen is None:
-                return results(local.trace, record(tuple(keys), build, arrays), self._kind)
+                return results(local.trace, record(tuple(keys), build, arrays))
             state = frozen.record(self, reads, keys[1:], tree, static, arrays)
             if (
                 key is not None
@@ -152,7 +150,7 @@ class Lifted:
             ):
                 parent: Any = state.parent
                 parent.edges[(key, *[a._s for a in args])] = state  # where the fast path looks
-            return results(local.trace, state, self._kind)
+            return results(local.trace, state)
         except Exception as error:
             if entered:
                 self._fixed.update(entered)
@@ -177,7 +175,7 @@ class Lifted:
             tree, [realize(x) if isinstance(x, Recorded) else x for x in leaves]
         )
         found = self.fn(*args, **kwargs)
-        return jax.tree.map(lambda x: as_tensor(x, self._kind) if isinstance(x, jax.Array) else x, found)
+        return jax.tree.map(lambda x: as_tensor(x) if isinstance(x, jax.Array) else x, found)
 
 
 def _apart(fn: Callable[..., Any]) -> Callable[..., Any]:

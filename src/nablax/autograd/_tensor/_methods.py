@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import _kinks
+from . import _kinks, _namespaces
 from ._lift import Lifted
 from ._operators import unary
 
@@ -127,9 +127,7 @@ def _method(name: str, fn: Callable[..., Any]) -> Callable[..., Any]:
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         if not made:
-            from ._tensor import Tensor
-
-            made.append(Lifted(fn, name, Tensor))
+            made.append(Lifted(fn, name))
         if kwargs:
             kwargs = {_AS_IN_TORCH.get(k, k): v for k, v in kwargs.items()}
         return made[0](self, *args, **kwargs)
@@ -212,9 +210,7 @@ class Methods:
 
     def nonzero(self) -> Any:
         """The indices of what is not zero, one tensor an axis; runs at once."""
-        from ._namespaces import numpy
-
-        return numpy.nonzero(self)
+        return _namespaces.numpy.nonzero(self)
 
     def t(self) -> Any:
         """The transpose."""

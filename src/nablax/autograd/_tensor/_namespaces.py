@@ -14,12 +14,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .._gradient._cotangents import as_tensor
 from .._ground._errors import NoGradientError
-from .._path._recorded import Recorded
+from .._path._recorded import Recorded, as_tensor
+from ._inplace import replace
 from ._kinks import NAMED
 from ._lift import Lifted, lifted, lifted_now
-from ._tensor import Tensor, tensor
+from ._make import make
 
 ABOUT_SHAPES = {
     "shape", "ndim", "size", "result_type", "promote_types", "can_cast", "issubdtype", "isdtype", "iscomplexobj",
@@ -79,8 +79,8 @@ class Namespace(types.ModuleType):
             if name in ABOUT_VALUES:
                 return _at_once(name, found)
             if name in MAKERS:
-                return _maker(lifted(found, name, ("numpy", name), Tensor))
-        return lifted(found, name, (self._path, name), Tensor)
+                return _maker(lifted(found, name, ("numpy", name)))
+        return lifted(found, name, (self._path, name))
 
 
 def _about_shapes(fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -107,7 +107,7 @@ def _at_once(name: str, fn: Callable[..., Any]) -> Callable[..., Any]:
             return x.value if isinstance(x, Recorded) else x
 
         result = fn(*jax.tree.map(value, args), **jax.tree.map(value, kwargs))
-        return jax.tree.map(lambda x: as_tensor(x, Tensor) if isinstance(x, jax.Array) else x, result)
+        return jax.tree.map(lambda x: as_tensor(x) if isinstance(x, jax.Array) else x, result)
 
     computed.__name__ = name
     return computed
@@ -119,7 +119,7 @@ def _maker(lifted: Lifted) -> Callable[..., Any]:
             return value
         if any(isinstance(x, Recorded | jax.core.Tracer) for x in jax.tree.leaves(value)):
             return lifted(value, dtype=dtype, **options)
-        return tensor(value, dtype=dtype)
+        return make(value, dtype)
 
     return made
 
@@ -143,7 +143,7 @@ def lift(fn: Callable[..., Any]) -> Callable[..., Any]:
         return fn
     if not callable(fn):
         raise TypeError(f"lift: a callable is needed, got {type(fn).__name__}.")
-    return lifted_now(fn, getattr(fn, "__name__", type(fn).__name__), Tensor)
+    return lifted_now(fn, getattr(fn, "__name__", type(fn).__name__))
 
 
 numpy = Namespace("numpy", jnp)
@@ -177,7 +177,6 @@ def ufunc(ufunc: Any, method: str, inputs: tuple, kwargs: dict) -> Any:
             getattr(getattr(jnp, ufunc.__name__), method),
             ufunc.__name__,
             ("ufunc", ufunc.__name__, method),
-            Tensor,
         )
     kwargs.pop("casting", None)
     where = kwargs.pop("where", True) if method == "__call__" else True
@@ -189,12 +188,10 @@ def ufunc(ufunc: Any, method: str, inputs: tuple, kwargs: dict) -> Any:
             )
         return result
     (target,) = out
-    if not isinstance(target, Tensor):
+    if not isinstance(target, Recorded):
         raise NoGradientError(f"np.{ufunc.__name__}: out= must be a tensor where an argument is one.")
     if where is not True:
         result = numpy.where(where, result, target)
-    from ._inplace import replace
-
     return replace(target, result, f"np.{ufunc.__name__}(out=)")
 
 

@@ -16,22 +16,25 @@ import numpy as np
 
 from .._ground._sites import varies
 from .._operation._call import intern_call
-from .._path._record import new, record, results
-from .._path._recorded import Recorded
+from .._path import _recorded
+from .._path._record import record, results
+from .._path._recorded import Recorded, new
 from .._path._trace import Restart, local
+from .._segment._cut import cut
 from .._segment._flush import flush
 from . import _kinks
 
 _NUMBERS = (int, float, bool, complex)
 _ARRAYS = (jax.Array, np.ndarray, np.generic)
 POWERS = 4  # integer powers at one place that are baked in: x**2 is cheaper than x**n
-_KIND: Any = None  # the class of results: Tensor, once it is defined
+_KIND: Any = None  # the class of results, here, too: a global is what the fast path reads quickest
 
 
 def use(kind: type) -> None:
-    """Name the class of results (Tensor cannot be imported here: it is built from these operators)."""
+    """Name the class of results: Tensor, which is built from these operators."""
     global _KIND
     _KIND = kind
+    _recorded.use(kind)
 
 
 def unary(name: str, fn: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -41,7 +44,7 @@ def unary(name: str, fn: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return name, fn
 
     def slow(self: Any) -> Any:
-        return results(local.trace, record(name, build, (self,)), _KIND)
+        return results(local.trace, record(name, build, (self,)))
 
     def method(self: Any) -> Any:
         trace = local.trace
@@ -77,8 +80,6 @@ def binary(
         """With a Python number: baked into the program until it has had too many values, then an input."""
         trace = local.trace
         if trace.state.full:
-            from .._segment._cut import cut
-
             cut(trace)
         try:
             state = trace.source(self)
@@ -90,7 +91,7 @@ def binary(
         known = here.edges.get((key, state, kind, other)) if other else None
         if known is not None:
             trace.state = known
-            return results(trace, known, _KIND)
+            return results(trace, known)
         group = (key, state, kind)
         if group in here.generic:
             return array(self, other, key)
@@ -109,11 +110,11 @@ def binary(
 
         spec = (key, kind, value)
         after = trace.apply((key, state, kind, value), lambda: intern_call(spec, with_number), (state,))
-        return results(trace, after, _KIND)
+        return results(trace, after)
 
     def array(self: Any, other: Any, key: str) -> Any:
         pair = (self, other) if key is name else (other, self)
-        return results(local.trace, record(name, build, pair), _KIND)
+        return results(local.trace, record(name, build, pair))
 
     def slow(self: Any, other: Any, key: str) -> Any:
         if isinstance(other, (Recorded, *_ARRAYS)):

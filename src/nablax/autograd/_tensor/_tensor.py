@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._gradient._backward import backward
-from .._gradient._cotangents import as_tensor, is_recorded
-from .._ground._aval import Aval, aval_of
-from .._ground._errors import LostTapeError, NoGradientError, user_line
+from .._gradient._hooks import add_hook, keep
+from .._ground._aval import Aval
+from .._ground._errors import NoGradientError
 from .._ground._lent import lend
-from .._path._record import emit, new, record
-from .._path._recorded import _UNSET, Recorded
+from .._path._record import emit, record
+from .._path._recorded import _UNSET, Recorded, as_tensor, is_recorded
 from .._path._trace import local
 from .._segment._flush import flush, realize
 from .._segment._rescue import lost
@@ -24,6 +24,7 @@ from . import _operators
 from ._indexing import Indexing
 from ._inplace import InPlace
 from ._interop import Interop, Telling
+from ._make import as_cotangent, make
 from ._methods import Methods
 from ._operators import Operators
 
@@ -165,7 +166,7 @@ class Tensor(Operators, Methods, Indexing, InPlace, Interop, Recorded, metaclass
         if gradient is None:
             self._g = None
             return
-        gradient = as_tensor(as_cotangent(gradient), Tensor)
+        gradient = as_tensor(as_cotangent(gradient))
         if gradient.shape != self.shape:
             raise ValueError(f"grad: shape must be {self.shape}, got {gradient.shape}.")
         self._g = gradient if gradient.dtype == self.dtype else gradient.astype(self.dtype)
@@ -202,14 +203,13 @@ class Tensor(Operators, Methods, Indexing, InPlace, Interop, Recorded, metaclass
             retain,
             create_graph,
             lazy,
-            Tensor,
         )
 
     def detach(self) -> Tensor:
         """The same value without gradient."""
         if is_recorded(self):
-            return emit(local.trace, record("detach", _build_detach, (self,), sever=True), Tensor)
-        return as_tensor(self._v, Tensor)
+            return emit(local.trace, record("detach", _build_detach, (self,), sever=True))
+        return as_tensor(self._v)
 
     def retain_grad(self) -> None:
         """Keep the gradient of this intermediate in `.grad`, too."""
@@ -217,8 +217,6 @@ class Tensor(Operators, Methods, Indexing, InPlace, Interop, Recorded, metaclass
             raise NoGradientError("retain_grad: this tensor does not require grad.")
         if not self._r and not self._keep:
             self._keep = True
-            from .._gradient._hooks import keep
-
             keep(self)
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Any:
@@ -226,8 +224,6 @@ class Tensor(Operators, Methods, Indexing, InPlace, Interop, Recorded, metaclass
 
         Returns a handle whose `remove()` takes the hook away again.
         """
-        from .._gradient._hooks import add_hook
-
         return add_hook(self, hook)
 
     # -- Python -----------------------------------------------------------------------------------------------------
@@ -289,50 +285,7 @@ def tensor(
     >>> autograd.tensor([1., 2.])
     tensor([1., 2.])
     """
-    if isinstance(value, Recorded):
-        value = realize(value)
-    elif isinstance(value, list | tuple) and (
-        inside := [v for v in jax.tree.leaves(value) if isinstance(v, Recorded)]
-    ):
-        if local.trace.mode and any(v.requires_grad for v in inside):
-            raise LostTapeError(
-                "tensor: elements that require grad would lose it silently. Use autograd.numpy.stack([...]), which "
-                f"is recorded, or detach() them. At {user_line()}."
-            )
-        value = jax.tree.map(lambda v: np.asarray(realize(v)) if isinstance(v, Recorded) else v, value)
-    if not isinstance(value, jax.Array):
-        value = np.array(value, dtype=dtype)  # a copy; it stays NumPy's until something computes with it
-        if value.dtype.kind in "OSUMm":
-            raise TypeError(f"tensor: value must consist of numbers, got {value.dtype} elements.")
-        value = value.astype(jax.dtypes.canonicalize_dtype(value.dtype), copy=False)
-        if requires_grad:
-            value = jnp.asarray(value)
-    elif dtype is not None:
-        value = value.astype(dtype)
-    lend(value)
-    made: Any = new(_kind)
-    made._s = None
-    made._v = value
-    made._a = aval_of(value)
-    made._n = None
-    made._r = False
-    made._g = None
-    made._hooks = None
-    made._name = name
-    if requires_grad:
-        if not made._a.inexact:
-            raise NoGradientError(
-                f"tensor: only floating and complex tensors can require grad, got {made._a.dtype}."
-            )
-        made._r = True
-    return made
-
-
-def as_cotangent(value: Any) -> Any:
-    """A cotangent as a tensor or array that changes no more."""
-    if isinstance(value, Recorded):
-        return value
-    return lend(value) if isinstance(value, jax.Array) else np.array(value)
+    return make(value, dtype, requires_grad, name, _kind)
 
 
 def zero_grad(tensors: Any) -> None:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from .._ground._errors import AnomalyError, user_line
 from .._path._recorded import Recorded
 from .._path._trace import Trace, local
-from .._path._trie import Apply, State
+from .._path._trie import State
 from .._segment._flush import flush, realize
 
 
@@ -50,7 +50,7 @@ class detect_anomaly:
     def _forward(self, state: State, made: Any) -> None:
         trace: Trace = local.trace
         entered = [v for v in trace.values if _is_bad(v, self._inf)]
-        name = state.step.call.name if isinstance(state.step, Apply) else "an operation"
+        name = state.label
         flush(trace)
         for leaf in jax.tree.leaves(made):
             bad = self._bad(leaf) if isinstance(leaf, Recorded) else None

@@ -18,15 +18,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._gradient._backward import gradients
-from .._gradient._cotangents import as_tensor
 from .._ground._errors import NoGradientError, ShapeError
 from .._ground._lent import lend
-from .._path._recorded import Recorded
+from .._path._recorded import Recorded, as_tensor
 from .._path._trace import apart, local
 from .._segment._flush import flush, realize
 from .._tensor._grad_mode import enable_grad
+from .._tensor._make import as_cotangent
 from .._tensor._namespaces import numpy
-from .._tensor._tensor import Tensor, as_cotangent, tensor
+from .._tensor._tensor import Tensor, tensor
 
 
 def grad(
@@ -69,7 +69,7 @@ def grad(
         for each in tensors:
             _only_tensor(f"grad: {who}", each)
     retain = create_graph if retain_graph is None else retain_graph
-    found = gradients(roots, leaves, cotangents, retain, create_graph, Tensor)
+    found = gradients(roots, leaves, cotangents, retain, create_graph)
     for i, g in enumerate(found):
         if g is None and not allow_unused:
             raise NoGradientError(
@@ -153,7 +153,7 @@ def jacobian(y: Any, x: Any, create_graph: bool = False) -> Any:
             y, xs, row.reshape(y.shape), retain_graph=True, create_graph=create_graph, allow_unused=True
         )
         for column, g, at in zip(columns, found, xs, strict=True):
-            column.append(as_tensor(jnp.zeros(at.shape, at.dtype), Tensor) if g is None else g)
+            column.append(as_tensor(jnp.zeros(at.shape, at.dtype)) if g is None else g)
     matrices = [
         numpy.stack(rows).reshape(y.shape + at.shape) if rows else numpy.zeros(y.shape + at.shape, at.dtype)
         for rows, at in zip(columns, xs, strict=True)
@@ -197,7 +197,7 @@ def functional(fn: Callable[..., Any]) -> Callable[..., Any]:
             flush(local.trace)
 
         def into(x: Any) -> Any:
-            return as_tensor(x, Tensor) if isinstance(x, jax.Array | np.ndarray) else x
+            return as_tensor(x) if isinstance(x, jax.Array | np.ndarray) else x
 
         args, kwargs = jax.tree.map(into, (args, kwargs))
         with apart():

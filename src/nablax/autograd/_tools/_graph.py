@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from .._gradient._cotangents import is_recorded
-from .._path._recorded import Recorded
+from .._path._recorded import Recorded, is_recorded
+from .._path._steps import Input, ancestors
 from .._path._trace import local
-from .._path._trie import Apply, Gradient, Input, Leaf, State, Step
+from .._path._trie import State
 from .._segment._node import Node
 
 
@@ -133,13 +133,12 @@ class _Drawing:
     def _recording(self, tensor: Any) -> str:
         trace = local.trace
         path = trace.state.path()
-        needed = _ancestors([s.step for s in path], tensor._s.slot)
+        needed = ancestors([s.step for s in path if s.step is not None], tensor._s.slot)
         for slot, link in trace.links.items():
             if slot in needed:
                 self._link(link)
-        sources = dict(
-            zip(_inputs([s.step for s in path]), zip(trace.values, trace.inputs, strict=True), strict=True)
-        )
+        entered = [s.slot for s in trace.state.inputs()]
+        sources = dict(zip(entered, zip(trace.values, trace.inputs, strict=True), strict=True))
         items = self._steps(path, needed, id(trace), sources, trace.links)
         self.segments.append(("recorded, not yet run", items))
         return self.names[id(trace), tensor._s.slot]
@@ -182,25 +181,19 @@ class _Drawing:
     def _steps(
         self, path: list[State], needed: set[int], scope: int, sources: dict, links: dict
     ) -> list[_Item]:
-        rows: list[tuple[Any, Any, str]] = [(s.step, [v.aval for v in s.outs or (s,)], s.where) for s in path]
-        return self._rows(rows, needed, scope, sources, links)
-
-    def _rows(
-        self, rows: list[tuple[Step, Any, str]], needed: set[int], scope: int, sources: dict, links: dict
-    ) -> list[_Item]:
         items: list[_Item] = []
         slot = 0
-        for step, avals, line in rows:
-            for k, aval in enumerate(avals):
+        for state in path:
+            for k, value in enumerate(state.outs or (state,)):
                 if slot in needed:
-                    item = self._row(step, aval, line, k, slot, scope, sources, links)
+                    item = self._row(state.step, value.aval, state.where, k, slot, scope, sources, links)
                     if item is not None:
                         items.append(item)
                 slot += 1
         return items
 
     def _row(
-        self, step: Step, aval: Any, line: str, k: int, slot: int, scope: int, sources: dict, links: dict
+        self, step: Any, aval: Any, line: str, k: int, slot: int, scope: int, sources: dict, links: dict
     ) -> _Item | None:
         if isinstance(step, Input):
             link = links.get(slot)
@@ -216,60 +209,13 @@ class _Drawing:
                 return None if known else item._replace(note=_shown(value))
             name = self.names[scope, slot] = self._name()
             return _Item(name, "constant", repr(aval), (), _shown(value))
-        if isinstance(step, Leaf):
-            args: tuple[int, ...] = (step.slot,)
-            label = "leaf"
-        elif isinstance(step, Apply):
-            label, args = step.call.name, step.args
-        else:
-            label, args = "backward", step.roots
         name = self.names[scope, slot] = self._name()
-        if k:
-            label = f"{label}[{k}]"
-        return _Item(name, label, repr(aval), tuple(self.names[scope, a] for a in args), _short(line))
+        label = f"{step.label}[{k}]" if k else step.label
+        return _Item(name, label, repr(aval), tuple(self.names[scope, a] for a in step.reads), _short(line))
 
 
 def _root(link: Any) -> int:
     return link[0].program.roots[link[1]] if isinstance(link[0], Node) else -1
-
-
-def _inputs(steps: list[Any]) -> list[int]:
-    found, slot = [], 0
-    for step in steps:
-        if isinstance(step, Input):
-            found.append(slot)
-        slot += (
-            len(step.needs)
-            if isinstance(step, Apply)
-            else len(step.targets)
-            if isinstance(step, Gradient)
-            else 1
-        )
-    return found
-
-
-def _ancestors(steps: list[Any], slot: int) -> set[int]:
-    """Slots that a slot was computed from, itself included."""
-    made: dict[int, tuple[int, ...]] = {}
-    at = 0
-    for step in steps:
-        if isinstance(step, Apply):
-            args, width = step.args, len(step.needs)
-        elif isinstance(step, Gradient):
-            args, width = (*step.roots, *(c for c in step.cotangents if c >= 0)), len(step.targets)
-        else:
-            args, width = ((step.slot,) if isinstance(step, Leaf) else ()), 1
-        for k in range(width):
-            made[at + k] = args
-        at += width
-    found: set[int] = set()
-    waiting = [slot]
-    while waiting:
-        here = waiting.pop()
-        if here not in found:
-            found.add(here)
-            waiting.extend(made[here])
-    return found
 
 
 def _shown(value: Any) -> str:

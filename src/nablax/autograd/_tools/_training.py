@@ -17,10 +17,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._gradient._cotangents import is_recorded
 from .._ground._aval import aval_of
 from .._ground._errors import ShapeError
 from .._ground._lent import lend
+from .._path._recorded import is_recorded
 from .._path._trace import local
 from .._segment._flush import flush, realize
 from .._tensor._grad_mode import no_grad
