@@ -11,6 +11,8 @@ from typing import Any
 
 import jax
 
+from ._aval import config
+
 Settings = tuple[Any, Any]  # default device, default precision of matrix products
 
 _DEVICE: Any = jax.default_device
@@ -34,3 +36,8 @@ _SAME = contextlib.nullcontext()
 def under(settings: Settings) -> Any:
     """A context in which these settings are in force."""
     return _SAME if settings == now() else _changed(settings)
+
+
+def x64_as(x64: bool) -> Any:
+    """A context in which x64 is on, or off; free where it is so already."""
+    return _SAME if x64 == config.jax_enable_x64 else jax.enable_x64(x64)

@@ -19,7 +19,6 @@ import numpy as np
 from jax.extend.core import get_opaque_trace_state
 
 from .._ground._aval import Aval, config
-from .._ground._bounded import Bounded
 from .._ground._errors import ThreadError, user_frame, user_line
 from .._ground._settings import now
 from .._operation._call import Call
@@ -27,9 +26,9 @@ from ._growing import Growing, settings
 from ._recorded import link_of
 from ._steps import Input
 from ._trie import State
+from ._tries import Tries
 
 _ARRAY = type(jax.numpy.zeros(()))
-MOST_STATES = 100_000  # of a thread; a program counts for as many as it has steps
 
 
 class Restart(Exception):
@@ -52,16 +51,15 @@ class Trace(Growing):
         "__weakref__",
         "append",
         "closed",
-        "grown",
         "inputs",
         "links",
         "outs",
         "probe",
         "root",
-        "roots",
         "settings",
         "thread",
         "tracing",
+        "tries",
         "values",
         "watched",
         "wide",
@@ -75,8 +73,7 @@ class Trace(Growing):
     def __init__(self) -> None:
         self.mode = True
         self.thread = threading.current_thread()
-        self.roots: Bounded = Bounded(MOST_STATES)
-        self.grown: dict[State, int] = {}  # how much hangs on each root
+        self.tries = Tries()
         self.root: Any = None
         self.probe: Any = None
         self.settings = now()
@@ -116,33 +113,20 @@ class Trace(Growing):
                 self.x64, self.mode, settings.max_segment, self.settings,
                 id(frame.f_code), frame.f_lasti, id(caller.f_code), caller.f_lasti,
             )  # fmt: skip
-        root = self.roots.get(key)
+        root = self.tries.get(key)
         if root is None:
-            self._forget()
-            root = self.roots[key] = State(self, None, self.mode)
-            self.grown[root] = 0
-            root.code = frame and (
-                frame.f_code,
-                frame.f_back and frame.f_back.f_code,
-            )  # alive: no other takes their ids
+            root = self.tries.add(key, State(self, None, self.mode))
+            # Alive, so that no other takes their ids.
+            root.code = frame and (frame.f_code, frame.f_back and frame.f_back.f_code)
         self.state = self.root = root
 
     def grow(self, size: int) -> None:
         """Count what was added to the trie of the open recording."""
-        if self.root in self.grown:
-            self.grown[self.root] += size
-
-    def _forget(self) -> None:
-        """Drop the tries that were not used for longest when all together have become too big."""
-        total = sum(self.grown.values())
-        while total > MOST_STATES and self.roots:
-            _, root = self.roots.popitem(last=False)
-            total -= self.grown.pop(root, 0)
+        self.tries.grow(self.root, size)
 
     def forget_all(self) -> None:
         """Drop all tries."""
-        self.roots.clear()
-        self.grown.clear()
+        self.tries.clear()
         self.root = None
 
     def discard(self) -> None:

@@ -24,7 +24,8 @@ from .._ground._settings import now, under
 from .._ground._stats import stats
 from .._path._steps import Input
 from .._path._trace import _ARRAY, Trace, local
-from .._program._program import AGAIN, program_for
+from .._program._forward import AGAIN
+from .._program._program import program_for
 from .._program._tiers import settings as tiers
 from ._rescue import rescue
 from ._settle import settle

@@ -13,7 +13,7 @@ import jax
 from .._ground._errors import FailedError
 from .._path._recorded import Recorded
 from .._path._trie import State
-from .._program._line import FAILED, salvage
+from .._program._execute import FAILED, salvage
 from .._program._program import Program, program_for
 from ._node import Lost
 from ._settle import settle

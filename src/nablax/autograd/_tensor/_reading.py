@@ -8,11 +8,9 @@ not to change. Where something cannot be seen into (an iterator, a generator of 
 
 from __future__ import annotations
 
-import dis
 import enum
 import functools
 import hashlib
-import sys
 import types
 from collections.abc import Hashable
 from typing import Any
@@ -22,12 +20,10 @@ import numpy as np
 
 from .._path._recorded import Recorded
 from .._segment._flush import realize
+from ._codes import SIMPLE, is_library, names_in
 
 MOST = 2000  # values looked at for one key
 _DEEPEST = 16
-_CODES: dict[int, tuple[types.CodeType, tuple, tuple]] = {}
-_LIBRARIES: dict[str, bool] = {}
-_SIMPLE = frozenset({int, bool, str, bytes, type(None), type(Ellipsis)})
 _FIXED = (
     types.MethodWrapperType,
     types.WrapperDescriptorType,
@@ -64,7 +60,7 @@ def key_of(value: Any) -> Hashable | None:
     Numbers are told apart by type, sign of zero and NaN.
     """
     kind = type(value)
-    if kind in _SIMPLE:
+    if kind in SIMPLE:
         return (kind, value)
     try:
         return _Reader().key(value, 0)
@@ -83,7 +79,7 @@ class _Reader:
 
     def key(self, value: Any, depth: int) -> Hashable:
         kind = type(value)
-        if kind in _SIMPLE:
+        if kind in SIMPLE:
             return (kind, value)
         if kind is float or kind is complex:
             return (kind, repr(value))
@@ -150,8 +146,8 @@ class _Reader:
         scope = fn.__globals__
         names: tuple = ()
         attributes: tuple = ()
-        if not _is_library(fn.__module__):
-            names, attributes = _names(code)
+        if not is_library(fn.__module__):
+            names, attributes = names_in(code)
         elif not fn.__closure__:
             return Same(fn)
         found: list[Hashable] = ["function", Same(code), Same(scope)]
@@ -177,9 +173,9 @@ class _Reader:
     def attributes(self, owner: Any, names: tuple, found: list[Hashable], depth: int) -> None:
         """Attributes with some names of a module or class of the user's."""
         if isinstance(owner, types.ModuleType):
-            if _is_library(owner.__name__):
+            if is_library(owner.__name__):
                 return
-        elif not isinstance(owner, type) or _is_library(owner.__module__):
+        elif not isinstance(owner, type) or is_library(owner.__module__):
             return
         for name in names:
             content = getattr(owner, name, None)
@@ -190,7 +186,7 @@ class _Reader:
 
     def object(self, value: Any, kind: type, depth: int) -> Hashable:
         """An object: its attributes, and those of its class's functions that they name."""
-        library = _is_library(kind.__module__)
+        library = is_library(kind.__module__)
         fields = getattr(value, "__dict__", None)
         if library and callable(value):
             inner = getattr(value, "__wrapped__", None)
@@ -212,7 +208,7 @@ class _Reader:
             for name in (slots,) if isinstance(slots, str) else slots:
                 if name not in ("__weakref__", "__dict__") and hasattr(value, name):
                     found.append((name, self.key(getattr(value, name), depth)))
-            if not _is_library(base.__module__):
+            if not is_library(base.__module__):
                 for name, content in base.__dict__.items():
                     if (name.startswith("__") and name != "__call__") or name == "_abc_impl":
                         continue
@@ -224,78 +220,3 @@ class _Reader:
                         continue
                     found.append((name, self.key(content, depth)))
         return tuple(found)
-
-
-def bindings(fn: Any) -> list[tuple[dict, str, Any]] | None:
-    """The globals that a plain function reads, if these are only numbers, libraries and other plain functions: while
-    each name means the same object, the function has the same key. None for any other function."""
-    found: list[tuple[dict, str, Any]] = []
-    waiting, met = [fn], {id(fn)}
-    while waiting:
-        fn = waiting.pop()
-        if type(fn) is not types.FunctionType or fn.__closure__ or fn.__defaults__ or fn.__kwdefaults__:
-            return None
-        scope = fn.__globals__
-        for name in _names(fn.__code__)[0]:
-            if name not in scope:
-                continue
-            value = scope[name]
-            found.append((scope, name, value))
-            kind = type(value)
-            if kind in _SIMPLE or kind is float or kind is complex:
-                continue
-            if isinstance(value, types.ModuleType):
-                if not _is_library(value.__name__):
-                    return None
-            elif kind is types.FunctionType:
-                if not _is_library(value.__module__) and id(value) not in met:
-                    met.add(id(value))
-                    waiting.append(value)
-            elif not callable(value) or not _is_library(getattr(value, "__module__", None)):
-                return None
-    return found
-
-
-def is_fixed(value: Any) -> bool:
-    """Whether a static argument is no function of the user's."""
-    if isinstance(value, functools.partial):
-        return False
-    return not callable(value) or isinstance(value, type) or _is_library(getattr(value, "__module__", None))
-
-
-def _names(code: types.CodeType) -> tuple[tuple, tuple]:
-    """The globals and the attributes that a code names, those of the functions inside it included."""
-    known = _CODES.get(id(code))
-    if known is None:
-        names: dict[str, None] = {}
-        attributes: dict[str, None] = {}
-        for step in dis.get_instructions(code):
-            if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-                names[step.argval] = None
-            elif step.opname in ("LOAD_ATTR", "LOAD_METHOD"):
-                attributes[step.argval] = None
-        for inner in code.co_consts:
-            if isinstance(inner, types.CodeType):
-                more = _names(inner)
-                names.update(dict.fromkeys(more[0]))
-                attributes.update(dict.fromkeys(more[1]))
-        if len(_CODES) > 4096:
-            _CODES.clear()
-        known = _CODES[id(code)] = (code, tuple(names), tuple(attributes))
-    return known[1:]
-
-
-def _is_library(module: str | None) -> bool:
-    """Whether a module belongs to Python or was installed: it does not change while the user's own may."""
-    if module is None:
-        return False
-    known = _LIBRARIES.get(module)
-    if known is None:
-        top = module.partition(".")[0]
-        file = getattr(sys.modules.get(top), "__file__", None) or ""
-        known = _LIBRARIES[module] = (
-            (top in sys.stdlib_module_names and top != "__main__")
-            or any(part in file for part in ("site-packages", "dist-packages"))
-            or top == "nablax"
-        )
-    return known
