@@ -27,7 +27,7 @@ import torch
 
 from harness import arguments, table, times, where
 from nablax import autograd as ag
-from nablax.autograd._trace import local
+from nablax.autograd._path._trace import local
 
 torch.set_num_threads(1)
 RNG = np.random.default_rng(0)

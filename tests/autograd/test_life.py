@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from nablax import autograd
-from nablax.autograd import _program
+from nablax.autograd._program import _program
 
 
 def resident():

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nablax.autograd._numpy import lower, missing
+from nablax.autograd._operation._numpy import lower, missing
 
 RNG = np.random.default_rng(0)
 LINES = jnp.array([2, 0, 2, -1])

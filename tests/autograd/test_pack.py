@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nablax import autograd
-from nablax.autograd._pack import pack, unpack
+from nablax.autograd._program._pack import pack, unpack
 
 
 def test_arrays_of_one_kind_travel_as_one_and_come_back_in_order():

@@ -84,7 +84,7 @@ def test_an_interrupted_program_goes_on(monkeypatch):
         def stop(*args):
             raise KeyboardInterrupt
 
-        patch.setattr("nablax.autograd._program.Program.forward", stop)
+        patch.setattr("nablax.autograd._program._program.Program.forward", stop)
         loss = (w * w).sum()
         loss.backward(lazy=True)
         with pytest.raises(KeyboardInterrupt), autograd.no_grad():

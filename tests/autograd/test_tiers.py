@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from nablax import autograd
-from nablax.autograd import _tiers
+from nablax.autograd._program import _compiler, _tiers
 
 
 @pytest.fixture
 def soon(monkeypatch):
     """Programs are due after a few runs, however small they are."""
     monkeypatch.setattr(_tiers, "schedule", lambda *work: (3, 6))
-    monkeypatch.setattr("nablax.autograd._program.schedule", lambda *work: (3, 6))
+    monkeypatch.setattr("nablax.autograd._program._forward.schedule", lambda *work: (3, 6))
     autograd.cache_clear()
 
 
@@ -105,7 +105,7 @@ def test_tiers_as_asked(soon):
 
 
 def test_wait_lets_what_is_due_take_over_at_once(soon, monkeypatch):
-    monkeypatch.setattr("nablax.autograd._program.schedule", lambda *work: (3, 10_000))
+    monkeypatch.setattr("nablax.autograd._program._forward.schedule", lambda *work: (3, 10_000))
     steps(4)
     autograd.wait()
     before = autograd.cache_info()
@@ -116,7 +116,7 @@ def test_wait_lets_what_is_due_take_over_at_once(soon, monkeypatch):
 
 
 def test_eager_switch_does_not_wait_for_the_count(soon, monkeypatch):
-    monkeypatch.setattr("nablax.autograd._program.schedule", lambda *work: (3, 10_000))
+    monkeypatch.setattr("nablax.autograd._program._forward.schedule", lambda *work: (3, 10_000))
     with autograd.tiers("eager-switch"):
         steps(4)
         _tiers.compiler.drain()
@@ -129,7 +129,7 @@ def test_a_program_that_cannot_be_compiled_stays_in_the_first_tier_and_says_so_o
     def fails(self, ahead):
         raise RuntimeError("no more memory for the compiler")
 
-    monkeypatch.setattr("nablax.autograd._program.Program._compile", fails)
+    monkeypatch.setattr("nablax.autograd._program._program.Program._compile", fails)
     x = autograd.tensor(np.ones(3))
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
@@ -142,8 +142,8 @@ def test_a_program_that_cannot_be_compiled_stays_in_the_first_tier_and_says_so_o
 
 
 def test_the_queue_is_bounded(monkeypatch):
-    monkeypatch.setattr(_tiers, "MOST_WAITING", 4)
-    compiler = _tiers.Compiler()
+    monkeypatch.setattr(_compiler, "MOST_WAITING", 4)
+    compiler = _compiler.Compiler()
     release = threading.Event()
 
     def slow(ahead):
@@ -174,8 +174,8 @@ def run(code):
 SOON = """
 import numpy as np
 from nablax import autograd
-from nablax.autograd import _program
-_program.schedule = lambda *work: (2, 10_000)
+from nablax.autograd._program import _forward
+_forward.schedule = lambda *work: (2, 10_000)
 def step():
     x = autograd.tensor(np.ones((30, 30)), requires_grad=True)
     y = x
@@ -202,7 +202,7 @@ import os, sys, warnings
 warnings.simplefilter("ignore")  # JAX warns of fork
 child = os.fork()
 if child == 0:
-    from nablax.autograd import _tiers
+    from nablax.autograd._program import _tiers
     hot = _tiers.Hot(lambda ahead: "made", 1, 2)
     _tiers.compiler.add(hot)
     _tiers.compiler.drain()
@@ -218,7 +218,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
 
 
 def programs():
-    from nablax.autograd._program import _PROGRAMS
+    from nablax.autograd._program._program import _PROGRAMS
 
     return len(_PROGRAMS)
 

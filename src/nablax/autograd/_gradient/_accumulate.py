@@ -1,0 +1,34 @@
+"""Adding to `.grad`, in the same buffer."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from .._operation._call import intern_call
+from .._path._record import state_of
+from .._path._recorded import is_recorded
+from .._path._trace import Restart, Trace
+from .._segment._flush import flush
+
+accumulating = threading.RLock()  # held until what was added has its value: threads may share leaves
+
+
+def add_to(trace: Trace, total: Any, gradient: Any) -> None:
+    """total += gradient, into the same buffer."""
+    if trace.state.full:
+        flush(trace)
+    try:
+        states = (trace.source(total), state_of(trace, gradient))
+    except Restart:
+        flush(trace)
+        states = (trace.source(total), state_of(trace, gradient))
+    key = ("accumulate", *states)
+    if key not in trace.state.edges:
+        call = intern_call("accumulate", lambda: ("accumulate", lambda a, b: a + b))
+        trace.extend(key, call, states, False, donate=states[0].slot)
+    trace.state = trace.state.edges[key]
+    if not is_recorded(total):
+        del total._v
+        trace.append(total)
+    total._s = trace.state

@@ -1,0 +1,61 @@
+"""Cotangents on their way: the first one, their dtype, tensors that nobody else holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._path._recorded import Recorded, as_tensor, is_recorded, value_of
+
+_ones: dict[Any, Any] = {}
+
+
+def own(value: Any) -> Any:
+    """A tensor that nobody else holds, with a value that somebody else may hold."""
+    if not isinstance(value, Recorded):
+        return as_tensor(value.copy() if isinstance(value, np.ndarray) else value)
+    if is_recorded(value):
+        return value.clone()  # type: ignore[attr-defined]
+    made = as_tensor(value_of(value))
+    if value._r:
+        made._n, made._k = value, -1
+    elif value._n is not None:
+        made._n, made._k = value._n, value._k
+    return made
+
+
+def shadows(node: Any) -> list[Any]:
+    """Tensors for the inputs of a node, as they were, with their place in the graph."""
+    links = dict(zip(node.program.targets, node.links, strict=True))
+    found = []
+    for slot, value in zip(node.program.inputs, node.values, strict=True):
+        link = links.get(slot)
+        if isinstance(link, Recorded) and not is_recorded(link) and link._v is value:
+            found.append(link)
+            continue
+        shadow = as_tensor(value)
+        if link is not None:
+            shadow._n, shadow._k = link if isinstance(link, tuple) else (link, -1)
+        found.append(shadow)
+    return found
+
+
+def one(aval: Any) -> Any:
+    """The cotangent 1; kept, for making an array takes longer than a backward through a small segment."""
+    found = _ones.get(aval)
+    if found is None:
+        found = jnp.ones(aval.shape, aval.dtype)
+        if isinstance(found, jax.core.Tracer):  # inside somebody's jit
+            return found
+        _ones[aval] = found
+    return found
+
+
+def cast(ct: Any, dtype: Any) -> Any:
+    """A cotangent in the dtype of what it belongs to."""
+    if ct.dtype == dtype:
+        return ct
+    return ct.astype(dtype) if isinstance(ct, Recorded) else jnp.asarray(ct, dtype)  # type: ignore[attr-defined]

@@ -1,0 +1,108 @@
+"""A sweep: one backward pass through what is recorded, then through the nodes (see _walk.py), to the leaves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from .._path._record import emit, state_of
+from .._path._recorded import as_tensor, is_recorded, link_of
+from .._path._trie import State
+from .._segment._flush import flush
+from .._segment._node import Freed, Node
+from ._accumulate import accumulating, add_to
+from ._cotangents import cast, one, own
+from ._hooks import hooked
+from ._walk import Walk
+
+
+class Sweep(Walk):
+    """One backward pass, from roots to leaves."""
+
+    # -- what the recording still holds ---------------------------------------------------------------------------
+
+    def start(self, roots: Sequence[Any], cotangents: Sequence[Any]) -> None:
+        """Send cotangents (tensors, arrays or None for one) into the graph of the roots."""
+        trace = self.trace
+        self.name = next((root._name for root in roots if root._name is not None), None)
+        cotangents = [
+            None if ct is None else cast(ct, root.dtype) for root, ct in zip(roots, cotangents, strict=True)
+        ]
+        if any(watch.hooks for watch in trace.watched.values()) and any(map(is_recorded, roots)):
+            flush(trace)  # hooks run in between: what they watch must have run
+        self._seek()
+        recorded, given = [], []
+        for root, ct in zip(roots, cotangents, strict=True):
+            if is_recorded(root):
+                recorded.append(trace.source(root))
+                given.append(None if ct is None else state_of(trace, ct))
+        if recorded:
+            self._recorded(recorded, given)
+        for root, ct in zip(roots, cotangents, strict=True):
+            if not is_recorded(root):
+                ct = one(root._a) if ct is None else ct
+                self.send(link_of(root), own(ct) if root._r else ct)
+
+    def _seek(self) -> None:
+        """Where the wanted tensors are."""
+        if self.wanted is None:
+            return
+        serials: list[float] = [math.inf]
+        for w in self.wanted:
+            if w._r:
+                serials.append(-2)
+            elif not is_recorded(w):
+                slot = w._n.program.roots[w._k] if isinstance(w._n, Node) else w._k
+                self.sought.setdefault(id(w._n), {})[slot] = w
+                serials.append(w._n.serial)
+        self.floor = min(serials)
+
+    def _recorded(self, roots: list[State], cotangents: list[State | None]) -> None:
+        trace = self.trace
+        freed = trace.state.freed
+        for root in roots:
+            if root.mask & freed:
+                Freed(root.where).check((), self.name)
+        sought: dict[int, Any] = {}
+        wanted = None
+        if self.wanted is not None:
+            wanted = sum(1 << slot for slot, link in trace.links.items() if self._interesting(link))
+            sought = {w._s.slot: w for w in self.wanted if is_recorded(w) and not w._r}
+        extra = {*sought, *trace.watched}
+        before = trace.state
+        state = trace.gradient(
+            roots, cotangents, wanted, sum(1 << s for s in extra), self.retain, self.create
+        )
+        if len(roots) == 1 and cotangents[0] is None and wanted is None and not extra and not self.create:
+            before.edges["gradient", roots[0], self.retain] = state  # where _quickly looks
+        for slot, out in zip(state.targets, state.outs or (), strict=True):
+            gradient = emit(trace, out)
+            if slot in sought:
+                self.found[id(sought[slot])] = gradient
+            if slot in trace.watched:
+                self._keep(trace.watched[slot], gradient, None, slot)
+            if slot in trace.links:
+                self.send(trace.links[slot], gradient)
+
+    # -- the leaves -----------------------------------------------------------------------------------------------
+
+    def accumulate(self) -> None:
+        """Add what arrived to `.grad` of the leaves; one thread at a time, for threads may share leaves."""
+        with accumulating:
+            self._accumulate()
+
+    def _accumulate(self) -> None:
+        while self.leaves:  # emptied, so that what is only added to a buffer is no result of the program
+            leaf, gradient = self.leaves.pop(next(iter(self.leaves)))
+            if leaf._hooks:
+                gradient = own(hooked(leaf._hooks, gradient))
+            if leaf._g is None:
+                leaf._g = as_tensor(gradient)
+            elif self.create:
+                leaf._g = leaf._g + gradient
+            else:
+                add_to(self.trace, leaf._g, gradient)
+        leaf = gradient = None
+        if not self.lazy and not self.create:
+            flush(self.trace)

@@ -1,0 +1,268 @@
+"""A walk through the graph of nodes, from the latest to the earliest.
+
+A node some of whose slots are watched (hooks, retain_grad, inputs of `grad`) is pulled in stretches. The first goes
+from the cotangents that arrived to the node's sources and to its watched slots, and stops at those with hooks; then
+each of these, the latest first, has its complete gradient, calls its hooks, and is where the next stretch starts.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Sequence
+from sys import getrefcount
+from typing import Any
+
+import jax
+
+from .._ground._lent import is_lent
+from .._ground._settings import under
+from .._operation._kernel import plus
+from .._path._record import emit, record
+from .._path._recorded import Recorded, as_tensor, is_recorded
+from .._path._trace import Trace, local
+from .._program._forward import AGAIN
+from .._segment._flush import flush, realize
+from .._segment._node import Gone, Node, Watch
+from ._cotangents import cast, own, shadows
+from ._hooks import hooked
+
+CHAINS = (8, 4, 2)  # turns of a loop of tiny segments whose backward is one program
+
+
+class Walk:
+    """One backward pass, as far as it concerns nodes.
+
+    Gradients that arrive at leaves are in `leaves`. `wanted` restricts it to some tensors: their gradients are then in
+    `leaves`, and those of intermediates in `found`.
+    """
+
+    def __init__(self, create: bool, retain: bool, lazy: bool, wanted: Sequence[Any] | None) -> None:
+        self.create = create
+        self.retain = retain
+        self.lazy = lazy
+        self.wanted = None if wanted is None else list(wanted)
+        self.trace: Trace = local.trace
+        self.heap: list[tuple[int, int, Any]] = []
+        self.cotangents: dict[int, dict[int, Any]] = {}  # id of a node -> output -> cotangent
+        self.leaves: dict[int, tuple[Any, Any]] = {}  # id of a leaf -> leaf, gradient
+        self.found: dict[int, Any] = {}  # id of a wanted intermediate -> gradient
+        self.sought: dict[int, dict[int, Any]] = {}  # id of a node -> slot -> wanted tensor
+        self.floor: float = -2  # nodes before this one lead to nothing that is wanted
+        self.name: str | None = None  # of the first root that has one, for messages
+
+    def send(self, link: Any, gradient: Any) -> None:
+        """A gradient on its way to a leaf or to an output of a node."""
+        if not isinstance(link, tuple):
+            known = self.leaves.get(id(link))
+            self.leaves[id(link)] = (link, gradient if known is None else self._plus(known[1], gradient))
+            return
+        node, k = link
+        waiting = self.cotangents.get(id(node))
+        if waiting is None:
+            waiting = self.cotangents[id(node)] = {}
+            heapq.heappush(self.heap, (-node.serial, id(node), node))
+        waiting[k] = self._plus(waiting[k], gradient) if k in waiting else gradient
+
+    def _plus(self, a: Any, b: Any) -> Any:
+        if self.create or isinstance(a, Recorded) or isinstance(b, Recorded):
+            return as_tensor(a) + b
+        return plus(a, b)
+
+    def walk(self) -> None:
+        """Go through the nodes, latest first."""
+        if not self.heap:
+            return
+        if not self.create:
+            flush(self.trace)
+        while self.heap:
+            _, _, node = heapq.heappop(self.heap)
+            waiting = self.cotangents.pop(id(node))
+            outputs = tuple(sorted(waiting))
+            sought = self.sought.get(id(node))
+            if sought and isinstance(node, Gone):
+                self.found.update({id(w): waiting[k] for k, w in sought.items() if k in waiting})
+                if self.floor > -2:
+                    continue
+            node.check(outputs, self.name)
+            if node.watched or sought:
+                self._in_stretches(node, waiting, sought or {})
+                if not self.retain:
+                    node.free(outputs)
+                continue
+            wants = node.program.wants(outputs)
+            if self.wanted is not None:
+                wants = tuple([i for i in wants if self._interesting(node.links[i])])
+            elif len(wants) == len(outputs) == 1 and not self.create and self.trace.probe is None:
+                chain = self._chain(node, outputs[0], wants)
+                if chain is not None:
+                    self._pull_chain(chain, waiting[outputs[0]], outputs[0], wants[0])
+                    continue
+            cotangents = {k: waiting[k] for k in outputs}
+            pulled = self._pull(node, cotangents, wants)
+            if self.trace.probe is not None:
+                by_slot = {node.program.roots[k]: ct for k, ct in cotangents.items()}
+                self.trace.probe.__self__.backward(node, by_slot, pulled)
+            for i, gradient in zip(wants, pulled, strict=True):
+                self.send(node.links[i], gradient)
+            if not self.retain:
+                node.free(outputs)
+
+    def _in_stretches(self, node: Any, waiting: dict[int, Any], sought: dict[int, Any]) -> None:
+        """Pull a node with watched slots: to each of them, the latest first, and on from there."""
+        program, watched = node.program, node.watched or {}
+        reach = 0
+        for k in waiting:
+            reach |= program.flows[program.roots[k]]
+        marks = [slot for slot in sorted({*watched, *sought}, reverse=True) if reach >> slot & 1]
+        stops = {slot for slot in marks if slot in watched and watched[slot].hooks}
+        arrived: dict[int, Any] = {}
+        given: dict[int, Any] = {}
+        for k, ct in waiting.items():
+            slot = program.roots[k]
+            (arrived if slot in stops else given)[slot] = ct
+        self._stretch(node, given, marks, stops, arrived)
+        for place, slot in enumerate(marks):
+            if slot not in arrived:
+                continue
+            gradient = arrived.pop(slot)
+            if slot in stops:
+                gradient = hooked(watched[slot].hooks, gradient)
+            if slot in watched:
+                self._keep(watched[slot], gradient, node, slot)
+            if slot in sought:
+                self.found[id(sought[slot])] = gradient
+            if slot in stops:
+                self._stretch(node, {slot: gradient}, marks[place + 1 :], stops, arrived)
+
+    def _stretch(
+        self, node: Any, given: dict[int, Any], marks: list[int], stops: set[int], arrived: dict[int, Any]
+    ) -> None:
+        """Pull cotangents of some slots to the sources of a node, which are sent on, and to `marks`."""
+        program = node.program
+        reach = 0
+        for slot in given:
+            reach |= program.flows[slot]
+        sources = [
+            i for i, t in enumerate(program.targets) if reach >> t & 1 and self._interesting(node.links[i])
+        ]
+        marks = [slot for slot in marks if reach >> slot & 1]
+        targets = (*marks, *[program.targets[i] for i in sources])
+        if not targets:
+            return
+        pulled = self._pull_between(node, given, targets, tuple([slot for slot in marks if slot in stops]))
+        if self.trace.probe is not None:
+            self.trace.probe.__self__.backward(node, given, pulled)
+        for slot, gradient in zip(marks, pulled, strict=False):
+            arrived[slot] = self._plus(arrived[slot], gradient) if slot in arrived else gradient
+        for i, gradient in zip(sources, pulled[len(marks) :], strict=True):
+            self.send(node.links[i], gradient)
+
+    def _pull_between(
+        self, node: Any, given: dict[int, Any], targets: tuple[int, ...], stops: tuple[int, ...]
+    ) -> list[Any]:
+        if not self.create:
+            program = node.program
+            plain = {
+                slot: cast(realize(ct) if isinstance(ct, Recorded) else ct, program.avals[slot].dtype)
+                for slot, ct in given.items()
+            }
+            with under(node.settings):
+                return program.pull_between(node.values, plain, targets, stops)
+        return self._record_pull(node, given, targets, stops)
+
+    def _record_pull(
+        self, node: Any, given: dict[int, Any], targets: tuple[int, ...], stops: tuple[int, ...]
+    ) -> list[Any]:
+        """Record a pull as an operation: on the inputs of the node, on its outputs, and on the cotangents."""
+        program, slots = node.program, tuple(given)
+        known = node.known(slots)
+        at = tuple([slot for slot, _ in known])
+        n = len(program.inputs) + len(known)
+
+        def build() -> tuple[str, Callable[..., Any]]:
+            return "backward", lambda *a: program.between(a[:n], list(a[n:]), slots, targets, stops, at)
+
+        key = ("pull", program, slots, targets, stops, at)
+        args = [*shadows(node), *[tensor for _, tensor in known], *given.values()]
+        state = record(key, build, args)
+        return [emit(self.trace, out) for out in state.outs or ()]
+
+    def _chain(self, node: Any, k: int, wants: tuple[int, ...]) -> list[Any] | None:
+        """The next nodes, if they are turns of one loop that hand one gradient to each other and to nobody else."""
+        program, want = node.program, wants[0]
+        if node.residual is not AGAIN:
+            return None
+        chain = [node]
+        while len(chain) < CHAINS[0]:
+            link = node.links[want]
+            if link.__class__ is not tuple or link[1] != k:
+                break
+            node = link[0]
+            if (
+                node.__class__ is not Node
+                or node.program is not program
+                or node.residual is not AGAIN
+                or node.watched
+                or id(node) in self.cotangents
+                or (self.heap and -self.heap[0][0] >= node.serial)
+            ):
+                break
+            node.check((k,), self.name)
+            chain.append(node)
+        length = next((n for n in CHAINS if n <= len(chain)), 0)
+        return chain[:length] or None
+
+    def _pull_chain(self, chain: list[Any], ct: Any, k: int, want: int) -> None:
+        program = chain[0].program
+        ct = cast(realize(ct) if isinstance(ct, Recorded) else ct, program.avals[program.roots[k]].dtype)
+        link = chain[-1].links[want]
+        with under(chain[0].settings):
+            ct = program.pull_chain([node.values for node in chain], ct, k, want)
+        if not self.retain:
+            for node in chain:
+                node.free((k,))
+        self.send(link, ct)
+
+    def _interesting(self, link: Any) -> bool:
+        if self.wanted is None:
+            return True
+        if isinstance(link, tuple):
+            return link[0].serial >= self.floor
+        return any(link is w for w in self.wanted)
+
+    def _pull(self, node: Any, cotangents: dict[int, Any], wants: tuple[int, ...]) -> list[Any]:
+        program = node.program
+        if not wants:
+            return []
+        if self.create:
+            given = {program.roots[k]: ct for k, ct in cotangents.items()}
+            return self._record_pull(node, given, tuple([program.targets[i] for i in wants]), ())
+        plain = {
+            k: cast(realize(ct) if isinstance(ct, Recorded) else ct, program.avals[program.roots[k]].dtype)
+            for k, ct in cotangents.items()
+        }
+        sums: list[Any] = [None] * len(wants)
+        for place, i in enumerate(wants):
+            link = node.links[i]
+            if not isinstance(link, tuple) and id(link) in self.leaves:
+                leaf, known = self.leaves.pop(id(link))
+                # Donated: only what nobody else holds (here: the name, and the argument of getrefcount).
+                if isinstance(known, jax.Array) and getrefcount(known) == 2 and not is_lent(known):
+                    sums[place] = known
+                else:
+                    self.leaves[id(link)] = (leaf, known)
+        with under(node.settings):
+            return program.pull(node.values, node.residual, plain, wants, sums)
+
+    def _keep(self, watch: Watch, gradient: Any, node: Any, slot: int) -> None:
+        for ref in watch.keep:
+            tensor = ref()
+            if tensor is not None and _is_at(tensor, node, slot):
+                tensor._g = own(gradient) if tensor._g is None else tensor._g + gradient
+
+
+def _is_at(tensor: Any, node: Any, slot: int) -> bool:
+    """Whether a tensor is (still) a slot of a node, or, for None, of the open recording."""
+    if is_recorded(tensor):
+        return node is None and tensor._s.slot == slot
+    return node is not None and tensor._n is node and node.program.roots[tensor._k] == slot

@@ -1,0 +1,98 @@
+"""Every error that nablax.autograd raises on purpose.
+
+    AutogradError
+    ├── ShapeError (ValueError, TypeError)      shapes or dtypes that an operation does not take
+    ├── NonScalarError (RuntimeError)           backward() of a tensor with more than one number
+    ├── NoGradientError (RuntimeError)          a gradient of what requires none
+    ├── GraphFreedError (RuntimeError)          a second backward over a freed graph
+    ├── InPlaceError (RuntimeError)             an in-place operation on a leaf that requires grad
+    ├── FailedError (RuntimeError)              a tensor whose operation failed when it ran
+    ├── LostTapeError (RuntimeError)            a tensor on its way to where its gradient would be dropped
+    ├── ThreadError (RuntimeError)              a tensor whose recording belongs to another thread
+    ├── AnomalyError (FloatingPointError)       detect_anomaly() saw a NaN or an infinity
+    └── GradcheckError (AssertionError)         derivatives that finite differences do not confirm
+
+Each also derives from the built-in class that existing `except` clauses catch. A message says who speaks, what is
+allowed and what came, and where in the user's own code.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from types import FrameType
+
+import jax
+import numpy as np
+
+_WING = Path(__file__).parents[1]
+_HIDDEN = tuple(
+    str(p) + os.sep for p in (_WING, Path(str(jax.__file__)).parent, Path(str(np.__file__)).parent)
+)
+
+_IS_HIDDEN: dict[str, bool] = {}
+
+
+class AutogradError(Exception):
+    """Base class of all errors that nablax.autograd raises on purpose."""
+
+
+class ShapeError(AutogradError, ValueError, TypeError):
+    """Shapes or dtypes that an operation does not take."""
+
+
+class NonScalarError(AutogradError, RuntimeError):
+    """backward() without a cotangent of a tensor with more than one number."""
+
+
+class NoGradientError(AutogradError, RuntimeError):
+    """A gradient was asked of something that requires none."""
+
+
+class GraphFreedError(AutogradError, RuntimeError):
+    """A second backward over a graph that the first one freed."""
+
+
+class InPlaceError(AutogradError, RuntimeError):
+    """An in-place operation on a leaf that requires grad, outside no_grad()."""
+
+
+class FailedError(AutogradError, RuntimeError):
+    """A tensor that has no value, because the operation that was to compute it failed when it ran."""
+
+
+class LostTapeError(AutogradError, RuntimeError):
+    """A tensor on its way to a place where its gradient would be dropped silently."""
+
+
+class ThreadError(AutogradError, RuntimeError):
+    """A tensor whose recording is still open in another thread."""
+
+
+class AnomalyError(AutogradError, FloatingPointError):
+    """detect_anomaly() saw an operation make a NaN or an infinity."""
+
+
+class GradcheckError(AutogradError, AssertionError):
+    """Derivatives that finite differences do not confirm."""
+
+
+def user_frame(depth: int = 1) -> FrameType | None:
+    """The innermost frame that is neither ours nor JAX's nor NumPy's, from `depth` frames up."""
+    frame: FrameType | None = sys._getframe(depth)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        hidden = _IS_HIDDEN.get(name)
+        if hidden is None:
+            hidden = _IS_HIDDEN[name] = name.startswith(_HIDDEN)
+        if not hidden:
+            return frame
+        frame = frame.f_back
+    return None
+
+
+def user_line() -> str:
+    """`file:line` of the user's own code that is running."""
+    frame = user_frame()
+    return "unknown line" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"

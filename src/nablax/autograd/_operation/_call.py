@@ -1,0 +1,190 @@
+"""Calls: an operation together with its static arguments, as a function of arrays, and what is known about it.
+
+A call is made once for each (operation, static arguments) and shared by all recordings and threads. On given avals it
+is `Typed`: traced once, with its pullback where a gradient is carried, and kept with the first tier's kernels.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import jax
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+
+from .._ground._aval import Aval, intern
+from .._ground._bounded import Bounded
+from .._ground._errors import ShapeError, user_line
+from .._ground._stats import stats
+from ._joint import Joint, trace, without_extra
+from ._kernel import Kernel, kernel
+
+MOST_CALLS, MOST_SHAPES = 4096, 512
+_CALLS: Bounded = Bounded(MOST_CALLS)
+_LOCK = threading.Lock()
+_LEAF = jax.tree.structure(0)
+
+
+class Typed:
+    """A call on arguments of given avals.
+
+    avals, tree: of the results (tree is None for a single array).  weight: the work in it.
+    """
+
+    __slots__ = ("_jaxpr", "_joints", "_kernels", "args", "avals", "call", "tree", "weight", "x64")
+
+    def __init__(self, call: Call, args: tuple[Aval, ...], x64: bool) -> None:
+        self.call = call
+        self.args = args
+        self.x64 = x64
+        self._jaxpr: ClosedJaxpr | None = None
+        self._joints: dict[tuple, tuple[Joint, Typed]] = {}
+        self._kernels: dict[Any, Kernel] = {}
+
+    def trace(self, wants: tuple[int, ...]) -> Typed:
+        """Find out what the results are; with the pullback to the arguments `wants` at once, if there is one."""
+        trees: list[Any] = []
+
+        def flat(*args: Any) -> list[Any]:
+            leaves, tree = jax.tree.flatten(self.call.fn(*args))
+            trees.append(tree)
+            return leaves
+
+        found = None
+        if wants and not self.call.stubborn:
+            try:
+                found = trace(flat, self.args, wants, False)
+            except Exception:  # not to be differentiated, or wrong in itself: the plain trace tells
+                self.call.stubborn = True
+        if found is not None:
+            self._joint((wants, False), found)
+            self._jaxpr = without_extra(found)
+        else:
+            self._jaxpr = jax.make_jaxpr(flat)(*(a.struct for a in self.args))
+        self.tree = None if trees[0] == _LEAF else trees[0]
+        return self._describe()
+
+    def of(self, jaxpr: ClosedJaxpr) -> Typed:
+        """Take the results from a jaxpr that is known already."""
+        self._jaxpr, self.tree = jaxpr, None
+        return self._describe()
+
+    def _describe(self) -> Typed:
+        jaxpr: Any = self._jaxpr
+        self.avals = tuple(
+            intern(a.shape, a.dtype, bool(getattr(a, "weak_type", False))) for a in jaxpr.out_avals
+        )
+        names = primitives(jaxpr.jaxpr)
+        self.call.may_fail |= any("callback" in name for name in names)
+        self.weight = max(1, len(names) // 2)
+        return self
+
+    def joint(self, wants: tuple[int, ...], again: bool) -> tuple[Joint, Typed]:
+        """Forward with residuals, and the pullback as an operation of its own."""
+        found = self._joints.get((wants, again))
+        if found is None:
+            with jax.enable_x64(self.x64):
+                found = self._joint((wants, again), trace(self.call.flat, self.args, wants, again))
+        return found
+
+    def _joint(self, key: tuple, joint: Joint) -> tuple[Joint, Typed]:
+        name = f"backward of {self.call.name}"
+        call = Call(name, jaxpr_as_fun(joint.pull))
+        args = tuple(
+            intern(a.shape, a.dtype, bool(getattr(a, "weak_type", False))) for a in joint.pull.in_avals
+        )
+        found = self._joints[key] = joint, Typed(call, args, self.x64).of(joint.pull)
+        return found
+
+    def kernel(self, joint: Joint | None = None) -> Kernel:
+        """The first tier's function of the arguments: results, and residuals where `joint` is given."""
+        key = None if joint is None or not joint.extra else id(joint)
+        found = self._kernels.get(key)
+        if found is None:
+            stats.operations += 1
+            jaxpr: Any = self._jaxpr if joint is None or not joint.extra else joint.forward
+            with jax.enable_x64(self.x64):
+                found = self._kernels[key] = kernel(jaxpr)
+        return found
+
+
+class Call:
+    """A function of arrays: `fn(*arrays)` gives an array or a pytree of arrays.
+
+    Compared by identity: `intern_call` makes one for each specification.
+    """
+
+    __slots__ = ("_typed", "fn", "may_fail", "name", "stubborn")
+
+    def __init__(self, name: str, fn: Callable[..., Any]) -> None:
+        self.name = name
+        self.fn = fn
+        self.may_fail = False  # whether it calls back into Python, where anything may be raised
+        self.stubborn = False  # whether it cannot be differentiated
+        self._typed: Bounded = Bounded(MOST_SHAPES)
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def flat(self, *args: Any) -> list[Any]:
+        """The results as a flat list."""
+        return jax.tree.leaves(self.fn(*args))
+
+    def on(self, avals: tuple[Aval, ...], x64: bool, wants: tuple[int, ...] = ()) -> Typed:
+        """This call on given avals; raises ShapeError, with the user's line, where it takes no such arguments.
+
+        wants: the arguments to which gradients will flow, as far as is known now.
+        """
+        found = self._typed.get((avals, x64))
+        if found is None:
+            stats.inferences += 1
+            try:
+                found = Typed(self, avals, x64).trace(wants)
+            except (TypeError, ValueError) as error:
+                if isinstance(
+                    error, jax.errors.JAXTypeError
+                ):  # about tracing, not about shapes: keep its class
+                    error.add_note(f"while recording {self.name} at {user_line()}")
+                    raise
+                given = ", ".join(map(repr, avals))
+                raise ShapeError(f"{self.name}({given}) at {user_line()}: {_first_lines(error)}") from None
+            self._typed[avals, x64] = found
+        return found
+
+
+def intern_call(spec: Hashable, build: Callable[[], tuple[str, Callable[..., Any]]]) -> Call:
+    """The one call of a specification; `build` gives its name and function when it is new."""
+    found = _CALLS.get(spec)
+    if found is None:
+        with _LOCK:
+            found = _CALLS.get(spec)
+            if found is None:
+                found = _CALLS[spec] = Call(*build())
+    return found
+
+
+def clear_calls() -> None:
+    """Forget all calls, and with them their kernels."""
+    _CALLS.clear()
+
+
+def primitives(jaxpr: Any) -> list[str]:
+    """Names of the elementary operations in a jaxpr, those of inner jaxprs included."""
+    found: list[str] = []
+    for equation in jaxpr.eqns:
+        inner = [
+            getattr(p, "jaxpr", p)
+            for p in equation.params.values()
+            if hasattr(p, "jaxpr") or hasattr(p, "eqns")
+        ]
+        for each in inner:
+            found += primitives(each)
+        if not inner:
+            found.append(equation.primitive.name)
+    return found
+
+
+def _first_lines(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.split("\n\n")[0] if text else type(error).__name__

@@ -1,0 +1,136 @@
+"""Forward and backward of one operation, from one trace.
+
+`jax.vjp` is traced once, with the cotangents as equations without inputs. What the results depend on is the forward;
+the rest is the pullback, which reads arguments, results and a few values more (the residuals) of the forward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+from jax.extend.core import ClosedJaxpr, Literal, Primitive, Var
+
+from .._ground._aval import Aval
+
+_cotangent = Primitive("cotangent")
+_cotangent.def_abstract_eval(lambda *, shape, dtype: jax.core.ShapedArray(shape, dtype))
+
+
+class Joint(NamedTuple):
+    """An operation's forward and pullback.
+
+    forward: jaxpr of arguments -> results, residuals.  results, extra: how many of each.
+    pull: jaxpr of the values named in `reads`, then cotangents of the results `given` (all that can carry one) ->
+    gradients of the wanted arguments.
+    reads: arguments (0, 1, ...), results (n, n + 1, ...) and residuals (after those), in one numbering.
+    """
+
+    forward: ClosedJaxpr
+    results: int
+    extra: int
+    pull: ClosedJaxpr
+    reads: tuple[int, ...]
+    given: tuple[int, ...]
+
+
+def trace(flat: Callable[..., list[Any]], avals: Sequence[Aval], wants: Sequence[int], again: bool) -> Joint:
+    """The joint of `flat`.
+
+    Args:
+      flat: the operation, with its results as a list.
+      avals: of the arguments.
+      wants: arguments whose gradients are asked for.
+      again: let the pullback compute what it needs from the arguments alone, so that it can be differentiated in turn.
+    """
+    carrying: list[int] = []
+    counts: list[int] = []
+
+    def both(*args: Any) -> list[Any]:
+        def of(*wanted: Any) -> tuple[list[Any], list[Any]]:
+            full = list(args)
+            for i, value in zip(wants, wanted, strict=True):
+                full[i] = value
+            results = flat(*full)
+            if not carrying:
+                inexact = jax.numpy.inexact
+                carrying.extend(k for k, r in enumerate(results) if jax.numpy.issubdtype(r.dtype, inexact))
+            return [results[k] for k in carrying], results
+
+        outs, pull, results = jax.vjp(of, *[args[i] for i in wants], has_aux=True)
+        results = list(results)
+        for k, out in zip(carrying, outs, strict=True):
+            results[k] = out
+        cts = [_cotangent.bind(shape=out.shape, dtype=out.dtype) for out in outs]
+        counts.append(len(results))
+        return [*results, *pull(cts)]
+
+    closed = jax.make_jaxpr(both)(*(a.struct for a in avals))
+    return _split(closed, counts[0], tuple(carrying), again)
+
+
+def _split(closed: ClosedJaxpr, n: int, given: tuple[int, ...], again: bool) -> Joint:
+    jaxpr = closed.jaxpr
+    outs, grads = jaxpr.outvars[:n], jaxpr.outvars[n:]
+    forward = _needed(jaxpr.eqns, outs)
+    inside = set() if again else {id(e) for e in forward}
+    backward = [e for e in _needed(jaxpr.eqns, grads) if id(e) not in inside]
+    cts = [e.outvars[0] for e in jaxpr.eqns if e.primitive is _cotangent]
+    backward = [e for e in backward if e.primitive is not _cotangent]
+
+    places: dict[Any, int] = {}
+    for i, v in enumerate(jaxpr.invars):
+        places.setdefault(v, i)
+    for k, v in enumerate(() if again else outs):
+        if isinstance(v, Var):
+            places.setdefault(v, len(jaxpr.invars) + k)
+    made = set() if again else {v for e in forward for v in e.outvars}
+    extra: list[Any] = []
+    reads: dict[Any, int] = {}
+    constants = set(jaxpr.constvars)
+    for v in [v for e in backward for v in e.invars] + list(grads):
+        if isinstance(v, Literal) or v in reads or v in constants:
+            continue
+        if v not in places:
+            if v not in made:
+                continue  # made by the backward itself
+            places[v] = len(jaxpr.invars) + n + len(extra)
+            extra.append(v)
+        reads[v] = places[v]
+    return Joint(
+        _closed(closed, jaxpr.invars, [*outs, *extra], forward),
+        n,
+        len(extra),
+        _closed(closed, [*reads, *cts], grads, backward),
+        tuple(reads.values()),
+        given,
+    )
+
+
+def _needed(eqns: Sequence[Any], outs: Sequence[Any]) -> list[Any]:
+    """The equations that some variables depend on, in order; those with effects, too."""
+    wanted = {v for v in outs if isinstance(v, Var)}
+    found = []
+    for e in reversed(eqns):
+        if e.effects or any(v in wanted for v in e.outvars):
+            found.append(e)
+            wanted.update(v for v in e.invars if isinstance(v, Var))
+    found.reverse()
+    return found
+
+
+def _closed(closed: ClosedJaxpr, invars: Sequence[Any], outvars: Sequence[Any], eqns: list[Any]) -> Any:
+    jaxpr = closed.jaxpr
+    info = jaxpr.debug_info.with_unknown_names()
+    effects = {effect for e in eqns for effect in e.effects}
+    made = jaxpr.replace(
+        invars=list(invars), outvars=list(outvars), eqns=list(eqns), effects=effects, debug_info=info
+    )
+    return ClosedJaxpr(made, closed.consts)
+
+
+def without_extra(joint: Joint) -> ClosedJaxpr:
+    """The forward alone."""
+    closed = joint.forward
+    return _closed(closed, closed.jaxpr.invars, closed.jaxpr.outvars[: joint.results], closed.jaxpr.eqns)

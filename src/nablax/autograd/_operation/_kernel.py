@@ -1,0 +1,78 @@
+"""Kernels: what the first tier calls for one operation.
+
+On CPU a kernel is a sequence of NumPy calls; on other devices, and for values that NumPy cannot hold, one jitted
+program.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+from jax.sharding import SingleDeviceSharding
+
+from .._ground._aval import Aval
+from ._numpy import lower
+
+Kernel = Callable[[Sequence[Any]], Sequence[Any]]
+EXTENDED = jax.dtypes.extended
+
+
+def on_host() -> bool:
+    """Whether the first tier computes with NumPy."""
+    return jax.default_backend() == "cpu"
+
+
+def kernel(jaxpr: ClosedJaxpr) -> Kernel:
+    """A function of a list of arrays."""
+    if on_host():
+        return lower(jaxpr)
+    program = jax.jit(jaxpr_as_fun(jaxpr))
+    return lambda args: program(*args)
+
+
+def entering(value: Any, aval: Aval) -> Any:
+    """A value as kernels take it."""
+    kind = value.__class__
+    if kind is np.ndarray:
+        return value if value.dtype == aval.dtype else value.astype(aval.dtype)
+    if isinstance(value, jax.Array):
+        if jax.dtypes.issubdtype(value.dtype, EXTENDED) or not on_host():
+            return value
+        return np.asarray(value)
+    return np.asarray(value, aval.dtype)
+
+
+def handed(value: Any) -> Any:
+    """A value of the first tier as tensors keep it."""
+    return np.asarray(value) if isinstance(value, np.generic) else value
+
+
+def plain(value: Any) -> bool:
+    """Whether a value lies where the first tier computes: in this process' memory, or on the default device."""
+    if value.__class__ is np.ndarray or not isinstance(value, jax.Array):
+        return True
+    sharding = value.sharding
+    return isinstance(sharding, SingleDeviceSharding) and not (
+        value.committed and sharding._device != _default()
+    )
+
+
+def plus(a: Any, b: Any) -> Any:
+    """The sum of two arrays of one shape and dtype, by NumPy where they are NumPy's."""
+    if a.__class__ is np.ndarray and b.__class__ is np.ndarray:
+        return np.asarray(a + b)
+    return _plus(a, b)
+
+
+_plus = jax.jit(jnp.add)
+
+
+@functools.cache
+def _default() -> Any:
+    return jax.local_devices()[0]

@@ -1,0 +1,111 @@
+"""What a recorded value consists of: the class below every Tensor, for the modules that tensors are built from.
+
+Tensor is built on all of them, so it cannot be imported by those that make tensors: it registers here (`use`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .._ground._aval import Aval, aval_of
+from ._steps import Input
+from ._trie import State
+
+new = object.__new__
+
+
+class _Rare:
+    """A field that few tensors have; others read the default. (A `__getattr__` would make every field slow to read.)"""
+
+    def __init__(self, default: Any) -> None:
+        self._default = default
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._slot = "_own" + name
+
+    def __get__(self, tensor: Any, owner: type) -> Any:
+        return self if tensor is None else getattr(tensor, self._slot, self._default)
+
+    def __set__(self, tensor: Any, value: Any) -> None:
+        setattr(tensor, self._slot, value)
+
+
+class Recorded:
+    """The fields of a Tensor. A new one has _s, _r and _n; _v, _a and _k come with its value.
+
+    _s: state in the open recording, or None.    _v: value; unset while the operation is only recorded.
+    _a: aval of the value.                       _r: whether this is a leaf that requires grad.
+    _n, _k: node of the graph and output of it.  _g: .grad.
+    _hooks: functions of the gradient.           _keep: whether an intermediate keeps its gradient.
+    """
+
+    __slots__ = (
+        "__weakref__", "_a", "_k", "_n", "_own_g", "_own_hooks", "_own_keep", "_own_name", "_r", "_s", "_v",
+    )  # fmt: skip
+
+    _s: State | None
+    _v: Any
+    _a: Aval
+    _r: bool
+    _n: Any
+    _k: int
+    _g: Any = _Rare(None)
+    _hooks: Any = _Rare(None)
+    _keep: Any = _Rare(False)
+    _name: Any = _Rare(None)
+
+    if TYPE_CHECKING:  # what Tensor has, for the modules that only know this class
+        shape: Any
+        dtype: Any
+        size: Any
+        requires_grad: Any
+        value: Any
+        _aval: Any
+
+
+def value_of(tensor: Any) -> Any:
+    """The value of a tensor that is not recorded; raises FailedError where its operation failed."""
+    try:
+        return tensor._v
+    except AttributeError:
+        raise tensor._n.error("", "this tensor") from None
+
+
+_KIND: Any = Recorded  # the class of results: Tensor, once it is defined
+
+
+def use(kind: type) -> None:
+    """Name the class of results."""
+    global _KIND
+    _KIND = kind
+
+
+def blank() -> Any:
+    """A tensor whose fields are to be set."""
+    return new(_KIND)
+
+
+def as_tensor(value: Any) -> Any:
+    """A tensor without gradient for an array; tensors as they are."""
+    if isinstance(value, Recorded):
+        return value
+    tensor: Any = new(_KIND)
+    tensor._s = None
+    tensor._v = value
+    tensor._a = aval_of(value)
+    tensor._n = None
+    tensor._r = False
+    return tensor
+
+
+def is_recorded(tensor: Any) -> bool:
+    """Whether a tensor has no value yet."""
+    state = tensor._s
+    return state is not None and state.step.__class__ is not Input
+
+
+def link_of(tensor: Any) -> Any:
+    """Where a tensor's gradient goes: the leaf itself, or (node, output)."""
+    if tensor._r:
+        return tensor
+    return tensor._n if tensor._k < 0 else (tensor._n, tensor._k)

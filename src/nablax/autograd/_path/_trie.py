@@ -1,0 +1,112 @@
+"""The trie of recordings: a recording is a path, and its key is where the path ends.
+
+Each recorded operation is one edge from the current state. The key of an edge names the operation, its static
+arguments and the states that produced its arguments; the next state knows the slot, the shape and dtype of the result
+and whether it needs a gradient. Nothing is hashed or inferred again when a program repeats: one dictionary lookup an
+operation, and the last state holds the programs compiled for it.
+
+A path is also a list of steps (see _steps.py). Sets of slots are integers, one bit a slot.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._ground._aval import Aval
+from ._steps import Input, Step
+
+
+class State:
+    """A position in the trie, and at the same time the value that the edge into it made (its first result).
+
+    slot, aval, needs: of that value.
+    mask: slots that the value's gradient flows through, itself included; 0 without gradient.
+    sources: all slots up to here where gradients end (inputs, leaves).  freed: slots whose graph was freed.
+    mode: whether gradients are recorded.  size: slots so far.  weight: work so far, in elementary operations.
+    outs, tree: all results and their structure, for operations with more than one.
+    """
+
+    __slots__ = (
+        "a", "aval", "b", "code", "cut", "edges", "freed", "full", "generic", "guess", "key", "literals", "mask",
+        "mode", "needs", "op", "outs", "parent", "programs", "size", "slot", "sources", "step", "targets", "trace",
+        "tree", "weight", "where",
+    )  # fmt: skip
+
+    edges: dict[tuple, State]
+    programs: dict[tuple, Any]
+    outs: tuple[State, ...] | None
+    generic: set[tuple]
+    literals: dict[tuple, list]
+
+    def __init__(self, trace: Any, parent: State | None, mode: bool) -> None:
+        self.trace = trace
+        self.parent = parent
+        self.mode = mode
+        self.step: Step | None = None
+        self.edges = {}
+        self.programs = {}
+        self.generic = set()
+        self.literals = {}
+        self.outs = None
+        self.tree: Any = None
+        self.targets: tuple[int, ...] = ()
+        self.where = ""
+        self.slot = -1
+        self.aval: Any = None
+        self.needs = False
+        self.mask = 0
+        self.full = False
+        self.key: tuple = ()
+        self.op = self.a = self.b = None  # of the edge that leads here, where it is that of an operator
+        self.guess: Any = None  # the state after the operation that came here last
+        self.cut: State | None = None
+        self.code: Any = None
+        if parent is None:
+            self.size = self.weight = self.sources = self.freed = 0
+        else:
+            self.size, self.weight = parent.size, parent.weight
+            self.sources, self.freed = parent.sources, parent.freed
+
+    def result(self, aval: Aval, needs: bool, mask: int) -> State:
+        """Give this state the next slot."""
+        self.slot = self.size
+        self.size += 1
+        self.aval = aval
+        self.needs = needs
+        self.mask = mask | 1 << self.slot if needs else 0
+        return self
+
+    def path(self) -> list[State]:
+        """The states from the start of the recording to here that hold a step."""
+        found: list[State] = []
+        state: State | None = self
+        while state is not None:
+            if state.step is not None:
+                found.append(state)
+            state = state.parent
+        found.reverse()
+        return found
+
+    @property
+    def label(self) -> str:
+        """The name of the step that led here."""
+        return "a mode" if self.step is None else self.step.label
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """The slots that this step reads."""
+        return () if self.step is None else self.step.reads
+
+    def inputs(self) -> list[State]:
+        """Those of the path where a value enters."""
+        return [state for state in self.path() if state.step.__class__ is Input]
+
+
+def bits(mask: int) -> list[int]:
+    """The slots in a set, ascending."""
+    found = []
+    while mask:
+        low = mask & -mask
+        found.append(low.bit_length() - 1)
+        mask ^= low
+    return found

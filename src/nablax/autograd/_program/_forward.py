@@ -1,0 +1,153 @@
+"""A program forward: by the first tier, or compiled, with what its backward will need (the residuals)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from sys import getrefcount
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .._ground._aval import config
+from .._ground._lent import is_lent
+from .._ground._settings import now, x64_as
+from .._ground._stats import stats
+from .._operation._kernel import handed, plain
+from .._path._trie import State
+from ._execute import Pull, execute
+from ._line import Line
+from ._outline import Outline
+from ._pack import Plan, pack
+from ._replay import pullback, run
+from ._tiers import Hot, schedule
+
+AGAIN = ("again", None)
+
+
+class Forward(Outline):
+    """What runs the recording."""
+
+    def __init__(self, state: State, slots: tuple[int, ...]) -> None:
+        super().__init__(state, slots)
+        self.compiled: Any = None
+        self.quick = False  # compiled, and nothing to do but to call it
+        self._tree: Any = None
+        self._places: list[int] = []
+        self._plan: Plan = []
+        self._handed: list[Any] = []
+        self._pulls: dict[tuple, Hot] = {}
+        self._chains: dict[tuple, Any] = {}
+        self._sweeps: dict[tuple, Pull] = {}
+        self._line: Line | None = None
+        self._code: list[tuple] | None = None
+
+    @cached_property
+    def hot(self) -> Hot:
+        """When and how this program is compiled."""
+        calls = sum(2 * op.typed.weight for op in self.line.ops if op.typed is not None)
+        elements = sum(aval.size for aval in self.line.avals)
+        start, count = schedule(calls, elements, len(self.inputs) + len(self.slots))
+        return Hot(self._compile, start, count)
+
+    def forward(self, values: list[Any], tracing: bool, x64: bool) -> tuple[Sequence[Any], Any]:
+        """Results, and the residual for the backward: a pair of its kind and its data, None without gradients."""
+        if tracing:
+            return self._inline(values)
+        stats.segments += 1
+        program = self.hot.ready() if now()[0] is None and all(map(plain, values)) else self.hot.now()
+        if program is None:
+            stats.interpreted += 1
+            env = self.interpreted(values)
+            return [handed(env[s]) for s in self.slots], ("env", env) if self.targets else None
+        stats.hits += 1
+        self.quick = not self.donates and (not self.targets or self.tiny)
+        self.compiled = program
+        for i in self.donates:
+            value = values[i]
+            if getrefcount(value) > 3 or not isinstance(value, jax.Array) or is_lent(value):
+                values[i] = jnp.array(value, copy=True)
+        if x64 == config.jax_enable_x64:
+            results = program(*values)
+        else:
+            with jax.enable_x64(x64):
+                results = program(*values)
+        if results and isinstance(
+            results[0], jax.core.Tracer
+        ):  # read inside somebody's jit: compute now, not there
+            with jax.ensure_compile_time_eval():
+                results = program(*values)
+        if not self.targets:
+            return results, None
+        if self.tiny:
+            return results, AGAIN
+        return results[: len(self.slots)], ("residuals", results)
+
+    def interpreted(self, values: Sequence[Any]) -> list[Any]:
+        """The value of every slot, by the first tier."""
+        line = self.line
+        if self._code is None:
+            self._code = line.code(keep=None if self.targets else self.slots)
+        with x64_as(self.x64):
+            env = line.environment(values)
+            execute(self._code, env)
+            if any(isinstance(env[s], jax.core.Tracer) for s in self.slots):  # read inside somebody's jit
+                with jax.ensure_compile_time_eval():
+                    env = line.environment(values)
+                    execute(self._code, env)
+        return env
+
+    @property
+    def line(self) -> Line:
+        """The recording as a line of operations."""
+        if self._line is None:
+            self._line = Line(self.steps, self.avals, self.needs, self.x64, bool(self.targets))
+        return self._line
+
+    def _compile(self, ahead: bool) -> Any:
+        """The compiled program. `ahead`: compile now, with the pullbacks seen so far; else when it is called."""
+        stats.compilations += 1
+        if not self.targets or self.tiny:
+            program = jax.jit(self._results, donate_argnums=self.donates)
+        else:
+            program = jax.jit(self._with_residuals)
+        if ahead:
+            with jax.enable_x64(self.x64):
+                compiled = program.lower(*self._structs).compile()
+                self._handed = list(compiled.out_info)
+            for hot in list(self._pulls.values()):
+                hot.compile()
+        return program
+
+    @property
+    def _structs(self) -> list[Any]:
+        return [self.avals[slot].struct for slot in self.inputs]
+
+    def _results(self, *values: Any) -> list[Any]:
+        env = run(self.steps, values)
+        return [env[s] for s in self.slots]
+
+    def _with_residuals(self, *values: Any) -> list[Any]:
+        _, pull, env = self._pullback(values)
+        leaves, self._tree = jax.tree.flatten(pull)
+        results = [env[s] for s in self.slots]
+        # Most residuals are inputs, results, or one another: each array is handed out once, and inputs not at all.
+        known = {id(v): i for i, v in enumerate([*values, *results])}
+        new: list[Any] = []
+        for leaf in leaves:
+            if id(leaf) not in known:
+                known[id(leaf)] = len(values) + len(results) + len(new)
+                new.append(leaf)
+        self._places = [known[id(leaf)] for leaf in leaves]
+        packed, self._plan = pack(new)
+        return results + packed
+
+    def _inline(self, values: list[Any]) -> tuple[Sequence[Any], Any]:
+        if not self.targets:
+            return self._results(*values), None
+        _, pull, env = self._pullback(values)
+        return [env[s] for s in self.slots], ("inline", pull)
+
+    def _pullback(self, values: Sequence[Any]) -> tuple:
+        return pullback(self.steps, values, self.roots, self.targets, [self.avals[t] for t in self.targets])

@@ -1,0 +1,218 @@
+"""A recording as a straight line of operations: what the first tier runs.
+
+Every gradient in it is spelled out: the textbook reverse sweep, with the pullback of each operation as one operation
+more. The line is written once for a program; running it is a loop over kernels.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from .._ground._aval import Aval
+from .._operation._call import Typed, intern_call
+from .._operation._joint import Joint
+from .._operation._kernel import entering
+from .._path._steps import Apply, Gradient, Input, Leaf, Step
+
+
+class Op:
+    """One operation: what it reads and makes, by slot.
+
+    extras: slots of its residuals, when its pullback asked for them.  wants: arguments that carry gradients; empty
+    where none is carried.  at: number of the step that it belongs to.  source: of a pullback, the operation itself.
+    """
+
+    __slots__ = ("args", "at", "extras", "joint", "outs", "source", "typed", "wants")
+
+    def __init__(
+        self,
+        typed: Typed | None,
+        args: tuple[int, ...],
+        outs: tuple[int, ...],
+        wants: tuple[int, ...],
+        at: int,
+    ) -> None:
+        self.typed = typed  # None: the result is the argument itself
+        self.args = args
+        self.outs = outs
+        self.wants = wants
+        self.at = at
+        self.joint: Joint | None = None
+        self.extras: tuple[int, ...] = ()
+        self.source: Op | None = None
+
+
+class Line:
+    """The operations of a recording; slots beyond those of the recording are for values in between.
+
+    Args:
+      steps: the recording, with the avals of its slots, and which of them carry gradients.
+      x64: whether it was recorded under x64.
+      through: whether it will be pulled through later, so that residuals are to be kept.
+    """
+
+    def __init__(
+        self, steps: Sequence[Step], avals: Sequence[Aval], needs: Sequence[bool], x64: bool, through: bool
+    ) -> None:
+        self.avals = list(avals)
+        self.needs = list(needs)
+        self.x64 = x64
+        self.ops: list[Op] = []
+        self.inputs: list[int] = []
+        self.constants: dict[int, np.ndarray] = {}
+        self.roots: dict[int, tuple[int, ...]] = {}  # of the backward at a step
+        self.again = any(isinstance(step, Gradient) and step.create for step in steps)
+        self._ones: dict[tuple, int] = {}
+        self._keeps = through
+        slot = 0
+        for at, step in enumerate(steps):
+            self._write(step, slot, at)
+            slot += step.width
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    @functools.singledispatchmethod
+    def _write(self, step: Step, slot: int, at: int) -> None:
+        """Write a step, number `at` of the recording, whose results take the slots from `slot` on."""
+        raise TypeError(step)
+
+    @_write.register(Input)
+    def _(self, step: Input, slot: int, at: int) -> None:
+        self.inputs.append(slot)
+
+    @_write.register(Leaf)
+    def _(self, step: Leaf, slot: int, at: int) -> None:
+        self.ops.append(Op(None, (step.slot,), (slot,), (), at))
+
+    @_write.register(Apply)
+    def _(self, step: Apply, slot: int, at: int) -> None:
+        args = step.args
+        typed = step.call.on(tuple([self.avals[a] for a in args]), self.x64)
+        wants = tuple([i for i, a in enumerate(args) if self.needs[a]]) if any(step.needs) else ()
+        op = Op(typed, args, tuple(range(slot, slot + step.width)), wants, at)
+        self.ops.append(op)
+        if self._keeps and wants and not self.again:
+            self._residuals(op)
+
+    @_write.register(Gradient)
+    def _(self, step: Gradient, slot: int, at: int) -> None:
+        self.roots[at] = step.roots
+        given: dict[int, int] = {}
+        for root, ct in zip(step.roots, step.cotangents, strict=True):
+            ct = self._one(self.avals[root], 1) if ct < 0 else self._cast(ct, self.avals[root], at)
+            given[root] = self._add(given[root], ct, at) if root in given else ct
+        for k, grad in enumerate(self.pull(given, step.targets, (), at, step.create)):
+            wants = (0,) if self.needs[slot + k] and self.needs[grad] else ()
+            self.ops.append(Op(None, (grad,), (slot + k,), wants, at))
+
+    def _new(self, aval: Aval, needs: bool = False) -> int:
+        self.avals.append(aval)
+        self.needs.append(needs)
+        return len(self.avals) - 1
+
+    def _one(self, aval: Aval, value: int) -> int:
+        """A constant: all ones, or all zeros."""
+        slot = self._ones.get((aval, value))
+        if slot is None:
+            slot = self._ones[aval, value] = self._new(aval)
+            self.constants[slot] = np.full(aval.shape, value, aval.dtype)
+        return slot
+
+    def _cast(self, slot: int, aval: Aval, at: int) -> int:
+        if self.avals[slot].dtype == aval.dtype:
+            return slot
+        dtype = aval.dtype
+        call = intern_call(("cast", dtype), lambda: ("cast", lambda a: jnp.asarray(a, dtype)))
+        return self._apply(call.on((self.avals[slot],), self.x64), (slot,), at, True)[0]
+
+    def _add(self, a: int, b: int, at: int, create: bool = False) -> int:
+        call = intern_call("add", lambda: ("add", jnp.add))
+        return self._apply(call.on((self.avals[a], self.avals[b]), self.x64), (a, b), at, create)[0]
+
+    def _apply(self, typed: Typed, args: tuple[int, ...], at: int, create: bool) -> tuple[int, ...]:
+        wants = tuple([i for i, a in enumerate(args) if self.needs[a]]) if create else ()
+        outs = tuple([self._new(aval, bool(wants) and aval.inexact) for aval in typed.avals])
+        self.ops.append(Op(typed, args, outs, wants, at))
+        return outs
+
+    def _residuals(self, op: Op) -> None:
+        """Have an operation hand out what its pullback needs."""
+        if op.joint is None and op.typed is not None and not op.typed.call.stubborn:
+            op.joint, _ = op.typed.joint(op.wants, False)
+            made = op.joint.forward.out_avals[op.joint.results :]
+            op.extras = tuple([self._new(aval) for aval in made])
+
+    def pull(
+        self,
+        given: dict[int, int],
+        targets: Iterable[int],
+        stops: Iterable[int] = (),
+        at: int = -1,
+        create: bool = False,
+    ) -> list[int]:
+        """Write the reverse sweep: the slots of the cotangents of `targets`, given those of some slots.
+
+        Gradients go no further than `stops`.
+        """
+        cts = dict(given)
+        needs = self.needs
+        for op in reversed(list(self.ops)):
+            if not op.wants:
+                continue
+            known = [k for k, out in enumerate(op.outs) if out in cts and needs[out] and out not in stops]
+            if not known:
+                continue
+            for i, grad in zip(op.wants, self._through(op, known, cts, at, create), strict=True):
+                slot = op.args[i]
+                cts[slot] = self._add(cts[slot], grad, at, create) if slot in cts else grad
+        return [cts[t] if t in cts else self._one(self.avals[t], 0) for t in targets]
+
+    def _through(self, op: Op, known: list[int], cts: dict[int, int], at: int, create: bool) -> Sequence[int]:
+        if op.typed is None:
+            return [cts[op.outs[0]]]
+        if not self.again:
+            self._residuals(op)
+        joint, typed = op.typed.joint(op.wants, self.again)
+        n, m = len(op.args), len(op.outs)
+        reads = [
+            op.args[r] if r < n else op.outs[r - n] if r < n + m else op.extras[r - n - m]
+            for r in joint.reads
+        ]
+        outs = op.outs
+        entering = [cts[outs[k]] if k in known else self._one(self.avals[outs[k]], 0) for k in joint.given]
+        found = self._apply(typed, (*reads, *entering), at, create)
+        self.ops[-1].source = op
+        return found
+
+    # -- running ------------------------------------------------------------------------------------------------------
+
+    def code(self, start: int = 0, keep: Iterable[int] | None = None) -> list[tuple]:
+        """The operations from number `start` on, ready to run: kernel, arguments, results, slots no longer needed.
+
+        keep: slots that will be read afterwards; None for all.
+        """
+        rows: list[list] = []
+        for op in self.ops[start:]:
+            run = None if op.typed is None else op.typed.kernel(op.joint)
+            rows.append([run, op.args, op.outs + op.extras, ()])
+        if keep is not None:
+            seen = set(keep)
+            for row in reversed(rows):
+                row[3] = tuple({*row[1], *row[2]} - seen)
+                seen.update(row[1])
+        return [tuple(row) for row in rows]
+
+    def environment(self, values: Sequence[Any]) -> list[Any]:
+        """The values at the start."""
+        env: list[Any] = [None] * len(self.avals)
+        avals = self.avals
+        for slot, value in zip(self.inputs, values, strict=True):
+            env[slot] = entering(value, avals[slot])
+        for slot, value in self.constants.items():
+            env[slot] = value
+        return env

@@ -1,0 +1,91 @@
+"""Segments: what a recording becomes when a value is needed.
+
+The program of a segment is kept at the trie state where the recording ended, one for each set of results still alive,
+and shared between threads by its steps. How it runs depends on what is known:
+
+- First tier: a structure seen for the first time runs operation by operation, each from its own small compiled
+  program, if that asks less of the compiler than the whole would.
+- From the second time on, one compiled program for the whole.
+- Under jax.jit, grad or vmap (inputs are tracers), the replay runs inline.
+
+A segment whose results carry gradients leaves a `Node` behind. What its backward needs is handed out by the forward
+program (the residuals of `jax.vjp`) where the segment is big, and computed again by the backward program where it is
+tiny.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from sys import getrefcount
+from typing import Any
+
+from .._ground._aval import PLAIN, config
+from .._ground._settings import now, under
+from .._ground._stats import stats
+from .._path._recorded import value_of
+from .._path._steps import Input
+from .._path._trace import Trace, local
+from .._program._forward import AGAIN
+from .._program._program import program_for
+from .._program._tiers import settings as tiers
+from ._rescue import rescue
+from ._settle import settle
+
+
+def flush(trace: Trace) -> None:
+    """End the recording: compute the values that someone still holds, and start a new one."""
+    end = trace.state
+    if end is trace.closed:
+        return
+    if trace.settings != now():
+        with under(trace.settings):
+            return flush(trace)
+    settings = trace.settings
+    # Besides the list itself, the loop variable and the argument of getrefcount hold each tensor.
+    alive = [t for t in trace.outs if getrefcount(t) > 3]
+    slots = tuple([t._s.slot for t in alive])
+    program = end.programs.get(slots)
+    if program is None:
+        program = end.programs[slots] = program_for(end, slots)
+        trace.grow(len(program.steps))
+    values, links, tracing, x64 = trace.values, trace.links, trace.tracing, trace.x64
+    outs, watched, inputs = trace.outs, trace.watched, trace.inputs
+    for tensor in inputs:
+        if tensor is not None:
+            state = tensor._s
+            if state is not None and state.step.__class__ is Input:
+                tensor._s = None
+    trace.clear()
+    results: Sequence[Any]
+    try:
+        if program.quick and not tracing and x64 == config.jax_enable_x64 and not tiers.interpreted:
+            stats.segments += 1
+            stats.hits += 1
+            results = program.compiled(*values)
+            residual = AGAIN
+            if results and results[0].__class__ not in PLAIN:
+                results, residual = program.forward(values, tracing, x64)
+        else:
+            results, residual = program.forward(values, tracing, x64)
+    except Exception as error:
+        rescue(error, program, end, outs, alive, values, links, tracing, watched, settings)
+        raise
+    except BaseException:  # interrupted
+        trace.resume(end, values, inputs, links, outs, watched)
+        raise
+    settle(program, end, alive, values, links, results, residual, watched, settings)
+
+
+def realize(tensor: Any) -> Any:
+    """The value of a tensor, for whose sake its recording ends."""
+    state = tensor._s
+    if state is not None and state.step.__class__ is not Input:
+        trace = local.trace
+        if state.trace is trace:
+            flush(trace)
+        else:
+            state.trace.hand_over(tensor)
+    return value_of(tensor)
+
+
+Trace.flush = flush

@@ -1,0 +1,177 @@
+"""Functions as they are when they are called: traced then, whatever they read may change later."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import jax
+from jax.extend.core import jaxpr_as_fun
+
+from .._ground._aval import Aval, aval_of, config
+from .._ground._settings import now
+from .._path._record import record
+from .._path._recorded import Recorded
+from .._path._trace import WIDE, apart
+from .._path._trie import State
+from ._codes import bindings, is_fixed
+from ._reading import Same, key_of
+
+MOST_KEYS = 256  # variants of a function that are remembered
+HOLE = "·"  # stands for an array among the static leaves
+
+
+class Key:
+    """Stands for a function in the keys of a recording: equal by identity, so quick to hash."""
+
+
+class Frozen:
+    """Calls of functions that read what can change, by what they read.
+
+    The function is traced when it is called, and that jaxpr is the operation: whatever changes later, it is what the
+    function was at its line. Equal jaxprs are one operation.
+    """
+
+    def __init__(self) -> None:
+        self.code: Any = (
+            None  # of the plain function asked for last, whose names still have the meanings in `bound`
+        )
+        self.scope: Any = None
+        self.bound: list[tuple[dict, str, Any]] = []
+        self.last: tuple[Hashable, Key | None] = (None, None)
+        self.keys: dict[Hashable, Key] = {}  # what was read -> for the edges of a recording
+        self.specs: dict[Hashable, tuple] = {}  # what was read, arguments -> operation
+        self.fixed: set[tuple] = set()  # numbers that the function must know when it is traced
+
+    def token(self, fn: Any) -> tuple[Hashable | None, Key | None]:
+        """What `fn` reads now, and its key; None where that cannot be told."""
+        plain = getattr(fn, "__code__", None) is self.code is not None and fn.__globals__ is self.scope
+        if plain and not (fn.__closure__ or fn.__defaults__ or fn.__kwdefaults__):
+            for scope, name, value in self.bound:
+                if scope.get(name) is not value:
+                    break
+            else:
+                return self.last
+        reads = key_of(fn)
+        if reads is None:
+            return None, None
+        found = self.keys.get(reads)
+        if found is None:
+            if len(self.keys) >= MOST_KEYS:
+                self.keys.clear()
+                self.specs.clear()
+            found = self.keys[reads] = Key()
+        bound = bindings(fn)
+        if bound is not None:
+            self.code, self.scope, self.bound, self.last = fn.__code__, fn.__globals__, bound, (reads, found)
+        return reads, found
+
+    def record(
+        self,
+        lifted: Any,
+        reads: Hashable | None,
+        keys: list,
+        tree: Any,
+        static: list[Any],
+        arrays: list[Any],
+    ) -> State:
+        """Record a call."""
+        avals = tuple([a._aval if isinstance(a, Recorded) else aval_of(a) for a in arrays])
+        known: Any = None
+        if reads is not None and all(k is not None for k in keys):
+            known = (reads, *keys, avals, config.jax_enable_x64, now())
+            try:
+                spec = self.specs.get(known)
+            except TypeError:  # not hashable
+                known = spec = None
+        else:
+            spec = None
+        if spec is None:
+            x64 = config.jax_enable_x64 or any(aval.dtype in WIDE for aval in avals)
+            with jax.enable_x64(x64):
+                spec = _traced(lifted, tree, static, avals)
+            if len(self.specs) >= 4 * MOST_KEYS:
+                self.specs.clear()
+            if known is not None:
+                self.specs[known] = spec
+        return record(spec[0], spec[1], arrays)
+
+
+def _traced(lifted: Any, tree: Any, static: list[Any], avals: Sequence[Aval]) -> tuple:
+    """A function as it is now: the key of its jaxpr, and what builds the operation."""
+    # New functions, for JAX keeps what it traced by their identity.
+    fn = filled(isolated(lifted._plain), tree, [_fresh(leaf) for leaf in static])
+    try:
+        jaxpr, shapes = jax.make_jaxpr(fn, return_shape=True)(*[a.struct for a in avals])
+    except (TypeError, ValueError) as error:
+        if isinstance(error, jax.errors.JAXTypeError):
+            raise
+        return (Key(), lambda: (lifted._name, fn))  # raises again, with the user's line
+    out = jax.tree.structure(shapes)
+
+    def build() -> tuple[str, Callable[..., Any]]:
+        run = jaxpr_as_fun(jaxpr)
+        return lifted._name, lambda *arrays: jax.tree.unflatten(out, run(*arrays))
+
+    return ("jaxpr", lifted._name, str(jaxpr), out, *_constants(jaxpr.jaxpr, jaxpr.consts)), build
+
+
+def _constants(jaxpr: Any, consts: Sequence[Any]) -> list[Hashable]:
+    """Keys of what a jaxpr holds and does not show."""
+    found: list[Hashable] = [key_of(c) or Same(c) for c in consts]
+    for equation in jaxpr.eqns:
+        found += [key_of(v.val) or Same(v.val) for v in equation.invars if hasattr(v, "val")]
+        for name, value in equation.params.items():
+            for each in value if isinstance(value, tuple | list) else (value,):
+                if hasattr(each, "jaxpr") and hasattr(each, "consts"):
+                    found += _constants(each.jaxpr, each.consts)
+                elif hasattr(each, "eqns"):
+                    found += _constants(each, ())
+                elif callable(each):
+                    found.append((name, Same(each)))
+    return found
+
+
+def _fresh(leaf: Any) -> Any:
+    """A function of the user's as a new object."""
+    if isinstance(leaf, types.MethodType):
+        return types.MethodType(_fresh(leaf.__func__), leaf.__self__)
+    if isinstance(leaf, functools.partial):
+        return functools.partial(_fresh(leaf.func), *leaf.args, **leaf.keywords)
+    if type(leaf) is not types.FunctionType or is_fixed(leaf):
+        return leaf
+    made = types.FunctionType(
+        leaf.__code__, leaf.__globals__, leaf.__name__, leaf.__defaults__, leaf.__closure__
+    )
+    made.__kwdefaults__ = leaf.__kwdefaults__
+    return made
+
+
+def static_key(value: Any) -> Hashable:
+    """A key that is equal exactly for values that make the same program; for what cannot be seen into, the object."""
+    found = key_of(value)
+    return Same(value) if found is None else found
+
+
+def isolated(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that records in a trace of its own (JAX traces it)."""
+
+    @functools.wraps(fn)
+    def inside(*args: Any, **kwargs: Any) -> Any:
+        with apart():
+            return fn(*args, **kwargs)
+
+    return inside
+
+
+def filled(fn: Callable[..., Any], tree: Any, static: list[Any]) -> Callable[..., Any]:
+    """`fn` as a function of the arrays that go into the holes among its static leaves."""
+
+    def of_arrays(*arrays: Any) -> Any:
+        entering = iter(arrays)
+        args, kwargs = jax.tree.unflatten(tree, [next(entering) if leaf is HOLE else leaf for leaf in static])
+        return fn(*args, **kwargs)
+
+    return of_arrays

@@ -1,0 +1,121 @@
+"""Indexing: slices, integers, integer and boolean arrays, tensors, None and Ellipsis; reading and writing.
+
+Integers are baked into the program until they take too many values, like any Python number. A boolean mask has a shape
+that depends on its values, so the mask is read; gradients flow through what it selects. Slices of concrete tensors
+without gradient are taken at once: a batch `X[i:i + B]` never enters a key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from .._ground._lent import lend
+from .._path._record import record, results
+from .._path._recorded import Recorded, as_tensor, is_recorded, value_of
+from .._path._trace import local
+from ._inplace import replace
+from ._parts import Start, filled, part_key, parts_of, settled, taken_from
+
+
+class Indexing:
+    """`x[i]`, `x[i] = v`, iteration."""
+
+    __slots__ = ()
+
+    def __getitem__(self: Any, index: Any) -> Any:
+        if not self.requires_grad and not is_recorded(self) and _basic(index):
+            value = _at_once(value_of(self), index)
+            if value is not None:
+                return as_tensor(value)
+        shape = self.shape
+        parts, arrays = parts_of(index, shape)
+        starts = [np.asarray(part.start, np.int32) for part in parts if isinstance(part, Start)]
+        if starts and (arrays or any(isinstance(part, bool) for part in parts)):
+            parts, arrays = settled(parts, arrays)
+            starts = []
+
+        def build() -> tuple[str, Callable[..., Any]]:
+            if starts:
+                return "getitem", lambda x, *at: taken_from(x, parts, at)
+            return "getitem", lambda x, *holes: x[filled(parts, holes)]
+
+        key = ("getitem", *map(part_key, parts))
+        return results(local.trace, record(key, build, (self, *arrays, *starts)))
+
+    def __setitem__(self: Any, index: Any, value: Any) -> None:
+        if self._r and local.trace.mode:
+            replace(self, None, "x[i] = v")
+        parts, arrays = settled(*parts_of(index, self.shape))
+        replace(self, _written(self, "set", parts, arrays, value), "x[i] = v")
+
+    @property
+    def at(self) -> At:
+        """Functional updates, as on JAX's arrays: `x.at[i].add(v)` is a new tensor."""
+        return At(self)
+
+    def __iter__(self: Any) -> Iterator[Any]:
+        if not self.shape:
+            raise TypeError("iteration over a tensor without axes")
+        return (self[i] for i in range(self.shape[0]))
+
+    def __contains__(self: Any, value: Any) -> bool:
+        return bool((self == value).any())
+
+
+class At:
+    """`x.at`, and with an index `x.at[i]`."""
+
+    __slots__ = ("_index", "_tensor")
+
+    def __init__(self, tensor: Any, index: Any = None) -> None:
+        self._tensor = tensor
+        self._index = index
+
+    def __getitem__(self, index: Any) -> At:
+        return At(self._tensor, index)
+
+    def get(self) -> Any:
+        """`x[i]`."""
+        return self._tensor[self._index]
+
+    def __getattr__(self, how: str) -> Callable[[Any], Any]:
+        if how not in ("set", "add", "subtract", "multiply", "divide", "power", "min", "max"):
+            raise AttributeError(f"x.at[i] has no '{how}'")
+        return lambda value: _written(
+            self._tensor, how, *settled(*parts_of(self._index, self._tensor.shape)), value
+        )
+
+
+def _written(tensor: Any, how: str, parts: list[Any], arrays: list[Any], value: Any) -> Any:
+    """A tensor with `value` set at, added to, ... the indexed elements."""
+    if not isinstance(value, Recorded | jax.Array):
+        value = np.asarray(value, tensor.dtype if isinstance(value, bool | int | float | complex) else None)
+
+    def build() -> tuple[str, Callable[..., Any]]:
+        return f"{how}item", lambda x, v, *holes: getattr(x.at[filled(parts, holes)], how)(v.astype(x.dtype))
+
+    key = (f"{how}item", *map(part_key, parts))
+    return results(local.trace, record(key, build, (tensor, value, *arrays)))
+
+
+def _basic(index: Any) -> bool:
+    parts = index if isinstance(index, tuple) else (index,)
+    return all(
+        isinstance(p, int | slice | np.integer | np.ndarray | list) or p is None or p is Ellipsis
+        for p in parts
+    )
+
+
+def _at_once(value: Any, index: Any) -> Any:
+    """The slice itself, as a view where NumPy can see the buffer; None where that would move data between devices."""
+    if isinstance(value, jax.Array):
+        if isinstance(value, jax.core.Tracer) or jax.dtypes.issubdtype(value.dtype, jax.dtypes.extended):
+            return None
+        if any(device.platform != "cpu" for device in value.devices()):
+            return None
+        value = np.asarray(lend(value))
+    return value[index]

@@ -1,0 +1,170 @@
+"""Lifting: any JAX function as an operation on tensors.
+
+A call of a lifted function is flattened as a pytree. Tensors and arrays become arguments of the operation; everything
+else (axes, shapes, dtypes, flags, functions, Python numbers with JAX's weak types) is static and belongs to its key.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import jax
+import numpy as np
+
+from .._ground._errors import NoGradientError, user_line
+from .._ground._sites import varies
+from .._path._record import record, results
+from .._path._recorded import Recorded, as_tensor
+from .._path._trace import local
+from .._segment._flush import realize
+from ._codes import is_fixed
+from ._frozen import HOLE, Frozen, Key, filled, isolated, static_key
+from ._reading import Same, key_of
+
+_ARRAYS = (jax.Array, np.ndarray, np.generic)
+MOST_LIFTED = 4096  # functions
+_FROZEN: dict[Hashable, Frozen] = {}
+_LIFTED: dict[Hashable, Lifted] = {}
+
+
+def lifted(fn: Callable[..., Any], name: str, key: Hashable) -> Lifted:
+    """The one Lifted of a key, so that a function lifted in a loop is the same operation each time."""
+    found = _LIFTED.get(key)
+    if found is None:
+        found = _LIFTED[key] = Lifted(fn, name)
+    return found
+
+
+def lifted_now(fn: Callable[..., Any], name: str) -> Lifted:
+    """A function of the user's, lifted; those with the same code share what they recorded."""
+    inner = getattr(fn, "__func__", fn)
+    key = Same(getattr(inner, "__code__", inner))
+    frozen = _FROZEN.get(key)
+    if frozen is None:
+        if len(_FROZEN) >= MOST_LIFTED:
+            _FROZEN.clear()
+        frozen = _FROZEN[key] = Frozen()
+    return Lifted(fn, name, frozen)
+
+
+def clear_lifted() -> None:
+    """Forget the functions that were lifted, and with them the arrays that they close over."""
+    _LIFTED.clear()
+    for frozen in _FROZEN.values():  # those in use keep theirs, empty
+        frozen.code = None
+        frozen.keys.clear()
+        frozen.specs.clear()
+    _FROZEN.clear()
+
+
+class Lifted:
+    """A JAX function that also takes tensors. `autograd.lift` makes one.
+
+    Called with tensors, or with plain arrays, it records and returns tensors. Called with tracers only (inside a
+    jitted function, say) it is the plain function.
+    """
+
+    def __init__(self, fn: Callable[..., Any], name: str, frozen: Frozen | None = None) -> None:
+        self.fn = isolated(fn)
+        self._plain = fn
+        self._frozen = frozen
+        self._name = name
+        self._key = Key()
+        self._fixed: set[tuple] = set() if frozen is None else frozen.fixed
+        functools.update_wrapper(self, fn, updated=())
+
+    def __repr__(self) -> str:
+        return f"<lifted {self._name}>"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        key: Any = self._key
+        reads: Hashable = None
+        if self._frozen is not None:
+            reads, key = self._frozen.token(self._plain)
+        if not kwargs and key is not None:  # only tensors, seen before: the fast path, as for operators
+            trace = local.trace
+            trace.meet()
+            try:
+                state = trace.state.edges[(key, *[a._s for a in args])]
+            except (KeyError, AttributeError):
+                pass
+            else:
+                trace.state = state
+                return results(trace, state)
+        leaves, tree = jax.tree.flatten((args, kwargs))
+        arrays: list[Any] = []
+        static: list[Any] = []
+        keys: list[Hashable] = [self._key, tree]
+        frozen = self._frozen
+        if frozen is None and not kwargs and all(isinstance(a, Recorded) for a in args):
+
+            def build_plain() -> tuple[str, Callable[..., Any]]:
+                return self._name, self.fn
+
+            try:
+                return results(local.trace, record(self._key, build_plain, args))
+            except jax.errors.ConcretizationTypeError:
+                return self._at_once(leaves, tree)
+        tensors = False
+        entered: list[tuple] = []  # numbers that vary, and so become inputs
+        for place, leaf in enumerate(leaves):
+            if isinstance(leaf, Recorded):
+                tensors = True
+            elif (leaf.__class__ is float or leaf.__class__ is int) and self._varies(tree, place, leaf):
+                entered.append((tree, place))
+            elif not isinstance(leaf, _ARRAYS):
+                static.append(leaf)
+                if frozen is None and not is_fixed(leaf):
+                    frozen = _FROZEN.setdefault(self._key, Frozen())
+                    reads = self._key
+                keys.append(key_of(leaf) if frozen is not None else static_key(leaf))
+                continue
+            arrays.append(leaf)
+            static.append(HOLE)
+            keys.append(HOLE)
+        if not tensors and any(isinstance(a, jax.core.Tracer) for a in arrays):
+            return self.fn(*args, **kwargs)
+
+        def build() -> tuple[str, Callable[..., Any]]:
+            return self._name, filled(self.fn, tree, static)
+
+        try:
+            if frozen is None:
+                return results(local.trace, record(tuple(keys), build, arrays))
+            state = frozen.record(self, reads, keys[1:], tree, static, arrays)
+            if (
+                key is not None
+                and frozen is self._frozen
+                and not kwargs
+                and all(isinstance(a, Recorded) for a in args)
+            ):
+                parent: Any = state.parent
+                parent.edges[(key, *[a._s for a in args])] = state  # where the fast path looks
+            return results(local.trace, state)
+        except Exception as error:
+            if entered:
+                self._fixed.update(entered)
+                return self(*args, **kwargs)
+            if isinstance(error, jax.errors.ConcretizationTypeError):
+                return self._at_once(leaves, tree)
+            raise
+
+    def _varies(self, tree: Any, place: int, value: float) -> bool:
+        return (tree, place) not in self._fixed and varies((tree, place), repr(value))
+
+    def _at_once(self, leaves: list[Any], tree: Any) -> Any:
+        """A function that reads its arguments' values cannot be recorded: it runs now, without gradient."""
+        if any(isinstance(leaf, Recorded) and leaf.requires_grad for leaf in leaves):
+            raise NoGradientError(
+                f"{self._name} reads the values of its arguments, so no gradient can be recorded through it; detach "
+                f"them, "
+                f"or see whether it has a static argument (as size= or length=) that says what it wants to know. At "
+                f"{user_line()}."
+            )
+        args, kwargs = jax.tree.unflatten(
+            tree, [realize(x) if isinstance(x, Recorded) else x for x in leaves]
+        )
+        found = self.fn(*args, **kwargs)
+        return jax.tree.map(lambda x: as_tensor(x) if isinstance(x, jax.Array) else x, found)

@@ -1,0 +1,67 @@
+"""Tensors of values that come from outside."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from .._ground._aval import aval_of
+from .._ground._errors import LostTapeError, NoGradientError, user_line
+from .._ground._lent import lend
+from .._path._recorded import Recorded, blank, new
+from .._path._trace import local
+from .._segment._flush import realize
+
+
+def make(
+    value: Any,
+    dtype: Any = None,
+    requires_grad: bool = False,
+    name: str | None = None,
+    kind: type | None = None,
+) -> Any:
+    """What `tensor` does; `kind` is the class, None for Tensor."""
+    if isinstance(value, Recorded):
+        value = realize(value)
+    elif isinstance(value, list | tuple) and (
+        inside := [v for v in jax.tree.leaves(value) if isinstance(v, Recorded)]
+    ):
+        if local.trace.mode and any(v.requires_grad for v in inside):
+            raise LostTapeError(
+                "tensor: elements that require grad would lose it silently. Use autograd.numpy.stack([...]), which "
+                f"is recorded, or detach() them. At {user_line()}."
+            )
+        value = jax.tree.map(lambda v: np.asarray(realize(v)) if isinstance(v, Recorded) else v, value)
+    if not isinstance(value, jax.Array):
+        value = np.array(value, dtype=dtype)  # a copy; it stays NumPy's until something computes with it
+        if value.dtype.kind in "OSUMm":
+            raise TypeError(f"tensor: value must consist of numbers, got {value.dtype} elements.")
+        value = value.astype(jax.dtypes.canonicalize_dtype(value.dtype), copy=False)
+    elif dtype is not None:
+        value = value.astype(dtype)
+    lend(value)
+    made: Any = blank() if kind is None else new(kind)
+    made._s = None
+    made._v = value
+    made._a = aval_of(value)
+    made._n = None
+    made._r = False
+    made._g = None
+    made._hooks = None
+    made._name = name
+    if requires_grad:
+        if not made._a.inexact:
+            raise NoGradientError(
+                f"tensor: only floating and complex tensors can require grad, got {made._a.dtype}."
+            )
+        made._r = True
+    return made
+
+
+def as_cotangent(value: Any) -> Any:
+    """A cotangent as a tensor or array that changes no more."""
+    if isinstance(value, Recorded):
+        return value
+    return lend(value) if isinstance(value, jax.Array) else np.array(value)

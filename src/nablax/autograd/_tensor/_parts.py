@@ -1,0 +1,191 @@
+"""Indices taken apart: what is static, what varies and so is an input, and what is an array."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._ground._sites import varies
+from .._path._recorded import Recorded, is_recorded, value_of
+from .._segment._flush import realize
+from ._frozen import static_key
+
+
+class _Hole:
+    """Stands for an index that is an array."""
+
+
+class Start(NamedTuple):
+    """Stands for an integer, or for a slice of a constant length, whose place varies."""
+
+    start: int
+    length: int
+    drop: bool  # the axis: an integer index does
+
+
+HOLE = _Hole()
+
+
+def parts_of(index: Any, shape: tuple[int, ...]) -> tuple[list[Any], list[Any]]:
+    """Static parts, with HOLE for each array, and the arrays. Raises IndexError where NumPy would."""
+    given = list(index) if isinstance(index, tuple) else [index]
+    parts: list[Any] = []
+    arrays: list[Any] = []
+    consumed = sum(_axes(p) for p in given if p is not None and p is not Ellipsis)
+    if consumed > len(shape):
+        raise IndexError(f"too many indices: the tensor has {len(shape)} axes, {consumed} were indexed")
+    axis = 0
+    for part in given:
+        if part is None or part is Ellipsis or isinstance(part, slice):
+            if isinstance(part, slice):
+                part = slice(
+                    *(None if v is None else operator.index(v) for v in (part.start, part.stop, part.step))
+                )
+                start, stop, step = part.indices(shape[axis])
+                if step == 1 and 0 < stop - start < shape[axis] and varies((axis, len(parts)), (start, stop)):
+                    part = Start(start, stop - start, False)
+            parts.append(part)
+            axis += len(shape) - consumed if part is Ellipsis else 0 if part is None else 1
+            continue
+        if isinstance(part, bool | np.bool_):
+            parts.append(bool(part))
+            continue
+        if isinstance(part, int | np.integer):
+            length = shape[axis]
+            if not -length <= part < length:
+                raise IndexError(f"index {part} is out of bounds for axis {axis} of length {length}")
+            part = int(part) % length
+            parts.append(Start(part, 1, True) if varies((axis, len(parts)), part) else part)
+            axis += 1
+            continue
+        if not isinstance(part, Recorded | jax.Array):
+            part = np.asarray(part)
+        if part.dtype == np.bool_:
+            mask = np.asarray(realize(part) if isinstance(part, Recorded) else part)
+            if not mask.ndim:
+                parts.append(bool(mask))
+                continue
+            if mask.shape != shape[axis : axis + mask.ndim]:
+                raise IndexError(
+                    f"a mask of shape {mask.shape} does not fit axes {shape[axis : axis + mask.ndim]}"
+                )
+            for where in np.nonzero(mask):
+                parts.append(HOLE)
+                arrays.append(where.astype(np.int32))
+            axis += mask.ndim
+            continue
+        if not np.issubdtype(part.dtype, np.integer):
+            raise IndexError(f"indices must be integers, booleans or slices, got an array of {part.dtype}")
+        known = _known(part)
+        if (
+            known is not None
+            and known.size
+            and not (-shape[axis] <= known.min() and known.max() < shape[axis])
+        ):
+            raise IndexError(f"an index is out of bounds for axis {axis} of length {shape[axis]}")
+        parts.append(HOLE)
+        arrays.append(part)
+        axis += 1
+    return parts, arrays
+
+
+def _known(part: Any) -> np.ndarray | None:
+    """The elements of an index where they can be seen without waiting; others JAX clips to the axis."""
+    if isinstance(part, Recorded):
+        if is_recorded(part):
+            return None
+        part = value_of(part)
+    if isinstance(part, np.ndarray | np.generic):
+        return np.asarray(part)
+    if (
+        isinstance(part, jax.core.Tracer)
+        or any(d.platform != "cpu" for d in part.devices())
+        or not part.is_ready()
+    ):
+        return None
+    return np.asarray(part)
+
+
+def _axes(part: Any) -> int:
+    if isinstance(part, bool | np.bool_):
+        return 0
+    if isinstance(part, list):
+        part = np.asarray(part)
+    return part.ndim if getattr(part, "dtype", None) == np.bool_ else 1
+
+
+def filled(parts: list[Any], holes: Any) -> tuple:
+    entering = iter(holes)
+    return tuple(next(entering) if p is HOLE else p for p in parts)
+
+
+def part_key(part: Any) -> Any:
+    if part.__class__ is Start:
+        return (Start, part.length, part.drop)
+    return HOLE if part is HOLE else static_key(part)
+
+
+def settled(parts: list[Any], arrays: list[Any]) -> tuple[list[Any], list[Any]]:
+    """Varying integers as arrays, for general indexing; varying slices as they are."""
+    entering = iter(arrays)
+    found: list[Any] = []
+    filled: list[Any] = []
+    for part in parts:
+        if part.__class__ is Start:
+            filled.append(HOLE if part.drop else slice(part.start, part.start + part.length))
+            if part.drop:
+                found.append(np.asarray(part.start, np.int32))
+            continue
+        filled.append(part)
+        if part is HOLE:
+            found.append(next(entering))
+    return filled, found
+
+
+def taken_from(x: Any, parts: list[Any], starts: Any) -> Any:
+    """Basic indexing, where integers and slices that vary start at `starts`."""
+    first: list[Any] = []
+    last: list[Any] = []
+    at: list[Any] = []
+    sizes: list[int] = []
+    entering = iter(starts)
+    rest = jnp.ndim(x) - sum(part is not None and part is not Ellipsis for part in parts)
+    if Ellipsis not in parts:
+        parts = [*parts, Ellipsis]
+    axis = 0
+    for part in parts:
+        if part is None:
+            last.append(None)
+        elif part is Ellipsis:
+            first += [slice(None)] * rest
+            last += [slice(None)] * rest
+            at += [0] * rest
+            sizes += jnp.shape(x)[axis : axis + rest]
+            axis += rest
+        elif part.__class__ is Start:
+            first.append(slice(None))
+            last.append(0 if part.drop else slice(None))
+            at.append(next(entering))
+            sizes.append(part.length)
+            axis += 1
+        elif isinstance(part, slice):
+            first.append(part)
+            last.append(slice(None))
+            at.append(0)
+            sizes.append(len(range(*part.indices(jnp.shape(x)[axis]))))
+            axis += 1
+        else:
+            first.append(slice(part, part + 1))
+            last.append(0)
+            at.append(0)
+            sizes.append(1)
+            axis += 1
+    x = x[tuple(first)]
+    found = jax.lax.dynamic_slice(
+        x, [jnp.asarray(i, jnp.int32) for i in at], sizes, allow_negative_indices=False
+    )
+    return found[tuple(last)]

@@ -1,0 +1,302 @@
+"""The Tensor: an array that remembers how it was computed."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._gradient._backward import backward
+from .._gradient._hooks import add_hook, keep
+from .._ground._aval import Aval
+from .._ground._errors import NoGradientError
+from .._ground._lent import lend
+from .._path._record import emit, record
+from .._path._recorded import Recorded, as_tensor, is_recorded, value_of
+from .._path._trace import local
+from .._segment._flush import flush, realize
+from . import _operators
+from ._indexing import Indexing
+from ._inplace import InPlace
+from ._interop import Interop, Telling
+from ._make import as_cotangent, make
+from ._methods import Methods
+from ._operators import Operators
+
+
+class Tensor(Operators, Methods, Indexing, InPlace, Interop, Recorded, metaclass=Telling):
+    """An array in a recording. Made by `autograd.tensor`, and by operations on tensors.
+
+    An operation is only recorded; a value is computed when Python needs one (`float`, `bool`, `print`, NumPy,
+    `backward`, `realize`), together with everything recorded until then, by one compiled program.
+
+    >>> from nablax import autograd
+    >>> x = autograd.tensor([0., 1., 2., 3.], requires_grad=True)
+    >>> y = 2 * autograd.dot(x, x)
+    >>> y.backward()
+    >>> x.grad.tolist()
+    [0.0, 4.0, 8.0, 12.0]
+    """
+
+    __slots__ = ()
+
+    # -- what it is -------------------------------------------------------------------------------------------------
+
+    @property
+    def _aval(self) -> Aval:
+        return self._a if self._s is None else self._s.aval
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The lengths of the axes."""
+        return self._aval.shape
+
+    @property
+    def dtype(self) -> Any:
+        """The type of the elements."""
+        return self._aval.dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self._aval.shape)
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return self._aval.size
+
+    @property
+    def weak_type(self) -> bool:
+        """Whether the dtype gives way to that of others, as a Python number's does."""
+        return self._aval.weak
+
+    @property
+    def name(self) -> str | None:
+        """A name for messages and drawings."""
+        return self._name
+
+    @name.setter
+    def name(self, name: str | None) -> None:
+        self._name = name
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of a tensor without axes")
+        return self.shape[0]
+
+    # -- its value --------------------------------------------------------------------------------------------------
+
+    @property
+    def value(self) -> jax.Array:
+        """The value as a JAX array, without gradient."""
+        found = realize(self)
+        return lend(found if isinstance(found, jax.Array) else jnp.asarray(found, dtype=self.dtype))
+
+    @property
+    def data(self) -> Tensor:
+        """The value as a tensor without gradient."""
+        return self.detach()
+
+    def realize(self) -> Tensor:
+        """Compute the value now; returns the tensor itself."""
+        realize(self)
+        return self
+
+    # -- its gradient -----------------------------------------------------------------------------------------------
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow to this tensor."""
+        state = self._s
+        return state.needs if state is not None else self._r or self._n is not None
+
+    @requires_grad.setter
+    def requires_grad(self, flag: bool) -> None:
+        self.requires_grad_(flag)
+
+    def requires_grad_(self, flag: bool = True) -> Tensor:
+        """Make a leaf require gradients, or not; returns the tensor itself.
+
+        Raises:
+          NoGradientError: the tensor was computed from others that require grad (use detach), or is not of
+            floating or complex numbers.
+        """
+        if flag == self.requires_grad:
+            return self
+        if not flag and not self._r:
+            raise NoGradientError(
+                "requires_grad_: only a leaf can stop requiring grad; this tensor was computed. Use y = y.detach()."
+            )
+        if flag and not self._aval.inexact:
+            raise NoGradientError(
+                f"requires_grad_: only floating and complex tensors carry gradients, got {self.dtype}."
+            )
+        realize(self)
+        if self._s is not None:  # an input of the open recording, under its old flag
+            flush(local.trace)
+        self._r = flag
+        self._v = self.value
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether this tensor was not computed from others that require grad."""
+        return self._r or not self.requires_grad
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient accumulated so far; None before the first backward. Intermediates need retain_grad()."""
+        return self._g
+
+    @grad.setter
+    def grad(self, gradient: Any) -> None:
+        if gradient is None:
+            self._g = None
+            return
+        gradient = as_tensor(as_cotangent(gradient))
+        if gradient.shape != self.shape:
+            raise ValueError(f"grad: shape must be {self.shape}, got {gradient.shape}.")
+        self._g = gradient if gradient.dtype == self.dtype else gradient.astype(self.dtype)
+
+    def zero_grad(self) -> None:
+        """Forget the accumulated gradient."""
+        self._g = None
+
+    def backward(
+        self,
+        gradient: Any = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        *,
+        lazy: bool = False,
+    ) -> None:
+        """Accumulate the gradient of this tensor in `.grad` of the leaves it was computed from.
+
+        Args:
+          gradient: cotangent, of this tensor's shape; may be left out for a single number.
+          retain_graph: keep the graph for another backward; default is `create_graph`.
+          create_graph: record the backward itself, so that gradients can be differentiated.
+          lazy: leave the backward recorded, so that an update that follows joins its program.
+
+        Raises:
+          NonScalarError: more than one number and no `gradient`.
+          NoGradientError: the tensor does not require grad.
+          GraphFreedError: an earlier backward freed the graph.
+        """
+        retain = create_graph if retain_graph is None else retain_graph
+        backward(
+            (self,),
+            (None if gradient is None else as_cotangent(gradient),),
+            retain,
+            create_graph,
+            lazy,
+        )
+
+    def detach(self) -> Tensor:
+        """The same value without gradient."""
+        if is_recorded(self):
+            return emit(local.trace, record("detach", _build_detach, (self,), sever=True))
+        return as_tensor(value_of(self))
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this intermediate in `.grad`, too."""
+        if not self.requires_grad:
+            raise NoGradientError("retain_grad: this tensor does not require grad.")
+        if not self._r and not self._keep:
+            self._keep = True
+            keep(self)
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Any:
+        """Call `hook(gradient)` whenever a gradient for this tensor is computed; what it returns replaces the gradient.
+
+        Returns a handle whose `remove()` takes the hook away again.
+        """
+        return add_hook(self, hook)
+
+    # -- Python -----------------------------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        body = (
+            np.array2string(np.asarray(realize(self)), separator=", ", prefix="tensor(")
+            if _printable(self)
+            else "..."
+        )
+        tail = ", requires_grad=True" if self._r else ", computed" if self.requires_grad else ""
+        dtype = "" if self.dtype in (np.float32, np.int32, np.bool_) else f", dtype={self.dtype}"
+        return f"{'Parameter' if isinstance(self, Parameter) else 'tensor'}({body}{dtype}{tail})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec and self.size == 1 else format(repr(self), spec)
+
+    def __deepcopy__(self, memo: dict) -> Tensor:
+        revive, arguments = self.__reduce__()
+        made = revive(*arguments)
+        made._g = copy.deepcopy(self._g, memo)
+        return made
+
+    def __reduce__(self) -> tuple:
+        return _revive, (type(self), np.asarray(realize(self)), self._r, self._name)
+
+
+class Parameter(Tensor):
+    """A tensor that requires grad from the start: a weight."""
+
+    __slots__ = ()
+
+    def __new__(cls, value: Any, requires_grad: bool = True, name: str | None = None) -> Any:
+        return tensor(value, requires_grad=requires_grad, name=name, _kind=cls)
+
+
+def tensor(
+    value: Any,
+    dtype: Any = None,
+    requires_grad: bool = False,
+    name: str | None = None,
+    *,
+    _kind: type = Tensor,
+) -> Tensor:
+    """A tensor with a copy of a value.
+
+    Args:
+      value: a number, nested lists, a NumPy or JAX array, or a tensor (whose value is taken, without its graph).
+      dtype: default JAX's own: float32 for floats, int32 for ints, unless x64 is enabled.
+      requires_grad: whether gradients accumulate in `.grad`.
+      name: for messages and drawings.
+
+    Raises:
+      TypeError: no numbers.
+      NoGradientError: requires_grad of integers or truth values.
+      LostTapeError: a list of tensors that require grad, outside no_grad().
+
+    >>> from nablax import autograd
+    >>> autograd.tensor([1., 2.])
+    tensor([1., 2.])
+    """
+    return make(value, dtype, requires_grad, name, _kind)
+
+
+def zero_grad(tensors: Any) -> None:
+    """Forget the accumulated gradients of all tensors in a pytree."""
+    for leaf in jax.tree.leaves(tensors):
+        if isinstance(leaf, Tensor):
+            leaf.zero_grad()
+
+
+def _build_detach() -> tuple[str, Callable[..., Any]]:
+    return "detach", lambda a: a
+
+
+def _printable(tensor: Tensor) -> bool:
+    return not isinstance(realize(tensor), jax.core.Tracer)
+
+
+def _revive(kind: type, value: Any, requires_grad: bool, name: str | None) -> Tensor:
+    return tensor(value, requires_grad=requires_grad, name=name, _kind=kind)
+
+
+_operators.use(Tensor)

@@ -1,0 +1,24 @@
+"""Forgetting what was compiled."""
+
+from __future__ import annotations
+
+from .._ground._sites import clear_sites
+from .._ground._stats import stats
+from .._operation import _numpy
+from .._operation._call import clear_calls
+from .._path._trace import local
+from .._program._program import clear_programs
+from .._segment._flush import flush
+from .._tensor._lift import clear_lifted
+
+
+def cache_clear() -> None:
+    """Forget all recordings, programs and counters of this process (other threads keep their tries until they end)."""
+    flush(local.trace)
+    local.trace.forget_all()
+    clear_programs()
+    clear_calls()
+    _numpy.clear()
+    clear_lifted()
+    clear_sites()
+    stats.clear()
