@@ -4,7 +4,8 @@ import subprocess
 import sys
 
 PROGRAM = """
-import jax, nablax, nablax.optax, nablax.games
+import jax, nablax, nablax.optax, nablax.games, nablax.autograd
+weight = nablax.autograd.Parameter([1.0, 2.0])
 txs = [nablax.adamw(1e-3), nablax.sophia(0.1), nablax.lbfgs(), nablax.transforms.add_noise(0.1, 0.5, 0)]
 jax.config.update("jax_num_cpu_devices", 3)  # refused once a backend runs
 assert jax.device_count() == 3

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._path._recorded import Recorded, as_tensor, is_recorded
+from .._path._recorded import Recorded, as_tensor, is_recorded, value_of
 
 _ones: dict[Any, Any] = {}
 
@@ -19,7 +19,7 @@ def own(value: Any) -> Any:
         return as_tensor(value.copy() if isinstance(value, np.ndarray) else value)
     if is_recorded(value):
         return value.clone()  # type: ignore[attr-defined]
-    made = as_tensor(value._v)
+    made = as_tensor(value_of(value))
     if value._r:
         made._n, made._k = value, -1
     elif value._n is not None:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 config: Any = jax.config
+PLAIN: set[type] = {np.ndarray}  # classes of values that are computed; JAX's joins when the first is met
 _TABLE: dict[tuple, Aval] = {}
 _SCALARS = {
     bool: np.dtype(bool),
@@ -52,6 +53,8 @@ def aval_of(value: Any) -> Aval:
     """The Aval under which JAX would see an array, a tracer, a NumPy array or a Python scalar."""
     if isinstance(value, jax.Array):
         aval = value.aval
+        if not isinstance(value, jax.core.Tracer):
+            PLAIN.add(value.__class__)
         return intern(aval.shape, aval.dtype, bool(getattr(aval, "weak_type", False)))
     if isinstance(value, np.ndarray | np.generic):
         return intern(value.shape, jax.dtypes.canonicalize_dtype(value.dtype), False)

@@ -58,6 +58,12 @@ class Growing:
         state.weight += min(found.weight, HEAVIEST)
         state.full = state.weight >= settings.max_segment
         state.key = key
+        if len(key) == 3:
+            state.op, state.a, state.b = key
+        elif len(key) == 2:
+            state.op, state.a = key
+        elif len(key) == 4:
+            state.op, state.a, _, state.b = key
         parent.edges[key] = state
         self.grow(1)
         return state

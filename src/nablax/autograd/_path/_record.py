@@ -25,6 +25,8 @@ def emit(trace: Trace, state: State) -> Any:
     """A Tensor for the value of a state."""
     tensor = blank()
     tensor._s = state
+    tensor._r = False
+    tensor._n = None
     trace.append(tensor)
     return tensor
 

@@ -8,14 +8,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .._ground._aval import Aval, aval_of
+from .._ground._errors import FailedError
 from ._steps import Input
 from ._trie import State
 
 new = object.__new__
+OVER = "the transformation of JAX that it was recorded in is over"
+
+
+class _Rare:
+    """A field that few tensors have; others read the default. (A `__getattr__` would make every field slow to read.)"""
+
+    def __init__(self, default: Any) -> None:
+        self._default = default
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._slot = "_own" + name
+
+    def __get__(self, tensor: Any, owner: type) -> Any:
+        return self if tensor is None else getattr(tensor, self._slot, self._default)
+
+    def __set__(self, tensor: Any, value: Any) -> None:
+        setattr(tensor, self._slot, value)
 
 
 class Recorded:
-    """The fields of a Tensor. Those in _UNSET read as the value there until they are set.
+    """The fields of a Tensor. A new one has _s, _r and _n; _v, _a and _k come with its value.
 
     _s: state in the open recording, or None.    _v: value; unset while the operation is only recorded.
     _a: aval of the value.                       _r: whether this is a leaf that requires grad.
@@ -23,7 +41,9 @@ class Recorded:
     _hooks: functions of the gradient.           _keep: whether an intermediate keeps its gradient.
     """
 
-    __slots__ = ("__weakref__", "_a", "_g", "_hooks", "_k", "_keep", "_n", "_name", "_r", "_s", "_v")
+    __slots__ = (
+        "__weakref__", "_a", "_k", "_n", "_own_g", "_own_hooks", "_own_keep", "_own_name", "_r", "_s", "_v",
+    )  # fmt: skip
 
     _s: State | None
     _v: Any
@@ -31,10 +51,10 @@ class Recorded:
     _r: bool
     _n: Any
     _k: int
-    _g: Any
-    _hooks: dict | None
-    _keep: bool
-    _name: str | None
+    _g: Any = _Rare(None)
+    _hooks: Any = _Rare(None)
+    _keep: Any = _Rare(False)
+    _name: Any = _Rare(None)
 
     if TYPE_CHECKING:  # what Tensor has, for the modules that only know this class
         shape: Any
@@ -45,15 +65,13 @@ class Recorded:
         _aval: Any
 
 
-_UNSET: dict[str, Any] = {
-    "_r": False,
-    "_n": None,
-    "_g": None,
-    "_hooks": None,
-    "_keep": False,
-    "_name": None,
-    "_s": None,
-}
+def value_of(tensor: Any) -> Any:
+    """The value of a tensor that is not recorded; raises FailedError where its operation failed."""
+    try:
+        return tensor._v
+    except AttributeError:
+        raise FailedError(f"this tensor has no value: {getattr(tensor._n, 'why', OVER)}.") from None
+
 
 _KIND: Any = Recorded  # the class of results: Tensor, once it is defined
 
@@ -66,14 +84,14 @@ def use(kind: type) -> None:
 
 def blank() -> Any:
     """A tensor whose fields are to be set."""
-    return new(_KIND)
+    return _KIND()
 
 
 def as_tensor(value: Any) -> Any:
     """A tensor without gradient for an array; tensors as they are."""
     if isinstance(value, Recorded):
         return value
-    tensor: Any = new(_KIND)
+    tensor: Any = _KIND()
     tensor._s = None
     tensor._v = value
     tensor._a = aval_of(value)

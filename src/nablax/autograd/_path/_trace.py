@@ -18,17 +18,15 @@ import jax
 import numpy as np
 from jax.extend.core import get_opaque_trace_state
 
-from .._ground._aval import Aval, config
+from .._ground._aval import PLAIN, Aval, config
 from .._ground._errors import ThreadError, user_frame, user_line
 from .._ground._settings import now
 from .._operation._call import Call
 from ._growing import Growing, settings
-from ._recorded import link_of
+from ._recorded import link_of, value_of
 from ._steps import Input
 from ._trie import State
 from ._tries import Tries
-
-_ARRAY = type(jax.numpy.zeros(()))
 
 
 class Restart(Exception):
@@ -173,8 +171,8 @@ class Trace(Growing):
             self.begin()
         needs = tensor._r or tensor._n is not None
         state = self.state.edges.get((tensor._a, needs))
-        value = tensor._v
-        if state is None or (value.__class__ is not _ARRAY and value.__class__ is not np.ndarray):
+        value = value_of(tensor)
+        if state is None or value.__class__ not in PLAIN:
             state = self.enter(tensor._a, value, needs, tensor)
         else:
             self.values.append(value)

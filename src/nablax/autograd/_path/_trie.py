@@ -27,8 +27,9 @@ class State:
     """
 
     __slots__ = (
-        "aval", "code", "cut", "edges", "freed", "full", "generic", "key", "literals", "mask", "mode", "needs",
-        "outs", "parent", "programs", "size", "slot", "sources", "step", "targets", "trace", "tree", "weight", "where",
+        "a", "aval", "b", "code", "cut", "edges", "freed", "full", "generic", "guess", "key", "literals", "mask",
+        "mode", "needs", "op", "outs", "parent", "programs", "size", "slot", "sources", "step", "targets", "trace",
+        "tree", "weight", "where",
     )  # fmt: skip
 
     edges: dict[tuple, State]
@@ -56,6 +57,8 @@ class State:
         self.mask = 0
         self.full = False
         self.key: tuple = ()
+        self.op = self.a = self.b = None  # of the edge that leads here, where it is that of an operator
+        self.guess: Any = None  # the state after the operation that came here last
         self.cut: State | None = None
         self.code: Any = None
         if parent is None:

@@ -19,11 +19,12 @@ from collections.abc import Sequence
 from sys import getrefcount
 from typing import Any
 
-from .._ground._aval import config
+from .._ground._aval import PLAIN, config
 from .._ground._settings import now, under
 from .._ground._stats import stats
+from .._path._recorded import value_of
 from .._path._steps import Input
-from .._path._trace import _ARRAY, Trace, local
+from .._path._trace import Trace, local
 from .._program._forward import AGAIN
 from .._program._program import program_for
 from .._program._tiers import settings as tiers
@@ -62,7 +63,7 @@ def flush(trace: Trace) -> None:
             stats.hits += 1
             results = program.compiled(*values)
             residual = AGAIN
-            if results and results[0].__class__ is not _ARRAY:
+            if results and results[0].__class__ not in PLAIN:
                 results, residual = program.forward(values, tracing, x64)
         else:
             results, residual = program.forward(values, tracing, x64)
@@ -84,7 +85,7 @@ def realize(tensor: Any) -> Any:
             flush(trace)
         else:
             state.trace.hand_over(tensor)
-    return tensor._v
+    return value_of(tensor)
 
 
 Trace.flush = flush

@@ -10,15 +10,12 @@ from typing import Any
 
 import jax
 
-from .._ground._errors import FailedError
-from .._path._recorded import Recorded
+from .._path._recorded import OVER, Recorded
 from .._path._trie import State
 from .._program._execute import FAILED, salvage
 from .._program._program import Program, program_for
 from ._node import Lost
 from ._settle import settle
-
-_OVER = "the transformation of JAX that it was recorded in is over"
 
 
 def rescue(error: Exception, program: Program, end: State, outs: list[Any], alive: list[Any], values: list[Any],
@@ -29,7 +26,7 @@ def rescue(error: Exception, program: Program, end: State, outs: list[Any], aliv
     else:
         with jax.enable_x64(program.x64):
             env, failed = salvage(program.line, values)
-    what = _OVER
+    what = OVER
     if failed is not None:
         state = end.path()[failed]
         what = f"{state.label}, recorded at {state.where}, failed"
@@ -60,8 +57,3 @@ def _before(step: Any, steps: dict[int, Any], env: list[Any]) -> Any:
         slot = step.args[0]
         step, value = steps.get(slot), env[slot]
     return value
-
-
-def lost(tensor: Any) -> FailedError:
-    """The error for a tensor that was to have a value, and whose program failed."""
-    return (tensor._n if isinstance(tensor._n, Lost) else Lost(_OVER)).error("", "this tensor")

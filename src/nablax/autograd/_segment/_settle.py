@@ -29,11 +29,9 @@ def settle(
         if watched:
             node.watched = watched
         node.settings = settings
-    for tensor, value, (aval, output, leaf) in zip(alive, results, program.kinds, strict=True):
+    for tensor, value, (aval, output, _) in zip(alive, results, program.kinds, strict=True):
         tensor._v = value
         tensor._a = aval
-        if not leaf:
-            tensor._r = False  # to read what is not set takes longer than to set it
         if output is None:
             tensor._n = None
         elif output >= 0:

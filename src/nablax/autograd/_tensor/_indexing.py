@@ -15,7 +15,7 @@ import numpy as np
 
 from .._ground._lent import lend
 from .._path._record import record, results
-from .._path._recorded import Recorded, as_tensor, is_recorded
+from .._path._recorded import Recorded, as_tensor, is_recorded, value_of
 from .._path._trace import local
 from ._inplace import replace
 from ._parts import Start, filled, part_key, parts_of, settled, taken_from
@@ -28,7 +28,7 @@ class Indexing:
 
     def __getitem__(self: Any, index: Any) -> Any:
         if not self.requires_grad and not is_recorded(self) and _basic(index):
-            value = _at_once(self._v, index)
+            value = _at_once(value_of(self), index)
             if value is not None:
                 return as_tensor(value)
         shape = self.shape

@@ -96,7 +96,8 @@ class Interop:
                 "the truth of a tensor with more than one element is ambiguous; use x.any() or x.all()"
             )
         # A memoryview reads a flag in the buffer in 1 us; bool(array) takes 12.
-        if aval.dtype == bool and not aval.shape and value.__class__ is _ARRAY:
+        computed = isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer)
+        if computed and aval.dtype == bool and not aval.shape:
             try:
                 return memoryview(value)[()]  # type: ignore[return-value]
             except (BufferError, TypeError, RuntimeError, jax.errors.JaxRuntimeError):
@@ -172,6 +173,3 @@ class Interop:
 
 def _one(value: Any) -> Any:
     return value if isinstance(value, jax.core.Tracer) else value.item()
-
-
-_ARRAY = type(jax.numpy.zeros(()))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from .._ground._aval import aval_of
@@ -40,8 +39,6 @@ def make(
         if value.dtype.kind in "OSUMm":
             raise TypeError(f"tensor: value must consist of numbers, got {value.dtype} elements.")
         value = value.astype(jax.dtypes.canonicalize_dtype(value.dtype), copy=False)
-        if requires_grad:
-            value = jnp.asarray(value)
     elif dtype is not None:
         value = value.astype(dtype)
     lend(value)

@@ -18,7 +18,7 @@ from .._ground._sites import varies
 from .._operation._call import intern_call
 from .._path import _recorded
 from .._path._record import record, results
-from .._path._recorded import Recorded, new
+from .._path._recorded import Recorded
 from .._path._trace import Restart, local
 from .._segment._cut import cut
 from .._segment._flush import flush
@@ -54,11 +54,16 @@ def unary(name: str, fn: Callable[[Any], Any]) -> Callable[[Any], Any]:
                 if trace.state.full:
                     return slow(self)
                 here = trace.source(self)
-            state = trace.state.edges[name, here]
+            before = trace.state
+            state = before.guess
+            if state is None or state.a is not here or state.op is not name or state.b is not None:
+                state = before.guess = before.edges[name, here]
         except (KeyError, Restart):
             return slow(self)
-        result = new(_KIND)
+        result = _KIND()
         result._s = trace.state = state
+        result._r = False
+        result._n = None
         trace.append(result)
         return result
 
@@ -99,6 +104,7 @@ def binary(
         most = POWERS if name == "pow" and kind is int else 1
         if kind is not bool and varies((key, kind), value, most):
             here.generic.add(group)
+            here.guess = None
             for old in here.literals.pop(group, ()):
                 here.edges.pop((key, state, kind, old), None)
             return array(self, other, key)
@@ -139,18 +145,32 @@ def binary(
             if kind is float or kind is int:
                 if not other:
                     return slow(self, other, name)
-                state = trace.state.edges[name, here, kind, other]
+                before = trace.state
+                state = before.guess
+                if (
+                    state is None
+                    or state.b != other
+                    or state.a is not here
+                    or state.op is not name
+                    or state.b.__class__ is not kind
+                ):
+                    state = before.guess = before.edges[name, here, kind, other]
             else:
                 there = other._s
                 if there is None:
                     if trace.state.full:
                         return slow(self, other, name)
                     there = trace.source(other)
-                state = trace.state.edges[name, here, there]
+                before = trace.state
+                state = before.guess
+                if state is None or state.b is not there or state.a is not here or state.op is not name:
+                    state = before.guess = before.edges[name, here, there]
         except (KeyError, AttributeError, TypeError, Restart):
             return slow(self, other, name)
-        result = new(_KIND)
+        result = _KIND()
         result._s = trace.state = state
+        result._r = False
+        result._n = None
         trace.append(result)
         return result
 
@@ -160,8 +180,10 @@ def binary(
         if (kind is float or kind is int) and other:
             state = trace.state.edges.get((swapped, self._s, kind, other))
             if state is not None:
-                result = new(_KIND)
+                result = _KIND()
                 result._s = trace.state = state
+                result._r = False
+                result._n = None
                 trace.append(result)
                 return result
         return slow(self, other, swapped)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._ground._sites import varies
-from .._path._recorded import Recorded, is_recorded
+from .._path._recorded import Recorded, is_recorded, value_of
 from .._segment._flush import realize
 from ._frozen import static_key
 
@@ -98,7 +98,7 @@ def _known(part: Any) -> np.ndarray | None:
     if isinstance(part, Recorded):
         if is_recorded(part):
             return None
-        part = part._v
+        part = value_of(part)
     if isinstance(part, np.ndarray | np.generic):
         return np.asarray(part)
     if (

@@ -16,10 +16,9 @@ from .._ground._aval import Aval
 from .._ground._errors import NoGradientError
 from .._ground._lent import lend
 from .._path._record import emit, record
-from .._path._recorded import _UNSET, Recorded, as_tensor, is_recorded
+from .._path._recorded import Recorded, as_tensor, is_recorded, value_of
 from .._path._trace import local
 from .._segment._flush import flush, realize
-from .._segment._rescue import lost
 from . import _operators
 from ._indexing import Indexing
 from ._inplace import InPlace
@@ -44,13 +43,6 @@ class Tensor(Operators, Methods, Indexing, InPlace, Interop, Recorded, metaclass
     """
 
     __slots__ = ()
-
-    def __getattr__(self, name: str) -> Any:
-        if name in _UNSET:
-            return _UNSET[name]
-        if name == "_v" and self._s is None:
-            raise lost(self)
-        raise AttributeError(f"'Tensor' object has no attribute '{name}'")
 
     # -- what it is -------------------------------------------------------------------------------------------------
 
@@ -209,7 +201,7 @@ class Tensor(Operators, Methods, Indexing, InPlace, Interop, Recorded, metaclass
         """The same value without gradient."""
         if is_recorded(self):
             return emit(local.trace, record("detach", _build_detach, (self,), sever=True))
-        return as_tensor(self._v)
+        return as_tensor(value_of(self))
 
     def retain_grad(self) -> None:
         """Keep the gradient of this intermediate in `.grad`, too."""
