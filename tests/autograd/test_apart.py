@@ -109,3 +109,19 @@ def test_in_place_operations_refuse_what_the_tensor_cannot_hold():
     assert whole.tolist() == [1, 2]
     real += 1
     assert real.tolist() == [2, 3]
+
+
+def test_a_tensor_left_behind_by_a_transformation_says_so():
+    kept = []
+
+    @jax.jit
+    def f(x):
+        kept.append(autograd.lift(jnp.sin)(autograd.tensor(1.0)) * x)
+        return x
+
+    f(1.0)
+    assert (autograd.tensor(2.0) * 3).item() == 6
+    with pytest.raises(
+        autograd.FailedError, match="the transformation of JAX that it was recorded in is over"
+    ):
+        kept[0].item()

@@ -8,10 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .._ground._aval import Aval, aval_of
+from .._ground._errors import FailedError
 from ._steps import Input
 from ._trie import State
 
 new = object.__new__
+OVER = "the transformation of JAX that it was recorded in is over"
 
 
 class _Rare:
@@ -68,7 +70,7 @@ def value_of(tensor: Any) -> Any:
     try:
         return tensor._v
     except AttributeError:
-        raise tensor._n.error("", "this tensor") from None
+        raise FailedError(f"this tensor has no value: {getattr(tensor._n, 'why', OVER)}.") from None
 
 
 _KIND: Any = Recorded  # the class of results: Tensor, once it is defined
@@ -82,14 +84,14 @@ def use(kind: type) -> None:
 
 def blank() -> Any:
     """A tensor whose fields are to be set."""
-    return new(_KIND)
+    return _KIND()
 
 
 def as_tensor(value: Any) -> Any:
     """A tensor without gradient for an array; tensors as they are."""
     if isinstance(value, Recorded):
         return value
-    tensor: Any = new(_KIND)
+    tensor: Any = _KIND()
     tensor._s = None
     tensor._v = value
     tensor._a = aval_of(value)

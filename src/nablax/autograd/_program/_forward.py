@@ -16,7 +16,8 @@ from .._ground._settings import now, x64_as
 from .._ground._stats import stats
 from .._operation._kernel import handed, plain
 from .._path._trie import State
-from ._execute import Pull, execute
+from ._code import Code
+from ._execute import Pull
 from ._line import Line
 from ._outline import Outline
 from ._pack import Plan, pack
@@ -41,7 +42,7 @@ class Forward(Outline):
         self._chains: dict[tuple, Any] = {}
         self._sweeps: dict[tuple, Pull] = {}
         self._line: Line | None = None
-        self._code: list[tuple] | None = None
+        self._code: Code | None = None
 
     @cached_property
     def hot(self) -> Hot:
@@ -86,16 +87,17 @@ class Forward(Outline):
 
     def interpreted(self, values: Sequence[Any]) -> list[Any]:
         """The value of every slot, by the first tier."""
-        line = self.line
-        if self._code is None:
-            self._code = line.code(keep=None if self.targets else self.slots)
+        code = self._code
+        if code is None:
+            code = self._code = Code(self.line, self.line.ops, None if self.targets else self.slots)
         with x64_as(self.x64):
-            env = line.environment(values)
-            execute(self._code, env)
+            env = code.environment(values)
+            code.run(env)
             if any(isinstance(env[s], jax.core.Tracer) for s in self.slots):  # read inside somebody's jit
                 with jax.ensure_compile_time_eval():
-                    env = line.environment(values)
-                    execute(self._code, env)
+                    env = code.environment(values)
+                    code.run(env)
+        del env[code.slots :]
         return env
 
     @property

@@ -10,14 +10,12 @@ from typing import Any
 
 import jax
 
-from .._path._recorded import Recorded
+from .._path._recorded import OVER, Recorded
 from .._path._trie import State
 from .._program._execute import FAILED, salvage
 from .._program._program import Program, program_for
 from ._node import Lost
 from ._settle import settle
-
-_OVER = "the transformation of JAX that it was recorded in is over"
 
 
 def rescue(error: Exception, program: Program, end: State, outs: list[Any], alive: list[Any], values: list[Any],
@@ -28,7 +26,7 @@ def rescue(error: Exception, program: Program, end: State, outs: list[Any], aliv
     else:
         with jax.enable_x64(program.x64):
             env, failed = salvage(program.line, values)
-    what = _OVER
+    what = OVER
     if failed is not None:
         state = end.path()[failed]
         what = f"{state.label}, recorded at {state.where}, failed"
