@@ -34,6 +34,7 @@ class Code:
         self._same: dict[int, int] = {}  # slots that hold what another holds
         for op in ops:
             self._write(op)
+        self.calls, self.elements = len(self._rows), sum(self._sizes)
         kept = range(self.slots) if keep is None else set(keep)
         self._moves = [(slot, source) for slot, source in self._same.items() if slot in kept]
         self._pieces = self._cut({*kept, *(source for _, source in self._moves)})
