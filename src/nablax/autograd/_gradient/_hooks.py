@@ -2,7 +2,7 @@
 
 A hook on a leaf runs when its gradient is complete. An intermediate is a slot of the open recording, or of the node
 that its recording became; whoever wants to know its gradient is noted there, and a backward that comes by stops at that
-slot (see _sweep.py).
+slot (see _walk.py).
 """
 
 from __future__ import annotations

@@ -3,14 +3,13 @@
 The program of a segment is kept at the trie state where the recording ended, one for each set of results still alive,
 and shared between threads by its steps. How it runs depends on what is known:
 
-- First tier: a structure seen for the first time runs operation by operation, each from its own small compiled
-  program, if that asks less of the compiler than the whole would.
-- From the second time on, one compiled program for the whole.
+- First tier: operation by operation, with NumPy on CPU (`Line`).
+- One compiled program for the whole, once it has run so often that compiling pays (`Hot`).
 - Under jax.jit, grad or vmap (inputs are tracers), the replay runs inline.
 
-A segment whose results carry gradients leaves a `Node` behind. What its backward needs is handed out by the forward
-program (the residuals of `jax.vjp`) where the segment is big, and computed again by the backward program where it is
-tiny.
+A segment whose results carry gradients leaves a `Node` behind. What its backward needs is handed out by the compiled
+forward (the residuals of `jax.vjp`) where the segment is big, and computed again by the backward where it is tiny; the
+first tier keeps its environment.
 """
 
 from __future__ import annotations
@@ -88,4 +87,4 @@ def realize(tensor: Any) -> Any:
     return value_of(tensor)
 
 
-Trace.flush = flush
+Trace.flush = flush  # a trace is below this file, and ends itself where an operation makes it

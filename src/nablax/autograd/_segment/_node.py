@@ -34,7 +34,7 @@ class Node:
     """One segment that ran.
 
     program: what ran.  state: where the recording ended.  values: its inputs.  residual: what its backward needs
-    (see _program.py). links: for each of the program's targets, where its gradient goes: a leaf, or (node, output).
+    (see `Forward.forward`).  links: for each target of the program, where its gradient goes: a leaf, or (node, output).
     freed: slots whose graph an earlier backward freed, one bit each.
     watched: slot -> who wants to know its gradient.
     outs: weak references to the tensors that are its outputs.

@@ -123,14 +123,12 @@ _AS_IN_TORCH = {"dim": "axis", "keepdim": "keepdims"}  # either name will do
 
 
 def _method(name: str, fn: Callable[..., Any]) -> Callable[..., Any]:
-    made: list[Lifted] = []
+    lifted = Lifted(fn, name)
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if not made:
-            made.append(Lifted(fn, name))
         if kwargs:
             kwargs = {_AS_IN_TORCH.get(k, k): v for k, v in kwargs.items()}
-        return made[0](self, *args, **kwargs)
+        return lifted(self, *args, **kwargs)
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = (

@@ -155,8 +155,8 @@ fft = Namespace("numpy.fft", jnp.fft)
 
 
 def __getattr__(name: str) -> Any:
-    if name == "scipy":  # importing jax.scipy takes a while, so only on demand
-        import jax.scipy
+    if name == "scipy":
+        import jax.scipy  # takes a while, so only on demand
 
         globals()["scipy"] = found = Namespace("scipy", jax.scipy)
         return found
