@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from nablax import autograd
+from nablax.autograd._path import _trace
 from nablax.autograd._program import _program
 
 
@@ -216,7 +217,7 @@ def test_cache_clear():
     assert autograd.cache_info().segments > 0
     pending = autograd.tensor(1.0) * 3
     autograd.cache_clear()
-    assert autograd.cache_info() == autograd.CacheInfo(*[0] * 7)
+    assert autograd.cache_info() == autograd.CacheInfo(*[0] * len(autograd.CacheInfo._fields))
     assert pending.item() == 3
 
 
@@ -313,3 +314,47 @@ def test_update_joins_forward_backward_and_step_in_one_program():
     assert max(results) == 5  # two values, two states, the loss: gradients are no results
     assert after.compilations == before.compilations
     jax.tree.map(lambda t, v: np.testing.assert_allclose(t.numpy(force=True), v, rtol=1e-5), w, values)
+
+
+def test_any_number_of_structures_stays_within_bounds(monkeypatch):
+    from nablax.autograd._path import _tries
+    from nablax.autograd._program import _program
+
+    monkeypatch.setattr(_tries, "MOST_STATES", 5_000)
+    autograd.cache_clear()
+    monkeypatch.setattr(_program._PROGRAMS, "most", 100)
+    x = autograd.tensor([1.0, 2.0], requires_grad=True)
+
+    def run(first, last):
+        for i in range(first, last):
+            y = x
+            for bit in range(14):  # another structure for each i
+                y = y * x if i >> bit & 1 else y + x
+            y.sum().backward()
+            x.zero_grad()
+
+    run(0, 2_000)
+    gc.collect()
+    info = autograd.cache_info()
+    assert info.states <= 5_100
+    assert info.programs <= 100
+    assert info.operations < 20
+    alive = [type(o).__name__ for o in gc.get_objects()]
+    assert alive.count("State") <= 6_000
+    assert alive.count("Program") <= 400  # those of states that are remembered, too
+
+
+def test_the_tries_of_a_thread_go_with_it():
+    seen = []
+
+    def work():
+        x = autograd.tensor([1.0, 2.0], requires_grad=True)
+        (x * x).sum().backward()
+        seen.append(weakref.ref(_trace.local.trace))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    del thread
+    gc.collect()
+    assert seen[0]() is None

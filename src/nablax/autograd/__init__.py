@@ -14,7 +14,6 @@ from ._ground._errors import NonScalarError as NonScalarError
 from ._ground._errors import ShapeError as ShapeError
 from ._ground._errors import ThreadError as ThreadError
 from ._ground._stats import CacheInfo as CacheInfo
-from ._ground._stats import cache_info as cache_info
 from ._program._tiers import tiers as tiers
 from ._program._tiers import wait as wait
 from ._segment._cut import max_segment as max_segment
@@ -35,6 +34,7 @@ from ._tensor._tensor import tensor as tensor
 from ._tensor._tensor import zero_grad as zero_grad
 from ._tools._anomaly import detect_anomaly as detect_anomaly
 from ._tools._cache import cache_clear as cache_clear
+from ._tools._cache import cache_info as cache_info
 from ._tools._checks import gradcheck as gradcheck
 from ._tools._checks import gradgradcheck as gradgradcheck
 from ._tools._functional import functional as functional

@@ -6,12 +6,14 @@ from typing import NamedTuple
 
 
 class CacheInfo(NamedTuple):
-    """What the caches of nablax.autograd have done since the start, or since `cache_clear()`.
+    """What nablax.autograd has done since the start, or since `cache_clear()`, and what it remembers.
 
-    segments: recordings run.  hits: of these, by a program compiled before.  compilations: whole-segment programs
-    compiled, forward and backward.  operations: programs compiled for single operations (the first tier).
-    interpreted: segments run operation by operation.  cuts: recordings cut because they reached `max_segment`.
-    inferences: abstract evaluations of an operation.
+    segments: recordings run.  hits: of these, by a compiled program.  interpreted: of these, by the first tier.
+    compilations: programs compiled, forward and backward.  operations: kernels of single operations made for the first
+    tier.  cuts: recordings cut because they reached `max_segment`.  inferences: operations traced.
+    programs: structures that are remembered, of all threads.  states: places in the recordings of this thread.
+    bytes: machine code and constants that programs hold, as far as XLA tells.  waiting: programs that the compiler has
+    still to compile.
     """
 
     segments: int
@@ -21,6 +23,10 @@ class CacheInfo(NamedTuple):
     interpreted: int
     cuts: int
     inferences: int
+    programs: int
+    states: int
+    bytes: int
+    waiting: int
 
 
 class Stats:
@@ -33,13 +39,5 @@ class Stats:
         self.segments = self.hits = self.compilations = self.operations = 0
         self.interpreted = self.cuts = self.inferences = 0
 
-    def info(self) -> CacheInfo:
-        return CacheInfo(*(getattr(self, name) for name in CacheInfo._fields))
-
 
 stats = Stats()
-
-
-def cache_info() -> CacheInfo:
-    """Counters of segments run, programs reused and programs compiled. See CacheInfo for each."""
-    return stats.info()

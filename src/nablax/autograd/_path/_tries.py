@@ -16,17 +16,17 @@ class Tries:
     def __init__(self) -> None:
         self._roots: Bounded = Bounded(MOST_STATES)
         self._grown: dict[State, int] = {}
+        self.size = 0  # of all together
 
     def get(self, key: Hashable) -> State | None:
-        """The root under a key."""
+        """The root under a key. Those not used for longest are forgotten when all together have become too big."""
+        while self.size > MOST_STATES and self._roots:
+            _, old = self._roots.popitem(last=False)
+            self.size -= self._grown.pop(old, 0)
         return self._roots.get(key)
 
     def add(self, key: Hashable, root: State) -> State:
-        """Remember a root, and forget those not used for longest when all together have become too big."""
-        total = sum(self._grown.values())
-        while total > MOST_STATES and self._roots:
-            _, old = self._roots.popitem(last=False)
-            total -= self._grown.pop(old, 0)
+        """Remember a root."""
         self._roots[key] = root
         self._grown[root] = 0
         return root
@@ -35,8 +35,10 @@ class Tries:
         """Count what was added to the trie of a root."""
         if root in self._grown:
             self._grown[root] += size
+            self.size += size
 
     def clear(self) -> None:
         """Forget all."""
         self._roots.clear()
         self._grown.clear()
+        self.size = 0

@@ -35,6 +35,7 @@ class Code:
         for op in ops:
             self._write(op)
         self.calls, self.elements = len(self._rows), sum(self._sizes)
+        self.bytes = sum(v.nbytes for v in self.template if isinstance(v, np.ndarray))
         kept = range(self.slots) if keep is None else set(keep)
         self._moves = [(slot, source) for slot, source in self._same.items() if slot in kept]
         self._pieces = self._cut({*kept, *(source for _, source in self._moves)})

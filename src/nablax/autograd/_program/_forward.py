@@ -38,6 +38,7 @@ class Forward(Outline):
         self._places: list[int] = []
         self._plan: Plan = []
         self._handed: list[Any] = []
+        self._machine = 0  # bytes of machine code
         self._pulls: dict[tuple, Hot] = {}
         self._chains: dict[tuple, Any] = {}
         self._sweeps: dict[tuple, Pull] = {}
@@ -105,6 +106,12 @@ class Forward(Outline):
         """What the first tier runs."""
         return Code(self.line, self.line.ops, None if self.targets else self.slots)
 
+    @property
+    def size(self) -> int:
+        """Bytes of machine code and constants."""
+        code: Any = self.__dict__.get("code")
+        return self._machine + (0 if code is None else code.bytes)
+
     def _compile(self, ahead: bool) -> Any:
         """The compiled program. `ahead`: compile now, with the pullbacks seen so far; else when it is called."""
         stats.compilations += 1
@@ -116,6 +123,7 @@ class Forward(Outline):
             with jax.enable_x64(self.x64):
                 compiled = program.lower(*self._structs).compile()
                 self._handed = list(compiled.out_info)
+                self._machine = code_size(compiled)
             for hot in list(self._pulls.values()):
                 hot.compile()
         return program
@@ -151,3 +159,9 @@ class Forward(Outline):
 
     def _pullback(self, values: Sequence[Any]) -> tuple:
         return pullback(self.steps, values, self.roots, self.targets, [self.avals[t] for t in self.targets])
+
+
+def code_size(compiled: Any) -> int:
+    """Bytes of machine code of a compiled program, where XLA tells."""
+    analysis = compiled.memory_analysis()
+    return getattr(analysis, "generated_code_size_in_bytes", 0) or 0

@@ -201,6 +201,12 @@ def program_for(state: State, slots: tuple[int, ...]) -> Program:
     return found
 
 
+def remembered() -> tuple[int, int]:
+    """How many programs there are, and the bytes that they hold."""
+    programs = list(_PROGRAMS.values())
+    return len(programs), sum(program.size for program in programs)
+
+
 def clear_programs() -> None:
     """Forget all compiled segments."""
     _PROGRAMS.clear()
