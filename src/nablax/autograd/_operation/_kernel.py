@@ -7,7 +7,7 @@ program.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -17,9 +17,8 @@ from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jax.sharding import SingleDeviceSharding
 
 from .._ground._aval import Aval
-from ._numpy import lower
+from ._numpy import Lowered, perform, row
 
-Kernel = Callable[[Sequence[Any]], Sequence[Any]]
 EXTENDED = jax.dtypes.extended
 
 
@@ -28,12 +27,31 @@ def on_host() -> bool:
     return jax.default_backend() == "cpu"
 
 
+class Compiled:
+    """A kernel of one jitted call; the fields are those of Lowered."""
+
+    __slots__ = ("code", "constants", "outs", "rest", "size", "sizes")
+
+    def __init__(self, jaxpr: ClosedJaxpr) -> None:
+        self.size = len(jaxpr.in_avals)
+        self.constants: dict[int, Any] = {}
+        self.sizes = [getattr(aval, "size", 1) for aval in jaxpr.out_avals]
+        self.rest = [None] * len(self.sizes)
+        self.outs = [self.size + k for k in range(len(self.sizes))]
+        self.code = [row(jax.jit(jaxpr_as_fun(jaxpr)), range(self.size), tuple(self.outs))]
+
+    def __call__(self, args: Sequence[Any]) -> list[Any]:
+        env = [*args, *self.rest]
+        perform(self.code, env)
+        return [env[slot] for slot in self.outs]
+
+
+Kernel = Lowered | Compiled
+
+
 def kernel(jaxpr: ClosedJaxpr) -> Kernel:
-    """A function of a list of arrays."""
-    if on_host():
-        return lower(jaxpr)
-    program = jax.jit(jaxpr_as_fun(jaxpr))
-    return lambda args: program(*args)
+    """The kernel of a traced operation."""
+    return Lowered(jaxpr) if on_host() else Compiled(jaxpr)
 
 
 def entering(value: Any, aval: Aval) -> Any:

@@ -16,7 +16,8 @@ from .._ground._settings import now, x64_as
 from .._ground._stats import stats
 from .._operation._kernel import handed, plain
 from .._path._trie import State
-from ._execute import Pull, execute
+from ._code import Code
+from ._execute import Pull
 from ._line import Line
 from ._outline import Outline
 from ._pack import Plan, pack
@@ -40,15 +41,12 @@ class Forward(Outline):
         self._pulls: dict[tuple, Hot] = {}
         self._chains: dict[tuple, Any] = {}
         self._sweeps: dict[tuple, Pull] = {}
-        self._line: Line | None = None
-        self._code: list[tuple] | None = None
 
     @cached_property
     def hot(self) -> Hot:
         """When and how this program is compiled."""
-        calls = sum(2 * op.typed.weight for op in self.line.ops if op.typed is not None)
-        elements = sum(aval.size for aval in self.line.avals)
-        start, count = schedule(calls, elements, len(self.inputs) + len(self.slots))
+        code = self.code
+        start, count = schedule(code.calls, code.elements, len(self.inputs) + len(self.slots))
         return Hot(self._compile, start, count)
 
     def forward(self, values: list[Any], tracing: bool, x64: bool) -> tuple[Sequence[Any], Any]:
@@ -86,24 +84,26 @@ class Forward(Outline):
 
     def interpreted(self, values: Sequence[Any]) -> list[Any]:
         """The value of every slot, by the first tier."""
-        line = self.line
-        if self._code is None:
-            self._code = line.code(keep=None if self.targets else self.slots)
+        code = self.code
         with x64_as(self.x64):
-            env = line.environment(values)
-            execute(self._code, env)
+            env = code.environment(values)
+            code.run(env)
             if any(isinstance(env[s], jax.core.Tracer) for s in self.slots):  # read inside somebody's jit
                 with jax.ensure_compile_time_eval():
-                    env = line.environment(values)
-                    execute(self._code, env)
+                    env = code.environment(values)
+                    code.run(env)
+        del env[code.slots :]
         return env
 
-    @property
+    @cached_property
     def line(self) -> Line:
         """The recording as a line of operations."""
-        if self._line is None:
-            self._line = Line(self.steps, self.avals, self.needs, self.x64, bool(self.targets))
-        return self._line
+        return Line(self.steps, self.avals, self.needs, self.x64, bool(self.targets))
+
+    @cached_property
+    def code(self) -> Code:
+        """What the first tier runs."""
+        return Code(self.line, self.line.ops, None if self.targets else self.slots)
 
     def _compile(self, ahead: bool) -> Any:
         """The compiled program. `ahead`: compile now, with the pullbacks seen so far; else when it is called."""

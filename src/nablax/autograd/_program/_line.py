@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +15,6 @@ import numpy as np
 from .._ground._aval import Aval
 from .._operation._call import Typed, intern_call
 from .._operation._joint import Joint
-from .._operation._kernel import entering
 from .._path._steps import Apply, Gradient, Input, Leaf, Step
 
 
@@ -188,31 +186,3 @@ class Line:
         found = self._apply(typed, (*reads, *entering), at, create)
         self.ops[-1].source = op
         return found
-
-    # -- running ------------------------------------------------------------------------------------------------------
-
-    def code(self, start: int = 0, keep: Iterable[int] | None = None) -> list[tuple]:
-        """The operations from number `start` on, ready to run: kernel, arguments, results, slots no longer needed.
-
-        keep: slots that will be read afterwards; None for all.
-        """
-        rows: list[list] = []
-        for op in self.ops[start:]:
-            run = None if op.typed is None else op.typed.kernel(op.joint)
-            rows.append([run, op.args, op.outs + op.extras, ()])
-        if keep is not None:
-            seen = set(keep)
-            for row in reversed(rows):
-                row[3] = tuple({*row[1], *row[2]} - seen)
-                seen.update(row[1])
-        return [tuple(row) for row in rows]
-
-    def environment(self, values: Sequence[Any]) -> list[Any]:
-        """The values at the start."""
-        env: list[Any] = [None] * len(self.avals)
-        avals = self.avals
-        for slot, value in zip(self.inputs, values, strict=True):
-            env[slot] = entering(value, avals[slot])
-        for slot, value in self.constants.items():
-            env[slot] = value
-        return env

@@ -20,17 +20,15 @@ Tier = Literal["auto", "compiled", "interpreted", "eager-switch"]
 _TIERS = ("auto", "compiled", "interpreted", "eager-switch")
 NEVER = 1 << 62
 
-# Seconds on one core of 2024; only their ratios matter, and those hardly depend on the machine.
-_FIRST_CALL, _FIRST_ELEMENT = (
-    2.0e-6,
-    0.7e-9,
-)  # first tier, for each elementary operation and each element it makes
+# Seconds on one core; only their ratios matter, and those hardly depend on the machine.
+_FIRST_CALL, _FIRST_ELEMENT = 2.5e-6, 1.0e-9  # first tier, for each call and each element that is made
 _COMPILED, _CROSSING, _COMPILED_ELEMENT = (
-    8e-6,
-    0.7e-6,
+    50e-6,
+    1e-6,
     0.3e-9,
 )  # a call, an array across its border, an element
-_COMPILE, _COMPILE_CALL = 0.04, 0.004  # compiling, and for each elementary operation
+_COMPILE, _COMPILE_CALL = 0.15, 0.0025  # compiling, and for each call in the program
+_WORTH = 1.5  # how much slower the first tier must be
 SETTLED = 24  # runs before anything is compiled
 
 
@@ -48,11 +46,11 @@ def schedule(calls: int, elements: int, crossing: int) -> tuple[int, int]:
     """The runs at which a program goes to the compiler, and at which its compiled form takes over.
 
     Args:
-      calls: elementary operations.  elements: elements of all arrays that it makes.  crossing: arrays in and out.
+      calls: of the first tier.  elements: elements of all arrays that it makes.  crossing: arrays in and out.
     """
     first = calls * _FIRST_CALL + elements * _FIRST_ELEMENT
     compiled = _COMPILED + crossing * _CROSSING + elements * _COMPILED_ELEMENT
-    if first <= compiled:
+    if first <= _WORTH * compiled:
         return NEVER, NEVER
     paid = int((_COMPILE + calls * _COMPILE_CALL) / first)  # runs that take as long as compiling
     start = max(SETTLED, paid // 2)

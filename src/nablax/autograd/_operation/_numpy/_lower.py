@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -26,35 +26,39 @@ _CALLS: Bounded = Bounded(MOST_CALLS)
 FOLDED = 65_536  # elements up to which a value that does not depend on the arguments is kept
 
 
-def lower(closed: ClosedJaxpr) -> Callable[[Sequence[Any]], Sequence[Any]]:
-    """A function of the arguments as a list, which gives the results as a list.
+class Lowered:
+    """A traced function as calls of NumPy: `lowered(args)` gives a list of results.
 
     Arguments and results are NumPy's arrays or scalars; values that NumPy cannot hold (random keys) stay JAX's.
     Results may be views of arguments; arguments are never written to.
+
+    size: arguments, which take the first slots.  outs: slots of the results.
+    rest: what the other slots hold at the start: constants, or None.  sizes: elements of what they will hold.
+    code: rows for `perform`.
     """
-    return _Lowering(closed).function()
 
+    __slots__ = ("calls", "code", "constants", "outs", "rest", "size", "sizes")
 
-def missing(closed: ClosedJaxpr) -> int:
-    """How many elementary operations are jitted calls."""
-    return _Lowering(closed).calls
-
-
-class _Lowering:
     def __init__(self, closed: ClosedJaxpr) -> None:
-        self.calls = 0
+        self.calls = 0  # of XLA
         self.code: list[tuple] = []
         self.constants: dict[int, Any] = {}
         self.size = len(closed.jaxpr.invars)
-        self.many = self.size
+        self.sizes: list[int] = []
         self.outs = self._inline(closed.jaxpr, closed.consts, list(range(self.size)))
+        self.rest = [self.constants.get(self.size + k) for k in range(len(self.sizes))]
 
-    def _slot(self) -> int:
-        self.many += 1
-        return self.many - 1
+    def __call__(self, args: Sequence[Any]) -> list[Any]:
+        env = [*args, *self.rest]
+        perform(self.code, env)
+        return [env[slot] for slot in self.outs]
+
+    def _slot(self, size: int) -> int:
+        self.sizes.append(size)
+        return self.size + len(self.sizes) - 1
 
     def _constant(self, value: Any) -> int:
-        slot = self._slot()
+        slot = self._slot(0)
         self.constants[slot] = value
         return slot
 
@@ -92,39 +96,34 @@ class _Lowering:
             with np.errstate(all="ignore"):
                 made = function(*[self.constants[i] for i in into])
             return [self._constant(value) for value in (made if many else [made])]
-        outs = [self._slot() for _ in eqn.outvars]
-        self.code.append((function, tuple(into), tuple(outs) if many else outs[0], many))
+        outs = [self._slot(getattr(v.aval, "size", 1)) for v in eqn.outvars]
+        self.code.append(row(function, into, tuple(outs) if many else outs[0]))
         return outs
 
-    def function(self) -> Callable[[Sequence[Any]], Sequence[Any]]:
-        code, outs, size = self.code, self.outs, self.size
-        if len(code) == 1 and not code[0][3] and code[0][1] == tuple(range(size)) and outs == [code[0][2]]:
-            single = code[0][0]
-            return lambda args: (single(*args),)
-        rest: list[Any] = [self.constants.get(i) for i in range(size, self.many)]
-        if all(not many for *_, many in code):
-            short = [row[:3] for row in code]
 
-            def run_single(args: Sequence[Any]) -> Sequence[Any]:
-                env = [*args, *rest]
-                for function, into, out in short:
-                    env[out] = function(*[env[i] for i in into])
-                return [env[i] for i in outs]
+def row(function: Callable[..., Any], into: Sequence[int], out: int | tuple[int, ...]) -> tuple:
+    """A call for `perform`: a function, the slots of its arguments, the slot of its result (or slots, of several)."""
+    if len(into) == 1:
+        return function, into[0], -1, out
+    if len(into) == 2:
+        return function, into[0], into[1], out
+    return function, tuple(into), -2, out
 
-            return run_single
 
-        def run(args: Sequence[Any]) -> Sequence[Any]:
-            env = [*args, *rest]
-            for function, into, out, many in code:
-                made = function(*[env[i] for i in into])
-                if many:
-                    for slot, value in zip(out, made, strict=True):
-                        env[slot] = value
-                else:
-                    env[out] = made
-            return [env[i] for i in outs]
-
-        return run
+def perform(code: Iterable[tuple], env: list[Any]) -> None:
+    """Make calls, one after the other, on the values in `env`."""
+    for function, a, b, out in code:
+        if b >= 0:
+            made = function(env[a], env[b])
+        elif b == -1:
+            made = function(env[a])
+        else:
+            made = function(*[env[i] for i in a])
+        if out.__class__ is int:
+            env[out] = made
+        else:
+            for slot, value in zip(out, made, strict=True):
+                env[slot] = value
 
 
 def _needed(jaxpr: Any) -> Iterator[Any]:

@@ -1,0 +1,117 @@
+"""A line as one list of calls: the kernels of its operations, one after the other, on one list of values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .._operation._kernel import entering
+from .._operation._numpy import perform
+from ._line import Line, Op
+
+BIG = 4096  # elements from which on a value is dropped when nothing more reads it
+
+
+class Code:
+    """Operations of a line, ready to run.
+
+    Args:
+      line: the line.
+      ops: those of its operations that are to run.
+      keep: slots that will be read afterwards; None for all of the line.
+    """
+
+    def __init__(self, line: Line, ops: Sequence[Op], keep: Iterable[int] | None) -> None:
+        self._inputs = [(slot, line.avals[slot]) for slot in line.inputs]
+        self.slots = len(line.avals)
+        self.template: list[Any] = [None] * self.slots
+        for slot, value in line.constants.items():
+            self.template[slot] = value
+        self._sizes = [aval.size for aval in line.avals]
+        self._rows: list[tuple] = []
+        self._same: dict[int, int] = {}  # slots that hold what another holds
+        for op in ops:
+            self._write(op)
+        self.calls, self.elements = len(self._rows), sum(self._sizes)
+        kept = range(self.slots) if keep is None else set(keep)
+        self._moves = [(slot, source) for slot, source in self._same.items() if slot in kept]
+        self._pieces = self._cut({*kept, *(source for _, source in self._moves)})
+
+    def _write(self, op: Op) -> None:
+        same = self._same
+        args = [same.get(a, a) for a in op.args]
+        outs = op.outs + op.extras
+        if op.typed is None:
+            same[outs[0]] = args[0]
+            return
+        kernel = op.typed.kernel(op.joint)
+        base, size = len(self.template) - kernel.size, kernel.size
+        self.template += kernel.rest
+        self._sizes += kernel.sizes
+        place = {**dict(enumerate(args)), **{s: base + s for s in range(size, size + len(kernel.rest))}}
+        made: set[int] = set()
+        for slot, s in zip(outs, kernel.outs, strict=True):
+            if s < size or s in kernel.constants or s in made:
+                same[slot] = place[s]  # an argument, a constant, or the same result again
+            else:
+                made.add(s)
+                place[s] = slot
+        for function, a, b, out in kernel.code:
+            a = tuple([place[i] for i in a]) if b == -2 else place[a]
+            b = place[b] if b >= 0 else b
+            out = place[out] if out.__class__ is int else tuple([place[i] for i in out])
+            self._rows.append((function, a, b, out))
+
+    def _cut(self, kept: set[int]) -> list[tuple[list[tuple], list[int]]]:
+        """The rows in pieces, each with the big values that nothing reads after it."""
+        big = {slot for slot, size in enumerate(self._sizes) if size >= BIG and slot not in kept}
+        if not big:
+            return [(self._rows, [])]
+        last: dict[int, int] = {}
+        for n, (_, a, b, out) in enumerate(self._rows):
+            touched = (
+                *(a if b == -2 else (a,)),
+                *((b,) if b >= 0 else ()),
+                *(out if isinstance(out, tuple) else (out,)),
+            )
+            for slot in touched:
+                if slot in big:
+                    last[slot] = n
+        ends: dict[int, list[int]] = {}
+        for slot, n in last.items():
+            ends.setdefault(n, []).append(slot)
+        pieces, start = [], 0
+        for n in sorted(ends):
+            pieces.append((self._rows[start : n + 1], ends[n]))
+            start = n + 1
+        return [*pieces, (self._rows[start:], [])]
+
+    def environment(self, values: Sequence[Any]) -> list[Any]:
+        """The values at the start."""
+        env = self.template[:]
+        for (slot, aval), value in zip(self._inputs, values, strict=True):
+            env[slot] = entering(value, aval)
+        return env
+
+    def run(self, env: list[Any]) -> None:
+        """Compute what the operations make."""
+        with np.errstate(all="ignore"):
+            for rows, dead in self._pieces:
+                perform(rows, env)
+                for slot in dead:
+                    env[slot] = None
+        for slot, source in self._moves:
+            env[slot] = env[source]
+
+
+def step(op: Op, env: list[Any]) -> None:
+    """Compute what one operation makes."""
+    outs = op.outs + op.extras
+    args = [env[a] for a in op.args]
+    if op.typed is not None:
+        with np.errstate(all="ignore"):
+            args = op.typed.kernel(op.joint)(args)
+    for slot, value in zip(outs, args, strict=True):
+        env[slot] = value
