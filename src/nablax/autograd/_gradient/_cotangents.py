@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._path._recorded import Recorded, as_tensor, is_recorded, value_of
+from .._segment._flush import realize
 
 _ones: dict[Any, Any] = {}
 
@@ -27,22 +28,6 @@ def own(value: Any) -> Any:
     return made
 
 
-def shadows(node: Any) -> list[Any]:
-    """Tensors for the inputs of a node, as they were, with their place in the graph."""
-    links = dict(zip(node.program.targets, node.links, strict=True))
-    found = []
-    for slot, value in zip(node.program.inputs, node.values, strict=True):
-        link = links.get(slot)
-        if isinstance(link, Recorded) and not is_recorded(link) and link._v is value:
-            found.append(link)
-            continue
-        shadow = as_tensor(value)
-        if link is not None:
-            shadow._n, shadow._k = link if isinstance(link, tuple) else (link, -1)
-        found.append(shadow)
-    return found
-
-
 def one(aval: Any) -> Any:
     """The cotangent 1; kept, for making an array takes longer than a backward through a small segment."""
     found = _ones.get(aval)
@@ -59,3 +44,8 @@ def cast(ct: Any, dtype: Any) -> Any:
     if ct.dtype == dtype:
         return ct
     return ct.astype(dtype) if isinstance(ct, Recorded) else jnp.asarray(ct, dtype)  # type: ignore[attr-defined]
+
+
+def computed(ct: Any, dtype: Any) -> Any:
+    """A cotangent as an array, whose recording ends if it is a tensor without value."""
+    return cast(realize(ct) if isinstance(ct, Recorded) else ct, dtype)

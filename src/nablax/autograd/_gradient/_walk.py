@@ -8,7 +8,7 @@ each of these, the latest first, has its complete gradient, calls its hooks, and
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from sys import getrefcount
 from typing import Any
 
@@ -17,14 +17,14 @@ import jax
 from .._ground._lent import is_lent
 from .._ground._settings import under
 from .._operation._kernel import plus
-from .._path._record import emit, record
 from .._path._recorded import Recorded, as_tensor, is_recorded
 from .._path._trace import Trace, local
 from .._program._forward import AGAIN
-from .._segment._flush import flush, realize
+from .._segment._flush import flush
 from .._segment._node import Gone, Node, Watch
-from ._cotangents import cast, own, shadows
+from ._cotangents import computed, own
 from ._hooks import hooked
+from ._recorded_pull import record_pull
 
 CHAINS = (8, 4, 2)  # turns of a loop of tiny segments whose backward is one program
 
@@ -162,30 +162,10 @@ class Walk:
     ) -> list[Any]:
         if not self.create:
             program = node.program
-            plain = {
-                slot: cast(realize(ct) if isinstance(ct, Recorded) else ct, program.avals[slot].dtype)
-                for slot, ct in given.items()
-            }
+            plain = {slot: computed(ct, program.avals[slot].dtype) for slot, ct in given.items()}
             with under(node.settings):
                 return program.pull_between(node.values, plain, targets, stops)
-        return self._record_pull(node, given, targets, stops)
-
-    def _record_pull(
-        self, node: Any, given: dict[int, Any], targets: tuple[int, ...], stops: tuple[int, ...]
-    ) -> list[Any]:
-        """Record a pull as an operation: on the inputs of the node, on its outputs, and on the cotangents."""
-        program, slots = node.program, tuple(given)
-        known = node.known(slots)
-        at = tuple([slot for slot, _ in known])
-        n = len(program.inputs) + len(known)
-
-        def build() -> tuple[str, Callable[..., Any]]:
-            return "backward", lambda *a: program.between(a[:n], list(a[n:]), slots, targets, stops, at)
-
-        key = ("pull", program, slots, targets, stops, at)
-        args = [*shadows(node), *[tensor for _, tensor in known], *given.values()]
-        state = record(key, build, args)
-        return [emit(self.trace, out) for out in state.outs or ()]
+        return record_pull(node, given, targets, stops)
 
     def _chain(self, node: Any, k: int, wants: tuple[int, ...]) -> list[Any] | None:
         """The next nodes, if they are turns of one loop that hand one gradient to each other and to nobody else."""
@@ -214,7 +194,7 @@ class Walk:
 
     def _pull_chain(self, chain: list[Any], ct: Any, k: int, want: int) -> None:
         program = chain[0].program
-        ct = cast(realize(ct) if isinstance(ct, Recorded) else ct, program.avals[program.roots[k]].dtype)
+        ct = computed(ct, program.avals[program.roots[k]].dtype)
         link = chain[-1].links[want]
         with under(chain[0].settings):
             ct = program.pull_chain([node.values for node in chain], ct, k, want)
@@ -236,11 +216,8 @@ class Walk:
             return []
         if self.create:
             given = {program.roots[k]: ct for k, ct in cotangents.items()}
-            return self._record_pull(node, given, tuple([program.targets[i] for i in wants]), ())
-        plain = {
-            k: cast(realize(ct) if isinstance(ct, Recorded) else ct, program.avals[program.roots[k]].dtype)
-            for k, ct in cotangents.items()
-        }
+            return record_pull(node, given, tuple([program.targets[i] for i in wants]), ())
+        plain = {k: computed(ct, program.avals[program.roots[k]].dtype) for k, ct in cotangents.items()}
         sums: list[Any] = [None] * len(wants)
         for place, i in enumerate(wants):
             link = node.links[i]

@@ -247,18 +247,3 @@ class _Local(threading.local):
 
 
 local = _Local()
-
-
-class apart:
-    """A context for code that JAX traces: it records in a trace of its own, which ends with it.
-
-    So it neither disturbs the recording during which it runs, nor leaves tracers there.
-    """
-
-    def __enter__(self) -> None:
-        self._outer = local.trace
-        local.trace = Trace()
-
-    def __exit__(self, *error: object) -> None:
-        local.trace.discard()
-        local.trace = self._outer

@@ -12,9 +12,10 @@ from jax.extend.core import jaxpr_as_fun
 
 from .._ground._aval import Aval, aval_of, config
 from .._ground._settings import now
+from .._path._apart import apart
 from .._path._record import record
 from .._path._recorded import Recorded
-from .._path._trace import WIDE, apart
+from .._path._trace import WIDE
 from .._path._trie import State
 from ._codes import bindings, is_fixed
 from ._reading import Same, key_of

@@ -20,8 +20,9 @@ import numpy as np
 from .._gradient._backward import gradients
 from .._ground._errors import NoGradientError, ShapeError
 from .._ground._lent import lend
+from .._path._apart import apart
 from .._path._recorded import Recorded, as_tensor
-from .._path._trace import apart, local
+from .._path._trace import local
 from .._segment._flush import flush, realize
 from .._tensor._grad_mode import enable_grad
 from .._tensor._make import as_cotangent

@@ -1,0 +1,44 @@
+"""A pull through a node as an operation of the open recording: what create_graph differentiates again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .._path._record import emit, record
+from .._path._recorded import Recorded, as_tensor, is_recorded
+from .._path._trace import local
+
+
+def record_pull(
+    node: Any, given: dict[int, Any], targets: tuple[int, ...], stops: tuple[int, ...]
+) -> list[Any]:
+    """Record a pull as an operation: on the inputs of the node, on its outputs, and on the cotangents."""
+    program, slots = node.program, tuple(given)
+    known = node.known(slots)
+    at = tuple([slot for slot, _ in known])
+    n = len(program.inputs) + len(known)
+
+    def build() -> tuple[str, Callable[..., Any]]:
+        return "backward", lambda *a: program.between(a[:n], list(a[n:]), slots, targets, stops, at)
+
+    key = ("pull", program, slots, targets, stops, at)
+    args = [*shadows(node), *[tensor for _, tensor in known], *given.values()]
+    state = record(key, build, args)
+    return [emit(local.trace, out) for out in state.outs or ()]
+
+
+def shadows(node: Any) -> list[Any]:
+    """Tensors for the inputs of a node, as they were, with their place in the graph."""
+    links = dict(zip(node.program.targets, node.links, strict=True))
+    found = []
+    for slot, value in zip(node.program.inputs, node.values, strict=True):
+        link = links.get(slot)
+        if isinstance(link, Recorded) and not is_recorded(link) and link._v is value:
+            found.append(link)
+            continue
+        shadow = as_tensor(value)
+        if link is not None:
+            shadow._n, shadow._k = link if isinstance(link, tuple) else (link, -1)
+        found.append(shadow)
+    return found
