@@ -78,6 +78,12 @@ class GradcheckError(AutogradError, AssertionError):
     """Derivatives that finite differences do not confirm."""
 
 
+for _error in [
+    each for each in globals().values() if isinstance(each, type) and issubclass(each, AutogradError)
+]:
+    _error.__module__ = "nablax.autograd"  # as tracebacks show it, and pickle finds it
+
+
 def user_frame(depth: int = 1) -> FrameType | None:
     """The innermost frame that is neither ours nor JAX's nor NumPy's, from `depth` frames up."""
     frame: FrameType | None = sys._getframe(depth)

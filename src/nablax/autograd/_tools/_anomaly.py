@@ -26,7 +26,7 @@ class detect_anomaly:
     >>> with autograd.detect_anomaly():
     ...     autograd.tensor(-1.0).log()
     Traceback (most recent call last):
-    nablax.autograd._ground._errors.AnomalyError: log made a NaN at ...
+    nablax.autograd.AnomalyError: log made a NaN at ...
     """
 
     def __init__(self, inf: bool = False) -> None:
