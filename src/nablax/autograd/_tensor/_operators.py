@@ -177,16 +177,32 @@ def binary(
     def reflected(self: Any, other: Any) -> Any:
         trace = local.trace
         kind = other.__class__
-        if (kind is float or kind is int) and other:
-            state = trace.state.edges.get((swapped, self._s, kind, other))
-            if state is not None:
-                result = _KIND()
-                result._s = trace.state = state
-                result._r = False
-                result._n = None
-                trace.append(result)
-                return result
-        return slow(self, other, swapped)
+        if (kind is not float and kind is not int) or not other:
+            return slow(self, other, swapped)
+        here = self._s
+        try:
+            if here is None:
+                if trace.state.full:
+                    return slow(self, other, swapped)
+                here = trace.source(self)
+            before = trace.state
+            state = before.guess
+            if (
+                state is None
+                or state.b != other
+                or state.a is not here
+                or state.op is not swapped
+                or state.b.__class__ is not kind
+            ):
+                state = before.guess = before.edges[swapped, here, kind, other]
+        except (KeyError, Restart):
+            return slow(self, other, swapped)
+        result = _KIND()
+        result._s = trace.state = state
+        result._r = False
+        result._n = None
+        trace.append(result)
+        return result
 
     method.__name__ = method.__qualname__ = name
     reflected.__name__ = reflected.__qualname__ = swapped

@@ -33,7 +33,7 @@ class _Places:
 
     def clipped(self, indices: Any) -> tuple:
         """Indices moved inside."""
-        found = [np.clip(indices[..., k], 0, n - 1) for k, n in enumerate(self.lengths)]
+        found = [np.minimum(np.maximum(indices[..., k], 0), n - 1) for k, n in enumerate(self.lengths)]
         return (*found, *self.own)
 
     def inside(self, indices: Any) -> np.ndarray:
