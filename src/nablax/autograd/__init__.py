@@ -19,6 +19,7 @@ from ._errors import NoGradientError as NoGradientError
 from ._errors import NonScalarError as NonScalarError
 from ._errors import ShapeError as ShapeError
 from ._errors import ThreadError as ThreadError
+from ._errors import TupleError as TupleError
 from ._functional import functional as functional
 from ._functional import grad as grad
 from ._functional import hessian as hessian

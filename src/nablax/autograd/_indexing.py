@@ -22,6 +22,7 @@ from ._record import record, results
 from ._recorded import Recorded
 from ._segment import realize
 from ._sites import varies
+from ._torch._views import at, is_current, is_view, view
 from ._trace import local
 from ._values import as_tensor, is_recorded
 
@@ -50,7 +51,8 @@ class Indexing:
         if not self.requires_grad and not is_recorded(self) and _basic(index):
             value = _at_once(self._v, index)
             if value is not None:
-                return as_tensor(value, _kind())
+                made = as_tensor(value, _kind())
+                return view(self, made, at(index), index) if is_view(index) else made
         shape = self.shape
         parts, arrays = _parts(index, shape)
         starts = [np.asarray(part.start, np.int32) for part in parts if isinstance(part, Start)]
@@ -64,9 +66,13 @@ class Indexing:
             return "getitem", lambda x, *holes: x[_filled(parts, holes)]
 
         key = ("getitem", *map(_part_key, parts))
-        return results(local.trace, record(key, build, (self, *arrays, *starts)), _kind())
+        made = results(local.trace, record(key, build, (self, *arrays, *starts)), _kind())
+        return view(self, made, at(index), index) if is_view(index) else made
 
     def __setitem__(self: Any, index: Any, value: Any) -> None:
+        known = is_current(value, self)
+        if known is not None and known.index is index and known.index is not None:
+            return  # y[i] += 1 has written already, and now gives y[i] what it is
         if self._r and local.trace.mode:
             replace(self, None, "x[i] = v")
         parts, arrays = _settled(*_parts(index, self.shape))

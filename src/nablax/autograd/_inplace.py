@@ -1,5 +1,5 @@
 """Operations that look in place. Underneath they are functional: the tensor gets a new value and a new place in the
-graph; what was recorded with the old value keeps it."""
+graph; what was recorded with the old value keeps it. Writing to a view writes to its base: _torch/_views.py."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from ._errors import InPlaceError, ShapeError, user_line
 from ._operators import binary, unary
+from ._torch._views import write
 from ._trace import local
 from ._values import is_recorded
 
@@ -28,6 +29,10 @@ def replace(tensor: Any, result: Any, name: str) -> Any:
       InPlaceError: a leaf that requires grad, outside no_grad().
       ShapeError: the result has another shape, or is of a kind (complex, floating, integer) above the tensor's.
     """
+    if result is NotImplemented:
+        return NotImplemented
+    if tensor._view is not None:
+        return write(tensor, result, name)
     trace = local.trace
     leaf = tensor._r
     if leaf and trace.mode:
@@ -37,8 +42,6 @@ def replace(tensor: Any, result: Any, name: str) -> Any:
             f"belong to the old value. Use `with autograd.no_grad():` for an update, or y = x + ... for a new tensor. "
             f"At {user_line()}."
         )
-    if result is NotImplemented:
-        return NotImplemented
     now, before = result._aval, tensor._aval
     if now.shape != before.shape:
         raise ShapeError(
@@ -51,6 +54,7 @@ def replace(tensor: Any, result: Any, name: str) -> Any:
                 f"At {user_line()}."
             )
         result = result.astype(tensor.dtype)
+    tensor._mark = object()
     if not is_recorded(result):  # run at once, under detect_anomaly
         tensor._s, tensor._v, tensor._a = None, result._v, result._a
         tensor._n, tensor._k = (None, 0) if leaf else (result._n, result._k)

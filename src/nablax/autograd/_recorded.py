@@ -15,9 +15,24 @@ class Recorded:
     _a: aval of the value.                       _r: whether this is a leaf that requires grad.
     _n, _k: node of the graph and output of it.  _g: .grad.
     _hooks: functions of the gradient.           _keep: whether an intermediate keeps its gradient.
+    _view: of what it is a view, or None.        _mark: another object after each change in place.
     """
 
-    __slots__ = ("__weakref__", "_a", "_g", "_hooks", "_k", "_keep", "_n", "_name", "_r", "_s", "_v")
+    __slots__ = (
+        "__weakref__",
+        "_a",
+        "_g",
+        "_hooks",
+        "_k",
+        "_keep",
+        "_mark",
+        "_n",
+        "_name",
+        "_r",
+        "_s",
+        "_v",
+        "_view",
+    )
 
     _s: State | None
     _v: Any
@@ -29,6 +44,8 @@ class Recorded:
     _hooks: dict | None
     _keep: bool
     _name: str | None
+    _view: Any
+    _mark: Any
 
     if TYPE_CHECKING:  # what Tensor has, for the modules that only know this class
         shape: Any
@@ -47,6 +64,8 @@ _UNSET: dict[str, Any] = {
     "_keep": False,
     "_name": None,
     "_s": None,
+    "_view": None,
+    "_mark": None,
 }
 
 

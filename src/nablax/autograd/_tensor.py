@@ -24,6 +24,8 @@ from ._record import emit, new, record
 from ._recorded import _UNSET, Recorded
 from ._rescue import lost
 from ._segment import flush, realize
+from ._torch._bare import plain
+from ._torch._views import swap, view
 from ._trace import local
 from ._values import as_tensor, is_recorded
 
@@ -106,8 +108,12 @@ class Tensor(Operators, Methods, Indexing, InPlace, Interop, Recorded, metaclass
 
     @property
     def data(self) -> Tensor:
-        """The value as a tensor without gradient."""
+        """The value as a tensor without gradient; what is written to it is written to this tensor."""
         return self.detach()
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        swap(self, value)
 
     def realize(self) -> Tensor:
         """Compute the value now; returns the tensor itself."""
@@ -165,7 +171,7 @@ class Tensor(Operators, Methods, Indexing, InPlace, Interop, Recorded, metaclass
         if gradient is None:
             self._g = None
             return
-        gradient = as_tensor(as_cotangent(gradient), Tensor)
+        gradient = plain(as_tensor(as_cotangent(gradient), Tensor))
         if gradient.shape != self.shape:
             raise ValueError(f"grad: shape must be {self.shape}, got {gradient.shape}.")
         self._g = gradient if gradient.dtype == self.dtype else gradient.astype(self.dtype)
@@ -208,8 +214,10 @@ class Tensor(Operators, Methods, Indexing, InPlace, Interop, Recorded, metaclass
     def detach(self) -> Tensor:
         """The same value without gradient."""
         if is_recorded(self):
-            return emit(local.trace, record("detach", _build_detach, (self,), sever=True), Tensor)
-        return as_tensor(self._v, Tensor)
+            made = emit(local.trace, record("detach", _build_detach, (self,), sever=True), Tensor)
+        else:
+            made = as_tensor(self._v, Tensor)
+        return view(self, made, None, apart=True)
 
     def retain_grad(self) -> None:
         """Keep the gradient of this intermediate in `.grad`, too."""

@@ -1,0 +1,2 @@
+"""What torch's users know: names, their meaning, and the tables that they are made from. See README.md of this
+folder."""
