@@ -51,12 +51,21 @@ from ._tensor import tensor as tensor
 from ._tensor import zero_grad as zero_grad
 from ._tiers import tiers as tiers
 from ._tiers import wait as wait
+from ._torch import _names
+from ._torch._function import Function as Function
+from ._torch._modes import inference_mode as inference_mode
+from ._torch._modes import set_grad_enabled as set_grad_enabled
+from ._torch._random import Generator as Generator
+
+globals().update({name: found for name, found in _names.functions().items() if name not in globals()})
 
 
 def __getattr__(name: str) -> Any:
-    """Functions of jax.numpy are found here, too (autograd.dot), and jax.scipy is imported when asked for."""
+    """What torch has no name for is found in jax.numpy (autograd.interp); jax.scipy is imported when asked for."""
     if name == "scipy":
         return _namespaces.scipy
+    if name == "special":
+        return _namespaces.scipy.special
     if name.startswith("_") or not hasattr(numpy._module, name):
         raise AttributeError(f"module 'nablax.autograd' has no attribute '{name}'")
     found = globals()[name] = getattr(numpy, name)

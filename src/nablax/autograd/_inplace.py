@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from ._errors import InPlaceError, ShapeError, user_line
 from ._operators import binary, unary
+from ._torch._methods import IN_PLACE
 from ._torch._views import write
 from ._trace import local
 from ._values import is_recorded
@@ -141,3 +142,6 @@ class InPlace:
     zero_ = _named("zero_", _zeros)
     fill_ = _named("fill_", _copy)
     copy_ = _named("copy_", _copy)
+    for _each, _fn in IN_PLACE.items():
+        locals().setdefault(_each, _named(_each, _fn))
+    del _each, _fn

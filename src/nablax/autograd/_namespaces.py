@@ -7,6 +7,7 @@ dtypes, and functions whose result's shape depends on values, which therefore ru
 
 from __future__ import annotations
 
+import sys
 import types
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,7 @@ from ._kinks import NAMED
 from ._lift import Lifted, lifted, lifted_now
 from ._recorded import Recorded
 from ._tensor import Tensor, tensor
+from ._torch._rows import spelled
 from ._values import as_tensor
 
 ABOUT_SHAPES = {
@@ -50,6 +52,7 @@ class Namespace(types.ModuleType):
         super().__init__(f"nablax.autograd.{name}", f"The functions of {module.__name__}, on tensors.")
         self._module = module
         self._path = name
+        sys.modules.setdefault(self.__name__, self)  # so that `import nablax.autograd.numpy` finds it
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -72,7 +75,7 @@ class Namespace(types.ModuleType):
             return Namespace(f"{self._path}.{name}", found)
         if not callable(found) or isinstance(found, type) or type(found).__name__ == "_ScalarMeta":
             return found
-        found = NAMED.get((self._path, name), found)
+        found = spelled(NAMED.get((self._path, name), found))
         if self._path == "numpy":
             if name in ABOUT_SHAPES:
                 return _about_shapes(found)

@@ -25,6 +25,7 @@ from ._recorded import _UNSET, Recorded
 from ._rescue import lost
 from ._segment import flush, realize
 from ._torch._bare import plain
+from ._torch._methods import Size, size_of
 from ._torch._views import swap, view
 from ._trace import local
 from ._values import as_tensor, is_recorded
@@ -75,9 +76,9 @@ class Tensor(Operators, Methods, Indexing, InPlace, Interop, Recorded, metaclass
         return len(self._aval.shape)
 
     @property
-    def size(self) -> int:
-        """The number of elements."""
-        return self._aval.size
+    def size(self) -> Size:
+        """The number of elements; called, as `x.size()` and `x.size(0)`, the lengths of the axes."""
+        return size_of(self._aval)
 
     @property
     def weak_type(self) -> bool:

@@ -37,6 +37,12 @@ def scaled(other: Any, alpha: Any) -> Any:
     return other if alpha.__class__ is int and alpha == 1 else alpha * other
 
 
+def wide(x: Any) -> Any:
+    """64 bits, where x64 is enabled."""
+    kind = complex if jnp.issubdtype(jnp.result_type(x), jnp.complexfloating) else float
+    return jax.dtypes.canonicalize_dtype(kind)
+
+
 def _masked_fill(input: Any, mask: Any, value: Any) -> Any:
     return jnp.where(mask, jnp.asarray(value).astype(input.dtype), input)
 
@@ -70,7 +76,7 @@ TABLE: dict[str, Row] = rows({
     "logit": _logit,
     "nan_to_num": lambda input, nan=0.0, posinf=None, neginf=None: jnp.nan_to_num(
         input, nan=nan, posinf=posinf, neginf=neginf),
-    "round": lambda input, *, decimals=0: jnp.round(input, decimals),
+    "round": lambda input, decimals=0: jnp.round(input, decimals),
     "add": lambda input, other, *, alpha=1: jnp.add(input, scaled(other, alpha)),
     "sub": lambda input, other, *, alpha=1: jnp.subtract(input, scaled(other, alpha)),
     "subtract": lambda input, other, *, alpha=1: jnp.subtract(input, scaled(other, alpha)),
@@ -84,7 +90,8 @@ TABLE: dict[str, Row] = rows({
     "remainder": lambda input, other: jnp.remainder(input, other),
     "fmod": lambda input, other: jnp.fmod(input, other),
     "pow": lambda input, exponent: _kinks.power(input, exponent),
-    "float_power": lambda input, exponent: jnp.float_power(input, exponent),
+    "float_power": lambda input, exponent: jnp.float_power(
+        jnp.asarray(input, wide(input)), jnp.asarray(exponent, wide(exponent))),
     "eq": lambda input, other: jnp.equal(input, other),
     "ne": lambda input, other: jnp.not_equal(input, other),
     "not_equal": lambda input, other: jnp.not_equal(input, other),

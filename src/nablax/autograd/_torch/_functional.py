@@ -179,13 +179,27 @@ def _max_pool(n: int) -> Callable[..., Any]:
             (p, p + _more(length, k, s, p, d, ceil_mode))
             for length, k, s, p, d in zip(input.shape[lead:], size, steps, edges, apart, strict=True)
         ]
+        if any(d != 1 for d in apart):
+            return _max_apart(input, size, steps, pads, apart)
         lowest = -np.inf if jnp.issubdtype(input.dtype, jnp.floating) else jnp.iinfo(input.dtype).min
         return jax.lax.reduce_window(
             input, np.asarray(lowest, input.dtype), jax.lax.max, (1,) * lead + size, (1,) * lead + steps,
-            ((0, 0),) * lead + tuple(pads), window_dilation=(1,) * lead + apart,
+            ((0, 0),) * lead + tuple(pads),
         )  # fmt: skip
 
     return fn
+
+
+def _max_apart(x: Any, size: Any, steps: Any, pads: Any, apart: Any) -> Any:
+    """Maxima of windows with gaps, one axis after the other; JAX has no derivative of these at once."""
+    lead = jnp.ndim(x) - len(size)
+    for along, (k, s, (low, high), d) in enumerate(zip(size, steps, pads, apart, strict=True), lead):
+        widths = [(low, high) if i == along else (0, 0) for i in range(jnp.ndim(x))]
+        x = jnp.pad(x, widths, constant_values=-np.inf)
+        starts = np.arange(0, x.shape[along] - d * (k - 1), s)
+        at = starts[:, None] + d * np.arange(k)
+        x = jnp.take(x, at, along).max(along + 1)
+    return x
 
 
 def _avg_pool(n: int) -> Callable[..., Any]:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from .. import _kinks
-from ._rows import Row, axes, indices, rows
+from ._rows import Row, axes, axis, indices, rows
 
 _PAIRS: dict[str, Any] = {
     name: namedtuple(name, ("values", "indices"))
@@ -103,12 +103,12 @@ def _kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> Any:
 
 def _running(name: str, run: Any) -> Any:
     def fn(input: Any, dim: int) -> Any:
-        axis = dim % jnp.ndim(input)
-        values = run(input, axis=axis)
-        shape = [-1 if i == axis else 1 for i in range(jnp.ndim(input))]
-        places = jnp.arange(input.shape[axis]).reshape(shape)
-        at = jax.lax.cummax(jnp.where(input == values, places, 0), axis=axis)
-        return pair(name, jnp.take_along_axis(input, at, axis), at)
+        along = axis(dim, jnp.ndim(input))
+        values = run(input, axis=along)
+        shape = [-1 if i == along else 1 for i in range(jnp.ndim(input))]
+        places = jnp.arange(input.shape[along]).reshape(shape)
+        at = jax.lax.cummax(jnp.where(input == values, places, 0), axis=along)
+        return pair(name, jnp.take_along_axis(input, at, along), at)
 
     return fn
 
@@ -209,7 +209,7 @@ TABLE: dict[str, Row] = rows({
     "cumprod": Row(_cumulative(jnp.cumprod), numpy=jnp.cumprod),
     "cummax": _running("cummax", jax.lax.cummax),
     "cummin": _running("cummin", jax.lax.cummin),
-    "logcumsumexp": lambda input, dim: jax.lax.cumlogsumexp(input, dim % jnp.ndim(input)),
+    "logcumsumexp": lambda input, dim: jax.lax.cumlogsumexp(input, axis(dim, jnp.ndim(input))),
     "logsumexp": lambda input, dim=None, keepdim=False: jax.scipy.special.logsumexp(
         input, axes(dim), keepdims=keepdim),
     "softmax": _softmax(jax.nn.softmax),
@@ -227,7 +227,7 @@ TABLE: dict[str, Row] = rows({
 
 
 def _renorm(input: Any, p: Any, dim: int, maxnorm: float) -> Any:
-    others = tuple(i for i in range(jnp.ndim(input)) if i != dim % jnp.ndim(input))
+    others = tuple(i for i in range(jnp.ndim(input)) if i != axis(dim, jnp.ndim(input)))
     size = _norm(input, p, others, True)
     return jnp.where(size > maxnorm, input * (maxnorm / (size + 1e-7)), input)
 

@@ -14,8 +14,6 @@ import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
-
 from .._lift import Lifted
 from .._recorded import Recorded
 from ._views import view
@@ -150,6 +148,13 @@ def axes(dim: Any) -> Any:
     return tuple(dim) if isinstance(dim, list) else dim
 
 
+def axis(dim: int, n: int) -> int:
+    """The number of an axis among n, counted from the front."""
+    if not -max(n, 1) <= dim < max(n, 1):
+        raise IndexError(f"dim {dim} is out of range for {n} axes.")
+    return dim % max(n, 1)
+
+
 def ints(sizes: tuple) -> tuple[int, ...]:
     """`(2, 3)` of `f(2, 3)` and of `f((2, 3))`."""
     if len(sizes) == 1 and isinstance(sizes[0], tuple | list):
@@ -159,4 +164,4 @@ def ints(sizes: tuple) -> tuple[int, ...]:
 
 def indices(found: Any) -> Any:
     """Indices in the type that JAX calls int: 64 bits where x64 is enabled."""
-    return found.astype(jnp.int_)
+    return found.astype(int)

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._rows import Row, ints, rows
+from ._rows import Row, axis, ints, rows
 
 # -- views: they work on NumPy's arrays, too, for the way back ---------------------------------------------------------
 
@@ -24,10 +24,8 @@ def _transpose(input: Any, *dims: Any) -> Any:
 def _squeeze(input: Any, dim: Any = None) -> Any:
     shape = input.shape
     wanted = range(len(shape)) if dim is None else dim if isinstance(dim, tuple | list) else (dim,)
-    for d in wanted:
-        if not -max(len(shape), 1) <= d < max(len(shape), 1):
-            raise IndexError(f"squeeze: dim {d} is out of range for {len(shape)} axes.")
-    return input.squeeze(tuple({d % len(shape) for d in wanted if shape and shape[d] == 1}))
+    places = {axis(d, len(shape)) for d in wanted}
+    return input.squeeze(tuple(d for d in places if shape and shape[d] == 1))
 
 
 def _unsqueeze(input: Any, dim: int) -> Any:
@@ -39,14 +37,14 @@ def _unsqueeze(input: Any, dim: int) -> Any:
 
 def _flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     shape = input.shape or (1,)
-    first, last = start_dim % len(shape), end_dim % len(shape)
+    first, last = axis(start_dim, len(shape)), axis(end_dim, len(shape))
     if first > last:
         raise ValueError(f"flatten: start_dim must not come after end_dim, got {start_dim} and {end_dim}.")
     return input.reshape((*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]))
 
 
 def _unflatten(input: Any, dim: int, sizes: Any) -> Any:
-    d = dim % len(input.shape)
+    d = axis(dim, len(input.shape))
     return input.reshape((*input.shape[:d], *_known(input.shape[d], tuple(sizes)), *input.shape[d + 1 :]))
 
 
@@ -94,7 +92,7 @@ def _diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
 
 
 def _narrow(input: Any, dim: int, start: int, length: int) -> Any:
-    d, n = dim % len(input.shape), input.shape[dim]
+    d, n = axis(dim, len(input.shape)), input.shape[dim]
     start = start + n if start < 0 else start
     if not 0 <= start <= start + length <= n:
         raise ValueError(f"narrow: start {start} and length {length} exceed the axis of length {n}.")
@@ -105,7 +103,7 @@ def _select(input: Any, dim: int, index: int) -> Any:
     n = input.shape[dim]
     if not -n <= index < n:
         raise IndexError(f"select: index {index} is out of range for an axis of length {n}.")
-    return input[(slice(None),) * (dim % len(input.shape)) + (index,)]
+    return input[(slice(None),) * (axis(dim, len(input.shape))) + (index,)]
 
 
 def _split(input: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Any, ...]:
@@ -137,7 +135,7 @@ def _tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple[A
 
 
 def _unfold(input: Any, dimension: int, size: int, step: int) -> Any:
-    n, d = input.shape[dimension], dimension % len(input.shape)
+    n, d = input.shape[dimension], axis(dimension, len(input.shape))
     at = np.arange(0, n - size + 1, step)[:, None] + np.arange(size)
     found = input[(slice(None),) * d + (at,)]
     return _movedim(found, d + 1, -1)
@@ -180,7 +178,7 @@ VIEWS: dict[str, Row] = rows({
 def _places(dim: int, index: Any) -> tuple[Any, ...]:
     """The places that `index` names along one axis, as indices of all axes."""
     at = [jnp.asarray(i) for i in np.indices(np.shape(index), sparse=True)]
-    at[dim % len(at)] = index
+    at[axis(dim, len(at))] = index
     return tuple(at)
 
 
@@ -199,7 +197,11 @@ def _scatter(
         return at.set(jnp.asarray(new).astype(input.dtype))
     if reduce not in ("add", "multiply"):
         raise ValueError(f"scatter: reduce must be 'add' or 'multiply', got {reduce!r}.")
-    return at.add(new) if reduce == "add" else at.multiply(new)
+    if reduce == "add":
+        return at.add(new)
+    return _scatter_product(
+        jnp.asarray(input), axis(dim, jnp.ndim(input)), index, jnp.broadcast_to(new, jnp.shape(index))
+    )
 
 
 def _scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
@@ -223,6 +225,8 @@ def _scatter_reduce(
         info = jnp.finfo if jnp.issubdtype(start.dtype, jnp.floating) else jnp.iinfo
         edge = {"amax": info(start.dtype).min, "amin": info(start.dtype).max, **_NEUTRAL}[reduce]
         start = start.at[places].set(jnp.asarray(edge, start.dtype))
+    if reduce == "prod":
+        return _scatter_product(start, axis(dim, jnp.ndim(input)), index, src)
     found = getattr(start.at[places], _AT[reduce])(src)
     if reduce != "mean":
         return found
@@ -231,21 +235,30 @@ def _scatter_reduce(
     return found / count
 
 
+def _scatter_product(start: Any, dim: int, index: Any, src: Any) -> Any:
+    """By masks, for JAX has no derivative of multiplying at places that may repeat."""
+    index, src = jnp.moveaxis(index, dim, -1), jnp.moveaxis(src, dim, -1)
+    hits = index[..., None] == np.arange(start.shape[dim])
+    factor = jnp.moveaxis(jnp.where(hits, src[..., None], 1).prod(-2), -1, dim)
+    region = tuple(slice(n) for n in factor.shape)
+    return start.at[region].set(start[region] * factor)
+
+
 def _along(dim: int, index: Any) -> tuple[Any, ...]:
     return (slice(None),) * dim + (index,)
 
 
 def _index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) -> Any:
-    d = dim % jnp.ndim(input)
+    d = axis(dim, jnp.ndim(input))
     return jnp.asarray(input).at[_along(d, index)].add(alpha * source)
 
 
 def _index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:
-    return jnp.asarray(input).at[_along(dim % jnp.ndim(input), index)].set(source)
+    return jnp.asarray(input).at[_along(axis(dim, jnp.ndim(input)), index)].set(source)
 
 
 def _index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:
-    return jnp.asarray(input).at[_along(dim % jnp.ndim(input), index)].set(value)
+    return jnp.asarray(input).at[_along(axis(dim, jnp.ndim(input)), index)].set(value)
 
 
 def _index_select(input: Any, dim: int, index: Any) -> Any:
@@ -274,7 +287,7 @@ def _repeat_interleave(input: Any, repeats: Any, dim: Any = None, *, output_size
 
 
 def _take_along_dim(input: Any, indices: Any, dim: Any = None) -> Any:
-    return jnp.take_along_axis(input, indices, dim)
+    return jnp.take(input, jnp.ravel(indices)) if dim is None else jnp.take_along_axis(input, indices, dim)
 
 
 def _flip(input: Any, *dims: Any) -> Any:
@@ -320,23 +333,23 @@ def _combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Any
 
 
 def _bucketize(input: Any, boundaries: Any, *, right: bool = False) -> Any:
-    return jnp.searchsorted(boundaries, input, side="right" if right else "left").astype(jnp.int_)
+    return jnp.searchsorted(boundaries, input, side="right" if right else "left").astype(int)
 
 
 def _searchsorted(sorted_sequence: Any, input: Any, *, right: bool = False, side: Any = None) -> Any:
     side = side or ("right" if right else "left")
     if jnp.ndim(sorted_sequence) == 1:
-        return jnp.searchsorted(sorted_sequence, input, side=side).astype(jnp.int_)
+        return jnp.searchsorted(sorted_sequence, input, side=side).astype(int)
     flat = jnp.reshape(sorted_sequence, (-1, sorted_sequence.shape[-1]))
     each = jax.vmap(lambda a, v: jnp.searchsorted(a, v, side=side))
-    return each(flat, jnp.reshape(input, (flat.shape[0], -1))).reshape(input.shape).astype(jnp.int_)
+    return each(flat, jnp.reshape(input, (flat.shape[0], -1))).reshape(input.shape).astype(int)
 
 
 def _nonzero(input: Any, *, as_tuple: bool = False) -> Any:
     from .._namespaces import numpy
 
     found = numpy.nonzero(input.reshape(1) if not input.shape else input)
-    at = tuple(i.astype(jnp.int_) for i in found)
+    at = tuple(i.astype(int) for i in found)
     return at if as_tuple else numpy.stack(at, 1) if input.shape else numpy.zeros((len(at[0]), 0), jnp.int_)
 
 
@@ -350,7 +363,7 @@ def _unique(input: Any, sorted: bool = True, return_inverse: bool = False, retur
     found = list(found)
     if return_inverse and dim is None:
         found[1] = found[1].reshape(input.shape)
-    return (found[0], *[i.astype(jnp.int_) for i in found[1:]])
+    return (found[0], *[i.astype(int) for i in found[1:]])
 
 
 def _bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
@@ -358,7 +371,7 @@ def _bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
 
     n = max(int(input.max()) + 1 if input.size else 0, minlength)
     found = numpy.bincount(input, weights, length=n)
-    return found if weights is not None else found.astype(jnp.int_)
+    return found if weights is not None else found.astype(int)
 
 
 def _histc(input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Any:
