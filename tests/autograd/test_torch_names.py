@@ -1,5 +1,7 @@
 """Every row of the table of torch's names, called as torch calls it: values, gradients, dtypes, shapes and errors."""
 
+import inspect
+
 import jax
 import numpy as np
 import pytest
@@ -127,3 +129,23 @@ def test_what_raises_in_functional_raises_here(name):
             space = made(library, 0, np.float32)
             with pytest.raises(Exception):  # noqa: B017, PT011
                 eval(f"F.{name}({arguments})", {"F": of, **space}).tolist()
+
+
+OTHER_WORDS = {  # those of torch's documentation, or packed arguments
+    "view": {"shape"}, "transpose": {"dims"}, "expand": {"sizes"}, "broadcast_to": {"shape"}, "flip": {"args"},
+    "split": {"split_size_or_sections"}, "tensor_split": {"indices_or_sections"}, "nonzero": {"as_tuple"},
+    "einsum": {"operands"}, "tensordot": {"a", "b", "dims"},
+    "unique": set(inspect.signature(TABLE["unique"].fn).parameters),
+}  # fmt: skip
+
+
+def test_arguments_are_named_as_torchs():
+    other = {}
+    for name, row in TABLE.items():
+        schemas = torch._C._jit_get_schemas_for_operator(f"aten::{name}")
+        theirs = {argument.name for schema in schemas for argument in schema.arguments}
+        theirs |= {"input"} if "self" in theirs else set()
+        ours = set(inspect.signature(row.fn).parameters)
+        if name not in UNARY and not ours <= theirs | OTHER_WORDS.get(name, set()):
+            other[name] = ours - theirs
+    assert other == {}

@@ -41,8 +41,8 @@ def _bmm(input: Any, mat2: Any) -> Any:
     return jnp.matmul(input, mat2)
 
 
-def _dot(input: Any, other: Any) -> Any:
-    return jnp.dot(input, other)
+def _dot(input: Any, tensor: Any) -> Any:
+    return jnp.dot(input, tensor)
 
 
 def _cdist(x1: Any, x2: Any, p: float = 2.0) -> Any:

@@ -174,7 +174,7 @@ def _drawn(name: str, how: str, shift: Callable[..., Any]) -> Callable[..., Any]
         from .._tensor import tensor
         from ._random import noise
 
-        return tensor(shift(noise(how, x.shape, float, generator), *args, **kwargs).astype(x.dtype))
+        return tensor(shift(noise(how, x.shape, float, generator), *args, **kwargs).astype(x.dtype)).clone()
 
     compute.__name__ = name
     return compute

@@ -435,7 +435,7 @@ TABLE: dict[str, Row] = VIEWS | rows({
     "searchsorted": _searchsorted,
 }) | rows({
     "nonzero": Row(_nonzero, differs="one row an element; NumPy's tuple with as_tuple=True"),
-    "argwhere": _nonzero,
+    "argwhere": lambda input: _nonzero(input),
     "unique": Row(_unique, differs="without gradient, always sorted"),
     "bincount": _bincount,
     "histc": _histc,
