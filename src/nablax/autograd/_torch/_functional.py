@@ -100,7 +100,7 @@ def _one_hot(input: Any, num_classes: int) -> Any:
 def _embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
     if padding_idx is not None:
         weight = weight.at[padding_idx].set(jax.lax.stop_gradient(weight[padding_idx]))
-    return jnp.take(weight, input, 0)
+    return jnp.take(weight, input, axis=0)
 
 
 def _many(value: Any, n: int) -> tuple[int, ...]:
@@ -172,7 +172,9 @@ def _more(length: int, k: int, s: int, p: int, d: int, ceil_mode: bool) -> int:
 
 def _max_pool(n: int) -> Callable[..., Any]:
     def fn(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
-           ceil_mode: bool = False) -> Any:  # fmt: skip
+           ceil_mode: bool = False, return_indices: bool = False) -> Any:  # fmt: skip
+        if return_indices:
+            raise ValueError("max_pool: return_indices must be False; indices are not computed.")
         size, steps, edges, apart = _windows(n, kernel_size, stride, padding, dilation)
         lead = jnp.ndim(input) - n
         pads = [
@@ -204,7 +206,7 @@ def _max_apart(x: Any, size: Any, steps: Any, pads: Any, apart: Any) -> Any:
 
 def _avg_pool(n: int) -> Callable[..., Any]:
     def fn(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
-           count_include_pad: bool = True) -> Any:  # fmt: skip
+           count_include_pad: bool = True, divisor_override: Any = None) -> Any:  # fmt: skip
         size, steps, edges, _ = _windows(n, kernel_size, stride, padding, 1)
         lead = jnp.ndim(input) - n
         more = [
@@ -219,6 +221,8 @@ def _avg_pool(n: int) -> Callable[..., Any]:
             )  # fmt: skip
 
         sums = total(input, [(p, p + m) for p, m in zip(edges, more, strict=True)])
+        if divisor_override is not None:
+            return sums / divisor_override
         ones = np.ones(input.shape[lead:], input.dtype)
         if count_include_pad:
             ones = np.pad(ones, [(p, p) for p in edges], constant_values=1)
@@ -490,23 +494,36 @@ def _pairwise_distance(x1: Any, x2: Any, p: Any = 2.0, eps: Any = 1e-6, keepdim:
     return REDUCTIONS["norm"].fn(x1 - x2 + eps, p, -1, keepdim)
 
 
-def _triplet_margin(anchor: Any, positive: Any, negative: Any, margin: Any = 1.0, p: Any = 2.0, eps: Any = 1e-6, *,
-                    reduction: str = "mean") -> Any:  # fmt: skip
+def _triplet_margin(anchor: Any, positive: Any, negative: Any, margin: Any = 1.0, p: Any = 2.0, eps: Any = 1e-6,
+                    swap: bool = False, *, reduction: str = "mean") -> Any:  # fmt: skip
     far = _pairwise_distance(anchor, negative, p, eps)
+    if swap:
+        far = jnp.minimum(far, _pairwise_distance(positive, negative, p, eps))
     return _reduced(nn.relu(_pairwise_distance(anchor, positive, p, eps) - far + margin), reduction,
                     "triplet_margin_loss")  # fmt: skip
 
 
 def _poisson_nll(
-    input: Any, target: Any, log_input: bool = True, *, eps: Any = 1e-8, reduction: str = "mean"
+    input: Any,
+    target: Any,
+    log_input: bool = True,
+    full: bool = False,
+    *,
+    eps: Any = 1e-8,
+    reduction: str = "mean",
 ) -> Any:
     each = jnp.exp(input) - target * input if log_input else input - target * jnp.log(input + eps)
+    if full:  # Stirling's formula for the logarithm of the factorial
+        more = target * jnp.log(target) - target + 0.5 * jnp.log(2 * jnp.pi * target)
+        each = each + jnp.where(target > 1, more, 0)
     return _reduced(each, reduction, "poisson_nll_loss")
 
 
-def _gaussian_nll(input: Any, target: Any, var: Any, *, eps: Any = 1e-6, reduction: str = "mean") -> Any:
+def _gaussian_nll(input: Any, target: Any, var: Any, full: bool = False, *, eps: Any = 1e-6,
+                  reduction: str = "mean") -> Any:  # fmt: skip
     var = jnp.broadcast_to(jnp.maximum(jnp.asarray(var), eps), input.shape)
-    return _reduced(0.5 * (jnp.log(var) + (input - target) ** 2 / var), reduction, "gaussian_nll_loss")
+    each = 0.5 * (jnp.log(var) + (input - target) ** 2 / var) + (0.5 * math.log(2 * math.pi) if full else 0)
+    return _reduced(each, reduction, "gaussian_nll_loss")
 
 
 # -- what draws random numbers, or reads values ------------------------------------------------------------------------

@@ -24,7 +24,8 @@ HEAD = """# From PyTorch
     import nablax.autograd.nn.functional as F
 
 A name of torch's that is here does what it does in torch: values, gradients, dtypes and shapes of every row are
-tested against torch. NumPy's words keep NumPy's meaning: with `axis=`, `keepdims=`, `ddof=`, `ord=` or `axes=` a
+tested against torch (torch's own samples, too: `benchmarks/torch_operators.py`).
+NumPy's words keep NumPy's meaning: with `axis=`, `keepdims=`, `ddof=`, `ord=` or `axes=` a
 method, and a function at the top level, is NumPy's (`x.max(axis=1)` is an array, `x.max(1)` and `x.max(dim=1)` are
 values and indices). `autograd.numpy`, `.linalg`, `.fft`, `.scipy` are JAX's, with `dim=` and `keepdim=` as other
 names of the axis.

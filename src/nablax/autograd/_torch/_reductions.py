@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections import namedtuple
 from typing import Any
 
@@ -236,3 +238,23 @@ def _allclose(input: Any, other: Any, rtol: float, atol: float, equal_nan: bool)
     from .._namespaces import numpy
 
     return bool(numpy.allclose(input, other, rtol, atol, equal_nan))
+
+
+def _of_numbers(fn: Any) -> Any:
+    """A single number has one axis, where it is asked for one, and none in the result: as in torch."""
+
+    @functools.wraps(fn)
+    def call(input: Any, *args: Any, **kwargs: Any) -> Any:
+        if jnp.ndim(input) or not (args or kwargs):
+            return fn(input, *args, **kwargs)
+        found = fn(jnp.reshape(input, 1), *args, **kwargs)
+        return jax.tree.map(lambda x: jnp.reshape(x, ()) if jnp.size(x) == 1 else x, found)
+
+    return call
+
+
+TABLE |= {
+    name: row._replace(fn=_of_numbers(row.fn))
+    for name, row in TABLE.items()
+    if not row.direct and "dim" in inspect.signature(row.fn).parameters
+}
