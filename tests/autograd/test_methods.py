@@ -17,7 +17,7 @@ CALLS = {  # of a tensor and of another; of arrays
     "clone": (lambda x, y: x.clone() * y, lambda x, y: x * y),
     "copy": (lambda x, y: copy.copy(x) * y.copy(), lambda x, y: x * y),
     "dim": (lambda x, y: x.sum(dim=1, keepdim=True) * y, lambda x, y: x.sum(1, keepdims=True) * y),
-    "max": (lambda x, y: x.max(dim=1) * y[0, 0], lambda x, y: x.max(1) * y[0, 0]),
+    "max": (lambda x, y: x.max(dim=1)[0] * x.max(axis=1) * x.amax(1) * y[0, 0], lambda x, y: x.max(1) ** 3 * y[0, 0]),
     "named": (lambda x, y: x.add(y).mul(x).sub(y).div(2.0), lambda x, y: ((x + y) * x - y) / 2),
     "split": (lambda x, y: x.split(2, 1)[1] * y.split([1, 2], dim=1)[0], lambda x, y: x[:, 2:] * y[:, :1]),
     "chunk": (lambda x, y: x.chunk(2, dim=1)[0] * y[:, :2], lambda x, y: x[:, :2] * y[:, :2]),
@@ -66,7 +66,8 @@ def test_casts_and_places():
     assert (x.itemsize, x.nbytes) == (4, 12)
     assert x.device == jax.devices()[0]
     assert x.to_device(x.device) is x
-    assert [i.tolist() for i in x.nonzero()] == [[1, 2]]
+    assert [i.tolist() for i in x.nonzero(as_tuple=True)] == [[1, 2]]
+    assert x.nonzero().tolist() == [[1], [2]]
     np.testing.assert_array_equal(np.from_dlpack(x), [0.0, 1.5, -2.5])
     with pytest.raises(autograd.LostTapeError, match="detach"):
         np.from_dlpack(autograd.tensor([1.0], requires_grad=True))

@@ -121,7 +121,7 @@ TWINS |= {
                      lambda a, b: (a * b).index_select(1, T([2, 2])) ** 2),
     "index_add": (lambda a, b: a.at[:, np.array([0, 0])].add(b[:, :2]) ** 2,
                   lambda a, b: a.index_add(1, T([0, 0]), b[:, :2]) ** 2),
-    "amax": (lambda a, b: (a * b).max(1) ** 2, lambda a, b: (a * b).amax(1) ** 2),
+    "amax": (lambda a, b: (a * b).max(axis=1) ** 2, lambda a, b: (a * b).amax(1) ** 2),
     "logsumexp_dim": (lambda a, b: (a * b).logsumexp(1), lambda a, b: torch.logsumexp(a * b, 1)),
     "log_sigmoid": (lambda a, b: nn.log_sigmoid(a - b), lambda a, b: F.logsigmoid(a - b)),
     "leaky_relu": (lambda a, b: nn.leaky_relu(a - b) * a, lambda a, b: F.leaky_relu(a - b) * a),

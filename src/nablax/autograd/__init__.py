@@ -13,6 +13,7 @@ from ._ground._errors import NoGradientError as NoGradientError
 from ._ground._errors import NonScalarError as NonScalarError
 from ._ground._errors import ShapeError as ShapeError
 from ._ground._errors import ThreadError as ThreadError
+from ._ground._errors import TupleError as TupleError
 from ._ground._stats import CacheInfo as CacheInfo
 from ._program._tiers import tiers as tiers
 from ._program._tiers import wait as wait
@@ -32,6 +33,7 @@ from ._tensor._tensor import Parameter as Parameter
 from ._tensor._tensor import Tensor as Tensor
 from ._tensor._tensor import tensor as tensor
 from ._tensor._tensor import zero_grad as zero_grad
+from ._tensor._torch._random import Generator as Generator
 from ._tools._anomaly import detect_anomaly as detect_anomaly
 from ._tools._cache import cache_clear as cache_clear
 from ._tools._cache import cache_info as cache_info
@@ -50,12 +52,20 @@ from ._tools._training import grads as grads
 from ._tools._training import parameters as parameters
 from ._tools._training import update as update
 from ._tools._training import values as values
+from ._torch import _names
+from ._torch._function import Function as Function
+from ._torch._modes import inference_mode as inference_mode
+from ._torch._modes import set_grad_enabled as set_grad_enabled
+
+globals().update({name: found for name, found in _names.functions().items() if name not in globals()})
 
 
 def __getattr__(name: str) -> Any:
-    """Functions of jax.numpy are found here, too (autograd.dot), and jax.scipy is imported when asked for."""
+    """What torch has no name for is found in jax.numpy (autograd.interp); jax.scipy is imported when asked for."""
     if name == "scipy":
         return _namespaces.scipy
+    if name == "special":
+        return _namespaces.scipy.special
     if name.startswith("_") or not hasattr(numpy._module, name):
         raise AttributeError(f"module 'nablax.autograd' has no attribute '{name}'")
     found = globals()[name] = getattr(numpy, name)

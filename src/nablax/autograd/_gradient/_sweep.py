@@ -74,6 +74,8 @@ class Sweep(Walk):
         state = trace.gradient(
             roots, cotangents, wanted, sum(1 << s for s in extra), self.retain, self.create
         )
+        if state is None:
+            return
         if len(roots) == 1 and cotangents[0] is None and wanted is None and not extra and not self.create:
             before.edges["gradient", roots[0], self.retain] = state  # where _quickly looks
         for slot, out in zip(state.targets, state.outs or (), strict=True):

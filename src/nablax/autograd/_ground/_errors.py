@@ -10,6 +10,7 @@
     ├── LostTapeError (RuntimeError)            a tensor on its way to where its gradient would be dropped
     ├── ThreadError (RuntimeError)              a tensor whose recording belongs to another thread
     ├── AnomalyError (FloatingPointError)       detect_anomaly() saw a NaN or an infinity
+    ├── TupleError (TypeError, IndexError)      the gradient of one tensor, used as a tuple
     └── GradcheckError (AssertionError)         derivatives that finite differences do not confirm
 
 Each also derives from the built-in class that existing `except` clauses catch. A message says who speaks, what is
@@ -64,6 +65,10 @@ class FailedError(AutogradError, RuntimeError):
 
 class LostTapeError(AutogradError, RuntimeError):
     """A tensor on its way to a place where its gradient would be dropped silently."""
+
+
+class TupleError(AutogradError, TypeError, IndexError):
+    """The gradient with respect to one tensor was used as the tuple that torch returns."""
 
 
 class ThreadError(AutogradError, RuntimeError):

@@ -95,8 +95,9 @@ class Growing:
         return found
 
     def gradient(self, roots: Sequence[State], cotangents: Sequence[State | None], wanted: int | None, extra: int,
-                 retain: bool, create: bool) -> State:  # fmt: skip
+                 retain: bool, create: bool) -> State | None:  # fmt: skip
         """Record a backward; `targets` of the state it leads to are the slots whose gradients its results are.
+        None: the roots depend on none of them.
 
         wanted: bits of the sources of interest, None for all.  extra: bits of other slots of interest.
         """
@@ -110,6 +111,8 @@ class Growing:
             targets = tuple(bits(mask & (sources if wanted is None else sources & wanted | extra)))
             if wanted is None and extra:
                 targets = tuple(bits(mask & (sources | extra)))
+            if not targets:
+                return None
             by_slot = {s.slot: s.aval for p in self.state.path() for s in (p.outs or (p,))}
             avals = tuple(by_slot[t] for t in targets)
             state = State(self, self.state, self.mode)

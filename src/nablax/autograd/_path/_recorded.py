@@ -39,10 +39,12 @@ class Recorded:
     _a: aval of the value.                       _r: whether this is a leaf that requires grad.
     _n, _k: node of the graph and output of it.  _g: .grad.
     _hooks: functions of the gradient.           _keep: whether an intermediate keeps its gradient.
+    _view: of what it is a view, or None.        _mark: another object after each change in place.
     """
 
     __slots__ = (
-        "__weakref__", "_a", "_k", "_n", "_own_g", "_own_hooks", "_own_keep", "_own_name", "_r", "_s", "_v",
+        "__weakref__", "_a", "_k", "_n", "_own_g", "_own_hooks", "_own_keep", "_own_mark", "_own_name", "_own_view",
+        "_r", "_s", "_v",
     )  # fmt: skip
 
     _s: State | None
@@ -55,6 +57,8 @@ class Recorded:
     _hooks: Any = _Rare(None)
     _keep: Any = _Rare(False)
     _name: Any = _Rare(None)
+    _view: Any = _Rare(None)
+    _mark: Any = _Rare(None)
 
     if TYPE_CHECKING:  # what Tensor has, for the modules that only know this class
         shape: Any

@@ -17,8 +17,8 @@ from .._ground._lent import lend
 from .._path._record import record, results
 from .._path._recorded import Recorded, as_tensor, is_recorded, value_of
 from .._path._trace import local
-from ._inplace import replace
 from ._parts import Start, filled, part_key, parts_of, settled, taken_from
+from ._views import at, is_current, is_view, replace, view
 
 
 class Indexing:
@@ -30,7 +30,8 @@ class Indexing:
         if not self.requires_grad and not is_recorded(self) and _basic(index):
             value = _at_once(value_of(self), index)
             if value is not None:
-                return as_tensor(value)
+                made = as_tensor(value)
+                return view(self, made, at(index), index) if is_view(index) else made
         shape = self.shape
         parts, arrays = parts_of(index, shape)
         starts = [np.asarray(part.start, np.int32) for part in parts if isinstance(part, Start)]
@@ -44,9 +45,13 @@ class Indexing:
             return "getitem", lambda x, *holes: x[filled(parts, holes)]
 
         key = ("getitem", *map(part_key, parts))
-        return results(local.trace, record(key, build, (self, *arrays, *starts)))
+        made = results(local.trace, record(key, build, (self, *arrays, *starts)))
+        return view(self, made, at(index), index) if is_view(index) else made
 
     def __setitem__(self: Any, index: Any, value: Any) -> None:
+        known = is_current(value, self)
+        if known is not None and known.index is index and known.index is not None:
+            return  # y[i] += 1 has written already, and now gives y[i] what it is
         if self._r and local.trace.mode:
             replace(self, None, "x[i] = v")
         parts, arrays = settled(*parts_of(index, self.shape))

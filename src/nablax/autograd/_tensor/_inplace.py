@@ -1,5 +1,5 @@
 """Operations that look in place. Underneath they are functional: the tensor gets a new value and a new place in the
-graph; what was recorded with the old value keeps it."""
+graph; what was recorded with the old value keeps it. Writing to a view writes to its base: _views.py."""
 
 from __future__ import annotations
 
@@ -9,69 +9,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .._gradient._hooks import keep
-from .._ground._errors import InPlaceError, ShapeError, user_line
-from .._path._recorded import is_recorded
 from .._path._trace import local
 from ._operators import binary, unary
-
-
-def _kind(dtype: Any) -> int:
-    """0 for truth values, 1 for integers, 2 for floating, 3 for complex numbers."""
-    kinds = (jnp.integer, jnp.floating, jnp.complexfloating)
-    return next((i for i, kind in enumerate(kinds, 1) if jnp.issubdtype(dtype, kind)), 0)
-
-
-def replace(tensor: Any, result: Any, name: str) -> Any:
-    """Let `tensor` be `result` from here on.
-
-    Raises:
-      InPlaceError: a leaf that requires grad, outside no_grad().
-      ShapeError: the result has another shape, or is of a kind (complex, floating, integer) above the tensor's.
-    """
-    trace = local.trace
-    leaf = tensor._r
-    if leaf and trace.mode:
-        raise InPlaceError(
-            f"{name}: a leaf that requires grad cannot change in place where gradients are recorded: the gradient "
-            f"would "
-            f"belong to the old value. Use `with autograd.no_grad():` for an update, or y = x + ... for a new tensor. "
-            f"At {user_line()}."
-        )
-    if result is NotImplemented:
-        return NotImplemented
-    now, before = result._aval, tensor._aval
-    if now.shape != before.shape:
-        raise ShapeError(
-            f"{name}: the result has shape {result.shape}, the tensor {tensor.shape}. At {user_line()}."
-        )
-    if now.dtype != before.dtype:
-        if _kind(now.dtype) > _kind(before.dtype):
-            raise ShapeError(
-                f"{name}: the result is {result.dtype}, which the tensor's {tensor.dtype} cannot hold. "
-                f"At {user_line()}."
-            )
-        result = result.astype(tensor.dtype)
-    if not is_recorded(result):  # run at once, under detect_anomaly
-        tensor._s, tensor._v, tensor._a = None, result._v, result._a
-        tensor._n, tensor._k = (None, 0) if leaf else (result._n, result._k)
-        return _kept(tensor)
-    state = trace.source(result)
-    if leaf:
-        state = trace.leaf(state)
-        trace.links[state.slot] = tensor
-    if not is_recorded(tensor):
-        del tensor._v
-        trace.append(tensor)
-    tensor._s = state
-    return _kept(tensor)
-
-
-def _kept(tensor: Any) -> Any:
-    """A tensor that keeps its gradient does so at its new place, too."""
-    if not tensor._r and tensor._keep and tensor.requires_grad:
-        keep(tensor)
-    return tensor
+from ._torch._methods import IN_PLACE
+from ._views import replace
 
 
 def _operator(name: str, operator: str) -> Callable[[Any, Any], Any]:
@@ -136,3 +77,6 @@ class InPlace:
     zero_ = _named("zero_", _zeros)
     fill_ = _named("fill_", _copy)
     copy_ = _named("copy_", _copy)
+    for _each, _fn in IN_PLACE.items():
+        locals().setdefault(_each, _named(_each, _fn))
+    del _each, _fn

@@ -61,12 +61,6 @@ class Interop:
             return self
         return _namespaces.lift(functools.partial(jax.device_put, device=device))(self)
 
-    def to(self, where: Any) -> Any:
-        """The tensor as a dtype, or on a device."""
-        if isinstance(where, jax.Device | jax.sharding.Sharding):
-            return self.to_device(where)
-        return self.astype(where)  # type: ignore[attr-defined]
-
     def cpu(self) -> Any:
         """The tensor on the first CPU."""
         return self.to_device(jax.devices("cpu")[0])

@@ -223,6 +223,8 @@ def _vector_norm(x: jax.Array, ord: Any, axis: Any, keepdims: bool) -> jax.Array
         return _euclidean(x, axis, keepdims)
     if ord == jnp.inf:
         return jnp.max(abs(x), axis=axis, keepdims=keepdims)
+    if ord == 0:
+        return jnp.sum(x != 0, axis=axis, keepdims=keepdims).astype(jnp.real(x).dtype)
     if ord == 1:
         return jnp.sum(abs(x), axis=axis, keepdims=keepdims)
     if isinstance(ord, int | float) and ord > 0:

@@ -7,6 +7,7 @@ dtypes, and functions whose result's shape depends on values, which therefore ru
 
 from __future__ import annotations
 
+import sys
 import types
 from collections.abc import Callable
 from typing import Any
@@ -16,10 +17,11 @@ import jax.numpy as jnp
 
 from .._ground._errors import NoGradientError
 from .._path._recorded import Recorded, as_tensor
-from ._inplace import replace
 from ._kinks import NAMED
 from ._lift import Lifted, lifted, lifted_now
 from ._make import make
+from ._spelled import spelled
+from ._views import replace
 
 ABOUT_SHAPES = {
     "shape", "ndim", "size", "result_type", "promote_types", "can_cast", "issubdtype", "isdtype", "iscomplexobj",
@@ -50,6 +52,7 @@ class Namespace(types.ModuleType):
         super().__init__(f"nablax.autograd.{name}", f"The functions of {module.__name__}, on tensors.")
         self._module = module
         self._path = name
+        sys.modules.setdefault(self.__name__, self)  # so that `import nablax.autograd.numpy` finds it
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -72,7 +75,7 @@ class Namespace(types.ModuleType):
             return Namespace(f"{self._path}.{name}", found)
         if not callable(found) or isinstance(found, type) or type(found).__name__ == "_ScalarMeta":
             return found
-        found = NAMED.get((self._path, name), found)
+        found = spelled(NAMED.get((self._path, name), found))
         if self._path == "numpy":
             if name in ABOUT_SHAPES:
                 return _about_shapes(found)

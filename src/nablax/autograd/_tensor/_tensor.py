@@ -26,6 +26,8 @@ from ._interop import Interop, Telling
 from ._make import as_cotangent, make
 from ._methods import Methods
 from ._operators import Operators
+from ._torch._methods import Size, size_of
+from ._views import swap, view
 
 
 class Tensor(Operators, Methods, Indexing, InPlace, Interop, Recorded, metaclass=Telling):
@@ -66,9 +68,9 @@ class Tensor(Operators, Methods, Indexing, InPlace, Interop, Recorded, metaclass
         return len(self._aval.shape)
 
     @property
-    def size(self) -> int:
-        """The number of elements."""
-        return self._aval.size
+    def size(self) -> Size:
+        """The number of elements; called, as `x.size()` and `x.size(0)`, the lengths of the axes."""
+        return size_of(self._aval)
 
     @property
     def weak_type(self) -> bool:
@@ -99,8 +101,12 @@ class Tensor(Operators, Methods, Indexing, InPlace, Interop, Recorded, metaclass
 
     @property
     def data(self) -> Tensor:
-        """The value as a tensor without gradient."""
+        """The value as a tensor without gradient; what is written to it is written to this tensor."""
         return self.detach()
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        swap(self, value)
 
     def realize(self) -> Tensor:
         """Compute the value now; returns the tensor itself."""
@@ -158,10 +164,14 @@ class Tensor(Operators, Methods, Indexing, InPlace, Interop, Recorded, metaclass
         if gradient is None:
             self._g = None
             return
-        gradient = as_tensor(as_cotangent(gradient))
+        gradient = as_tensor(as_cotangent(gradient))._plain()
         if gradient.shape != self.shape:
             raise ValueError(f"grad: shape must be {self.shape}, got {gradient.shape}.")
         self._g = gradient if gradient.dtype == self.dtype else gradient.astype(self.dtype)
+
+    def _plain(self) -> Tensor:
+        """The tensor, which may be indexed with 0 from here on: see _bare.py."""
+        return self
 
     def zero_grad(self) -> None:
         """Forget the accumulated gradient."""
@@ -200,8 +210,10 @@ class Tensor(Operators, Methods, Indexing, InPlace, Interop, Recorded, metaclass
     def detach(self) -> Tensor:
         """The same value without gradient."""
         if is_recorded(self):
-            return emit(local.trace, record("detach", _build_detach, (self,), sever=True))
-        return as_tensor(value_of(self))
+            made = emit(local.trace, record("detach", _build_detach, (self,), sever=True))
+        else:
+            made = as_tensor(value_of(self))
+        return view(self, made, None, apart=True)
 
     def retain_grad(self) -> None:
         """Keep the gradient of this intermediate in `.grad`, too."""

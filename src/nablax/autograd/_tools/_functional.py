@@ -24,6 +24,7 @@ from .._path._apart import apart
 from .._path._recorded import Recorded, as_tensor
 from .._path._trace import local
 from .._segment._flush import flush, realize
+from .._tensor._bare import bare
 from .._tensor._grad_mode import enable_grad
 from .._tensor._make import as_cotangent
 from .._tensor._namespaces import numpy
@@ -42,7 +43,8 @@ def grad(
 
     Args:
       outputs: a tensor, or a sequence of tensors whose gradients are summed.
-      inputs: a tensor or a pytree of tensors, leaves or intermediates; the result has the same structure.
+      inputs: a tensor or a pytree of tensors, leaves or intermediates; the result has the same structure. Of one tensor
+        it is the gradient itself, not a tuple as torch's: `grad(y, x)[0]` raises, and `grad(y, [x])[0]` is right.
       grad_outputs: cotangents, one for each output; may be left out for single numbers.
       retain_graph: keep the graph for another backward; default is `create_graph`.
       create_graph: record the backward, so that the gradients can be differentiated.
@@ -76,6 +78,8 @@ def grad(
             raise NoGradientError(
                 f"grad: the outputs do not depend on input {i}. Pass allow_unused=True to get None for such inputs."
             )
+    if leaves and inputs is leaves[0] and found[0] is not None:
+        return bare(found[0], cotangents)
     return jax.tree.unflatten(tree, found)
 
 

@@ -76,6 +76,7 @@ def assign(tree: Any, values: Any) -> None:
         # A copy of what NumPy holds, for its owner may write to it.
         array = lend(value) if isinstance(value, jax.Array) else jnp.asarray(np.array(value, aval.dtype))
         tensor._v, tensor._a = array, aval_of(array)
+        tensor._mark = object()
         if not tensor._r:
             tensor._n = None
 

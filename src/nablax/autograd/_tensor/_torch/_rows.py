@@ -1,0 +1,142 @@
+"""Rows of the tables: a name, torch's signature, and how it is made from JAX's.
+
+A row is a function of arrays whose own signature is torch's and whose body says how it is made; most are a
+lambda of one line. From it come the method of a tensor and the function at the top level, both recorded.
+Where NumPy means something else by the name, the row says what NumPy's is, and the spelling decides: `axis=`,
+`keepdims=`, `ddof=` and their like are NumPy's words, and a call with one of them is NumPy's function; every
+other call is torch's.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ..._path._recorded import Recorded
+from .._lift import Lifted
+from .._views import view
+
+IN_NUMPY = {
+    "axis": "dim",
+    "keepdims": "keepdim",
+    "axis1": "dim1",
+    "axis2": "dim2",
+    "repeats": "repeats",
+    "ord": "p",
+}
+ITS_OWN = {"ddof", "axis", "keepdims", "repeats", "ord", "axes", "a_min", "a_max", "initial", "kind", "order"}
+
+
+class Row(NamedTuple):
+    """fn: of arrays; its signature is torch's.  numpy: what NumPy means by the name, where that is something else.
+    view: whether the result shares its elements with the first argument.  differs: on purpose, and why.
+    number: whether integers among the arguments are numbers to compute with, not axes and sizes.
+    direct: `fn` takes tensors and records what it does itself.
+    """
+
+    fn: Callable[..., Any]
+    numpy: Callable[..., Any] | None = None
+    view: bool = False
+    differs: str = ""
+    number: bool = False
+    direct: bool = False
+
+
+Rows = dict[str, "Callable[..., Any] | Row"]
+
+
+def rows(table: Rows, **fields: Any) -> dict[str, Row]:
+    """Every entry of a theme's table as a Row, with these fields."""
+    return {
+        name: (each if isinstance(each, Row) else Row(each))._replace(**fields)
+        for name, each in table.items()
+    }
+
+
+class _Static(Lifted):
+    """Integers are axes and sizes: they stay in the program, however many values they take."""
+
+    def _varies(self, tree: Any, place: int, value: float) -> bool:
+        return value.__class__ is float and super()._varies(tree, place, value)
+
+
+def recorded(name: str, row: Row) -> Callable[..., Any]:
+    """The row as an operation on tensors."""
+    fn, numpys, is_view = row.fn, row.numpy, row.view
+    if row.direct:
+        call = _direct(fn)
+    else:
+        made: list[Any] = []
+        of_numpy: list[Any] = []
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if not made:
+                made.append((Lifted if row.number else _Static)(fn, name))
+                of_numpy.append(None if numpys is None else _Static(numpys, name))
+            if kwargs:
+                if numpys is not None and not ITS_OWN.isdisjoint(kwargs):
+                    return of_numpy[0](*args, **_numpy_words(kwargs))
+                kwargs = {IN_NUMPY.get(k, k): v for k, v in kwargs.items()}
+            found = made[0](*args, **kwargs)
+            if is_view and args and isinstance(args[0], Recorded):
+                _viewed(args[0], found, fn, args[1:], kwargs)
+            return found
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"torch's {name}{shown(fn)}, recorded."
+    return call
+
+
+def _direct(fn: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return fn(*args, **{IN_NUMPY.get(k, k): v for k, v in kwargs.items()})
+
+    return call
+
+
+def _numpy_words(kwargs: dict[str, Any]) -> dict[str, Any]:
+    return {{"dim": "axis", "keepdim": "keepdims"}.get(k, k): v for k, v in kwargs.items()}
+
+
+def _viewed(base: Any, found: Any, fn: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> None:
+    if isinstance(found, tuple | list):
+        for i, each in enumerate(found):
+            view(base, each, functools.partial(_part, fn, args, kwargs, i))
+    else:
+        view(base, found, lambda x: fn(x, *args, **kwargs))
+
+
+def _part(fn: Callable[..., Any], args: tuple, kwargs: dict[str, Any], i: int, x: Any) -> Any:
+    return fn(x, *args, **kwargs)[i]
+
+
+def shown(fn: Callable[..., Any]) -> str:
+    """The signature, as torch writes it."""
+    parameters = inspect.signature(fn).parameters.values()
+    return str(inspect.Signature([p.replace(annotation=inspect.Parameter.empty) for p in parameters]))
+
+
+def axes(dim: Any) -> Any:
+    """Axes as JAX takes them."""
+    return tuple(dim) if isinstance(dim, list) else dim
+
+
+def axis(dim: int, n: int) -> int:
+    """The number of an axis among n, counted from the front."""
+    if not -max(n, 1) <= dim < max(n, 1):
+        raise IndexError(f"dim {dim} is out of range for {n} axes.")
+    return dim % max(n, 1)
+
+
+def ints(sizes: tuple) -> tuple[int, ...]:
+    """`(2, 3)` of `f(2, 3)` and of `f((2, 3))`."""
+    if len(sizes) == 1 and isinstance(sizes[0], tuple | list):
+        sizes = tuple(sizes[0])
+    return tuple(int(n) for n in sizes)
+
+
+def indices(found: Any) -> Any:
+    """Indices in the type that JAX calls int: 64 bits where x64 is enabled."""
+    return found.astype(int)

@@ -1,0 +1,80 @@
+"""Where the names are found: the top level, nn, nn.functional, nn.init, nn.utils."""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from .._tensor._namespaces import nn, numpy
+from .._tensor._tensor import Parameter
+from .._tensor._torch._making import FUNCTIONS as MAKING
+from .._tensor._torch._random import FUNCTIONS as RANDOM
+from .._tensor._torch._rows import recorded
+from .._tensor._torch._table import DTYPES, FUNCTIONS
+from . import _init, _layers, _module
+from ._files import load, save
+from ._function import Function, checkpoint
+from ._modes import inference_mode, set_grad_enabled
+
+
+def functions() -> dict[str, Callable[..., Any]]:
+    """What the top level of autograd gets."""
+    return {
+        **{name: recorded(name, row) for name, row in FUNCTIONS.items()}, **MAKING, **RANDOM, **DTYPES,
+        "clone": lambda input: input.clone(), "detach": lambda input: input.detach(), "save": save, "load": load,
+        "Function": Function, "checkpoint": checkpoint, "set_grad_enabled": set_grad_enabled,
+        "inference_mode": inference_mode,
+    }  # fmt: skip
+
+
+def clip_grad_norm_(parameters: Any, max_norm: float, norm_type: float = 2.0) -> Any:
+    """Scale the gradients in place so that their norm together is at most max_norm; returns the norm before."""
+    grads = [p.grad for p in _several(parameters) if p.grad is not None]
+    if not grads:
+        return MAKING["zeros"](())
+    total = numpy.stack([g.detach().norm(norm_type) for g in grads]).norm(norm_type)
+    scale = (max_norm / (total + 1e-6)).clamp(max=1.0)
+    for g in grads:
+        g.mul_(scale)
+    return total
+
+
+def clip_grad_value_(parameters: Any, clip_value: float) -> None:
+    """Clip every element of the gradients in place."""
+    for p in _several(parameters):
+        if p.grad is not None:
+            p.grad.clamp_(-clip_value, clip_value)
+
+
+def parameters_to_vector(parameters: Iterable[Any]) -> Any:
+    """All parameters in one vector."""
+    return numpy.concatenate([p.reshape(-1) for p in parameters])
+
+
+def _several(parameters: Any) -> list[Any]:
+    return [parameters] if isinstance(parameters, Parameter) else list(parameters)
+
+
+def _module_of(name: str, doc: str, names: dict[str, Any]) -> types.ModuleType:
+    made = types.ModuleType(f"nablax.autograd.{name}", doc)
+    vars(made).update(names)
+    sys.modules[made.__name__] = made
+    return made
+
+
+functional = _module_of("nn.functional", "torch.nn.functional: activations, layers and losses.", _layers.F)
+_UTILS = {f.__name__: f for f in (clip_grad_norm_, clip_grad_value_, parameters_to_vector)}
+MODULES = {
+    name: found
+    for of in (_module, _layers)
+    for name, found in vars(of).items()
+    if isinstance(found, type) and issubclass(found, _module.Module) and not name.startswith("_")
+} | _layers.SIMPLE_MODULES  # fmt: skip
+for _name, _found in {
+    "functional": functional, "init": _module_of("nn.init", "torch.nn.init: how weights begin.", _init.FUNCTIONS),
+    "utils": _module_of("nn.utils", "torch.nn.utils: gradients of many parameters.", _UTILS), "Parameter": Parameter,
+    **MODULES,
+}.items():  # fmt: skip
+    setattr(nn, _name, _found)

@@ -1,0 +1,97 @@
+"""The page docs/from-pytorch.md, from the tables: `python -m nablax.autograd._torch._page` writes it to standard
+output."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from .._tensor._inplace import InPlace
+from .._tensor._torch._making import FUNCTIONS as MAKING
+from .._tensor._torch._methods import IN_PLACE
+from .._tensor._torch._random import FUNCTIONS as RANDOM
+from .._tensor._torch._rows import Row, shown
+from .._tensor._torch._table import FUNCTIONS, METHODS, TABLE
+from . import _functional, _names
+from ._init import FUNCTIONS as INIT
+
+HEAD = """# From PyTorch
+
+*Made from the tables in `src/nablax/autograd/_torch` by `python -m nablax.autograd._torch._page`; do not edit.*
+
+    from nablax import autograd as torch
+    from nablax.autograd import nn
+    import nablax.autograd.nn.functional as F
+
+A name of torch's that is here does what it does in torch: values, gradients, dtypes and shapes of every row are
+tested against torch (torch's own samples, too: `benchmarks/torch_operators.py`).
+NumPy's words keep NumPy's meaning: with `axis=`, `keepdims=`, `ddof=`, `ord=` or `axes=` a
+method, and a function at the top level, is NumPy's (`x.max(axis=1)` is an array, `x.max(1)` and `x.max(dim=1)` are
+values and indices). `autograd.numpy`, `.linalg`, `.fft`, `.scipy` are JAX's, with `dim=` and `keepdim=` as other
+names of the axis.
+
+## What differs on purpose, everywhere
+
+- `autograd.grad(y, x)` of one tensor is the gradient, not a tuple; `[0]` and unpacking of it raise.
+  `autograd.grad(y, [x])[0]` is right in both.
+- A view (`y[0]`, `y.view(-1)`, `y.T`, `p.data`, `y.detach()`) writes to its base. A view whose base changed after
+  it was taken can be read, as it was, and raises where it is written to.
+- What an operation recorded keeps its old value, whatever changes in place afterwards; there is no version error.
+- Integers are 32 bits and floating numbers 32 bits unless x64 is enabled; then Python's floats are 64 bits.
+  `.double()` without x64 warns.
+- Integers divide and have means as floating numbers of the default width.
+- Random numbers are NumPy's, from the same seed each time, and not torch's. Inside `autograd.functional` under jit
+  they are drawn once.
+- `from_numpy` and `numpy()` copy. Storage is not shared, `is_contiguous()` is always true, `stride()` that of a
+  contiguous tensor.
+- There is no `out=`. Devices are JAX's: `.cuda()` raises where there is none. Files are `.npz` or `.safetensors`,
+  never pickles.
+- Complex gradients are JAX's, the conjugates of torch's.
+- An index out of range that is only recorded gives NaN or is clipped; one that is known raises.
+"""
+
+
+def page() -> str:
+    """The text of the page."""
+    parts = [HEAD, "## Rows that differ on purpose", "", "| name | how |", "|---|---|"]
+    everywhere = {**TABLE, **{f"F.{name}": row for name, row in _functional.TABLE.items()}}
+    parts += [f"| `{name}` | {row.differs} |" for name, row in sorted(everywhere.items()) if row.differs]
+    parts += ["", "## Names that NumPy's words turn into NumPy's functions", ""]
+    parts.append(", ".join(f"`{name}`" for name, row in sorted(TABLE.items()) if row.numpy is not None) + ".")
+    parts += _section(
+        "Methods and functions", {n: r for n, r in TABLE.items() if n in METHODS and n in FUNCTIONS}
+    )
+    parts += _section("Functions only", {n: r for n, r in TABLE.items() if n not in METHODS})
+    parts += _section("Methods only", {n: r for n, r in TABLE.items() if n not in FUNCTIONS})
+    parts += ["", "In place: " + ", ".join(f"`{name}`" for name in sorted(_in_place())) + "."]
+    parts += _section("nn.functional", _functional.TABLE)
+    parts += _section("Making tensors", MAKING)
+    parts += _section("Random numbers", RANDOM)
+    parts += _section("nn.init", INIT)
+    parts += ["", f"## nn: {len(_names.MODULES)} modules", ""]
+    parts.append(", ".join(f"`{name}`" for name in sorted(_names.MODULES)) + ".")
+    return "\n".join(parts) + "\n"
+
+
+def _in_place() -> set[str]:
+    return {name for name in (*vars(InPlace), *IN_PLACE) if name.endswith("_") and not name.startswith("_")}
+
+
+def _section(title: str, table: dict[str, Any]) -> list[str]:
+    rows = ["", f"## {title}: {len(table)}", ""]
+    for name, each in sorted(table.items()):
+        fn: Callable[..., Any] = each.fn if isinstance(each, Row) else each
+        rows.append(f"- `{name}{_signature(fn)}`")
+    return rows
+
+
+def _signature(fn: Callable[..., Any]) -> str:
+    try:
+        return shown(fn) if not inspect.isclass(fn) else "()"
+    except (TypeError, ValueError):
+        return "(input)"
+
+
+if __name__ == "__main__":
+    print(page(), end="")

@@ -1,0 +1,272 @@
+"""Modules, init, random numbers, files, Function and the small things of torch's, against torch where it has them."""
+
+import pickle
+
+import jax
+import numpy as np
+import pytest
+
+from nablax import autograd
+from nablax.autograd import nn
+
+R = np.random.default_rng(0)
+IMAGES, ROWS = R.normal(size=(4, 3, 8, 8)).astype(np.float32), R.normal(size=(4, 6)).astype(np.float32)
+WORDS, CLASSES = np.array([[1, 0, 3], [2, 2, 4]]), np.array([0, 1, 1, 0])
+
+MODULES = {  # one expression that both take, and an input
+    "mlp": ("nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Dropout(0.0), nn.Linear(5, 2, bias=False))", ROWS),
+    "cnn": ("nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), "
+            "nn.Conv2d(4, 2, 3, stride=2), nn.Flatten(), nn.Linear(2, 2))", IMAGES),
+    "upwards": ("nn.Sequential(nn.ConvTranspose2d(3, 2, 3, stride=2), nn.GroupNorm(1, 2), nn.SiLU())", IMAGES),
+    "words": ("nn.Sequential(nn.Embedding(5, 4, padding_idx=0), nn.LayerNorm(4), nn.GELU())", WORDS),
+    "norms": ("nn.Sequential(nn.BatchNorm1d(6), nn.RMSNorm(6), nn.LeakyReLU(0.2), nn.Softmax(dim=1))", ROWS),
+    "gru": ("nn.GRUCell(6, 3)", ROWS), "rnn": ("nn.RNNCell(6, 3)", ROWS), "lstm": ("nn.LSTMCell(6, 3)", ROWS),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_is_torchs(name):
+    torch = pytest.importorskip("torch")
+    expression, data = MODULES[name]
+    theirs = eval(expression, {"nn": torch.nn})
+    ours = eval(expression, {"nn": nn})
+    weights = {k: v.numpy() for k, v in theirs.state_dict().items()}
+    assert list(ours.state_dict()) == list(weights)
+    assert {k: tuple(v.shape) for k, v in ours.state_dict().items()} == {
+        k: v.shape for k, v in weights.items()
+    }
+    ours.load_state_dict({k: autograd.tensor(v) for k, v in weights.items()})
+    for training in (True, False):
+        ours.train(training), theirs.train(training)
+        a, b = ours(autograd.tensor(data)), theirs(torch.tensor(data))
+        a, b = (a[0], b[0]) if isinstance(b, tuple) else (a, b)
+        np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-4, atol=1e-5)
+        (a * a).sum().backward(), (b * b).sum().backward()
+        grads = dict(theirs.named_parameters())
+        for k, p in ours.named_parameters():
+            np.testing.assert_allclose(p.grad.numpy(), grads[k].grad.numpy(), rtol=1e-3, atol=1e-4, err_msg=k)
+    for k, v in theirs.state_dict().items():
+        np.testing.assert_allclose(ours.state_dict()[k].numpy(), v.numpy(), rtol=1e-4, atol=1e-5, err_msg=k)
+
+
+def test_training_a_module():
+    autograd.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 2))
+    assert [n for n, _ in model.named_parameters()] == ["0.weight", "0.bias", "2.weight", "2.bias"]
+    loss_fn, losses = nn.CrossEntropyLoss(), []
+    for _ in range(30):
+        loss = loss_fn(model(autograd.tensor(ROWS)), autograd.tensor(CLASSES))
+        model.zero_grad()
+        loss.backward()
+        with autograd.no_grad():
+            for p in model.parameters():
+                p -= 0.3 * p.grad
+        losses.append(loss.item())
+    assert losses[-1] < 0.3 * losses[0]
+    assert "(0): Linear(in_features=6, out_features=8, bias=True)" in repr(model)
+
+
+def test_what_a_module_refuses():
+    class Early(nn.Module):
+        def __init__(self):
+            self.w = nn.Parameter([1.0])
+
+    with pytest.raises(AttributeError, match=r"Early: call super\(\).__init__\(\)"):
+        Early()
+    with pytest.raises(KeyError, match="missing"):
+        nn.Linear(2, 1).load_state_dict({})
+    with pytest.raises(ValueError, match="weight"):
+        nn.Linear(2, 1).load_state_dict({"weight": autograd.zeros(2, 2), "bias": autograd.zeros(1)})
+    with pytest.raises(TypeError, match="GELU: options are approximate"):
+        nn.GELU(wrong=1)
+    with pytest.raises(NotImplementedError, match="forward"):
+        nn.Module()(1)
+
+
+def test_weights_begin_as_torchs():
+    autograd.manual_seed(1)
+    weight = autograd.Parameter(np.zeros((300, 200), np.float32))
+    for fill, bound in (
+        (nn.init.xavier_uniform_, (6 / 500) ** 0.5),
+        (nn.init.kaiming_uniform_, (6 / 200) ** 0.5),
+    ):
+        fill(weight)
+        assert 0.99 * bound < abs(weight.detach()).max().item() <= bound
+        assert weight.detach().std().item() == pytest.approx(bound / 3**0.5, rel=0.02)
+    for fill, std in ((nn.init.xavier_normal_, (2 / 500) ** 0.5), (nn.init.kaiming_normal_, 0.1)):
+        assert fill(weight).detach().std().item() == pytest.approx(std, rel=0.02)
+    q = nn.init.orthogonal_(weight, gain=2).detach().numpy()
+    np.testing.assert_allclose(q.T @ q, 4 * np.eye(200), atol=1e-4)
+    assert abs(nn.init.trunc_normal_(weight, std=3.0).detach()).max().item() <= 2
+    assert weight.requires_grad
+    assert weight.is_leaf
+    with pytest.raises(ValueError, match="at least 2 axes"):
+        nn.init.xavier_uniform_(autograd.zeros(3))
+
+
+def test_random_numbers():
+    a = autograd.manual_seed(3) and autograd.randn(4, 5)
+    b = autograd.manual_seed(3) and autograd.randn((4, 5))
+    assert bool((a == b).all())
+    state = autograd.get_rng_state()
+    c = autograd.rand(1000)
+    autograd.set_rng_state(state)
+    assert bool((c == autograd.rand(1000)).all())
+    assert 0 <= c.min().item() <= c.max().item() < 1
+    assert sorted(autograd.randperm(7).tolist()) == list(range(7))
+    assert set(autograd.randint(2, 5, (100,)).tolist()) == {2, 3, 4}
+    assert autograd.randint(3, (2, 2)).shape == (2, 2)
+    mean = autograd.tensor([0.0, 100.0], requires_grad=True)
+    drawn = autograd.normal(mean, 1.0)
+    drawn.sum().backward()
+    assert mean.grad.tolist() == [1.0, 1.0]
+    assert drawn[1].item() > 90
+    p = autograd.tensor([0.0, 1.0, 0.5])
+    assert autograd.bernoulli(p)[:2].tolist() == [0.0, 1.0]
+    counts = autograd.bincount(autograd.multinomial(autograd.tensor([0.0, 1.0, 3.0]), 4000, replacement=True))
+    assert counts[0].item() == 0
+    assert counts[2].item() == pytest.approx(3000, abs=150)
+    assert sorted(autograd.multinomial(autograd.tensor([[1.0, 1.0, 0.0]]), 2)[0].tolist()) == [0, 1]
+    with pytest.raises(RuntimeError, match="without replacement"):
+        autograd.multinomial(autograd.tensor([1.0, 0.0]), 2)
+    x = autograd.ones(2000, requires_grad=True)
+    y = nn.functional.dropout(x, 0.25)
+    y.sum().backward()
+    assert set(np.unique(x.grad.numpy()).round(4)) == {0, np.float32(1.3333)}
+    assert (y == 0).float().mean().item() == pytest.approx(0.25, abs=0.04)
+    hard = nn.functional.gumbel_softmax(autograd.zeros(5, 3), hard=True)
+    assert hard.sum(1).tolist() == pytest.approx([1.0] * 5)
+    z = autograd.empty(3000).normal_(2.0, 0.5)
+    assert z.mean().item() == pytest.approx(2, abs=0.05)
+    assert z.uniform_(-1, 0).max().item() < 0
+
+
+def test_files(tmp_path):
+    model = nn.BatchNorm1d(3)
+    for name in ("a.npz", "a.pt") + (("a.safetensors",) if pytest.importorskip("safetensors") else ()):
+        half = autograd.tensor([1.5, 2.5]).bfloat16()
+        autograd.save({"model": model.state_dict(), "half": half, "step": 3}, tmp_path / name)
+        found = autograd.load(tmp_path / name)
+        assert found["step"].item() == 3
+        assert found["half"].dtype == half.dtype
+        assert found["half"].tolist() == [1.5, 2.5]
+        assert sorted(found) == ["half", *(f"model.{k}" for k in sorted(model.state_dict())), "step"]
+    with pytest.raises(TypeError, match=r"save\(module\.state_dict\(\), path\)"):
+        autograd.save(model, tmp_path / "b.npz")
+    with pytest.raises(TypeError, match="set at 'x'"):
+        autograd.save({"x": {1}}, tmp_path / "b.npz")
+    np.savez(tmp_path / "evil.npz", x=np.array([{1}], object))
+    with pytest.raises(ValueError, match="allow_pickle"):
+        autograd.load(tmp_path / "evil.npz")
+
+
+class Cube(autograd.Function):
+    @staticmethod
+    def forward(ctx, x, scale):
+        ctx.save_for_backward(x)
+        ctx.scale = scale
+        return scale * x**3
+
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        return g * ctx.scale * 3 * x**2, None
+
+
+class Wrong(autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx, g):
+        return g * ctx.saved_tensors[0]
+
+
+def test_a_function_of_ones_own():
+    x = autograd.tensor([1.0, 2.0], requires_grad=True)
+    for scale in (2.0, 3.0):
+        x.grad = None
+        y = Cube.apply(x, scale)
+        assert y.tolist() == [scale, 8 * scale]
+        y.sum().backward()
+        assert x.grad.tolist() == [3 * scale, 12 * scale]
+    with jax.enable_x64(True):
+        at = autograd.tensor([0.5, 1.5], dtype=np.float64, requires_grad=True)
+        assert Cube.check(at, 2.0)
+        with pytest.raises(autograd.GradcheckError):
+            Wrong.check(at)
+    g = autograd.checkpoint(lambda v: (v.sin() * v).sum(), x)
+    x.grad = None
+    g.backward()
+    np.testing.assert_allclose(x.grad.numpy(), np.cos([1, 2]) * [1, 2] + np.sin([1, 2]), rtol=1e-5)
+
+
+def test_modes():
+    x = autograd.tensor([1.0], requires_grad=True)
+    autograd.set_grad_enabled(False)
+    assert not (x * 2).requires_grad
+    autograd.set_grad_enabled(True)
+    with autograd.set_grad_enabled(False):
+        assert not autograd.is_grad_enabled()
+    assert autograd.is_grad_enabled()
+    with autograd.inference_mode():
+        assert not (x * 2).requires_grad
+    with autograd.inference_mode(False):
+        assert (x * 2).requires_grad
+    assert not autograd.inference_mode()(lambda: (x * 2).requires_grad)()
+
+
+def test_small_things():
+    x = autograd.tensor([[1.0, 2.0, 3.0]], requires_grad=True)
+    assert (x.size(), x.size(1), x.size, x.numel(), x.stride()) == ((1, 3), 3, 3, 3, (3, 1))
+    assert type(pickle.loads(pickle.dumps(x.size))) is int
+    assert x.grad_fn is None
+    assert repr((x * 2).grad_fn) == "<MultiplyBackward>"
+    assert f"{x.sum():.3f}" == "6.000"
+    assert x.to("cpu").shape == (1, 3)
+    assert x.to(device="cpu", dtype=autograd.half).dtype == np.float16
+    with pytest.raises(RuntimeError, match="device 'tpu:9': JAX has none here"):
+        x.to("tpu:9")
+    with pytest.warns(UserWarning, match="double|float64: float64 needs x64"):
+        x.double()
+    assert not autograd.zeros_like(x).requires_grad
+    assert not autograd.ones_like(x).requires_grad
+    assert autograd.zeros(2, 3).shape == autograd.zeros((2, 3)).shape == (2, 3)
+    assert x.new_zeros(2).dtype == x.dtype
+    y = x * 2
+    y.detach_()
+    assert not y.requires_grad
+    zero = autograd.tensor([0.0, 0.0, 1.0], requires_grad=True)
+    autograd.linalg.norm(zero, 0).backward()
+    assert zero.grad.tolist() == [0.0, 0.0, 0.0]
+    assert autograd.numpy.sum(x, dim=1).shape == (1,)
+    assert autograd.nn.softmax(x, dim=0).tolist() == [[1.0, 1.0, 1.0]]
+    names = {"cat", "randn", "relu", "softmax", "manual_seed", "cdist", "is_tensor"}
+    assert names <= set(dir(autograd))
+    total = nn.utils.clip_grad_norm_([zero], 1.0)
+    assert total.item() == 0
+
+
+def test_numpys_words_mean_numpys_functions():
+    x = autograd.tensor([[3.0, 1.0], [2.0, 4.0]])
+    assert x.max(axis=1).tolist() == [3.0, 4.0]
+    assert x.sort(axis=0).tolist() == [[2.0, 1.0], [3.0, 4.0]]
+    assert x.median(axis=1).tolist() == [2.0, 3.0]
+    assert x.repeat(2, axis=0).shape == (4, 2)
+    assert x.std(ddof=0).item() == pytest.approx(np.std(x.numpy()))
+    assert x.norm(ord=1).item() == 5
+    assert x.transpose(1, 0).tolist() == x.transpose().tolist() == [[3.0, 2.0], [1.0, 4.0]]
+    assert autograd.max(x, axis=0).tolist() == [3.0, 4.0]
+    assert autograd.numpy.std(x).item() == pytest.approx(np.std(x.numpy()))
+    with pytest.raises(ValueError, match=r"x\.repeat\(2, axis=0\).*repeat_interleave"):
+        x.repeat(2).realize()
+
+
+def test_modules_are_imported_by_name():
+    import nablax.autograd.nn.functional as f
+    import nablax.autograd.numpy as jnp
+
+    assert jnp.sin(autograd.tensor(0.0)).item() == 0
+    assert f.relu(autograd.tensor(-1.0)).item() == 0
