@@ -18,7 +18,7 @@ from ._init import FUNCTIONS as INIT
 
 HEAD = """# From PyTorch
 
-*Made from the tables in `src/nablax/autograd/_torch` by `python -m nablax.autograd._torch._page`; do not edit.*
+*Made from the tables in `src/nablax/autograd/_tensor/_torch` by `python -m nablax.autograd._torch._page`; do not edit.*
 
     from nablax import autograd as torch
     from nablax.autograd import nn
