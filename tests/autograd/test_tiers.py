@@ -73,6 +73,26 @@ def test_a_hot_program_is_compiled_beside_and_takes_over_at_its_count(soon):
     assert autograd.cache_info().compilations == 1
 
 
+def test_a_backward_through_an_ended_segment_takes_over_together_with_its_forward(soon, monkeypatch):
+    from nablax.autograd._program._forward import Forward
+
+    ran = []
+    interpreted = Forward.interpreted
+    monkeypatch.setattr(
+        Forward, "interpreted", lambda self, values: ran.append(1) or interpreted(self, values)
+    )
+    x = autograd.tensor(np.ones(5), requires_grad=True)
+    counts = []
+    for i in range(10):
+        loss = loss_of(x)
+        loss.item()  # the segment ends; the backward goes through its node
+        if i % 2:
+            loss.backward()
+        counts.append(len(ran))
+        x.zero_grad()
+    assert counts == [1, 2, 3, 4, 5, 5, 5, 5, 5, 5]
+
+
 def test_every_run_gives_the_same_digits(soon):
     first = steps(20)
     autograd.cache_clear()

@@ -140,7 +140,7 @@ class Optimizer:
             )
         if self._tensors is not None:
             grads = tensors_of.gradients(self._tensors) if grads is None else grads
-            grads, extra = tensors_of.values((grads, extra))
+            grads, extra = tensors_of.values((grads, extra), numpy=True)
         elif grads is None:
             raise StructureError(
                 "Optimizer.step needs the gradients: step(grads). Only tensors carry their own."
@@ -150,10 +150,10 @@ class Optimizer:
             call = self._stepper(tuple((k, v) for k, v in sorted(extra.items()) if callable(v)))
             extra = {k: v for k, v in extra.items() if not callable(v)}
         with self._lock, Shield():
-            self._read_tensors()
+            params = self._params if self._tensors is None else tensors_of.arrays(self._tensors, numpy=True)
             now = self._live.values_now
             try:
-                out = call(now, self._state, self._skipped, self._params, grads, extra)
+                out = call(now, self._state, self._skipped, params, grads, extra)
             except (RuntimeError, ValueError) as e:
                 check_alive((grads, extra), e)
                 raise

@@ -40,26 +40,29 @@ def check_leaves(tensors: Any) -> None:
             )
 
 
-def arrays(tensors: Any) -> Any:
-    """Values in the place of tensors, None in that of what is no array (a module's functions)."""
+def arrays(tensors: Any, numpy: bool = False) -> Any:
+    """Values in the place of tensors, None in that of what is no array (a module's functions).
+
+    numpy: whether they may be NumPy's.
+    """
     kept = jax.tree.map(
         lambda x: x if _is_tensor(x) or isinstance(x, jax.Array | np.ndarray | float | int) else None, tensors
     )
-    return values(kept)
+    return values(kept, numpy)
 
 
-def values(tree: Any) -> Any:
+def values(tree: Any, numpy: bool = False) -> Any:
     """A tree with arrays in the place of tensors."""
     from nablax import autograd
 
-    return autograd.values(tree)
+    return autograd.values(tree, numpy=numpy)
 
 
 def gradients(tensors: Any) -> Any:
-    """The accumulated gradients."""
+    """The accumulated gradients, for a compiled program."""
     from nablax import autograd
 
-    return autograd.grads(tensors)
+    return autograd.grads(tensors, numpy=True)
 
 
 def assign(tensors: Any, new: Any) -> None:

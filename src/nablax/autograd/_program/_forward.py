@@ -126,6 +126,7 @@ class Forward(Outline):
                 self._machine = code_size(compiled)
             for hot in list(self._pulls.values()):
                 hot.compile()
+                hot.count = 0  # it takes over together with the forward
         return program
 
     @property

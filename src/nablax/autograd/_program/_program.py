@@ -48,6 +48,7 @@ class Program(Forward):
             hot = self._pulls[key] = Hot(build, self.hot.start, self.hot.count)
         if kind == "env":
             program, env = None, data
+            hot.runs += 1
         else:
             program = hot.ready()
             if program is None:
