@@ -175,7 +175,7 @@ def test_what_optaxs_users_pass_is_taken(make):
     make(optimizers)
 
 
-@pytest.mark.parametrize("name", [*OPTIMIZERS, *PARTS, *HELPERS])
+@pytest.mark.parametrize("name", [*OPTIMIZERS, *PARTS, *sorted(HELPERS)])
 def test_the_docstring_has_a_source_and_every_argument(name):
     function = getattr(optimizers, name)
     doc = inspect.getdoc(function)
