@@ -49,13 +49,18 @@ def intern(shape: tuple[int, ...], dtype: Any, weak: bool) -> Aval:
     return found
 
 
+def interned(aval: Any) -> Aval:
+    """The one Aval of an abstract value of JAX's."""
+    return intern(aval.shape, aval.dtype, bool(getattr(aval, "weak_type", False)))
+
+
 def aval_of(value: Any) -> Aval:
     """The Aval under which JAX would see an array, a tracer, a NumPy array or a Python scalar."""
     if isinstance(value, jax.Array):
         aval = value.aval
         if not isinstance(value, jax.core.Tracer):
             PLAIN.add(value.__class__)
-        return intern(aval.shape, aval.dtype, bool(getattr(aval, "weak_type", False)))
+        return interned(aval)
     if isinstance(value, np.ndarray | np.generic):
         return intern(value.shape, jax.dtypes.canonicalize_dtype(value.dtype), False)
     kind = type(value)

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
-from .._ground._aval import Aval, intern
+from .._ground._aval import Aval, interned
 from .._ground._bounded import Bounded
 from .._ground._errors import ShapeError, user_line
 from .._ground._stats import stats
@@ -72,9 +72,7 @@ class Typed:
 
     def _describe(self) -> Typed:
         jaxpr: Any = self._jaxpr
-        self.avals = tuple(
-            intern(a.shape, a.dtype, bool(getattr(a, "weak_type", False))) for a in jaxpr.out_avals
-        )
+        self.avals = tuple(map(interned, jaxpr.out_avals))
         names = primitives(jaxpr.jaxpr)
         self.call.may_fail |= any("callback" in name for name in names)
         self.weight = max(1, len(names) // 2)
@@ -91,9 +89,7 @@ class Typed:
     def _joint(self, key: tuple, joint: Joint) -> tuple[Joint, Typed]:
         name = f"backward of {self.call.name}"
         call = Call(name, jaxpr_as_fun(joint.pull))
-        args = tuple(
-            intern(a.shape, a.dtype, bool(getattr(a, "weak_type", False))) for a in joint.pull.in_avals
-        )
+        args = tuple(map(interned, joint.pull.in_avals))
         found = self._joints[key] = joint, Typed(call, args, self.x64).of(joint.pull)
         return found
 

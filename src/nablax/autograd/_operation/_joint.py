@@ -13,6 +13,7 @@ import jax
 from jax.extend.core import ClosedJaxpr, Literal, Primitive, Var
 
 from .._ground._aval import Aval
+from ._equations import needed
 
 _cotangent = Primitive("cotangent")
 _cotangent.def_abstract_eval(lambda *, shape, dtype: jax.core.ShapedArray(shape, dtype))
@@ -73,9 +74,9 @@ def trace(flat: Callable[..., list[Any]], avals: Sequence[Aval], wants: Sequence
 def _split(closed: ClosedJaxpr, n: int, given: tuple[int, ...], again: bool) -> Joint:
     jaxpr = closed.jaxpr
     outs, grads = jaxpr.outvars[:n], jaxpr.outvars[n:]
-    forward = _needed(jaxpr.eqns, outs)
+    forward = needed(jaxpr.eqns, outs)
     inside = set() if again else {id(e) for e in forward}
-    backward = [e for e in _needed(jaxpr.eqns, grads) if id(e) not in inside]
+    backward = [e for e in needed(jaxpr.eqns, grads) if id(e) not in inside]
     cts = [e.outvars[0] for e in jaxpr.eqns if e.primitive is _cotangent]
     backward = [e for e in backward if e.primitive is not _cotangent]
 
@@ -106,18 +107,6 @@ def _split(closed: ClosedJaxpr, n: int, given: tuple[int, ...], again: bool) -> 
         tuple(reads.values()),
         given,
     )
-
-
-def _needed(eqns: Sequence[Any], outs: Sequence[Any]) -> list[Any]:
-    """The equations that some variables depend on, in order; those with effects, too."""
-    wanted = {v for v in outs if isinstance(v, Var)}
-    found = []
-    for e in reversed(eqns):
-        if e.effects or any(v in wanted for v in e.outvars):
-            found.append(e)
-            wanted.update(v for v in e.invars if isinstance(v, Var))
-    found.reverse()
-    return found
 
 
 def _closed(closed: ClosedJaxpr, invars: Sequence[Any], outvars: Sequence[Any], eqns: list[Any]) -> Any:

@@ -7,7 +7,6 @@ program.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -17,7 +16,7 @@ from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jax.sharding import SingleDeviceSharding
 
 from .._ground._aval import Aval
-from ._numpy import Lowered, perform, row
+from ._numpy import Kernel, Lowered, row
 
 EXTENDED = jax.dtypes.extended
 
@@ -27,26 +26,18 @@ def on_host() -> bool:
     return jax.default_backend() == "cpu"
 
 
-class Compiled:
-    """A kernel of one jitted call; the fields are those of Lowered."""
+class Compiled(Kernel):
+    """A kernel of one jitted call."""
 
-    __slots__ = ("code", "constants", "outs", "rest", "size", "sizes")
+    __slots__ = ()
 
     def __init__(self, jaxpr: ClosedJaxpr) -> None:
         self.size = len(jaxpr.in_avals)
-        self.constants: dict[int, Any] = {}
+        self.constants = {}
         self.sizes = [getattr(aval, "size", 1) for aval in jaxpr.out_avals]
         self.rest = [None] * len(self.sizes)
         self.outs = [self.size + k for k in range(len(self.sizes))]
         self.code = [row(jax.jit(jaxpr_as_fun(jaxpr)), range(self.size), tuple(self.outs))]
-
-    def __call__(self, args: Sequence[Any]) -> list[Any]:
-        env = [*args, *self.rest]
-        perform(self.code, env)
-        return [env[slot] for slot in self.outs]
-
-
-Kernel = Lowered | Compiled
 
 
 def kernel(jaxpr: ClosedJaxpr) -> Kernel:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import jax
-
-from .._ground._aval import Aval, config
+from .._ground._aval import Aval
 from .._ground._errors import user_line
+from .._ground._settings import x64_as
 from .._operation._call import Call
 from ._steps import Apply, Gradient, Leaf
 from ._trie import State, bits
@@ -42,11 +41,8 @@ class Growing:
         avals = tuple(arg.aval for arg in args)
         carries = self.mode and not sever and any(arg.needs for arg in args)
         wants = tuple([i for i, arg in enumerate(args) if arg.needs]) if carries else ()
-        if self.x64 == config.jax_enable_x64:
+        with x64_as(self.x64):
             found = call.on(avals, self.x64, wants)
-        else:
-            with jax.enable_x64(self.x64):
-                found = call.on(avals, self.x64, wants)
         mask = 0
         for arg in args:
             mask |= arg.mask

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -10,6 +10,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal
 
 from ..._ground._bounded import Bounded
+from .._equations import needed
 from . import _elementwise, _picking, _reductions, _shapes
 from ._elementwise import STRETCHING
 from ._shapes import stretched
@@ -26,32 +27,46 @@ _CALLS: Bounded = Bounded(MOST_CALLS)
 FOLDED = 65_536  # elements up to which a value that does not depend on the arguments is kept
 
 
-class Lowered:
-    """A traced function as calls of NumPy: `lowered(args)` gives a list of results.
-
-    Arguments and results are NumPy's arrays or scalars; values that NumPy cannot hold (random keys) stay JAX's.
-    Results may be views of arguments; arguments are never written to.
+class Kernel:
+    """A function as a list of calls: `kernel(args)` gives a list of results.
 
     size: arguments, which take the first slots.  outs: slots of the results.
     rest: what the other slots hold at the start: constants, or None.  sizes: elements of what they will hold.
-    code: rows for `perform`.
+    code: rows for `perform`.  constants: by slot.
     """
 
-    __slots__ = ("calls", "code", "constants", "outs", "rest", "size", "sizes")
+    __slots__ = ("code", "constants", "outs", "rest", "size", "sizes")
 
-    def __init__(self, closed: ClosedJaxpr) -> None:
-        self.calls = 0  # of XLA
-        self.code: list[tuple] = []
-        self.constants: dict[int, Any] = {}
-        self.size = len(closed.jaxpr.invars)
-        self.sizes: list[int] = []
-        self.outs = self._inline(closed.jaxpr, closed.consts, list(range(self.size)))
-        self.rest = [self.constants.get(self.size + k) for k in range(len(self.sizes))]
+    size: int
+    outs: list[int]
+    rest: list[Any]
+    sizes: list[int]
+    code: list[tuple]
+    constants: dict[int, Any]
 
     def __call__(self, args: Sequence[Any]) -> list[Any]:
         env = [*args, *self.rest]
         perform(self.code, env)
         return [env[slot] for slot in self.outs]
+
+
+class Lowered(Kernel):
+    """A traced function as calls of NumPy.
+
+    Arguments and results are NumPy's arrays or scalars; values that NumPy cannot hold (random keys) stay JAX's.
+    Results may be views of arguments; arguments are never written to.
+    """
+
+    __slots__ = ("calls",)
+
+    def __init__(self, closed: ClosedJaxpr) -> None:
+        self.calls = 0  # of XLA
+        self.code = []
+        self.constants = {}
+        self.size = len(closed.jaxpr.invars)
+        self.sizes = []
+        self.outs = self._inline(closed.jaxpr, closed.consts, list(range(self.size)))
+        self.rest = [self.constants.get(self.size + k) for k in range(len(self.sizes))]
 
     def _slot(self, size: int) -> int:
         self.sizes.append(size)
@@ -67,7 +82,7 @@ class Lowered:
         slots: dict[Any, int] = dict(zip(jaxpr.invars, args, strict=True))
         for var, value in zip(jaxpr.constvars, consts, strict=True):
             slots[var] = self._constant(_host(value))
-        eqns = list(_needed(jaxpr))
+        eqns = needed(jaxpr.eqns, jaxpr.outvars)
         small = _shrinkable(eqns, jaxpr.outvars)
 
         def read(atom: Any) -> int:
@@ -126,21 +141,11 @@ def perform(code: Iterable[tuple], env: list[Any]) -> None:
                 env[slot] = value
 
 
-def _needed(jaxpr: Any) -> Iterator[Any]:
-    wanted = {v for v in jaxpr.outvars if not isinstance(v, Literal)}
-    kept = []
-    for eqn in reversed(jaxpr.eqns):
-        if eqn.effects or any(v in wanted for v in eqn.outvars):
-            kept.append(eqn)
-            wanted.update(v for v in eqn.invars if not isinstance(v, Literal))
-    return reversed(kept)
-
-
 def _shrinkable(eqns: Sequence[Any], outvars: Sequence[Any]) -> set[Any]:
     """Results of broadcasts that only meet operations which broadcast by themselves, beside a full argument."""
     made = {e.outvars[0]: e for e in eqns if e.primitive.name == "broadcast_in_dim" and len(e.invars) == 1}
     if not made:
-        return made.keys()  # type: ignore[return-value]
+        return set()
     for var in outvars:
         if not isinstance(var, Literal):
             made.pop(var, None)
@@ -149,7 +154,7 @@ def _shrinkable(eqns: Sequence[Any], outvars: Sequence[Any]) -> set[Any]:
         if not used:
             continue
         full = eqn.primitive.name in STRETCHING and any(
-            isinstance(v, Literal) is False and v not in made and v.aval.shape == eqn.outvars[0].aval.shape
+            not isinstance(v, Literal) and v not in made and v.aval.shape == eqn.outvars[0].aval.shape
             for v in eqn.invars
         )
         if full:
@@ -174,13 +179,14 @@ def _function(eqn: Any, small: bool) -> Callable[..., Any] | None:
 
 
 _IRRELEVANT = {"sharding", "out_sharding", "weak_type", "precision", "indices_are_sorted", "unique_indices",
-               "update_consts", "accuracy"}  # fmt: skip
+               "update_consts"}  # fmt: skip
 
 
 def _relevant(eqn: Any) -> dict[str, Any]:
-    return {
-        k: v for k, v in eqn.params.items() if k not in _IRRELEVANT or (k == "accuracy" and v is not None)
-    }
+    params = {k: v for k, v in eqn.params.items() if k not in _IRRELEVANT}
+    if params.get("accuracy", 0) is None:  # as good as there is: no wish
+        del params["accuracy"]
+    return params
 
 
 def _host(value: Any) -> Any:
