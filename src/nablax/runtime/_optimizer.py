@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from nablax.core import StructureError, current_values, under_trace, with_extra_args_support
 from nablax.runtime import _tensors as tensors_of
+from nablax.runtime._held import Held
 from nablax.runtime._live import Hyperparams, Numbers, check_state_fits
 from nablax.runtime._program import Programs, Stepper, shared_programs
 from nablax.runtime._saved import load, saved
@@ -67,11 +67,11 @@ class Optimizer:
         if self._tensors is not None:
             tensors_of.check_leaves(params)
             params = tensors_of.arrays(params)
-        self._params = jax.tree.map(lambda p: jnp.array(p, copy=not take), params)
-        self._state = self.tx.init(self._params)
+        params = jax.tree.map(lambda p: jnp.array(p, copy=not take), params)
+        state = self.tx.init(params)
         if donate:  # one buffer cannot be given away twice
-            self._params, self._state = _apart((self._params, self._state))
-        self._skipped = jnp.zeros((), jnp.int32) if skip_nonfinite else None
+            params, state = _apart((params, state))
+        self._hold(params, state, jnp.zeros((), jnp.int32) if skip_nonfinite else None)
         self._steps = 0
         self._numbers = Numbers(self.tx)
         self._live = Hyperparams(self._numbers, self._current, self._check_fits)
@@ -80,10 +80,8 @@ class Optimizer:
         self._reports = (*(["learning_rates"] if follows else []), *(NORMS if metrics else []))
         self._report: Any = None
         self._last: Any = self._live.values_now
-        self._lock = threading.Lock()
-        kept = 2 if self._tensors is not None else 3
-        give = tuple(range(kept)) if donate else ()
-        self._kind = (self._numbers.structure, skip_nonfinite, self._reports, give)
+        self._shield = Shield()
+        self._kind = (self._numbers.structure, skip_nonfinite, self._reports, donate)
         self._steppers: dict[Any, Stepper] = {}
         self._step = self._stepper(())
 
@@ -99,9 +97,11 @@ class Optimizer:
         return stepper
 
     def _programs(self, functions: tuple[Any, ...]) -> Programs:
-        _, skip_nonfinite, reports, give = self._kind
+        _, skip_nonfinite, reports, donate = self._kind
 
-        def body(tx: Any, state: Any, skipped: Any, params: Any, grads: Any, extra: Any) -> Any:
+        def body(tx: Any, held: Held, tensors: Any, grads: Any, extra: Any) -> Any:
+            state, skipped = held[0], held[1]
+            params = held[2] if tensors is None else tensors
             before = learning_rates(tx, state) if "learning_rates" in reports else {}
             extra = {"grad": grads, **extra, **dict(functions)}
             done = step(tx, grads, state, params, extra, skip_nonfinite)
@@ -109,9 +109,15 @@ class Optimizer:
                 skipped = skipped + 1 - done.finite.astype(jnp.int32)
             told = list(before.values()) + (list(norms(grads, done).values()) if NORMS[0] in reports else [])
             wide = jnp.stack([jnp.asarray(x, jnp.result_type(float)) for x in told]) if told else None
-            return done.state, skipped, done.params, wide
+            if tensors is None:
+                return Held.of(done.state, skipped, done.params), None, wide
+            return Held.of(done.state, skipped, None), done.params, wide
 
-        return Programs(self._numbers, body, give)
+        return Programs(self._numbers, body, (0,) if donate else ())
+
+    def _hold(self, params: Any, state: Any, skipped: Any) -> None:
+        """Holds what a step consumes; the values of tensors are theirs."""
+        self._held = Held.of(state, skipped, params if self._tensors is None else None)
 
     def step(self, grads: Any = None, **extra: Any) -> Any:
         """One update of parameters and state.
@@ -149,19 +155,18 @@ class Optimizer:
         if extra:
             call = self._stepper(tuple((k, v) for k, v in sorted(extra.items()) if callable(v)))
             extra = {k: v for k, v in extra.items() if not callable(v)}
-        with self._lock, Shield():
-            params = self._params if self._tensors is None else tensors_of.arrays(self._tensors, numpy=True)
+        with self._shield:
+            tensors = None if self._tensors is None else tensors_of.arrays(self._tensors, numpy=True)
             now = self._live.values_now
             try:
-                out = call(now, self._state, self._skipped, params, grads, extra)
+                self._held, new, self._report = call(now, self._held, tensors, grads, extra)
             except (RuntimeError, ValueError) as e:
                 check_alive((grads, extra), e)
                 raise
-            self._state, self._skipped, self._params, self._report = out
             self._steps += 1
             self._last = now
-            if self._tensors is not None:
-                tensors_of.assign(self._tensors, self._params)
+            if tensors is not None:
+                tensors_of.assign(self._tensors, new)
         return self.params
 
     def zero_grad(self) -> None:
@@ -172,18 +177,17 @@ class Optimizer:
     @property
     def params(self) -> Any:
         """The parameters: arrays, valid until the next step, or the tensors."""
-        return self._params if self._tensors is None else self._tensors
+        return self._held[2] if self._tensors is None else self._tensors
 
     def copy_params(self) -> Any:
         """The parameters as arrays of their own, which stay valid."""
-        with self._lock:
-            self._read_tensors()
-            return jax.tree.map(lambda p: jnp.array(p, copy=True), self._params)
+        with self._shield:
+            return jax.tree.map(lambda p: jnp.array(p, copy=True), self._arrays())
 
     @property
     def state(self) -> Any:
         """The transformation's state; valid until the next step."""
-        return self._state
+        return self._held[0]
 
     @property
     def hyperparameters(self) -> Hyperparams:
@@ -199,16 +203,15 @@ class Optimizer:
         themselves: without any other rate there is no entry.
         """
         told = [] if self._report is None else np.asarray(self._report).tolist()
-        skipped = 0 if self._skipped is None else int(self._skipped)
-        out: dict[str, Any] = {"steps": self._steps, "skipped_steps": skipped}
+        out: dict[str, Any] = {"steps": self._steps, "skipped_steps": self._skipped()}
         rates = {path: self._last.get(path) for path in self._rates}
         if "learning_rates" in self._reports:
-            found = current_values(self._numbers.tx, self._state)
+            found = current_values(self._numbers.tx, self.state)
             paths = [path for path in self._rates if path in found]
             rates = {**rates, **dict(zip(paths, told, strict=False))} if told else found
             told = told[len(paths) :]
             rates = {path: float(rates[path]) for path in paths}
-        rates |= {path: float(rate) for path, rate in injected_rates(self._state).items()}
+        rates |= {path: float(rate) for path, rate in injected_rates(self.state).items()}
         if rates:
             out["learning_rate"] = by_group(rates)
         return {**out, **dict(zip(NORMS, told, strict=False))}
@@ -221,10 +224,8 @@ class Optimizer:
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of everything a restart needs: NumPy arrays, and the hyperparameters by path."""
-        with self._lock:
-            self._read_tensors()
-            skipped = 0 if self._skipped is None else int(self._skipped)
-            return saved(self._params, self._state, (self._steps, skipped), self._live)
+        with self._shield:
+            return saved(self._arrays(), self.state, (self._steps, self._skipped()), self._live)
 
     def load_state_dict(self, found: dict[str, Any]) -> None:
         """Continues from a `state_dict` of an optimizer with the same transformation and parameters.
@@ -235,33 +236,35 @@ class Optimizer:
           StructureError: another version, structure, shape or dtype; this optimizer stays as it was.
           HyperparameterError: a hyperparameter that the transformation refuses; likewise.
         """
-        new = load(found, self._params, self._state, self._live)
-        with self._lock, Shield():
-            self._params, self._state = new.params, new.state
+        new = load(found, self._arrays(), self.state, self._live)
+        with self._shield:
+            counts = self._held[1] is not None
+            self._hold(new.params, new.state, jnp.asarray(new.skipped, jnp.int32) if counts else None)
             self._steps = new.steps
-            if self._skipped is not None:
-                self._skipped = jnp.asarray(new.skipped, jnp.int32)
             self._live.values_now = new.hyperparams
             if self._tensors is not None:
-                tensors_of.assign(self._tensors, self._params)
+                tensors_of.assign(self._tensors, new.params)
 
     def lower(self, grads: Any, **extra: Any) -> Any:
         """The step's program for these gradients, lowered: `opt.lower(grads).compile().as_text()`."""
-        args = self._state, self._skipped, self._params, grads, extra
-        return self._step.lowered(self._live.values_now, *args)
+        tensors = None if self._tensors is None else self._arrays()
+        return self._step.lowered(self._live.values_now, self._held, tensors, grads, extra)
 
-    def _read_tensors(self) -> None:
-        if self._tensors is not None:
-            self._params = tensors_of.arrays(self._tensors)
+    def _arrays(self) -> Any:
+        return self._held[2] if self._tensors is None else tensors_of.arrays(self._tensors)
+
+    def _skipped(self) -> int:
+        skipped = self._held[1]
+        return 0 if skipped is None else int(skipped)
 
     def _current(self) -> dict[str, Any]:
-        return current_values(self._numbers.rebuilt(self._live.values_now), self._state)
+        return current_values(self._numbers.rebuilt(self._live.values_now), self.state)
 
     def _check_fits(self, tx: Any) -> None:
-        check_state_fits(tx, self._state, self._params)
+        check_state_fits(tx, self.state, self._arrays())
 
     def __repr__(self) -> str:
-        size = sum(np.size(p) for p in jax.tree.leaves(self._params))
+        size = sum(np.size(p) for p in jax.tree.leaves(self._arrays()))
         return f"Optimizer({size} parameters, {self._live!r})"
 
 

@@ -9,29 +9,40 @@ import threading
 from typing import Any
 
 _MAIN = threading.main_thread().ident
+_SIGINT = _signal.SIGINT
 
 
 class Shield:
-    """A context in whose body SIGINT is noted instead of raised; at its end the handler is called that was there."""
+    """A lock in whose body SIGINT is noted instead of raised; at its end the handler is called that was there.
 
-    __slots__ = ("_before", "_caught")
+    The handler changes before the lock is taken and after it is given back, so no exception falls in between.
+    """
+
+    __slots__ = ("_before", "_caught", "_lock", "_noting")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._before: Any = None
+        self._caught: Any = None
+        self._noting = self._note
 
     def __enter__(self) -> None:
-        self._caught: Any = None
-        self._before: Any = None
-        if (
-            threading.get_ident() == _MAIN
-        ):  # Python runs handlers in the main thread, and only it may set them
-            before = _signal.getsignal(_signal.SIGINT)
+        # Python runs handlers in the main thread, and only it may set them.
+        if threading.get_ident() == _MAIN:
+            before = _signal.getsignal(_SIGINT)
             if callable(before):
                 self._before = before
-                _signal.signal(_signal.SIGINT, self._note)
+                _signal.signal(_SIGINT, self._noting)
+        self._lock.acquire()
 
     def _note(self, number: int, frame: Any) -> None:
         self._caught = (number, frame)
 
     def __exit__(self, *error: Any) -> None:
-        if self._before is not None:
-            _signal.signal(_signal.SIGINT, self._before)
-            if self._caught is not None:
-                self._before(*self._caught)
+        self._lock.release()
+        if threading.get_ident() == _MAIN and self._before is not None:
+            before, self._before = self._before, None
+            caught, self._caught = self._caught, None
+            _signal.signal(_SIGINT, before)
+            if caught is not None:
+                before(*caught)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -23,7 +23,7 @@ from nablax.core import (
 from nablax.runtime._live import Numbers
 from nablax.runtime._optimizer import check_alive
 from nablax.runtime._program import Programs, Stepper
-from nablax.runtime._step import by_group, injected_rates, learning_rates, norms
+from nablax.runtime._step import by_group, injected_rates, learning_rates, norms, rate_paths
 from nablax.runtime._step import step as one_step
 from nablax.tree import at_least_float32
 
@@ -84,6 +84,8 @@ def train_step(
     numbers = Numbers(tx)
     parts = _Parts(loss_fn, has_aux, int(microbatches), loss_scale, _positions(loss_fn, keys))
 
+    told = _Told(numbers, skip_nonfinite)
+
     def program(opened: Any, params: Any, state: Any, batch: tuple[Any, ...]) -> Any:
         loss, aux, grads = _gradient(parts, params, batch)
         rates = learning_rates(opened, state)
@@ -91,11 +93,11 @@ def train_step(
         done = one_step(opened, grads, state, params, extra, skip_nonfinite)
         report = {"loss": loss}
         rates |= injected_rates(done.state)
-        if rates:
+        if not rates.keys() <= told.rates:
             wide = {path: jnp.asarray(rate, jnp.result_type(float)) for path, rate in rates.items()}
             report["learning_rate"] = by_group(wide)
-        skipped = 0 if done.finite is None else 1 - done.finite.astype(jnp.int32)
-        report["skipped"] = jnp.asarray(skipped, jnp.int32)
+        if done.finite is not None:
+            report["skipped"] = 1 - done.finite.astype(jnp.int32)
         if metrics:
             report |= norms(grads, done)
         if has_aux:
@@ -110,21 +112,50 @@ def train_step(
     ) -> tuple[Any, Any, dict[str, Any]]:
         given = {path: v for name, v in (hyperparams or {}).items() for path in resolve(name, first)}
         if under_trace():
-            return program(with_hyperparams(tx, given), params, state, batch)
+            params, state, report = program(with_hyperparams(tx, given), params, state, batch)
+            return params, state, told.beside(report, {**first, **given})
         values = first
         if given:
             values = dict(first)
             for path, value in given.items():
                 values[path] = numbers.checked(f"train_step: hyperparams[{path!r}]", path, value)
         try:
-            return call(values, params, state, batch)
+            params, state, report = call(values, params, state, batch)
         except (RuntimeError, ValueError) as e:
             check_alive((params, state, batch), e)
             raise
+        return params, state, told.beside(report, values)
 
     step.lower = lambda p, s, *batch: call.lowered(first, p, s, batch)  # type: ignore[attr-defined]
     step.cache_size = lambda: call.compilations  # type: ignore[attr-defined]
     return step
+
+
+class _Told:
+    """What metrics hold that needs no program: rates that follow no schedule, and that no step can be skipped.
+
+    Attributes:
+      rates: paths of the learning rates, if none of them follows a schedule.
+    """
+
+    def __init__(self, numbers: Numbers, skip_nonfinite: bool):
+        paths = [path for path in rate_paths(numbers.tx) if path in numbers.first]
+        steady = not any(callable(numbers.known[path].value) for path in paths)
+        self.rates = frozenset(paths if steady else ())
+        self._paths, self._skips = paths, skip_nonfinite
+        self._last: tuple[Any, dict[str, Any]] = (None, {})
+
+    def beside(self, report: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+        """The report with the rest of the metrics."""
+        of, known = self._last
+        if values is not of:
+            known = {} if self._skips else {"skipped": jnp.zeros((), jnp.int32)}
+            if self.rates:
+                wide = {path: jnp.asarray(values[path], jnp.result_type(float)) for path in self._paths}
+                known["learning_rate"] = by_group(wide)
+            if not under_trace():
+                self._last = values, known
+        return {**known, **report}
 
 
 class _Parts(NamedTuple):

@@ -1,0 +1,63 @@
+"""What an optimizer owns, as its step takes it: one flat list of arrays, and trees where somebody looks.
+
+A flat list crosses the border of a compiled program faster than nested tuples do, by a fifth of a small step.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import weakref
+from typing import Any
+
+import jax
+
+
+class _Layout:
+    """How a tuple of trees lies in one list. There is one for each structure, so that equal ones are identical."""
+
+    __slots__ = ("__weakref__", "parts")
+
+    def __init__(self, treedefs: tuple[Any, ...]):
+        ends = list(itertools.accumulate((d.num_leaves for d in treedefs), initial=0))
+        self.parts = list(zip(treedefs, map(slice, ends, ends[1:]), strict=True))
+
+
+_LAYOUTS: weakref.WeakValueDictionary[Any, _Layout] = weakref.WeakValueDictionary()
+_LOCK = threading.Lock()
+
+
+class Held:
+    """A tuple of trees; itself a pytree, whose children are the arrays.
+
+    Attributes:
+      leaves: the arrays of all trees, in order.
+    """
+
+    __slots__ = ("_layout", "_trees", "leaves")
+
+    def __init__(self, layout: _Layout, leaves: Any):
+        self._layout, self.leaves = layout, leaves
+        self._trees: dict[int, Any] = {}
+
+    @classmethod
+    def of(cls, *trees: Any) -> Held:
+        """What holds these trees."""
+        flat = [jax.tree.flatten(tree) for tree in trees]
+        treedefs = tuple(treedef for _, treedef in flat)
+        with _LOCK:
+            layout = _LAYOUTS.get(treedefs)
+            if layout is None:
+                layout = _LAYOUTS[treedefs] = _Layout(treedefs)
+        return cls(layout, [x for leaves, _ in flat for x in leaves])
+
+    def __getitem__(self, i: int) -> Any:
+        """One of the trees, put together when it is read first."""
+        tree = self._trees.get(i, self)
+        if tree is self:
+            treedef, where = self._layout.parts[i]
+            tree = self._trees[i] = treedef.unflatten(self.leaves[where])
+        return tree
+
+
+jax.tree_util.register_pytree_node(Held, lambda held: (held.leaves, held._layout), Held)
