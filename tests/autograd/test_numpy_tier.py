@@ -153,6 +153,51 @@ NATIVE = {
     "layer norm": (
         lambda x, g: (x - x.mean(-1, keepdims=True)) / jnp.sqrt(x.var(-1, keepdims=True) + 1e-5) * g, (f(3, 4), f(4))
     ),
+    "convolution": (lambda x, k: jax.lax.conv(x, k, (1, 1), "SAME"), (f(2, 2, 5, 6), f(3, 2, 3, 3))),
+    "convolution with strides": (lambda x, k: jax.lax.conv(x, k, (2, 3), "VALID"), (f(2, 2, 8, 9), f(3, 2, 3, 2))),
+    "convolution along a line": (lambda x, k: jax.lax.conv(x, k, (1,), "SAME"), (f(2, 3, 7), f(4, 3, 4))),
+    "convolution of volumes": (
+        lambda x, k: jax.lax.conv(x, k, (1, 2, 1), "SAME"), (f(1, 2, 3, 4, 3), f(2, 2, 2, 2, 3))
+    ),
+    "convolution, dilated": (
+        lambda x, k: jax.lax.conv_general_dilated(x, k, (1, 2), ((2, 1), (0, 3)), (2, 1), (1, 2)),
+        (f(2, 2, 5, 6), f(3, 2, 3, 2)),
+    ),
+    "convolution, cropped": (
+        lambda x, k: jax.lax.conv_general_dilated(x, k, (1, 1), ((-1, 2), (3, -2))), (f(2, 2, 6, 6), f(3, 2, 2, 2))
+    ),
+    "convolution in groups": (
+        lambda x, k: jax.lax.conv_general_dilated(x, k, (1, 1), "SAME", feature_group_count=2),
+        (f(2, 4, 5, 5), f(6, 2, 3, 3)),
+    ),
+    "convolution by depth": (
+        lambda x, k: jax.lax.conv_general_dilated(
+            x, k, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=3
+        ), (f(2, 6, 5, 3), f(3, 3, 1, 6)),
+    ),
+    "convolution, transposed": (
+        lambda x, k: jax.lax.conv_transpose(x, k, (2, 2), "SAME"), (f(2, 4, 3, 2), f(3, 3, 2, 4))
+    ),
+    "pooling": (lambda x: jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (2, 2), (2, 2), "VALID"), (f(4, 6),)),
+    "pooling that overlaps": (
+        lambda x: jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 3, 3), (1, 2, 1), "SAME"), (f(2, 6, 5),)
+    ),
+    "pooling of ties": (
+        lambda x: jax.lax.reduce_window(jnp.sign(x) * x * 0 + jnp.round(x), -jnp.inf, jax.lax.max, (3, 2), (1, 2),
+                                        ((1, 1), (0, 1))), (f(6, 7),)
+    ),
+    "pooling to the least": (
+        lambda x: jax.lax.reduce_window(x, jnp.inf, jax.lax.min, (2, 3), (1, 1), ((1, 0), (2, 2))), (f(5, 4),)
+    ),
+    "pooling of what is nowhere finite": (
+        lambda x: jax.lax.reduce_window(x - jnp.inf, -jnp.inf, jax.lax.max, (2, 2), (2, 2), "SAME"), (f(3, 3),)
+    ),
+    "pooling of integers": (
+        lambda x: jax.lax.reduce_window(x, np.iinfo(np.int32).min, jax.lax.max, (2,), (1,), "SAME"), (i(6),)
+    ),
+    "mean pooling": (
+        lambda x: jax.lax.reduce_window(x, 0.0, jax.lax.add, (2, 3), (2, 1), "SAME", window_dilation=(2, 1)), (f(6, 7),)
+    ),
     "constant": (lambda x: (jnp.ones(3), x * 0 + jnp.zeros((2, 1)), x), (f(2, 3),)),
     "empty": (lambda x: (x[:0], x[:0].sum(0) + 1), (f(2, 3),)),
 }  # fmt: skip
@@ -160,9 +205,8 @@ NATIVE = {
 OTHERS = {
     "erf": (jax.scipy.special.erf, (f(3, 4),)),
     "gelu": (lambda x: jax.nn.gelu(x, approximate=False), (f(3, 4),)),
-    "convolution": (lambda x, k: jax.lax.conv(x, k, (1, 1), "SAME"), (f(1, 2, 5, 5), f(3, 2, 3, 3))),
-    "pooling": (
-        lambda x: jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (2, 2), (2, 2), "VALID"), (f(4, 6),)
+    "large window": (
+        lambda x: jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (12, 12), (1, 1), "VALID"), (f(13, 12),)
     ),
     "scan": (lambda x: jax.lax.scan(lambda h, v: (h * 0.5 + v, h), x[0], x), (f(5, 3),)),
     "while": (lambda x: jax.lax.while_loop(lambda h: h.sum() < 9, lambda h: h + 1, x), (f(3),)),

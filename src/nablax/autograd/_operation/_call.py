@@ -7,7 +7,7 @@ is `Typed`: traced once, with its pullback where a gradient is carried, and kept
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import jax
@@ -17,10 +17,11 @@ from .._ground._aval import Aval, interned
 from .._ground._bounded import Bounded
 from .._ground._errors import ShapeError, user_line
 from .._ground._stats import stats
-from ._joint import Joint, trace, without_extra
+from ._general import General, Traced, kind
+from ._joint import Joint, split, trace, without_extra
 from ._kernel import Kernel, kernel
 
-MOST_CALLS, MOST_SHAPES = 4096, 512
+MOST_CALLS, MOST_SHAPES, MOST_KINDS = 4096, 512, 64
 _CALLS: Bounded = Bounded(MOST_CALLS)
 _LOCK = threading.Lock()
 _LEAF = jax.tree.structure(0)
@@ -44,25 +45,20 @@ class Typed:
 
     def trace(self, wants: tuple[int, ...]) -> Typed:
         """Find out what the results are; with the pullback to the arguments `wants` at once, if there is one."""
-        trees: list[Any] = []
-
-        def flat(*args: Any) -> list[Any]:
-            leaves, tree = jax.tree.flatten(self.call.fn(*args))
-            trees.append(tree)
-            return leaves
-
-        found = None
+        traced = None
         if wants and not self.call.stubborn:
             try:
-                found = trace(flat, self.args, wants, False)
+                traced = self.call.traced(self.args, wants, self.x64)
             except Exception:  # not to be differentiated, or wrong in itself: the plain trace tells
                 self.call.stubborn = True
-        if found is not None:
-            self._joint((wants, False), found)
-            self._jaxpr = without_extra(found)
+        if traced is not None:
+            joint = split(traced, False)
+            self._joint((wants, False), joint)
+            self._jaxpr = without_extra(joint)
         else:
-            self._jaxpr = jax.make_jaxpr(flat)(*(a.struct for a in self.args))
-        self.tree = None if trees[0] == _LEAF else trees[0]
+            traced = self.call.traced(self.args, (), self.x64)
+            self._jaxpr = traced.jaxpr
+        self.tree = None if traced.tree == _LEAF else traced.tree
         return self._describe()
 
     def of(self, jaxpr: ClosedJaxpr) -> Typed:
@@ -83,12 +79,14 @@ class Typed:
         found = self._joints.get((wants, again))
         if found is None:
             with jax.enable_x64(self.x64):
-                found = self._joint((wants, again), trace(self.call.flat, self.args, wants, again))
+                found = self._joint(
+                    (wants, again), split(self.call.traced(self.args, wants, self.x64), again)
+                )
         return found
 
     def _joint(self, key: tuple, joint: Joint) -> tuple[Joint, Typed]:
         name = f"backward of {self.call.name}"
-        call = Call(name, jaxpr_as_fun(joint.pull))
+        call = Call(name, jaxpr_as_fun(joint.pull), True)
         args = tuple(map(interned, joint.pull.in_avals))
         found = self._joints[key] = joint, Typed(call, args, self.x64).of(joint.pull)
         return found
@@ -109,13 +107,21 @@ class Call:
     """A function of arrays: `fn(*arrays)` gives an array or a pytree of arrays.
 
     Compared by identity: `intern_call` makes one for each specification.
+
+    Args:
+      name: for messages and drawings.
+      fn: the function.
+      fixed: whether `fn` takes one shape only, or is a function of the user's, which may ask shapes whatever it likes:
+        then what was traced for one shape says nothing about another.
     """
 
-    __slots__ = ("_typed", "fn", "may_fail", "name", "stubborn")
+    __slots__ = ("_fixed", "_general", "_typed", "fn", "may_fail", "name", "stubborn")
 
-    def __init__(self, name: str, fn: Callable[..., Any]) -> None:
+    def __init__(self, name: str, fn: Callable[..., Any], fixed: bool = False) -> None:
         self.name = name
         self.fn = fn
+        self._fixed = fixed
+        self._general: Bounded = Bounded(MOST_KINDS)
         self.may_fail = False  # whether it calls back into Python, where anything may be raised
         self.stubborn = False  # whether it cannot be differentiated
         self._typed: Bounded = Bounded(MOST_SHAPES)
@@ -126,6 +132,20 @@ class Call:
     def flat(self, *args: Any) -> list[Any]:
         """The results as a flat list."""
         return jax.tree.leaves(self.fn(*args))
+
+    def traced(self, avals: Sequence[Aval], wants: tuple[int, ...], x64: bool) -> Traced:
+        """Forward, and where gradients are wanted backward, for given avals; from like ones where those are known."""
+
+        def now(structs: Sequence[Any]) -> Traced:
+            return trace(_unjitted(self.fn), structs, wants)
+
+        if self._fixed:
+            return trace(self.fn, [a.struct for a in avals], wants)
+        key = (kind(avals), wants, x64)
+        general = self._general.get(key)
+        if general is None:
+            general = self._general[key] = General()
+        return general.at(avals, now)
 
     def on(self, avals: tuple[Aval, ...], x64: bool, wants: tuple[int, ...] = ()) -> Typed:
         """This call on given avals; raises ShapeError, with the user's line, where it takes no such arguments.
@@ -149,8 +169,18 @@ class Call:
         return found
 
 
-def intern_call(spec: Hashable, build: Callable[[], tuple[str, Callable[..., Any]]]) -> Call:
-    """The one call of a specification; `build` gives its name and function when it is new."""
+def _unjitted(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that JAX traces in one go, although it calls jitted ones: a trace within a trace takes its time."""
+
+    def plain(*args: Any) -> Any:
+        with jax.disable_jit():
+            return fn(*args)
+
+    return plain
+
+
+def intern_call(spec: Hashable, build: Callable[[], tuple]) -> Call:
+    """The one call of a specification; `build` gives what makes it, when it is new: name, function, and `fixed`."""
     found = _CALLS.get(spec)
     if found is None:
         with _LOCK:

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import jax
 from jax.extend.core import ClosedJaxpr, Literal, Primitive, Var
 
-from .._ground._aval import Aval
 from ._equations import needed
+from ._general import Traced
 
 _cotangent = Primitive("cotangent")
 _cotangent.def_abstract_eval(lambda *, shape, dtype: jax.core.ShapedArray(shape, dtype))
@@ -36,17 +36,21 @@ class Joint(NamedTuple):
     given: tuple[int, ...]
 
 
-def trace(flat: Callable[..., list[Any]], avals: Sequence[Aval], wants: Sequence[int], again: bool) -> Joint:
-    """The joint of `flat`.
+def trace(fn: Callable[..., Any], structs: Sequence[Any], wants: Sequence[int]) -> Traced:
+    """A function, and what `split` needs for its pullback, in one jaxpr.
 
     Args:
-      flat: the operation, with its results as a list.
-      avals: of the arguments.
-      wants: arguments whose gradients are asked for.
-      again: let the pullback compute what it needs from the arguments alone, so that it can be differentiated in turn.
+      fn: of arrays.
+      structs: of the arguments.
+      wants: arguments whose gradients are asked for; none leaves the function alone.
     """
+    trees: list[Any] = []
     carrying: list[int] = []
-    counts: list[int] = []
+
+    def flat(*args: Any) -> list[Any]:
+        leaves, tree = jax.tree.flatten(fn(*args))
+        trees[:] = [tree]
+        return leaves
 
     def both(*args: Any) -> list[Any]:
         def of(*wanted: Any) -> tuple[list[Any], list[Any]]:
@@ -54,9 +58,8 @@ def trace(flat: Callable[..., list[Any]], avals: Sequence[Aval], wants: Sequence
             for i, value in zip(wants, wanted, strict=True):
                 full[i] = value
             results = flat(*full)
-            if not carrying:
-                inexact = jax.numpy.inexact
-                carrying.extend(k for k, r in enumerate(results) if jax.numpy.issubdtype(r.dtype, inexact))
+            inexact = jax.numpy.inexact
+            carrying[:] = [k for k, r in enumerate(results) if jax.numpy.issubdtype(r.dtype, inexact)]
             return [results[k] for k in carrying], results
 
         outs, pull, results = jax.vjp(of, *[args[i] for i in wants], has_aux=True)
@@ -64,14 +67,18 @@ def trace(flat: Callable[..., list[Any]], avals: Sequence[Aval], wants: Sequence
         for k, out in zip(carrying, outs, strict=True):
             results[k] = out
         cts = [_cotangent.bind(shape=out.shape, dtype=out.dtype) for out in outs]
-        counts.append(len(results))
         return [*results, *pull(cts)]
 
-    closed = jax.make_jaxpr(both)(*(a.struct for a in avals))
-    return _split(closed, counts[0], tuple(carrying), again)
+    closed = jax.make_jaxpr(both if wants else flat)(*structs)
+    return Traced(closed, trees[0], tuple(carrying))
 
 
-def _split(closed: ClosedJaxpr, n: int, given: tuple[int, ...], again: bool) -> Joint:
+def split(traced: Traced, again: bool) -> Joint:
+    """The joint of a trace.
+
+    again: let the pullback compute what it needs from the arguments alone, so that it can be differentiated in turn.
+    """
+    closed, given, n = traced.jaxpr, traced.given, traced.tree.num_leaves
     jaxpr = closed.jaxpr
     outs, grads = jaxpr.outvars[:n], jaxpr.outvars[n:]
     forward = needed(jaxpr.eqns, outs)

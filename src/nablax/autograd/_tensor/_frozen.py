@@ -109,12 +109,12 @@ def _traced(lifted: Any, tree: Any, static: list[Any], avals: Sequence[Aval]) ->
     except (TypeError, ValueError) as error:
         if isinstance(error, jax.errors.JAXTypeError):
             raise
-        return (Key(), lambda: (lifted._name, fn))  # raises again, with the user's line
+        return (Key(), lambda: (lifted._name, fn, True))  # raises again, with the user's line
     out = jax.tree.structure(shapes)
 
-    def build() -> tuple[str, Callable[..., Any]]:
+    def build() -> tuple[str, Callable[..., Any], bool]:
         run = jaxpr_as_fun(jaxpr)
-        return lifted._name, lambda *arrays: jax.tree.unflatten(out, run(*arrays))
+        return lifted._name, lambda *arrays: jax.tree.unflatten(out, run(*arrays)), True
 
     return ("jaxpr", lifted._name, str(jaxpr), out, *_constants(jaxpr.jaxpr, jaxpr.consts)), build
 

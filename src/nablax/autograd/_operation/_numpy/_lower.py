@@ -11,11 +11,13 @@ from jax.extend.core import ClosedJaxpr, Literal
 
 from ..._ground._bounded import Bounded
 from .._equations import needed
-from . import _elementwise, _picking, _reductions, _shapes
+from . import _elementwise, _picking, _reductions, _shapes, _windows
 from ._elementwise import STRETCHING
 from ._shapes import stretched
 
-RULES = {**_elementwise.RULES, **_shapes.RULES, **_reductions.RULES, **_picking.RULES}
+RULES = {
+    **_elementwise.RULES, **_shapes.RULES, **_reductions.RULES, **_picking.RULES, **_windows.RULES,
+}  # fmt: skip
 NATIVE = "fiucb"  # kinds of dtypes that NumPy computes with
 INNER = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 INLINED = {
