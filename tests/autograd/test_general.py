@@ -1,5 +1,7 @@
 """One trace for all shapes: what the first tier makes of it must be what a trace of each shape makes."""
 
+import contextlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 from nablax import autograd
 from nablax.autograd._ground._aval import intern
 from nablax.autograd._operation import _general
-from nablax.autograd._operation._call import Call
+from nablax.autograd._operation._call import ALIKE, Call, intern_call
 from nablax.autograd._operation._general import equal, kind
 
 F32 = np.dtype("float32")
@@ -64,6 +66,48 @@ def test_three_shapes_take_two_traces(name, monkeypatch):
     for sizes in SIZES[:3]:
         call.traced(avals(shapes, sizes), (0,), False)
     assert len(seen) == 2
+
+
+def calls_of(module, monkeypatch):
+    """Arithmetic as tensors record it: name, function and `shapes` of each."""
+    found = {}
+
+    def noted(spec, build):
+        made = intern_call(spec, build)
+        found[made.name] = made
+        return made
+
+    monkeypatch.setattr("nablax.autograd._path._record.intern_call", noted)
+    monkeypatch.setattr("nablax.autograd._tensor._operators.intern_call", noted)
+    x = autograd.tensor(np.full((3, 4), 0.5, np.float32), requires_grad=True)
+    for name in sorted(module):
+        with contextlib.suppress(autograd.ShapeError):  # integers only
+            getattr(x, name)()
+    _ = x + x, x - x, x * x, x / x, x // x, x % x, x**x, x @ x.T, x < x, x == x, -x, abs(x)
+    _ = x + 1, 2.0 - x, x * 3, 4.5 / x, x**2, x**0.5, x**-1, x // 2, x % 2.0, x > 1, x != 0
+    k = autograd.tensor(np.arange(12).reshape(3, 4))
+    _ = k & k, k | k, k ^ k, k << k, k >> k, ~k, k + 1, k / 2, k * 2.5
+    return found
+
+
+def test_arithmetic_is_alike_for_all_shapes(monkeypatch):
+    from nablax.autograd._tensor._torch._table import UNARY
+
+    found = {name: call for name, call in calls_of(UNARY, monkeypatch).items() if call._shapes == ALIKE}
+    assert len(found) > 60
+    for name, call in found.items():
+        seen = [key[0] for key in call._typed]
+        for given in seen:
+            for sizes in ((5, 7), (2, 6), (4, 3)):
+                like = dict(zip(sorted({n for a in given for n in a.shape}), sizes, strict=False))
+                at = tuple(intern(tuple(like[n] for n in a.shape), a.dtype, a.weak) for a in given)
+                wants = tuple(k for k, a in enumerate(at) if a.inexact)
+                if call.stubborn:
+                    wants = ()
+                got = call.traced(at, wants, False)
+                alone = Call(name, call.fn).traced(at, wants, False)
+                assert str(got.jaxpr) == str(alone.jaxpr), name  # abs and its like have rules of their own
+                assert got[1:] == alone[1:]
 
 
 def test_equal_and_small_sizes_are_kinds_of_their_own():

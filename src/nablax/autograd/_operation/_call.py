@@ -22,6 +22,7 @@ from ._joint import Joint, split, trace, without_extra
 from ._kernel import Kernel, kernel
 
 MOST_CALLS, MOST_SHAPES, MOST_KINDS = 4096, 512, 64
+FIXED, CHECKED, ALIKE = range(3)
 _CALLS: Bounded = Bounded(MOST_CALLS)
 _LOCK = threading.Lock()
 _LEAF = jax.tree.structure(0)
@@ -86,7 +87,7 @@ class Typed:
 
     def _joint(self, key: tuple, joint: Joint) -> tuple[Joint, Typed]:
         name = f"backward of {self.call.name}"
-        call = Call(name, jaxpr_as_fun(joint.pull), True)
+        call = Call(name, jaxpr_as_fun(joint.pull), FIXED)
         args = tuple(map(interned, joint.pull.in_avals))
         found = self._joints[key] = joint, Typed(call, args, self.x64).of(joint.pull)
         return found
@@ -111,16 +112,17 @@ class Call:
     Args:
       name: for messages and drawings.
       fn: the function.
-      fixed: whether `fn` takes one shape only, or is a function of the user's, which may ask shapes whatever it likes:
-        then what was traced for one shape says nothing about another.
+      shapes: what a trace for one shape says about another. FIXED, nothing: the function takes one shape only, or is a
+        function of the user's, which may ask shapes whatever it likes. CHECKED, as much as a comparison finds. ALIKE,
+        everything.
     """
 
-    __slots__ = ("_fixed", "_general", "_typed", "fn", "may_fail", "name", "stubborn")
+    __slots__ = ("_general", "_shapes", "_typed", "fn", "may_fail", "name", "stubborn")
 
-    def __init__(self, name: str, fn: Callable[..., Any], fixed: bool = False) -> None:
+    def __init__(self, name: str, fn: Callable[..., Any], shapes: int = CHECKED) -> None:
         self.name = name
         self.fn = fn
-        self._fixed = fixed
+        self._shapes = shapes
         self._general: Bounded = Bounded(MOST_KINDS)
         self.may_fail = False  # whether it calls back into Python, where anything may be raised
         self.stubborn = False  # whether it cannot be differentiated
@@ -139,12 +141,12 @@ class Call:
         def now(structs: Sequence[Any]) -> Traced:
             return trace(_unjitted(self.fn), structs, wants)
 
-        if self._fixed:
+        if self._shapes == FIXED:
             return trace(self.fn, [a.struct for a in avals], wants)
         key = (kind(avals), wants, x64)
         general = self._general.get(key)
         if general is None:
-            general = self._general[key] = General()
+            general = self._general[key] = General(self._shapes == ALIKE)
         return general.at(avals, now)
 
     def on(self, avals: tuple[Aval, ...], x64: bool, wants: tuple[int, ...] = ()) -> Typed:
@@ -180,7 +182,7 @@ def _unjitted(fn: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def intern_call(spec: Hashable, build: Callable[[], tuple]) -> Call:
-    """The one call of a specification; `build` gives what makes it, when it is new: name, function, and `fixed`."""
+    """The one call of a specification; `build` gives what makes it, when it is new: name, function, and `shapes`."""
     found = _CALLS.get(spec)
     if found is None:
         with _LOCK:

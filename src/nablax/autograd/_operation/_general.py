@@ -5,7 +5,8 @@
 
 Sizes 0 and 1 stay numbers, and equal sizes are one letter, so that broadcasting is decided as it would be. The first
 shape of a kind is traced as it is; the second with letters, and only if the numbers of the first give the equations
-of the first is that trace used. What cannot be traced with letters is traced for each shape.
+of the first is that trace used. Arithmetic, for which tests know this, is traced with letters at once. What cannot be
+traced with letters is traced for each shape.
 """
 
 from __future__ import annotations
@@ -38,11 +39,16 @@ class Traced(NamedTuple):
 
 
 class General:
-    """The traces of one function for avals of one kind."""
+    """The traces of one function for avals of one kind.
 
-    __slots__ = ("_first", "_letters", "_usable")
+    Args:
+      known: whether letters are known to give what numbers do.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_first", "_known", "_letters", "_usable")
+
+    def __init__(self, known: bool) -> None:
+        self._known = known
         self._first: tuple[tuple[int, ...], Traced] | None = None
         self._letters: Traced | None = None
         self._usable = True
@@ -52,8 +58,8 @@ class General:
         sizes = _sizes(avals)
         if self._first is not None and self._first[0] == sizes:
             return self._first[1]
-        if self._letters is None and self._usable and self._first is not None and sizes:
-            self._letters = self._checked(avals, trace)
+        if self._letters is None and self._usable and sizes and (self._known or self._first is not None):
+            self._letters = self._with_letters(avals, trace)
             self._usable = self._letters is not None
         if self._letters is not None:
             return self._letters._replace(jaxpr=substituted(self._letters.jaxpr, sizes))
@@ -63,11 +69,12 @@ class General:
             self._first = sizes, found
         return found
 
-    def _checked(self, avals: Sequence[Aval], trace: Callable[[Sequence[Any]], Traced]) -> Traced | None:
-        assert self._first is not None
-        sizes, known = self._first
+    def _with_letters(self, avals: Sequence[Aval], trace: Callable[[Sequence[Any]], Traced]) -> Traced | None:
         try:
             found = trace(_lettered(avals))
+            if self._first is None:
+                return found if _closed(found.jaxpr.jaxpr) else None
+            sizes, known = self._first
             same = found[1:] == known[1:] and equal(substituted(found.jaxpr, sizes), known.jaxpr)
         except Exception:  # what a size decides, letters leave open: JAX has many errors for that
             return None
@@ -263,4 +270,12 @@ def _same_param(a: Any, b: Any) -> bool:
         return hasattr(b, "eqns") and _equal(a, b)
     if isinstance(a, tuple | list):
         return type(a) is type(b) and len(a) == len(b) and all(map(_same_param, a, b))
-    return callable(a) or bool(a == b) or (a != a and b != b)
+    return a is b or bool(a == b) or (a != a and b != b)
+
+
+def _closed(jaxpr: Any) -> bool:
+    """Whether a jaxpr says all that there is: rules of derivatives that are yet to be traced remember letters."""
+    return not any(eqn.primitive.name.startswith("custom_") for eqn in jaxpr.eqns) and all(
+        _closed(getattr(p, "jaxpr", p)) for eqn in jaxpr.eqns for p in eqn.params.values()
+        if hasattr(p, "jaxpr") or hasattr(p, "eqns")
+    )  # fmt: skip

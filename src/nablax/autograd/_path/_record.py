@@ -42,13 +42,12 @@ def results(trace: Trace, state: State) -> Any:
     return made
 
 
-def record(spec: Hashable, build: Callable[[], tuple[str, Callable[..., Any]]], args: Sequence[Any],
-           sever: bool = False) -> State:  # fmt: skip
+def record(spec: Hashable, build: Callable[[], tuple], args: Sequence[Any], sever: bool = False) -> State:
     """Record one operation on tensors, arrays or numbers, and return the state after it.
 
     Args:
       spec: identifies the operation with its static arguments.
-      build: gives name and function when the operation is new.
+      build: gives what makes the `Call` when the operation is new.
       args: the arguments that are arrays.
       sever: cut the gradient.
     """

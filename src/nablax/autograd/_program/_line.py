@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._ground._aval import Aval
-from .._operation._call import Typed, intern_call
+from .._operation._call import ALIKE, Typed, intern_call
 from .._operation._joint import Joint
 from .._path._steps import Apply, Gradient, Input, Leaf, Step
 
@@ -125,11 +125,11 @@ class Line:
         if self.avals[slot].dtype == aval.dtype:
             return slot
         dtype = aval.dtype
-        call = intern_call(("cast", dtype), lambda: ("cast", lambda a: jnp.asarray(a, dtype)))
+        call = intern_call(("cast", dtype), lambda: ("cast", lambda a: jnp.asarray(a, dtype), ALIKE))
         return self._apply(call.on((self.avals[slot],), self.x64), (slot,), at, True)[0]
 
     def _add(self, a: int, b: int, at: int, create: bool = False) -> int:
-        call = intern_call("add", lambda: ("add", jnp.add))
+        call = intern_call("add", lambda: ("add", jnp.add, ALIKE))
         return self._apply(call.on((self.avals[a], self.avals[b]), self.x64), (a, b), at, create)[0]
 
     def _apply(self, typed: Typed, args: tuple[int, ...], at: int, create: bool) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from jax.extend.core import jaxpr_as_fun
 
 from .._ground._aval import Aval, aval_of, config
 from .._ground._settings import now
+from .._operation._call import FIXED
 from .._path._apart import apart
 from .._path._record import record
 from .._path._recorded import Recorded
@@ -109,12 +110,12 @@ def _traced(lifted: Any, tree: Any, static: list[Any], avals: Sequence[Aval]) ->
     except (TypeError, ValueError) as error:
         if isinstance(error, jax.errors.JAXTypeError):
             raise
-        return (Key(), lambda: (lifted._name, fn, True))  # raises again, with the user's line
+        return (Key(), lambda: (lifted._name, fn, FIXED))  # raises again, with the user's line
     out = jax.tree.structure(shapes)
 
-    def build() -> tuple[str, Callable[..., Any], bool]:
+    def build() -> tuple[str, Callable[..., Any], int]:
         run = jaxpr_as_fun(jaxpr)
-        return lifted._name, lambda *arrays: jax.tree.unflatten(out, run(*arrays)), True
+        return lifted._name, lambda *arrays: jax.tree.unflatten(out, run(*arrays)), FIXED
 
     return ("jaxpr", lifted._name, str(jaxpr), out, *_constants(jaxpr.jaxpr, jaxpr.consts)), build
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._operation._call import ALIKE
 from ._lift import Lifted
 from ._operators import unary
 from ._torch._methods import METHODS as OTHERS
@@ -93,7 +94,7 @@ class Methods:
     for _each, _fn in GENERAL.items():
         locals()[_each] = _method(_each, _fn)
     for _each, _row in TABLE.items():
-        locals()[_each] = unary(_each, _row.fn) if _each in UNARY else _of_row(_each, _row)
+        locals()[_each] = unary(_each, _row.fn, ALIKE) if _each in UNARY else _of_row(_each, _row)
     locals().update(OTHERS)
     del _each, _fn, _row
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._ground._sites import varies
-from .._operation._call import intern_call
+from .._operation._call import ALIKE, CHECKED, intern_call
 from .._path import _recorded
 from .._path._record import record, results
 from .._path._recorded import Recorded
@@ -37,11 +37,11 @@ def use(kind: type) -> None:
     _recorded.use(kind)
 
 
-def unary(name: str, fn: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """A method that records `fn(self)`."""
+def unary(name: str, fn: Callable[[Any], Any], shapes: int = CHECKED) -> Callable[[Any], Any]:
+    """A method that records `fn(self)`; `shapes` as `Call` takes it."""
 
-    def build() -> tuple[str, Callable[..., Any]]:
-        return name, fn
+    def build() -> tuple[str, Callable[..., Any], int]:
+        return name, fn, shapes
 
     def slow(self: Any) -> Any:
         return results(local.trace, record(name, build, (self,)))
@@ -78,8 +78,8 @@ def binary(
     """The methods that record `fn(self, other)` and `fn(other, self)`; `product`: whether a setting of JAX matters."""
     swapped = "r" + name
 
-    def build() -> tuple[str, Callable[..., Any]]:
-        return name, fn
+    def build() -> tuple[str, Callable[..., Any], int]:
+        return name, fn, ALIKE
 
     def number(self: Any, other: Any, key: str) -> Any:
         """With a Python number: baked into the program until it has had too many values, then an input."""
@@ -110,9 +110,9 @@ def binary(
             return array(self, other, key)
         here.literals.setdefault(group, []).append(value)
 
-        def with_number() -> tuple[str, Callable[..., Any]]:
+        def with_number() -> tuple[str, Callable[..., Any], int]:
             shown = f"{name}[{other}]"  # as drawings and messages show it
-            return shown, (lambda a: fn(a, other)) if key is name else (lambda a: fn(other, a))
+            return shown, (lambda a: fn(a, other)) if key is name else (lambda a: fn(other, a)), ALIKE
 
         spec = (key, kind, value)
         after = trace.apply((key, state, kind, value), lambda: intern_call(spec, with_number), (state,))
@@ -238,9 +238,9 @@ class Operators:
     __eq__ = binary("equal", jnp.equal)[0]
     __ne__ = binary("not_equal", jnp.not_equal)[0]
     __hash__ = object.__hash__
-    __neg__ = unary("negative", jnp.negative)
-    __abs__ = unary("absolute", _kinks.abs)
-    __invert__ = unary("invert", jnp.invert)
+    __neg__ = unary("negative", jnp.negative, ALIKE)
+    __abs__ = unary("absolute", _kinks.abs, ALIKE)
+    __invert__ = unary("invert", jnp.invert, ALIKE)
 
     def __pos__(self) -> Any:
         return self
