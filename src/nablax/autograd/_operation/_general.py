@@ -11,7 +11,9 @@ traced with letters is traced for each shape.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -20,7 +22,8 @@ import numpy as np
 from jax import export
 from jax.extend.core import ClosedJaxpr, Literal
 
-from .._ground._aval import Aval
+from .._ground._aval import Aval, config
+from .._ground._settings import now, under, x64_as
 
 CALLED = ("jit", "pjit")
 LETTERS = "abcdefghijklmnop"
@@ -70,15 +73,31 @@ class General:
         return found
 
     def _with_letters(self, avals: Sequence[Aval], trace: Callable[[Sequence[Any]], Traced]) -> Traced | None:
-        try:
-            found = trace(_lettered(avals))
-            if self._first is None:
-                return found if _closed(found.jaxpr.jaxpr) else None
-            sizes, known = self._first
-            same = found[1:] == known[1:] and equal(substituted(found.jaxpr, sizes), known.jaxpr)
-        except Exception:  # what a size decides, letters leave open: JAX has many errors for that
-            return None
+        found = _aside(lambda: trace(_lettered(avals)))
+        if found is None or self._first is None:
+            return found if found is not None and _closed(found.jaxpr.jaxpr) else None
+        sizes, known = self._first
+        same = found[1:] == known[1:] and equal(substituted(found.jaxpr, sizes), known.jaxpr)
         return found if same else None
+
+
+def _aside(trace: Callable[[], Traced]) -> Traced | None:
+    """A trace made in a thread of its own; None where JAX fails on what a size decides and letters leave open.
+
+    Errors that JAX raises and catches within such a trace keep all frames below them until the garbage collector comes:
+    in this thread those would be the user's, and hold tensors.
+    """
+    found: list[Traced] = []
+    settings, x64 = now(), bool(config.jax_enable_x64)
+
+    def run() -> None:
+        with contextlib.suppress(Exception), under(settings), x64_as(x64):
+            found.append(trace())
+
+    thread = threading.Thread(target=run, name="nablax.autograd trace", daemon=True)
+    thread.start()
+    thread.join()
+    return found[0] if found else None
 
 
 def kind(avals: Sequence[Aval]) -> tuple:
