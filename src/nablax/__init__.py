@@ -130,7 +130,10 @@ from nablax.optimizers import sm3 as sm3
 from nablax.optimizers import sophia as sophia
 from nablax.optimizers import tiger as tiger
 from nablax.optimizers import yogi as yogi
+from nablax.runtime import FlatParams as FlatParams
 from nablax.runtime import Optimizer as Optimizer
+from nablax.runtime import flat_params as flat_params
+from nablax.runtime import packed as packed
 from nablax.runtime import train_step as train_step
 from nablax.schedules import StatefulSchedule as StatefulSchedule
 from nablax.schedules import WrappedSchedule as WrappedSchedule

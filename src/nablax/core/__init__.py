@@ -46,6 +46,8 @@ from nablax.core._checks import is_flag as is_flag
 from nablax.core._checks import mask_of as mask_of
 from nablax.core._checks import number as number
 from nablax.core._checks import of_kind as of_kind
+from nablax.core._elementwise import Refused as Refused
+from nablax.core._elementwise import check_elementwise as check_elementwise
 from nablax.core._errors import ArgumentError as ArgumentError
 from nablax.core._errors import ConvergenceError as ConvergenceError
 from nablax.core._errors import HyperparameterError as HyperparameterError
@@ -99,6 +101,7 @@ from nablax.core._plan import Mask as Mask
 from nablax.core._plan import MaskOrFn as MaskOrFn
 from nablax.core._plan import PerLeaf as PerLeaf
 from nablax.core._program import Program as Program
+from nablax.core._program import quick_compile_options as quick_compile_options
 from nablax.core._program import under_trace as under_trace
 from nablax.core._rule import Rule as Rule
 from nablax.core._rule import leafwise as leafwise

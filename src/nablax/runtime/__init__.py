@@ -8,6 +8,9 @@ from nablax.runtime._micro_vmap import micro_vmap as micro_vmap
 from nablax.runtime._microbatch import microbatch as microbatch
 from nablax.runtime._microbatch import reshape_batch_axis as reshape_batch_axis
 from nablax.runtime._optimizer import Optimizer as Optimizer
+from nablax.runtime._packing._flat import FlatParams as FlatParams
+from nablax.runtime._packing._flat import flat_params as flat_params
+from nablax.runtime._packing._packed import packed as packed
 from nablax.runtime._program import clear_programs as clear_programs
 from nablax.runtime._step import step as step
 from nablax.runtime._train_step import train_step as train_step

@@ -1,0 +1,1 @@
+"""Many small arrays as few large ones."""

@@ -1,0 +1,134 @@
+"""Packed states and flat parameters: the same numbers as leaf by leaf, in fewer arrays."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import nablax
+from nablax import flat_params, packed
+
+
+def params():
+    return {
+        "w": jnp.linspace(-1, 1, 6).reshape(2, 3),
+        "b": jnp.array([0.5, -0.25, 0.0]),
+        "half": jnp.ones((2, 2), jnp.bfloat16),
+        "large": jnp.linspace(0, 1, 40).reshape(8, 5),
+        "nothing": None,
+        "scalar": jnp.float32(2.0),
+    }
+
+
+def gradient(p):
+    return jax.tree.map(lambda x: jnp.cos(3 * x) - 0.2 * x, p)
+
+
+def close(a, b, rtol=1e-6):
+    jax.tree.map(
+        lambda x, y: np.testing.assert_allclose(np.float32(x), np.float32(y), rtol=rtol, atol=1e-7), a, b
+    )
+
+
+TXS = {
+    "adamw": lambda: nablax.adamw(0.1, weight_decay=0.1),
+    "clipped": lambda: nablax.chain(nablax.clip_by_global_norm(0.5), nablax.sgd(0.1, momentum=0.9)),
+    "scheduled": lambda: nablax.lion(nablax.cosine_decay_schedule(0.1, 10)),
+}
+
+
+@pytest.mark.parametrize("name", TXS)
+@pytest.mark.parametrize("below", [1, 5, 20, 4096])
+def test_packed_gives_the_same_updates(name, below):
+    plain, tx = TXS[name](), packed(TXS[name](), below)
+    p = q = params()
+    s, t = plain.init(p), tx.init(q)
+    for _ in range(4):
+        u, s = plain.update(gradient(p), s, p)
+        v, t = jax.jit(tx.update)(gradient(q), t, q)
+        assert jax.tree.structure(u) == jax.tree.structure(v)
+        assert [x.dtype for x in jax.tree.leaves(u)] == [x.dtype for x in jax.tree.leaves(v)]
+        close(u, v)
+        p, q = nablax.apply_updates(p, u), nablax.apply_updates(q, v)
+
+
+def test_the_state_holds_few_arrays():
+    many = [jnp.ones((3, 3)) for _ in range(50)]
+    assert len(jax.tree.leaves(nablax.adamw(1e-3).init(many))) > 100
+    assert len(jax.tree.leaves(packed(nablax.adamw(1e-3)).init(many))) < 5
+
+
+def test_large_leaves_stay_as_they_are():
+    shapes = [x.shape for x in jax.tree.leaves(packed(nablax.trace(0.9), 20).init(params()))]
+    assert sorted(shapes) == [(4,), (8, 5), (10,)]
+
+
+@pytest.mark.parametrize(
+    "tx",
+    [nablax.lamb(1e-3), nablax.muon(1e-3), nablax.adamw(1e-3, mask={"w": True, "b": False}),
+     nablax.chain(nablax.centralize(), nablax.sgd(0.1))],
+    ids=["lamb", "muon", "mask", "centralize"],
+)  # fmt: skip
+def test_what_is_not_entrywise_is_refused(tx):
+    with pytest.raises(nablax.ArgumentError, match="packed: .* does not treat every entry alike"):
+        packed(tx).init({"w": jnp.ones((2, 3)), "b": jnp.ones(3)})
+
+
+def test_masks_go_outside():
+    tx = nablax.partition({"decay": packed(nablax.adamw(0.1)), "none": packed(nablax.adam(0.1))},
+                          {"w": "decay", "b": "none"})  # fmt: skip
+    p = {"w": jnp.ones((2, 3)), "b": jnp.ones(3)}
+    tx.update(gradient(p), tx.init(p), p)
+
+
+def test_hyperparameters_of_the_inner_one_are_live():
+    opt = nablax.Optimizer(packed(nablax.adam(0.1)), {"w": jnp.ones(3)})
+    opt.step({"w": jnp.ones(3)})
+    opt.hyperparameters["learning_rate"] = 0.0
+    before = np.array(opt.params["w"])
+    np.testing.assert_array_equal(opt.step({"w": jnp.ones(3)})["w"], before)
+    assert opt.compilations == 1
+
+
+def test_flat_params_are_a_pytree_of_vectors():
+    flat = flat_params(params())
+    assert sorted(x.shape for x in jax.tree.leaves(flat)) == [(4,), (50,)]
+    jax.tree.map(lambda x, y: (np.testing.assert_array_equal(x, y), x.dtype == y.dtype), flat.tree, params())
+    assert flat.tree["nothing"] is None
+    assert jax.tree.map(lambda x: x, flat).tree["w"].shape == (2, 3)
+
+
+def test_gradients_of_flat_params():
+    def loss(p):
+        return (
+            jnp.sum(jnp.sin(p["w"]))
+            + jnp.sum(p["b"] ** 2) * p["scalar"]
+            + jnp.sum(p["half"].astype(jnp.float32))
+        )
+
+    flat = flat_params(params())
+    got = jax.jit(jax.grad(lambda p: loss(p.tree)))(flat)
+    close(got.tree, jax.grad(loss)(params()))
+
+
+def test_flat_params_follow_the_tree():
+    tx = nablax.adamw(0.1)
+    p, flat = params(), flat_params(params())
+    s, t = tx.init(p), tx.init(flat)
+    for _ in range(3):
+        u, s = tx.update(gradient(p), s, p)
+        v, t = tx.update(flat.like(gradient(flat.tree)), t, flat)
+        p, flat = nablax.apply_updates(p, u), nablax.apply_updates(flat, v)
+    close(flat.tree, p, 1e-5)
+
+
+def test_another_tree_is_refused():
+    flat = flat_params(params())
+    with pytest.raises(nablax.StructureError, match="structure"):
+        flat.like({"w": jnp.ones((2, 3))})
+    with pytest.raises(nablax.StructureError, match=r"shape \(2, 3\)"):
+        flat.like({**params(), "w": jnp.ones((3, 2))})
+    with pytest.raises(nablax.StructureError, match="None"):
+        flat.like({**params(), "w": None})
+    with pytest.raises(nablax.ArgumentError, match="no array"):
+        flat_params({"a": None})
