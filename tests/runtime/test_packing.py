@@ -132,3 +132,68 @@ def test_another_tree_is_refused():
         flat.like({**params(), "w": None})
     with pytest.raises(nablax.ArgumentError, match="no array"):
         flat_params({"a": None})
+
+
+def test_a_packed_optimizer_is_as_an_unpacked_one():
+    tx = nablax.chain(nablax.clip_by_global_norm(0.5), nablax.adamw(0.1))
+    plain, opt = (
+        nablax.Optimizer(tx, params(), metrics=True),
+        nablax.Optimizer(tx, params(), metrics=True, packed=True),
+    )
+    for _ in range(4):
+        p, q = plain.step(gradient(plain.params)), opt.step(gradient(opt.params))
+        assert jax.tree.structure(p) == jax.tree.structure(q)
+        close(p, q, 1e-5)
+    assert opt.params is opt.params
+    close(opt.copy_params(), p, 1e-5)
+    for name in ("gradient_norm", "update_norm", "parameter_norm"):
+        np.testing.assert_allclose(opt.metrics[name], plain.metrics[name], rtol=1e-5)
+    assert len(jax.tree.leaves(opt.state)) < len(jax.tree.leaves(plain.state))
+    assert opt.compilations == 1
+
+
+def test_a_packed_optimizer_resumes():
+    opt = nablax.Optimizer(nablax.adam(0.1), params(), packed=True)
+    opt.step(gradient(opt.params))
+    saved = opt.state_dict()
+    want = opt.step(gradient(opt.params))
+    other = nablax.Optimizer(nablax.adam(0.1), params(), packed=True)
+    other.load_state_dict(saved)
+    jax.tree.map(np.testing.assert_array_equal, other.step(gradient(other.params)), want)
+
+
+def test_an_optimizer_of_flat_parameters_takes_flat_and_plain_gradients():
+    p = params()
+    opt, plain = nablax.Optimizer(nablax.adam(0.1), flat_params(p)), nablax.Optimizer(nablax.adam(0.1), p)
+    got = opt.step(opt.params.like(gradient(opt.params.tree)))
+    got = opt.step(gradient(got.tree))
+    for _ in range(2):
+        want = plain.step(gradient(plain.params))
+    close(got.tree, want, 1e-5)
+
+
+def test_train_step_gives_the_loss_its_tree():
+    def loss(p, x):
+        return jnp.mean((jnp.tanh(x @ p["w"] + p["b"])) ** 2)
+
+    p, x = {"w": jnp.full((2, 3), 0.3), "b": jnp.ones(3)}, jnp.array([[1.0, 2.0], [-1.0, 0.5]])
+    tx = nablax.adamw(0.1)
+    plain, flat = nablax.train_step(loss, tx), nablax.train_step(loss, tx, microbatches=2)
+    f, s, t = flat_params(p), tx.init(p), tx.init(flat_params(p))
+    for _ in range(3):
+        p, s, m = plain(p, s, x)
+        f, t, n = flat(f, t, x)
+        np.testing.assert_allclose(m["loss"], n["loss"], rtol=1e-5)
+    close(f.tree, p, 1e-5)
+
+
+def test_flat_parameters_refuse_what_is_not_entrywise():
+    flat = flat_params({"w": jnp.ones((2, 3)), "b": jnp.ones(3)})
+    with pytest.raises(nablax.ArgumentError, match="Optimizer: lamb"):
+        nablax.Optimizer(nablax.lamb(1e-3), flat)
+    tx = nablax.lamb(1e-3)
+    step = nablax.train_step(lambda p: jnp.sum(p["w"] ** 2), tx)
+    with pytest.raises(nablax.ArgumentError, match="train_step: lamb"):
+        step(flat, tx.init(flat))
+    with pytest.raises(nablax.ArgumentError, match="tree of arrays"):
+        nablax.Optimizer(nablax.adam(1e-3), flat, packed=True)

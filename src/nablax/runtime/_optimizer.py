@@ -9,10 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nablax.core import StructureError, current_values, under_trace, with_extra_args_support
+from nablax.core import ArgumentError, StructureError, current_values, under_trace, with_extra_args_support
 from nablax.runtime import _tensors as tensors_of
 from nablax.runtime._held import Held
 from nablax.runtime._live import Hyperparams, Numbers, check_state_fits
+from nablax.runtime._packing._flat import FlatParams
+from nablax.runtime._packing._packed import check_packable, packed_params
 from nablax.runtime._program import Programs, Stepper, shared_programs
 from nablax.runtime._saved import load, saved
 from nablax.runtime._shield import Shield
@@ -38,6 +40,9 @@ class Optimizer:
       skip_nonfinite: leave parameters and state as they are where a gradient is infinite or NaN.
       donate: False keeps old parameters valid, at the price of a second copy in memory.
       take: take the arrays themselves instead of a copy; the first step consumes them.
+      packed: hold small leaves of one dtype together, which makes steps of models with hundreds of small arrays several
+        times faster; `opt.params` and gradients keep their structure. For transformations that treat every entry alike
+        (see `packed`). With `flat_params(params)` for parameters all leaves lie together, and so do gradients.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -59,6 +64,7 @@ class Optimizer:
         skip_nonfinite: bool = False,
         donate: bool = True,
         take: bool = False,
+        packed: bool = False,
     ):
         self.tx = with_extra_args_support(tx)
         if isinstance(params, Iterator):  # as a module's parameters() gives them
@@ -68,6 +74,13 @@ class Optimizer:
             tensors_of.check_leaves(params)
             params = tensors_of.arrays(params)
         params = jax.tree.map(lambda p: jnp.array(p, copy=not take), params)
+        self._packed = packed
+        if packed:
+            if self._tensors is not None or isinstance(params, FlatParams):
+                raise ArgumentError("Optimizer: packed=True takes a tree of arrays for params.")
+            params = packed_params(params)
+        if isinstance(params, FlatParams):
+            check_packable("Optimizer", self.tx, params.layout.dtypes)
         state = self.tx.init(params)
         if donate:  # one buffer cannot be given away twice
             params, state = _apart((params, state))
@@ -79,6 +92,7 @@ class Optimizer:
         follows = any(map(callable, self._rates.values()))
         self._reports = (*(["learning_rates"] if follows else []), *(NORMS if metrics else []))
         self._report: Any = None
+        self._shown: tuple[Any, Any] = (None, None)  # what held the packed parameters, and their tree
         self._last: Any = self._live.values_now
         self._shield = Shield()
         self._kind = (self._numbers.structure, skip_nonfinite, self._reports, donate)
@@ -102,6 +116,8 @@ class Optimizer:
         def body(tx: Any, held: Held, tensors: Any, grads: Any, extra: Any) -> Any:
             state, skipped = held[0], held[1]
             params = held[2] if tensors is None else tensors
+            if isinstance(params, FlatParams) and not isinstance(grads, FlatParams):
+                grads = params.like(grads)
             before = learning_rates(tx, state) if "learning_rates" in reports else {}
             extra = {"grad": grads, **extra, **dict(functions)}
             done = step(tx, grads, state, params, extra, skip_nonfinite)
@@ -177,12 +193,21 @@ class Optimizer:
     @property
     def params(self) -> Any:
         """The parameters: arrays, valid until the next step, or the tensors."""
-        return self._held[2] if self._tensors is None else self._tensors
+        if self._tensors is not None:
+            return self._tensors
+        if not self._packed:
+            return self._held[2]
+        held, tree = self._shown
+        if held is not self._held:
+            held, tree = self._shown = self._held, self._held[2].tree
+        return tree
 
     def copy_params(self) -> Any:
         """The parameters as arrays of their own, which stay valid."""
         with self._shield:
-            return jax.tree.map(lambda p: jnp.array(p, copy=True), self._arrays())
+            return jax.tree.map(
+                lambda p: jnp.array(p, copy=True), self.params if self._packed else self._arrays()
+            )
 
     @property
     def state(self) -> Any:

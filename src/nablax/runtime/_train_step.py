@@ -22,6 +22,8 @@ from nablax.core import (
 )
 from nablax.runtime._live import Numbers
 from nablax.runtime._optimizer import check_alive
+from nablax.runtime._packing._flat import FlatParams, as_tree
+from nablax.runtime._packing._packed import check_packable
 from nablax.runtime._program import Programs, Stepper
 from nablax.runtime._step import by_group, injected_rates, learning_rates, norms, rate_paths
 from nablax.runtime._step import step as one_step
@@ -43,7 +45,8 @@ def train_step(
     """Compiles a whole training step.
 
     Args:
-      loss_fn: `loss_fn(params, *batch)` returns a scalar, with `has_aux` a pair of a scalar and a tree.
+      loss_fn: `loss_fn(params, *batch)` returns a scalar, with `has_aux` a pair of a scalar and a tree. Where the step
+        is called with `flat_params(params)`, the loss gets the tree.
       tx: a gradient transformation. It gets `value=`, `grad=` and `value_fn=` where it takes them, so L-BFGS and line
         searches work as they are.
       has_aux: the loss comes with something else, which is returned as `metrics["aux"]`.
@@ -87,9 +90,15 @@ def train_step(
     told = _Told(numbers, skip_nonfinite)
 
     def program(opened: Any, params: Any, state: Any, batch: tuple[Any, ...]) -> Any:
+        if isinstance(params, FlatParams):
+            check_packable("train_step", tx, params.layout.dtypes)
         loss, aux, grads = _gradient(parts, params, batch)
         rates = learning_rates(opened, state)
-        extra = {"value": loss, "grad": grads, "value_fn": lambda p: _first(loss_fn(p, *batch), has_aux)}
+        extra = {
+            "value": loss,
+            "grad": grads,
+            "value_fn": lambda p: _first(loss_fn(as_tree(p), *batch), has_aux),
+        }
         done = one_step(opened, grads, state, params, extra, skip_nonfinite)
         report = {"loss": loss}
         rates |= injected_rates(done.state)
@@ -192,7 +201,7 @@ def _gradient(of: _Parts, params: Any, batch: Any) -> tuple[Any, Any, Any]:
     loss_fn, has_aux, parts, scale, keys = of
 
     def scaled(p: Any, *b: Any) -> Any:
-        out = loss_fn(p, *b)
+        out = loss_fn(as_tree(p), *b)
         loss, aux = out if has_aux else (out, None)
         return (loss if scale is None else loss * scale), (loss, aux)
 

@@ -168,6 +168,11 @@ def _unflatten(aux: Any, children: Any) -> FlatParams:
 jax.tree_util.register_pytree_with_keys(FlatParams, _flatten, _unflatten)
 
 
+def as_tree(params: Any) -> Any:
+    """The tree of flat parameters; others pass by."""
+    return params.tree if isinstance(params, FlatParams) else params
+
+
 def flat_params(params: Any) -> FlatParams:
     """Parameters with all leaves of a dtype in one vector.
 

@@ -22,6 +22,12 @@ from nablax.runtime._packing._flat import FlatParams, Layout
 BELOW = 4096  # entries; from benchmarks/packing.py
 
 
+def packed_params(params: Params, below: int = BELOW) -> FlatParams:
+    """Parameters whose small leaves lie together."""
+    layout = Layout.of(params, below)
+    return FlatParams(layout, layout.join(params))
+
+
 def check_packable(who: str, tx: Any, dtypes: Any) -> None:
     """Refuses a transformation that does not treat every entry alike.
 
@@ -64,9 +70,9 @@ def packed(inner: Any, below: int = BELOW) -> GradientTransformationExtraArgs:
     tx = with_extra_args_support(inner)
 
     def init(params: Params) -> Any:
-        layout = Layout.of(params, below)
-        check_packable("packed", tx, layout.dtypes)
-        return tx.init(FlatParams(layout, layout.join(params)))
+        flat = packed_params(params, below)
+        check_packable("packed", tx, flat.layout.dtypes)
+        return tx.init(flat)
 
     def update(updates: Updates, state: Any, params: Params = None, **extra: Any) -> tuple[Updates, Any]:
         layout = Layout.of(updates if params is None else params, below)
