@@ -174,6 +174,7 @@ from nablax.transforms import measure_with_ema as measure_with_ema
 from nablax.transforms import monitor as monitor
 from nablax.transforms import normalize as normalize
 from nablax.transforms import normalize_by_update_norm as normalize_by_update_norm
+from nablax.transforms import over_axis as over_axis
 from nablax.transforms import partition as partition
 from nablax.transforms import partition_by_path as partition_by_path
 from nablax.transforms import per_example_global_norm_clip as per_example_global_norm_clip

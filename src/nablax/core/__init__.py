@@ -100,6 +100,7 @@ from nablax.core._plan import MaskOrFn as MaskOrFn
 from nablax.core._plan import PerLeaf as PerLeaf
 from nablax.core._program import Program as Program
 from nablax.core._program import under_trace as under_trace
+from nablax.core._roles import leaf_roles as leaf_roles
 from nablax.core._rule import Rule as Rule
 from nablax.core._rule import leafwise as leafwise
 from nablax.core._simplex import project_simplex as project_simplex
@@ -114,4 +115,5 @@ from nablax.core._value import Call as Call
 from nablax.core._value import Init as Init
 from nablax.core._value import Transformation as Transformation
 from nablax.core._value import body_of as body_of
+from nablax.core._wrapper import around as around
 from nablax.core._wrapper import wrapper as wrapper
