@@ -131,6 +131,9 @@ from nablax.optimizers import sophia as sophia
 from nablax.optimizers import tiger as tiger
 from nablax.optimizers import yogi as yogi
 from nablax.runtime import Optimizer as Optimizer
+from nablax.runtime import describe_memory as describe_memory
+from nablax.runtime import shard_state as shard_state
+from nablax.runtime import state_shardings as state_shardings
 from nablax.runtime import train_step as train_step
 from nablax.schedules import StatefulSchedule as StatefulSchedule
 from nablax.schedules import WrappedSchedule as WrappedSchedule

@@ -9,5 +9,9 @@ from nablax.runtime._microbatch import microbatch as microbatch
 from nablax.runtime._microbatch import reshape_batch_axis as reshape_batch_axis
 from nablax.runtime._optimizer import Optimizer as Optimizer
 from nablax.runtime._program import clear_programs as clear_programs
+from nablax.runtime._sharding import Memory as Memory
+from nablax.runtime._sharding import describe_memory as describe_memory
+from nablax.runtime._sharding import shard_state as shard_state
+from nablax.runtime._sharding import state_shardings as state_shardings
 from nablax.runtime._step import step as step
 from nablax.runtime._train_step import train_step as train_step

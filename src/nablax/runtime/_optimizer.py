@@ -15,6 +15,7 @@ from nablax.runtime import _tensors as tensors_of
 from nablax.runtime._live import Hyperparams, Numbers, check_state_fits
 from nablax.runtime._program import Programs, Stepper, shared_programs
 from nablax.runtime._saved import load, saved
+from nablax.runtime._sharding import Layout, place, specs_of
 from nablax.runtime._shield import Shield
 from nablax.runtime._step import NORMS, by_group, injected_rates, learning_rates, norms, rate_paths, step
 
@@ -38,6 +39,9 @@ class Optimizer:
       skip_nonfinite: leave parameters and state as they are where a gradient is infinite or NaN.
       donate: False keeps old parameters valid, at the price of a second copy in memory.
       take: take the arrays themselves instead of a copy; the first step consumes them.
+      mesh: devices to spread the state over, as `shard_state` does; parameters stay laid out as they come, or go to
+        every device.
+      axis: the mesh's axis to spread over, or several.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -59,6 +63,8 @@ class Optimizer:
         skip_nonfinite: bool = False,
         donate: bool = True,
         take: bool = False,
+        mesh: Any = None,
+        axis: str | tuple[str, ...] = "data",
     ):
         self.tx = with_extra_args_support(tx)
         if isinstance(params, Iterator):  # as a module's parameters() gives them
@@ -68,10 +74,16 @@ class Optimizer:
             tensors_of.check_leaves(params)
             params = tensors_of.arrays(params)
         self._params = jax.tree.map(lambda p: jnp.array(p, copy=not take), params)
-        self._state = self.tx.init(self._params)
+        self._layout: Layout | None = None
+        if mesh is None:
+            self._state = self.tx.init(self._params)
+        else:
+            self._layout = Layout(self.tx, mesh, axis, specs_of(params, mesh), "Optimizer")
+            self._params = place(self._params, self._layout.plan(self._params).params)
+            self._state = self._layout.init(self._params)
         if donate:  # one buffer cannot be given away twice
             self._params, self._state = _apart((self._params, self._state))
-        self._skipped = jnp.zeros((), jnp.int32) if skip_nonfinite else None
+        self._skipped = self._counter(0) if skip_nonfinite else None
         self._steps = 0
         self._numbers = Numbers(self.tx)
         self._live = Hyperparams(self._numbers, self._current, self._check_fits)
@@ -83,7 +95,7 @@ class Optimizer:
         self._lock = threading.Lock()
         kept = 2 if self._tensors is not None else 3
         give = tuple(range(kept)) if donate else ()
-        self._kind = (self._numbers.structure, skip_nonfinite, self._reports, give)
+        self._kind = (self._numbers.structure, skip_nonfinite, self._reports, give, self._layout)
         self._steppers: dict[Any, Stepper] = {}
         self._step = self._stepper(())
 
@@ -99,12 +111,12 @@ class Optimizer:
         return stepper
 
     def _programs(self, functions: tuple[Any, ...]) -> Programs:
-        _, skip_nonfinite, reports, give = self._kind
+        _, skip_nonfinite, reports, give, layout = self._kind
 
         def body(tx: Any, state: Any, skipped: Any, params: Any, grads: Any, extra: Any) -> Any:
             before = learning_rates(tx, state) if "learning_rates" in reports else {}
             extra = {"grad": grads, **extra, **dict(functions)}
-            done = step(tx, grads, state, params, extra, skip_nonfinite)
+            done = step(tx, grads, state, params, extra, skip_nonfinite, layout)
             if skip_nonfinite:
                 skipped = skipped + 1 - done.finite.astype(jnp.int32)
             told = list(before.values()) + (list(norms(grads, done).values()) if NORMS[0] in reports else [])
@@ -163,6 +175,10 @@ class Optimizer:
             if self._tensors is not None:
                 tensors_of.assign(self._tensors, self._params)
         return self.params
+
+    def _counter(self, value: int) -> jax.Array:
+        count = jnp.asarray(value, jnp.int32)
+        return count if self._layout is None else self._layout.everywhere(count)
 
     def zero_grad(self) -> None:
         """Clears `.grad` of the tensors."""
@@ -240,7 +256,7 @@ class Optimizer:
             self._params, self._state = new.params, new.state
             self._steps = new.steps
             if self._skipped is not None:
-                self._skipped = jnp.asarray(new.skipped, jnp.int32)
+                self._skipped = self._counter(new.skipped)
             self._live.values_now = new.hyperparams
             if self._tensors is not None:
                 tensors_of.assign(self._tensors, self._params)
