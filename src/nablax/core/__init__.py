@@ -106,6 +106,7 @@ from nablax.core._rule import leafwise as leafwise
 from nablax.core._simplex import project_simplex as project_simplex
 from nablax.core._source import Source as Source
 from nablax.core._source import Unfilled as Unfilled
+from nablax.core._split import automatic as automatic
 from nablax.core._trivial import identity as identity
 from nablax.core._trivial import set_to_zero as set_to_zero
 from nablax.core._trivial import stateless as stateless

@@ -24,6 +24,7 @@ from nablax.core import (
     MaskOrFn,
     ScalarOrSchedule,
     as_array,
+    automatic,
     chain,
     safe_increment,
     with_extra_args_support,
@@ -178,6 +179,12 @@ def scale_by_galore(
         return GaLoreState(zero_count(), base.init(treedef.unflatten(low)), treedef.unflatten(projectors))
 
     def update(updates: Any, state: GaLoreState, params: Any = None, **extra: Any) -> tuple[Any, GaLoreState]:
+        def low_rank(updates: Any, state: GaLoreState, params: Any) -> tuple[Any, GaLoreState]:
+            return project(updates, state, params, extra)
+
+        return automatic(low_rank, updates, (updates, state))(updates, state, params)
+
+    def project(updates: Any, state: GaLoreState, params: Any, extra: Any) -> tuple[Any, GaLoreState]:
         # The axes are known from init by the structure of the parameters, which the updates share.
         leaves, plans, treedef = plan(updates, updates if params is None else params)
         old = treedef.flatten_up_to(state.projector)
