@@ -46,6 +46,11 @@ from nablax.core._checks import is_flag as is_flag
 from nablax.core._checks import mask_of as mask_of
 from nablax.core._checks import number as number
 from nablax.core._checks import of_kind as of_kind
+from nablax.core._dealt import Deal as Deal
+from nablax.core._dealt import dealing as dealing
+from nablax.core._dealt import dealing_now as dealing_now
+from nablax.core._dealt import dealt as dealt
+from nablax.core._dealt import over_stack as over_stack
 from nablax.core._errors import ArgumentError as ArgumentError
 from nablax.core._errors import ConvergenceError as ConvergenceError
 from nablax.core._errors import HyperparameterError as HyperparameterError

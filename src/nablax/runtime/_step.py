@@ -46,7 +46,9 @@ def step(
       layout: of the arrays on a mesh.
     """
     if layout is not None:
-        inside = step(tx, *layout.enter(grads, state, params), extra, skip_nonfinite)
+        entered = layout.enter(grads, state, params)
+        with layout.dealing():
+            inside = step(tx, *entered, extra, skip_nonfinite)
         new_params, new_state = layout.leave(inside.params, inside.state, params)
         return Stepped(new_params, new_state, inside.finite, inside.updates)
     new_params, new_state, updates = advance(tx, grads, state, params, extra)

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from nablax.core import ArgumentError, PerLeaf, frozen, leaf_roles, under_trace
+from nablax.core import ArgumentError, Deal, PerLeaf, dealing, frozen, leaf_roles, under_trace
 from nablax.runtime._sharding._specs import check_mesh, own_spec, place, spread
 from nablax.tree import is_none, is_params_placeholder
 
@@ -136,25 +136,30 @@ class Layout:
 
     def enter(self, updates: Any, state: Any, params: Any) -> tuple[Any, Any, Any]:
         """Gradients, state and parameters as a step works on them."""
-        plan = self.plan(updates if params is None else params)
-        if params is not None:
-            params = place(params, plan.spread)
-        return _fitting(updates, plan.spread), place(state, plan.state), params
+        like = updates if params is None else params
+        plan = self.plan(like)
+        updates = _fitting(updates, plan.spread, like)
+        return updates, place(state, plan.state), None if params is None else place(params, plan.spread)
+
+    def dealing(self) -> Any:
+        """Within it, whole matrices go to single devices, where the mesh is automatic."""
+        automatic = set(self.mesh.axis_types) == {AxisType.Auto} and isinstance(self.mesh, Mesh)
+        return dealing(Deal(self.mesh, self.axes) if automatic else None)
 
     def leave(self, new: Any, state: Any, params: Any) -> tuple[Any, Any]:
         """Parameters or updates, and the state, as they lie between steps; `params` is asked for the shapes."""
         plan = self.plan(params)
-        return _fitting(new, plan.params), place(state, plan.state)
+        return _fitting(new, plan.params, params), place(state, plan.state)
 
 
-def _fitting(tree: Any, shardings: Any) -> Any:
-    """The leaves that have a leaf's number of dimensions, placed; gradients of each example have more."""
+def _fitting(tree: Any, shardings: Any, like: Any) -> Any:
+    """The leaves that have the shape of a leaf of `like`, placed; gradients of each example have another."""
     wanted, treedef = jax.tree.flatten(shardings)
     try:
-        leaves = treedef.flatten_up_to(tree)
+        leaves, shapes = treedef.flatten_up_to(tree), treedef.flatten_up_to(like)
     except (ValueError, TypeError):
         return tree  # the transformation says what does not fit
-    fits = [x is not None and jnp.ndim(x) >= len(s.spec) for x, s in zip(leaves, wanted, strict=True)]
+    fits = [x is not None and jnp.shape(x) == jnp.shape(y) for x, y in zip(leaves, shapes, strict=True)]
     return place(tree, treedef.unflatten([s if fit else None for s, fit in zip(wanted, fits, strict=True)]))
 
 

@@ -67,7 +67,9 @@ def shard_state(
     def update(inner: Any, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
         check(params)
         like = updates if params is None else params
-        new, state = inner(*layout.enter(updates, state, params), extra)
+        entered = layout.enter(updates, state, params)
+        with layout.dealing():
+            new, state = inner(*entered, extra)
         return layout.leave(new, state, like)
 
     return around(tx, init, update)
