@@ -50,6 +50,7 @@ from nablax.core._dealt import Deal as Deal
 from nablax.core._dealt import dealing as dealing
 from nablax.core._dealt import dealing_now as dealing_now
 from nablax.core._dealt import dealt as dealt
+from nablax.core._dealt import dealt_each as dealt_each
 from nablax.core._dealt import over_stack as over_stack
 from nablax.core._errors import ArgumentError as ArgumentError
 from nablax.core._errors import ConvergenceError as ConvergenceError
@@ -112,6 +113,7 @@ from nablax.core._simplex import project_simplex as project_simplex
 from nablax.core._source import Source as Source
 from nablax.core._source import Unfilled as Unfilled
 from nablax.core._split import automatic as automatic
+from nablax.core._split import require_whole as require_whole
 from nablax.core._trivial import identity as identity
 from nablax.core._trivial import set_to_zero as set_to_zero
 from nablax.core._trivial import stateless as stateless

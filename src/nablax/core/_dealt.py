@@ -11,7 +11,7 @@ import contextlib
 import contextvars
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -97,3 +97,32 @@ def dealt(fn: Callable[..., Any], deal: Deal, stacked: jax.Array, *numbers: Any)
         return jax.lax.map(lambda x: fn(x, *numbers), mine)
 
     return on_each(jnp.pad(stacked, padding), *numbers)[:n]
+
+
+def dealt_each(
+    fns: Sequence[Callable[[jax.Array], jax.Array]], matrices: Sequence[jax.Array], kinds: Sequence[Any]
+) -> list[jax.Array]:
+    """`fn(matrix)` for each pair; within `dealing` several of one kind and dtype are dealt to the devices.
+
+    Args:
+      fns: one for each matrix; those of one kind are the same function of arrays of one shape.
+      matrices: arrays.
+      kinds: anything with an equality.
+    """
+    deal, results = dealing_now(), [None] * len(fns)
+    groups: list[tuple[Any, list[int]]] = []
+    for i, key in enumerate(zip(kinds, (x.dtype for x in matrices), strict=True)):
+        members = next((m for known, m in groups if known == key), None)
+        if members is None:
+            groups.append((key, [i]))
+        else:
+            members.append(i)
+    for _, members in groups:
+        first = fns[members[0]]
+        if deal is None or len(members) == 1:
+            made: Any = [first(matrices[i]) for i in members]
+        else:
+            made = dealt(first, deal, jnp.stack([matrices[i] for i in members]))
+        for i, x in zip(members, made, strict=True):
+            results[i] = x
+    return results  # type: ignore[return-value]

@@ -39,6 +39,25 @@ def whole(who: str) -> Iterator[None]:
         raise e if known else StructureError(f"{who}: {e}") from None
 
 
+def _split(tree: Any) -> frozenset[str]:
+    """The axes that arrays are split over, where that is to be refused."""
+    reach = reach_now()
+    if reach is None or reach.alone:
+        return frozenset()
+    return frozenset().union(*map(split_over, jax.tree.leaves(tree)))
+
+
+def require_whole(name: str, tree: Any) -> None:
+    """Refuses arrays that are split over devices, where a transformation looks at whole ones.
+
+    Raises:
+      SplitError: one is.
+    """
+    split = _split(tree)
+    if split:
+        raise SplitError(f"{name} works on whole arrays: {refusal(split)}")
+
+
 def check_elementwise(name: str, fn: Callable[..., Any], row: Any, shared: Any) -> None:
     """Refuses a rule that looks at a whole array where it is given one device's part.
 
@@ -51,10 +70,7 @@ def check_elementwise(name: str, fn: Callable[..., Any], row: Any, shared: Any) 
     Raises:
       SplitError: a leaf's array is split, and the function mixes its entries.
     """
-    reach = reach_now()
-    if reach is None or reach.alone:
-        return
-    split = frozenset().union(*map(split_over, jax.tree.leaves(row)))
+    split = _split(row)
     if not split:
         return
     mine = len(jax.tree.leaves(row))
@@ -64,7 +80,7 @@ def check_elementwise(name: str, fn: Callable[..., Any], row: Any, shared: Any) 
     except TypeError:  # of a branch or loop whose results differ in the axes that they are split over
         mixes = True
     if mixes:
-        raise SplitError(f"{name} works on whole arrays: {refusal(split)}")
+        require_whole(name, row)
 
 
 def _mixes(jaxpr: Any, marked: list[bool]) -> bool:
