@@ -24,11 +24,11 @@ def compiled_for(devices: int) -> dict[str, dict]:
     """By optimizer and layout: count and bytes of each kind of collective, and bytes of parameters."""
     import jax
     import jax.numpy as jnp
-    from hlo import collectives
     from jax.sharding import AxisType, NamedSharding
     from jax.sharding import PartitionSpec as P
 
     import nablax
+    from hlo import collectives
 
     mesh = jax.make_mesh((devices,), ("data",), axis_types=(AxisType.Auto,))
     txs = {
@@ -76,16 +76,28 @@ def measured(devices: int) -> dict[str, dict]:
     flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
     env = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
-        [sys.executable, __file__, "--devices", str(devices)], env=env, capture_output=True, text=True, check=True
+        [sys.executable, __file__, "--devices", str(devices)],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return json.loads(done.stdout)
 
 
-def law(points: dict[int, float]) -> tuple[float, float]:
-    """The c of c (n-1)/n that fits best, and the largest relative error."""
-    xs = {n: (n - 1) / n for n in points}
-    c = sum(xs[n] * y for n, y in points.items()) / sum(x * x for x in xs.values())
-    return c, max(abs(c * xs[n] - y) / y for n, y in points.items())
+def law(points: dict[int, float]) -> tuple[float, float, float]:
+    """The c and d of (n-1)/n (c + d ceil(m/n)/m) that fit best, and the largest relative error.
+
+    A gradient or a parameter that goes round costs (n-1)/n of its bytes. Of m matrices of one shape a device gets at
+    most ceil(m/n), and sends as many away.
+    """
+    import numpy as np
+
+    n = np.array(list(points), float)
+    y = np.array(list(points.values()))
+    basis = ((n - 1) / n)[:, None] * np.stack([np.ones_like(n), np.ceil(LAYERS / n) / LAYERS], 1)
+    best, *_ = np.linalg.lstsq(basis, y, rcond=None)
+    return float(best[0]), float(best[1]), float(np.max(np.abs(basis @ best - y) / y))
 
 
 def main() -> None:
@@ -102,17 +114,19 @@ def main() -> None:
     size = found[sizes[0]]["parameters"]
     rows = [key for key in found[sizes[0]] if key != "parameters"]
     print(f"Megabytes that a device sends in a step; the parameters are {size / 1e6:.2f} MB.\n")
-    print("| | " + " | ".join(map(str, sizes)) + " | c | error |")
-    print("|---|" + "---|" * (len(sizes) + 2))
+    print("| | " + " | ".join(map(str, sizes)) + " | c | d | error |")
+    print("|---|" + "---|" * (len(sizes) + 3))
     totals = {key: {n: sum(found[n][key]["sent"].values()) for n in sizes} for key in rows}
     for key in rows:
-        c, error = law(totals[key])
+        c, d, error = law(totals[key])
         cells = " | ".join(f"{totals[key][n] / 1e6:.2f}" for n in sizes)
-        print(f"| {key} | {cells} | {c / size:.2f} | {100 * error:.0f}% |")
+        print(f"| {key} | {cells} | {c / size:.2f} | {abs(d) / size:.2f} | {100 * error:.1f}% |")
     print(f"\nCollectives of a step, for {sizes[0]} and for {sizes[-1]} devices.\n")
     print("| | " + " | ".join(f"{n} devices" for n in (sizes[0], sizes[-1])) + " |\n|---|---|---|")
     for key in rows:
-        print(f"| {key} | " + " | ".join(_kinds(found[n][key]["count"]) for n in (sizes[0], sizes[-1])) + " |")
+        print(
+            f"| {key} | " + " | ".join(_kinds(found[n][key]["count"]) for n in (sizes[0], sizes[-1])) + " |"
+        )
     if given.figure:
         draw(totals, size, given.figure)
 

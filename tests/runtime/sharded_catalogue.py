@@ -80,7 +80,9 @@ def check(name, automatic, explicit):
         assert x.sharding.is_equivalent_to(params[key].sharding, x.ndim), (key, x.sharding)
     plan = nablax.describe_memory(tx, params, automatic)
     said = sum(row.device for row in plan.rows if row.what not in ("parameters", "gradients"))
-    arrays = jax.tree.map(lambda x: jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x, state)
+    arrays = jax.tree.map(
+        lambda x: jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x, state
+    )
     for device in jax.devices():
         there = sum(
             s.data.nbytes for x in jax.tree.leaves(arrays) for s in x.addressable_shards if s.device == device
@@ -96,7 +98,10 @@ def check(name, automatic, explicit):
 
 if __name__ == "__main__":
     assert len(jax.devices()) == 8
-    meshes = [jax.make_mesh((4, 2), ("data", "model"), axis_types=(t,) * 2) for t in (AxisType.Auto, AxisType.Explicit)]
+    meshes = [
+        jax.make_mesh((4, 2), ("data", "model"), axis_types=(t,) * 2)
+        for t in (AxisType.Auto, AxisType.Explicit)
+    ]
     failures = {}
     for name in sys.argv[1:] or OPTIMIZERS:
         try:

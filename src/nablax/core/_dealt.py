@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 
 
 class Deal(NamedTuple):
@@ -96,7 +96,19 @@ def dealt(fn: Callable[..., Any], deal: Deal, stacked: jax.Array, *numbers: Any)
     def on_each(mine: jax.Array, *numbers: Any) -> jax.Array:
         return jax.lax.map(lambda x: fn(x, *numbers), mine)
 
-    return on_each(jnp.pad(stacked, padding), *numbers)[:n]
+    stacked = _split_within(stacked, deal, parts)
+    return _split_within(on_each(jnp.pad(stacked, padding), *numbers)[:n], deal, parts)
+
+
+def _split_within(stacked: jax.Array, deal: Deal, parts: int) -> jax.Array:
+    """Each matrix split over all devices, as the state is: else the layout of the dealt ones would spread from here
+    to whatever they are made from."""
+    sizes = [n if d and n % parts == 0 else 0 for d, n in enumerate(stacked.shape)]
+    if not max(sizes):
+        return stacked
+    entries: list[Any] = [None, *[PartitionSpec.UNCONSTRAINED] * (stacked.ndim - 1)]
+    entries[sizes.index(max(sizes))] = deal.axes
+    return jax.lax.with_sharding_constraint(stacked, NamedSharding(deal.mesh, PartitionSpec(*entries)))
 
 
 def dealt_each(

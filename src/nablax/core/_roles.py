@@ -21,6 +21,7 @@ def leaf_roles(tx: Any, state: Any) -> list[str | None]:
     Returns:
       One a leaf, in their order; None where nobody declared it: in states of wrappers, and of other libraries.
     """
+    treedef: Any
     leaves, treedef = jax.tree.flatten(state)
     roles: list[Any] = [None] * len(leaves)
     _fill(tx, treedef.unflatten(range(len(leaves))), roles)

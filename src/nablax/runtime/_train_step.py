@@ -21,8 +21,8 @@ from nablax.core import (
     with_hyperparams,
 )
 from nablax.runtime._live import Numbers
-from nablax.runtime._optimizer import check_alive
 from nablax.runtime._microbatch import reshape_batch_axis
+from nablax.runtime._optimizer import check_alive
 from nablax.runtime._program import Programs, Stepper
 from nablax.runtime._sharding import Layout
 from nablax.runtime._step import by_group, injected_rates, learning_rates, norms
@@ -63,8 +63,8 @@ def train_step(
       skip_nonfinite: leave parameters and state as they are where a gradient is infinite or NaN.
       metrics: also compute the norms of gradient, update and parameters.
       donate: params and state are overwritten in place and the ones handed in become invalid.
-      mesh, axis, param_specs: spread the state over the devices of a mesh, as `shard_state` does. The state for the first
-        step is that of `shard_state(tx, mesh, axis, param_specs).init(params)`.
+      mesh, axis, param_specs: spread the state over the devices of a mesh, as `shard_state` does. The state for the
+        first step is that of `shard_state(tx, mesh, axis, param_specs).init(params)`.
 
     Returns:
       `step(params, state, *batch, hyperparams={})` -> `(params, state, metrics)`. `hyperparams` sets numbers for this

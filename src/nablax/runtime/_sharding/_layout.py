@@ -1,7 +1,7 @@
 """Where parameters, gradients and state lie during a step: a plan of the transformation, the shapes and the mesh.
 
-Between steps parameters lie as their own specs say. A field of the state that has a leaf's shape lies as the leaf, and is
-spread over the data axis besides, along the largest free dimension that it divides; within the step gradients and
+Between steps parameters lie as their own specs say. A field of the state that has a leaf's shape lies as the leaf, and
+is spread over the data axis besides, along the largest free dimension that it divides. Within the step gradients and
 parameters follow it, so that each device computes its part of the update and no more (ZeRO, stage 1).
 
 Source: Rajbhandari et al. 2020, arXiv:1910.02054, section 5.1.
@@ -110,7 +110,9 @@ class Layout:
             shardings(jax.tree.structure(state), state_specs),
         )
 
-    def _state_spec(self, path: Any, shape: tuple[int, ...], role: str | None, known: _Known) -> PartitionSpec:
+    def _state_spec(
+        self, path: Any, shape: tuple[int, ...], role: str | None, known: _Known
+    ) -> PartitionSpec:
         if role in _REPLICATED:
             return PartitionSpec()
         found = known.leaf_of(path, shape)
@@ -154,6 +156,7 @@ class Layout:
 
 def _fitting(tree: Any, shardings: Any, like: Any) -> Any:
     """The leaves that have the shape of a leaf of `like`, placed; gradients of each example have another."""
+    treedef: Any
     wanted, treedef = jax.tree.flatten(shardings)
     try:
         leaves, shapes = treedef.flatten_up_to(tree), treedef.flatten_up_to(like)

@@ -47,7 +47,9 @@ class Memory(NamedTuple):
         lines += [("all", str(sum(r.arrays for r in self.rows)), _size(self.total), _size(self.device))]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         return "\n".join(
-            "  ".join([line[0].ljust(widths[0]), *(x.rjust(w) for x, w in zip(line[1:], widths[1:], strict=True))])
+            "  ".join(
+                [line[0].ljust(widths[0]), *(x.rjust(w) for x, w in zip(line[1:], widths[1:], strict=True))]
+            )
             for line in lines
         )
 

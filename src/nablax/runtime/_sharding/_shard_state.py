@@ -5,10 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-from jax.sharding import AxisType, PartitionSpec
+from jax.sharding import AxisType
 
-from nablax.core import TRANSFORMATION, ArgumentError, GradientTransformationExtraArgs, around, checked
-from nablax.core import with_extra_args_support
+from nablax.core import (
+    TRANSFORMATION,
+    ArgumentError,
+    GradientTransformationExtraArgs,
+    around,
+    checked,
+    with_extra_args_support,
+)
 from nablax.runtime._sharding._layout import Layout, specs_of
 
 
@@ -27,8 +33,9 @@ def shard_state(
       tx: a transformation; where it is another library's, the arrays with a parameter's shape are spread.
       mesh: the devices; axes automatic or explicit.
       axis: the axis to spread over, or several; usually the one that the batch is split over.
-      param_specs: how the parameters lie: tree of `PartitionSpec` with their structure, or a prefix of it, or a function
-        of the parameters. None: every device has them all, or, where the mesh has explicit axes, what their types say.
+      param_specs: how the parameters lie: tree of `PartitionSpec` with their structure, or a prefix of it, or a
+        function of the parameters. None: every device has them all, or, where the mesh has explicit axes, what their
+        types say.
 
     Returns:
       A transformation with the state of `tx`.

@@ -24,7 +24,9 @@ def check_mesh(who: str, mesh: Any, axis: Any) -> tuple[str, ...]:
     axes = (axis,) if isinstance(axis, str) else axis
     if not isinstance(axes, tuple | list) or not axes or any(a not in mesh.axis_names for a in axes):
         known = ", ".join(map(repr, mesh.axis_names))
-        raise ArgumentError(f"{who}: axis must be one of the mesh's ({known}) or a tuple of them, got {axis!r}.")
+        raise ArgumentError(
+            f"{who}: axis must be one of the mesh's ({known}) or a tuple of them, got {axis!r}."
+        )
     return tuple(axes)
 
 
@@ -41,7 +43,9 @@ def own_spec(x: Any, mesh: Any) -> PartitionSpec:
 
 def names_in(spec: PartitionSpec) -> tuple[str, ...]:
     """The axes of the mesh that a spec uses."""
-    return tuple(a for entry in spec if entry is not None for a in ((entry,) if isinstance(entry, str) else entry))
+    return tuple(
+        a for entry in spec if entry is not None for a in ((entry,) if isinstance(entry, str) else entry)
+    )
 
 
 def spread(shape: Sequence[int], spec: PartitionSpec, mesh: Any, axes: tuple[str, ...]) -> PartitionSpec:
