@@ -132,8 +132,11 @@ from nablax.optimizers import tiger as tiger
 from nablax.optimizers import yogi as yogi
 from nablax.runtime import FlatParams as FlatParams
 from nablax.runtime import Optimizer as Optimizer
+from nablax.runtime import describe_memory as describe_memory
 from nablax.runtime import flat_params as flat_params
 from nablax.runtime import packed as packed
+from nablax.runtime import shard_state as shard_state
+from nablax.runtime import state_shardings as state_shardings
 from nablax.runtime import train_step as train_step
 from nablax.schedules import StatefulSchedule as StatefulSchedule
 from nablax.schedules import WrappedSchedule as WrappedSchedule
@@ -177,6 +180,7 @@ from nablax.transforms import measure_with_ema as measure_with_ema
 from nablax.transforms import monitor as monitor
 from nablax.transforms import normalize as normalize
 from nablax.transforms import normalize_by_update_norm as normalize_by_update_norm
+from nablax.transforms import over_axis as over_axis
 from nablax.transforms import partition as partition
 from nablax.transforms import partition_by_path as partition_by_path
 from nablax.transforms import per_example_global_norm_clip as per_example_global_norm_clip

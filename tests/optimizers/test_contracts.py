@@ -2,12 +2,8 @@
 
 import functools
 import inspect
-import json
 import math
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import jax
@@ -16,6 +12,7 @@ import numpy as np
 import pytest
 
 from catalogue import HELPERS, NEEDS_PARAMS, OPTIMIZERS, PARTS, extras, square_sum
+from devices import run_on
 from nablax import optimizers
 from nablax.core import ArgumentError, HyperparameterError, MissingParamsError
 
@@ -71,14 +68,7 @@ def test_updates_look_like_params_and_states_scan(name, kind):
 
 @pytest.fixture(scope="module")
 def wrong_on_two_devices():
-    flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
-    path = os.pathsep.join([str(HERE.parent), *sys.path])  # this nablax, wherever it was found
-    env = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": path}
-    done = subprocess.run(
-        [sys.executable, HERE / "two_devices.py"], env=env, capture_output=True, text=True, timeout=600
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout)
+    return run_on(2, HERE / "two_devices.py")
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

@@ -169,7 +169,7 @@ def test_microbatches_are_whole_and_keys_are_split():
         for names in ("key", 1, ("key",)):
             step = train_step(noisy, tx := sgd(0.1), microbatches=4, keys=names, donate=False)
             *_, metrics = step(jnp.zeros(()), tx.init(jnp.zeros(())), x, key)
-            parts = zip(x.reshape(4, 2), jax.random.split(key, 4), strict=True)
+            parts = zip(x.reshape(2, 4).T, jax.random.split(key, 4), strict=True)
             expected = np.mean([float(noisy(0.0, *part)) for part in parts])
             np.testing.assert_allclose(float(metrics["loss"]), expected, rtol=1e-6)
     with pytest.raises(core.ArgumentError, match="keys names 'rng', but loss_fn takes x, key"):

@@ -74,6 +74,7 @@ UNFIT = {
     },
     "inject_hyperparams": {"inner_factory": (3,), "static_args": ("x",)},
     "monitor": {"measures": (3,)},
+    "over_axis": {"inner": (3,), "axis": (3, (3,))},
     "snapshot": {"measure_name": (3,), "measure": (3,)},
 }  # fmt: skip
 NO_NUMBERS = {
@@ -87,7 +88,7 @@ FIT = {
     "should_transform_fn": bool, "mask": True, "freeze_mask": True, "sync_period": 2, "slow_step_size": 0.5,
     "max_consecutive_errors": 1, "every_k_schedule": 2, "measure": jnp.sum, "measure_name": "m", "decay": 0.9,
     "eta": 1.0, "gamma": 0.5, "transforms": {}, "param_labels": "a", "grads": None, "l2_norm_clip": 1.0,
-    "global_l2_norm_clip": 1.0, "noise_multiplier": 1.0, "clipping": 0.1, "inner_factory": OURS.scale,
+    "global_l2_norm_clip": 1.0, "noise_multiplier": 1.0, "clipping": 0.1, "inner_factory": OURS.scale, "axis": "data",
 }  # fmt: skip
 
 

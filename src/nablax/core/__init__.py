@@ -46,6 +46,12 @@ from nablax.core._checks import is_flag as is_flag
 from nablax.core._checks import mask_of as mask_of
 from nablax.core._checks import number as number
 from nablax.core._checks import of_kind as of_kind
+from nablax.core._dealt import Deal as Deal
+from nablax.core._dealt import dealing as dealing
+from nablax.core._dealt import dealing_now as dealing_now
+from nablax.core._dealt import dealt as dealt
+from nablax.core._dealt import dealt_each as dealt_each
+from nablax.core._dealt import over_stack as over_stack
 from nablax.core._elementwise import Refused as Refused
 from nablax.core._elementwise import check_elementwise as check_elementwise
 from nablax.core._errors import ArgumentError as ArgumentError
@@ -103,11 +109,14 @@ from nablax.core._plan import PerLeaf as PerLeaf
 from nablax.core._program import Program as Program
 from nablax.core._program import quick_compile_options as quick_compile_options
 from nablax.core._program import under_trace as under_trace
+from nablax.core._roles import leaf_roles as leaf_roles
 from nablax.core._rule import Rule as Rule
 from nablax.core._rule import leafwise as leafwise
 from nablax.core._simplex import project_simplex as project_simplex
 from nablax.core._source import Source as Source
 from nablax.core._source import Unfilled as Unfilled
+from nablax.core._split import automatic as automatic
+from nablax.core._split import require_whole as require_whole
 from nablax.core._trivial import identity as identity
 from nablax.core._trivial import set_to_zero as set_to_zero
 from nablax.core._trivial import stateless as stateless
@@ -117,4 +126,5 @@ from nablax.core._value import Call as Call
 from nablax.core._value import Init as Init
 from nablax.core._value import Transformation as Transformation
 from nablax.core._value import body_of as body_of
+from nablax.core._wrapper import around as around
 from nablax.core._wrapper import wrapper as wrapper

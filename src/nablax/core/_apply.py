@@ -9,14 +9,13 @@ import jax.numpy as jnp
 from jax import lax
 
 from nablax.core._base import Params, Updates, with_extra_args_support
-from nablax.core._chain import Chain
+from nablax.core._chain import label_of
 from nablax.core._errors import StructureError
 from nablax.core._leaves import map_leaves
-from nablax.core._pass import run
 from nablax.core._program import Program
-from nablax.core._rule import Rule
+from nablax.core._split import whole
 from nablax.core._value import body_of
-from nablax.tree import is_none
+from nablax.tree import is_none, manual_axes, reach_now
 
 
 def _add(row: Any, shared: Any) -> Any:
@@ -77,11 +76,12 @@ def advance(
     Returns:
       The new parameters, the new state, and the updates.
     """
-    body = body_of(tx)
-    if isinstance(body, Chain):
-        updates, state = body.run(updates, state, params, extra, wide=True)
-    elif isinstance(body, Rule):
-        updates, (state,), _ = run((body,), [state], updates, params, extra, wide=True)
+    if manual_axes() and reach_now() is None:
+        with whole(label_of(tx) or "chain"):
+            return advance(tx, updates, state, params, extra)
+    wide = getattr(body_of(tx), "update_wide", None)
+    if wide is not None:
+        updates, state = wide(updates, state, params, extra)
     else:
         updates, state = with_extra_args_support(tx).update(updates, state, params, **extra)
     return apply_updates(params, updates), state, updates

@@ -53,12 +53,15 @@ class Chain:
         return collections.OrderedDict(zip(self.names, states, strict=True))
 
     def update(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
-        return self.run(updates, state, params, extra, wide=False)
+        return self._run(updates, state, params, extra, wide=False)
 
-    def run(
+    def update_wide(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
+        """`update`, its result as wide as it was computed."""
+        return self._run(updates, state, params, extra, wide=True)
+
+    def _run(
         self, updates: Any, state: Any, params: Any, extra: dict[str, Any], wide: bool
     ) -> tuple[Any, Any]:
-        """`update`; its result stays as wide as it was computed where `wide`."""
         states = iter(list(self._open(state)))
         new: list[Any] = []
         segments = self.segments

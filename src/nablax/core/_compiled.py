@@ -13,6 +13,7 @@ from nablax.core._arguments import frozen
 from nablax.core._errors import StructureError
 from nablax.core._numerics import safe_increment
 from nablax.core._program import Program
+from nablax.core._split import automatic
 from nablax.tree import at_least_float32
 
 _COMPILED = 1024  # programs remembered; each holds the traces of one sequence of rules with their constants
@@ -111,6 +112,10 @@ def leaf_program(steps: tuple[Step, ...], start: Any, param_dtype: Any, wide: bo
     """
 
     def rules(row: Any, shared: list[dict[str, Any]]) -> Any:
+        g, _, columns = row
+        return automatic(on_leaf, row, (g, columns))(row, shared)
+
+    def on_leaf(row: Any, shared: list[dict[str, Any]]) -> Any:
         g, param, columns = row
         g = jnp.asarray(g)
         dtype = g.dtype if start is None else start

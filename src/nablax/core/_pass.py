@@ -18,7 +18,8 @@ from nablax.core._columns import Columns, align, misfit, other_dtypes
 from nablax.core._compiled import Constants, Step, leaf_program, like, scalar_program
 from nablax.core._errors import ArgumentError, MissingParamsError, StructureError
 from nablax.core._number import bound, plain
-from nablax.tree import is_none
+from nablax.core._split import check_elementwise
+from nablax.tree import is_none, reach_now
 
 
 def run(
@@ -98,6 +99,9 @@ def run(
                 for step, of_step in zip(steps, fields, strict=True):
                     dtype = step.dtype_after(dtype, known, of_step)
                 after[i] = dtype
+        if reach_now() is not None:
+            for row in rows:
+                check_elementwise(program.name, program.one, row, shared)
         try:
             outputs = program.map(rows, shared)
         except (TypeError, ValueError) as e:

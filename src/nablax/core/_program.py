@@ -18,6 +18,8 @@ import jax
 import jax.extend.core
 import jax.numpy as jnp
 
+from nablax.core._dealt import Deal, dealing_now, map_stack
+
 CHUNK = 16
 _QUICK = {"xla_cpu_use_fusion_emitters": False}
 
@@ -53,7 +55,7 @@ class Program:
       fn: pure function of `row`, a pytree of the arrays that belong to one leaf, and `shared`, a pytree that all
         leaves see. It returns a pytree of arrays.
       name: what errors, profiles and compiled programs call it.
-      stack: under a trace, loop over the stacked leaves of one kind.
+      stack: under a trace, loop over the stacked leaves of one kind; within `dealing` they go to the devices.
     """
 
     def __init__(self, fn: Callable[[Any, Any], Any], name: str, stack: bool = False):
@@ -62,15 +64,18 @@ class Program:
         self._fn = fn
         self._stack = stack
 
-        def many(rows: list[Any], shared: Any) -> list[Any]:
+        def many(rows: list[Any], shared: Any, deal: Deal | None = None) -> list[Any]:
             if not stack:
                 return [self.one(row, shared) for row in rows]
             stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
-            results = jax.lax.map(lambda row: self.one(row, shared), stacked)
+            if deal is not None:
+                results = map_stack(lambda row: fn(row, shared), stacked, deal)
+            else:
+                results = jax.lax.map(lambda row: self.one(row, shared), stacked)
             return [jax.tree.map(lambda a, i=i: a[i], results) for i in range(len(rows))]
 
         many.__name__ = many.__qualname__ = name + "_chunk"
-        self.many = jax.jit(many)
+        self.many = jax.jit(many, static_argnames="deal")
 
     @functools.cached_property
     def eager(self) -> Any:
@@ -88,6 +93,7 @@ class Program:
             leaves, treedef = jax.tree.flatten(row)
             kinds.setdefault((treedef, *map(jax.typeof, leaves)), []).append(i)
         results: list[Any] = [None] * len(rows)
+        deal = dealing_now() if self._stack else None
         for members in kinds.values():
             size = len(members) if self._stack else CHUNK
             for start in range(0, len(members), size):
@@ -95,6 +101,6 @@ class Program:
                 if len(chunk) == 1:
                     results[chunk[0]] = self.one(rows[chunk[0]], shared)
                     continue
-                for i, result in zip(chunk, self.many([rows[i] for i in chunk], shared), strict=True):
+                for i, result in zip(chunk, self.many([rows[i] for i in chunk], shared, deal), strict=True):
                     results[i] = result
         return results

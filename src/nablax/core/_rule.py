@@ -142,6 +142,11 @@ class Rule:
         updates, (state,), _ = run((self,), [state], updates, params, extra)
         return updates, state
 
+    def update_wide(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
+        """`update`, its result as wide as it was computed."""
+        updates, (state,), _ = run((self,), [state], updates, params, extra, wide=True)
+        return updates, state
+
     def states(self, state: Any) -> Mapping[str, Any]:
         return {}
 

@@ -15,6 +15,8 @@ from nablax.core._arguments import as_passed, default_arguments, frozen, same, s
 from nablax.core._base import Body, GradientTransformationExtraArgs
 from nablax.core._border import at_home_in_optax
 from nablax.core._errors import ArgumentError, MissingParamsError
+from nablax.core._split import whole
+from nablax.tree import manual_axes, reach_now
 
 
 class Call:
@@ -101,6 +103,9 @@ class Init(_Half):
     __slots__ = ()
 
     def __call__(self, params: Any) -> Any:
+        if manual_axes() and reach_now() is None:
+            with whole(self.call.name):
+                return self.call.body.init(params)
         return self.call.body.init(params)
 
 
@@ -110,6 +115,9 @@ class Update(_Half):
     __slots__ = ()
 
     def __call__(self, updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
+        if manual_axes() and reach_now() is None:
+            with whole(self.call.name):
+                return self(updates, state, params, **extra_args)
         try:
             return self.call.body.update(updates, state, params, extra_args)
         except MissingParamsError as error:

@@ -6,7 +6,8 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from nablax.core._value import Call, Transformation
+from nablax.core._base import with_extra_args_support
+from nablax.core._value import Call, Transformation, body_of
 
 Place = Sequence[Any]
 
@@ -89,3 +90,35 @@ def wrapper(
     """
     body = Wrapped(init, update, dict(children or {}), dict(places or {}), count)
     return Transformation.of(Call(wrapper, {"init": init, "update": update}, body))
+
+
+class Around(Wrapped):
+    """The body of a wrapper that remembers nothing: its state is that of the inner transformation.
+
+    Args:
+      tx: the inner transformation.
+      init: `init(params) -> state`.
+      around: `around(update, updates, state, params, extra) -> (updates, state)`, where `update` is the inner one and
+        takes the same four.
+    """
+
+    def __init__(self, tx: Any, init: Callable[[Any], Any], around: Callable[..., Any]):
+        super().__init__(init, tx.update, {"inner": tx}, {"inner": ()}, None)
+        self._tx, self._around = tx, around
+
+    def update(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
+        return self._around(self._narrow, updates, state, params, extra)
+
+    def update_wide(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
+        """`update`, its result as wide as it was computed."""
+        wide = getattr(body_of(self._tx), "update_wide", self._narrow)
+        return self._around(wide, updates, state, params, extra)
+
+    def _narrow(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
+        return self._tx.update(updates, state, params, **extra)
+
+
+def around(tx: Any, init: Callable[[Any], Any], update: Callable[..., Any]) -> Transformation:
+    """Makes a transformation around another that adds nothing to its state; see `Around`."""
+    body = Around(with_extra_args_support(tx), init, update)
+    return Transformation.of(Call(around, {"tx": tx, "init": init, "update": update}, body))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import operator
 from collections.abc import Callable, Mapping
@@ -85,7 +84,7 @@ def _vdot(x: Any, y: Any, dtype: Any) -> jax.Array:
 def inner(x: Any, y: Any, dtype: Any) -> jax.Array:
     """Re sum conj(x) y over all leaves, in `dtype`: the inner product of the real vector space."""
     terms = jax.tree.leaves(jax.tree.map(lambda a, b: _vdot(a, b, dtype), x, y))
-    return functools.reduce(operator.add, terms, jnp.zeros((), dtype))
+    return tree.reduce_scalars(operator.add, [jnp.zeros((), dtype), *terms])
 
 
 def scaled(rate: jax.Array, updates: Any) -> Any:

@@ -24,7 +24,10 @@ from nablax.core import (
     MaskOrFn,
     ScalarOrSchedule,
     as_array,
+    automatic,
     chain,
+    dealt_each,
+    require_whole,
     safe_increment,
     with_extra_args_support,
     wrapper,
@@ -79,6 +82,11 @@ class _Leaf:
         self.columns = math.prod(shape[a] for a in outputs)
         self.left = self.rows >= self.columns
         self.rank = min(rank, self.rows, self.columns)
+
+    @property
+    def kind(self) -> Any:
+        """What leaves that are projected alike have in common."""
+        return self.shape, self.order, self.rank
 
     def matrix(self, g: jax.Array) -> jax.Array:
         return g.transpose(self.order).reshape(self.rows, self.columns)
@@ -178,6 +186,13 @@ def scale_by_galore(
         return GaLoreState(zero_count(), base.init(treedef.unflatten(low)), treedef.unflatten(projectors))
 
     def update(updates: Any, state: GaLoreState, params: Any = None, **extra: Any) -> tuple[Any, GaLoreState]:
+        def low_rank(updates: Any, state: GaLoreState, params: Any) -> tuple[Any, GaLoreState]:
+            return project(updates, state, params, extra)
+
+        return automatic(low_rank, updates, (updates, state))(updates, state, params)
+
+    def project(updates: Any, state: GaLoreState, params: Any, extra: Any) -> tuple[Any, GaLoreState]:
+        require_whole("scale_by_galore", updates)
         # The axes are known from init by the structure of the parameters, which the updates share.
         leaves, plans, treedef = plan(updates, updates if params is None else params)
         old = treedef.flatten_up_to(state.projector)
@@ -185,7 +200,9 @@ def scale_by_galore(
         matrices = [i for i, how in enumerate(plans) if how is not None and how.order is not None]
 
         def renew(_: None) -> list[jax.Array]:
-            return [plans[i].projector(leaves[i].astype(old[i].dtype)).astype(old[i].dtype) for i in matrices]
+            wide = [leaves[i].astype(old[i].dtype) for i in matrices]
+            made = dealt_each([plans[i].projector for i in matrices], wide, [plans[i].kind for i in matrices])
+            return [p.astype(old[i].dtype) for i, p in zip(matrices, made, strict=True)]
 
         fresh = jax.lax.cond(again, renew, lambda _: [old[i] for i in matrices], None)
         projectors = list(old)

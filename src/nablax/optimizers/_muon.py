@@ -31,6 +31,7 @@ from nablax.core import (
     ScalarOrSchedule,
     StructureError,
     abs_sq,
+    as_array,
     chain,
     choice,
     count,
@@ -38,6 +39,7 @@ from nablax.core import (
     first_moment,
     leafwise,
     lerp,
+    over_stack,
 )
 from nablax.optimizers._adam import adamw
 from nablax.optimizers._arguments import checked, one_of
@@ -189,7 +191,11 @@ def _muon(
         raise ArgumentError(f"scale_by_muon: a leaf of shape {g.shape} is no matrix.")
     mu = lerp(mu, g, beta)
     ahead = mu / c1 if c1_next is None else beta * (mu / c1_next) + (1 - beta) * (g / c1)
-    matrices = _orthogonalize(_to_matrices(ahead, axes), ns_coeffs, steps, eps, preconditioning)
+
+    def orthogonal(x: jax.Array, coefficients: Any, eps: Any) -> jax.Array:
+        return _orthogonalize(x, coefficients, steps, eps, preconditioning)
+
+    matrices = over_stack(orthogonal)(_to_matrices(ahead, axes), ns_coeffs, as_array(eps))
     direction = _from_matrices(matrices, g, axes)
     if adaptive:
         direction = jnp.sum(jnp.real(jnp.conj(ahead) * direction)) * direction

@@ -87,7 +87,7 @@ def scale_by_rprop(
     """
 
     def first_step(p: Any) -> jax.Array:
-        eta = jnp.full(jnp.shape(p), as_array(learning_rate), real_dtype(p))
+        eta = jnp.full_like(p, as_array(learning_rate), real_dtype(p))
         return jax.lax.complex(eta, eta) if jnp.iscomplexobj(p) else eta
 
     state = fields(

@@ -17,6 +17,7 @@ from nablax.runtime._packing._flat import FlatParams
 from nablax.runtime._packing._packed import check_packable, packed_params
 from nablax.runtime._program import Programs, Stepper, shared_programs
 from nablax.runtime._saved import load, saved
+from nablax.runtime._sharding import Layout, place, specs_of
 from nablax.runtime._shield import Shield
 from nablax.runtime._step import NORMS, by_group, injected_rates, learning_rates, norms, rate_paths, step
 
@@ -43,6 +44,9 @@ class Optimizer:
       packed: hold small leaves of one dtype together, which makes steps of models with hundreds of small arrays several
         times faster; `opt.params` and gradients keep their structure. For transformations that treat every entry alike
         (see `packed`). With `flat_params(params)` for parameters all leaves lie together, and so do gradients.
+      mesh: devices to spread the state over, as `shard_state` does; parameters stay laid out as they come, or go to
+        every device.
+      axis: the mesh's axis to spread over, or several.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -65,6 +69,8 @@ class Optimizer:
         donate: bool = True,
         take: bool = False,
         packed: bool = False,
+        mesh: Any = None,
+        axis: str | tuple[str, ...] = "data",
     ):
         self.tx = with_extra_args_support(tx)
         if isinstance(params, Iterator):  # as a module's parameters() gives them
@@ -76,15 +82,21 @@ class Optimizer:
         params = jax.tree.map(lambda p: jnp.array(p, copy=not take), params)
         self._packed = packed
         if packed:
-            if self._tensors is not None or isinstance(params, FlatParams):
-                raise ArgumentError("Optimizer: packed=True takes a tree of arrays for params.")
+            if self._tensors is not None or mesh is not None or isinstance(params, FlatParams):
+                raise ArgumentError("Optimizer: packed=True takes a tree of arrays for params, and no mesh.")
             params = packed_params(params)
         if isinstance(params, FlatParams):
             check_packable("Optimizer", self.tx, params.layout.dtypes)
-        state = self.tx.init(params)
+        self._layout: Layout | None = None
+        if mesh is None:
+            state = self.tx.init(params)
+        else:
+            self._layout = Layout(self.tx, mesh, axis, specs_of(params, mesh), "Optimizer")
+            params = place(params, self._layout.plan(params).params)
+            state = self._layout.init(params)
         if donate:  # one buffer cannot be given away twice
             params, state = _apart((params, state))
-        self._hold(params, state, jnp.zeros((), jnp.int32) if skip_nonfinite else None)
+        self._hold(params, state, self._counter(0) if skip_nonfinite else None)
         self._steps = 0
         self._numbers = Numbers(self.tx)
         self._live = Hyperparams(self._numbers, self._current, self._check_fits)
@@ -95,7 +107,7 @@ class Optimizer:
         self._shown: tuple[Any, Any] = (None, None)  # what held the packed parameters, and their tree
         self._last: Any = self._live.values_now
         self._shield = Shield()
-        self._kind = (self._numbers.structure, skip_nonfinite, self._reports, donate)
+        self._kind = (self._numbers.structure, skip_nonfinite, self._reports, donate, self._layout)
         self._steppers: dict[Any, Stepper] = {}
         self._step = self._stepper(())
 
@@ -111,7 +123,7 @@ class Optimizer:
         return stepper
 
     def _programs(self, functions: tuple[Any, ...]) -> Programs:
-        _, skip_nonfinite, reports, donate = self._kind
+        _, skip_nonfinite, reports, donate, layout = self._kind
 
         def body(tx: Any, held: Held, tensors: Any, grads: Any, extra: Any) -> Any:
             state, skipped = held[0], held[1]
@@ -120,7 +132,7 @@ class Optimizer:
                 grads = params.like(grads)
             before = learning_rates(tx, state) if "learning_rates" in reports else {}
             extra = {"grad": grads, **extra, **dict(functions)}
-            done = step(tx, grads, state, params, extra, skip_nonfinite)
+            done = step(tx, grads, state, params, extra, skip_nonfinite, layout)
             if skip_nonfinite:
                 skipped = skipped + 1 - done.finite.astype(jnp.int32)
             told = list(before.values()) + (list(norms(grads, done).values()) if NORMS[0] in reports else [])
@@ -184,6 +196,10 @@ class Optimizer:
             if tensors is not None:
                 tensors_of.assign(self._tensors, new)
         return self.params
+
+    def _counter(self, value: int) -> jax.Array:
+        count = jnp.asarray(value, jnp.int32)
+        return count if self._layout is None else self._layout.everywhere(count)
 
     def zero_grad(self) -> None:
         """Clears `.grad` of the tensors."""
@@ -264,7 +280,7 @@ class Optimizer:
         new = load(found, self._arrays(), self.state, self._live)
         with self._shield:
             counts = self._held[1] is not None
-            self._hold(new.params, new.state, jnp.asarray(new.skipped, jnp.int32) if counts else None)
+            self._hold(new.params, new.state, self._counter(new.skipped) if counts else None)
             self._steps = new.steps
             self._live.values_now = new.hyperparams
             if self._tensors is not None:

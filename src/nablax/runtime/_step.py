@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from nablax import tree
 from nablax.core import advance, current_values, hyperparams
+from nablax.runtime._sharding import Layout
 from nablax.tree import all_finite
 
 NORMS = ("gradient_norm", "update_norm", "parameter_norm")
@@ -27,7 +28,13 @@ class Stepped(NamedTuple):
 
 
 def step(
-    tx: Any, grads: Any, state: Any, params: Any, extra: dict[str, Any], skip_nonfinite: bool = False
+    tx: Any,
+    grads: Any,
+    state: Any,
+    params: Any,
+    extra: dict[str, Any],
+    skip_nonfinite: bool = False,
+    layout: Layout | None = None,
 ) -> Stepped:
     """One step of a transformation, applied.
 
@@ -36,7 +43,14 @@ def step(
       grads, state, params: what its `update` takes.
       extra: its extra arguments.
       skip_nonfinite: leave parameters and state as they are where a gradient is infinite or NaN.
+      layout: of the arrays on a mesh.
     """
+    if layout is not None:
+        entered = layout.enter(grads, state, params)
+        with layout.dealing():
+            inside = step(tx, *entered, extra, skip_nonfinite)
+        new_params, new_state = layout.leave(inside.params, inside.state, params)
+        return Stepped(new_params, new_state, inside.finite, inside.updates)
     new_params, new_state, updates = advance(tx, grads, state, params, extra)
     if not skip_nonfinite:
         return Stepped(new_params, new_state, None, updates)

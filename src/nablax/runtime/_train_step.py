@@ -21,10 +21,12 @@ from nablax.core import (
     with_hyperparams,
 )
 from nablax.runtime._live import Numbers
+from nablax.runtime._microbatch import reshape_batch_axis
 from nablax.runtime._optimizer import check_alive
 from nablax.runtime._packing._flat import FlatParams, as_tree
 from nablax.runtime._packing._packed import check_packable
 from nablax.runtime._program import Programs, Stepper
+from nablax.runtime._sharding import Layout
 from nablax.runtime._step import by_group, injected_rates, learning_rates, norms, rate_paths
 from nablax.runtime._step import step as one_step
 from nablax.tree import at_least_float32
@@ -41,6 +43,9 @@ def train_step(
     skip_nonfinite: bool = False,
     metrics: bool = True,
     donate: bool = True,
+    mesh: Any = None,
+    axis: str | tuple[str, ...] = "data",
+    param_specs: Any = None,
 ) -> Callable[..., tuple[Any, Any, dict[str, Any]]]:
     """Compiles a whole training step.
 
@@ -51,7 +56,9 @@ def train_step(
         searches work as they are.
       has_aux: the loss comes with something else, which is returned as `metrics["aux"]`.
       microbatches: parts into which the leading axis of each array of the batch is split, one after the other, so that
-        activations of one part are in memory at a time. Gradients are averaged in at least float32; aux is stacked.
+        activations of one part are in memory at a time. Part i holds every `microbatches`-th row, starting at row i:
+        where the batch is sharded, each device keeps a share of every part. Gradients are averaged in at least float32;
+        aux is stacked.
       keys: which arguments of the batch are random keys, by position in the batch or by their name in `loss_fn`: they
         are split into one for each microbatch.
       loss_scale: the loss is multiplied by it and the gradient divided, which keeps small float16 gradients alive;
@@ -59,6 +66,8 @@ def train_step(
       skip_nonfinite: leave parameters and state as they are where a gradient is infinite or NaN.
       metrics: also compute the norms of gradient, update and parameters.
       donate: params and state are overwritten in place and the ones handed in become invalid.
+      mesh, axis, param_specs: spread the state over the devices of a mesh, as `shard_state` does. The state for the
+        first step is that of `shard_state(tx, mesh, axis, param_specs).init(params)`.
 
     Returns:
       `step(params, state, *batch, hyperparams={})` -> `(params, state, metrics)`. `hyperparams` sets numbers for this
@@ -84,6 +93,7 @@ def train_step(
     check_number("train_step", "microbatches", microbatches, 1, integer=True)
     check_number("train_step", "loss_scale", loss_scale, 0, open_low=True, optional=True)
     tx = with_extra_args_support(tx)
+    layout = None if mesh is None else Layout(tx, mesh, axis, param_specs, "train_step")
     numbers = Numbers(tx)
     parts = _Parts(loss_fn, has_aux, int(microbatches), loss_scale, _positions(loss_fn, keys))
 
@@ -99,7 +109,7 @@ def train_step(
             "grad": grads,
             "value_fn": lambda p: _first(loss_fn(as_tree(p), *batch), has_aux),
         }
-        done = one_step(opened, grads, state, params, extra, skip_nonfinite)
+        done = one_step(opened, grads, state, params, extra, skip_nonfinite, layout)
         report = {"loss": loss}
         rates |= injected_rates(done.state)
         if not rates.keys() <= told.rates:
@@ -242,4 +252,4 @@ def _split(x: Any, parts: int) -> Any:
             f"train_step: each array of the batch needs a leading axis that microbatches={parts} divides, got shape "
             f"{shape}."
         )
-    return jnp.reshape(x, (parts, shape[0] // parts, *shape[1:]))
+    return reshape_batch_axis(x, shape[0] // parts)

@@ -9,6 +9,7 @@ from nablax.transforms._accumulation import ShouldSkipUpdateFunction as ShouldSk
 from nablax.transforms._accumulation import apply_every as apply_every
 from nablax.transforms._accumulation import skip_large_updates as skip_large_updates
 from nablax.transforms._accumulation import skip_not_finite as skip_not_finite
+from nablax.transforms._across import over_axis as over_axis
 from nablax.transforms._centralize import centralize as centralize
 from nablax.transforms._clipping import AdaptiveGradClipState as AdaptiveGradClipState
 from nablax.transforms._clipping import ClipByGlobalNormState as ClipByGlobalNormState

@@ -4,6 +4,12 @@ A tree is anything JAX can flatten. None leaves are kept and skipped. Functions 
 least float32, whatever the leaves are stored in.
 """
 
+from ._across import SplitError as SplitError
+from ._across import across as across
+from ._across import manual_axes as manual_axes
+from ._across import reach_now as reach_now
+from ._across import refusal as refusal
+from ._across import split_over as split_over
 from ._arithmetic import add as add
 from ._arithmetic import add_scale as add_scale
 from ._arithmetic import allclose as allclose

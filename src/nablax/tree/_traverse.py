@@ -6,6 +6,8 @@ from typing import Any
 
 import jax
 
+from ._across import over_devices
+
 
 def is_none(x: Any) -> bool:
     """True for None: as `is_leaf`, it makes a None visible to a map."""
@@ -75,9 +77,9 @@ def reduce_scalars(combine: Callable[[Any, Any], Any], scalars: Sequence[Any]) -
     """Folds scalars of one dtype by an associative function, in compiled calls on 2, 4, ..., 32 of them.
 
     So five programs serve every tree. One program for all scalars would be another for each number of leaves,
-    and take seconds to compile for 1,000 of them.
+    and take seconds to compile for 1,000 of them. Within `across` the scalars are of all devices.
     """
-    values = list(scalars)
+    values = over_devices(combine, list(scalars))
     while len(values) > 1:
         folded = []
         start = 0

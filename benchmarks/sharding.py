@@ -1,0 +1,105 @@
+"""Sharded states on eight forced CPU devices: bytes on each, step time, and matrices dealt whole against plain GSPMD.
+
+The devices share the machine's cores, so times tell what the arithmetic and the copies cost together, not what a
+network would.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+import nablax
+from harness import arguments, medians, milliseconds
+from hlo import collectives
+from nablax.runtime import _sharding
+
+
+def on_one(tree):
+    device = jax.devices()[0]
+    return sum(
+        s.data.nbytes for x in jax.tree.leaves(tree) for s in x.addressable_shards if s.device == device
+    )
+
+
+class Step:
+    """A compiled update of parameters that every device has; called, it steps once."""
+
+    def __init__(self, tx, params, mesh, dealt=True):
+        self.params = jax.device_put(jax.tree.map(jnp.copy, params), NamedSharding(mesh, P()))
+        self.state = tx.init(self.params)
+
+        def step(params, state):
+            updates, state = tx.update(params, state, params)
+            return nablax.apply_updates(params, updates), state
+
+        with contextlib.nullcontext() if dealt else plain():
+            self.compiled = jax.jit(step, donate_argnums=(0, 1)).lower(self.params, self.state).compile()
+
+    def __call__(self):
+        self.params, self.state = self.compiled(self.params, self.state)
+        return self.params
+
+
+@contextlib.contextmanager
+def plain():
+    """Leaves matrices to the compiler's partitioner."""
+    layout = _sharding.Layout
+    kept = layout.dealing
+    layout.dealing = lambda self: contextlib.nullcontext()
+    try:
+        yield
+    finally:
+        layout.dealing = kept
+
+
+def main() -> None:
+    given = arguments(__doc__)
+    rounds = given.rounds or (3 if given.quick else 15)
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
+    n = 256 if given.quick else 1024
+    keys = jax.random.split(jax.random.key(0), 16)
+    params = [jax.random.normal(k, (n, n)) for k in keys]
+
+    print(f"AdamW, {16 * n * n / 1e6:.1f} million parameters.\n")
+    print("| | state on each device | update |\n|---|---|---|")
+    tx = nablax.adamw(1e-3)
+    steps = {
+        "replicated": Step(tx, params, mesh),
+        "shard_state": Step(nablax.shard_state(tx, mesh), params, mesh),
+    }
+    taken = medians(steps, rounds)
+    for name, step in steps.items():
+        print(f"| {name} | {on_one(step.state) / 1e6:.2f} MB | {milliseconds(taken[name])} |")
+
+    n = 64 if given.quick else 256
+    params = [jax.random.normal(k, (n, 2 * n)) for k in keys]
+    print(f"\n16 matrices of {n} x {2 * n}, {sum(4 * x.size for x in params) / 1e6:.2f} MB.\n")
+    print("| | collectives | MB sent by a device | update |\n|---|---|---|---|")
+    for name, tx in (
+        ("muon", nablax.muon(1e-3)),
+        ("galore", nablax.galore(1e-3, rank=16, update_proj_gap=1)),
+    ):
+        sharded = nablax.shard_state(tx, mesh)
+        steps = {
+            "replicated": Step(tx, params, mesh),
+            "plain GSPMD": Step(sharded, params, mesh, dealt=False),
+            "dealt whole": Step(sharded, params, mesh),
+        }
+        taken = medians(steps, rounds)
+        for how, step in steps.items():
+            read = collectives(step.compiled.as_text())
+            kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(read.count.items())) or "none"
+            sent = sum(read.sent.values()) / 1e6
+            print(f"| {name}, {how} | {kinds} | {sent:.2f} | {milliseconds(taken[how])} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,363 @@
+"""Sharded states on eight forced CPU devices.
+
+A script: `test_sharding.py` runs it in a process of its own. It prints, as JSON, what went wrong, by the check's name;
+"" where nothing did.
+"""
+
+import collections
+import json
+import re
+import sys
+import traceback
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.sharding import AbstractMesh, AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+import nablax
+
+CHECKS = {}
+MESH = EXPLICIT = None
+LARGE = {"w": jnp.linspace(-1, 1, 2048 * 1024).reshape(2048, 1024), "b": jnp.linspace(0, 1, 1024)}
+SMALL = {"w": jnp.linspace(-1, 1, 64 * 32).reshape(64, 32), "b": jnp.linspace(0, 1, 32)}
+BATCH = jnp.linspace(-1, 1, 64 * 64).reshape(64, 64)
+
+
+def check(fn):
+    CHECKS[fn.__name__] = fn
+    return fn
+
+
+def everywhere(params, mesh=None):
+    return jax.device_put(jax.tree.map(jnp.copy, params), NamedSharding(mesh or MESH, P()))
+
+
+def bytes_on(tree, device):
+    return sum(
+        s.data.nbytes for x in jax.tree.leaves(tree) for s in x.addressable_shards if s.device == device
+    )
+
+
+def loss(params, x):
+    return jnp.mean(jnp.tanh(x @ params["w"] + params["b"]) ** 2)
+
+
+def batch(mesh=None):
+    return jax.device_put(BATCH, NamedSharding(mesh or MESH, P("data")))
+
+
+def loop(tx, params, steps=3):
+    """The user's own step, jitted and nothing else; returns it, too."""
+
+    @jax.jit
+    def step(params, state, x):
+        updates, state = tx.update(jax.grad(loss)(params, x), state, params)
+        return nablax.apply_updates(params, updates), state
+
+    state = tx.init(params)
+    for _ in range(steps):
+        params, state = step(params, state, batch())
+    return params, state, step
+
+
+def equal(a, b):
+    jax.tree.map(lambda x, y: np.testing.assert_array_equal(np.asarray(x), np.asarray(y)), a, b)
+
+
+def kinds(text):
+    return collections.Counter(re.findall(r" (all-gather|all-reduce|all-to-all|reduce-scatter)\(", text))
+
+
+def refused(error, words, fn):
+    with pytest.raises(error, match=re.escape(words)):
+        fn()
+
+
+def close(found, wanted, what):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-5, 1e-7, err_msg=what), found, wanted)
+
+
+@check
+def an_eighth_of_the_state_lies_on_each_device():
+    replicated = nablax.adam(1e-3).init(everywhere(LARGE))
+    state = nablax.shard_state(nablax.adam(1e-3), MESH).init(LARGE)
+    for device in jax.devices():
+        moments = bytes_on(replicated[0].mu, device) + bytes_on(replicated[0].nu, device)
+        assert round(moments / 1e6, 2) == 16.79
+        assert round(bytes_on(state, device) / 1e6, 2) == 2.10
+    assert jax.tree.structure(state) == jax.tree.structure(replicated)
+
+
+@check
+def init_places_every_array_eagerly_and_under_jit():
+    tx = nablax.shard_state(nablax.adam(1e-3), MESH)
+    wanted = nablax.state_shardings(nablax.adam(1e-3), SMALL, MESH)
+    for state in (tx.init(SMALL), jax.jit(tx.init)(SMALL)):
+        for x, sharding in zip(jax.tree.leaves(state), jax.tree.leaves(wanted), strict=True):
+            assert x.sharding.is_equivalent_to(sharding, x.ndim)
+            assert x.committed
+    assert wanted[0].mu["w"].spec == P("data")
+    assert wanted[0].count.spec == P()
+
+
+@check
+def a_jitted_step_equals_replicated_data_parallel_bit_for_bit():
+    tx = nablax.adamw(1e-2)
+    params, state, _ = loop(tx, everywhere(SMALL))
+    sharded, spread, step = loop(nablax.shard_state(tx, MESH), everywhere(SMALL))
+    equal((params, state), (sharded, spread))
+    assert step._cache_size() == 1
+    assert all(x.sharding.is_fully_replicated for x in jax.tree.leaves(sharded))
+    assert spread[0].nu["w"].sharding.spec == P("data")
+
+
+@check
+def it_composes_with_tensor_parallel_parameters():
+    mesh = jax.make_mesh((4, 2), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
+    specs = {"w": P(None, "model"), "b": P("model")}
+    params = jax.tree.map(lambda x, s: jax.device_put(x, NamedSharding(mesh, s)), SMALL, specs)
+    tx = nablax.shard_state(nablax.adam(1e-3), mesh, param_specs=specs)
+    state = tx.init(params)
+    assert state[0].mu["w"].sharding.spec == P("data", "model")
+    assert state[0].mu["b"].sharding.spec == P("model")
+    updates, state = jax.jit(lambda g, s, p: tx.update(g, s, p))(params, state, params)
+    assert updates["w"].sharding.spec == specs["w"]
+    assert state[0].mu["w"].sharding.spec == P("data", "model")
+    refused(
+        nablax.ArgumentError, "param_specs", lambda: nablax.shard_state(nablax.adam(1e-3), mesh).init(params)
+    )
+    both = nablax.state_shardings(nablax.adam(1e-3), SMALL, mesh, ("data", "model"))
+    assert both[0].mu["w"].spec == P(("data", "model"))
+    fsdp = nablax.state_shardings(nablax.adam(1e-3), SMALL, mesh, param_specs=P("data"))
+    assert fsdp[0].mu["b"].spec == P("data")
+
+
+@check
+def a_transformation_of_another_library_is_sharded_by_shapes():
+    ours, _, _ = loop(nablax.shard_state(optax.adam(1e-2), MESH), everywhere(SMALL))
+    theirs, _, _ = loop(optax.adam(1e-2), everywhere(SMALL))
+    equal(ours, theirs)
+    state = nablax.shard_state(optax.chain(optax.clip(1.0), optax.adamw(1e-2)), MESH).init(SMALL)
+    assert state[1][0].mu["w"].sharding.spec == P("data")
+    assert state[1][0].count.sharding.is_fully_replicated
+
+
+@check
+def wrappers_and_memories_follow_the_parameters():
+    tx = nablax.MultiSteps(nablax.adam(1e-3), 2)
+    state = nablax.shard_state(tx, MESH).init(SMALL)
+    assert state.acc_grads["w"].sharding.spec == P("data")
+    assert state.inner_opt_state[0].mu["w"].sharding.spec == P("data")
+    from nablax.linesearch import scale_by_lbfgs
+
+    state = nablax.state_shardings(scale_by_lbfgs(3), SMALL, MESH)
+    assert state.diff_params_memory["w"].spec == P(None, "data")
+    assert state.weights_memory.spec == P()
+
+
+@check
+def an_optimizer_keeps_layout_and_program_through_steps_saving_and_loading():
+    for mesh in (MESH, EXPLICIT):
+        made = [
+            nablax.Optimizer(nablax.adam(1e-2), SMALL, mesh=mesh, skip_nonfinite=True, metrics=True)
+            for _ in range(2)
+        ]
+        opt, other = made
+        plain = nablax.Optimizer(
+            nablax.adam(1e-2), everywhere(SMALL, mesh), skip_nonfinite=True, metrics=True
+        )
+        gradient = jax.jit(jax.grad(loss))
+        layout = jax.tree.map(lambda x: x.sharding, (opt.params, opt.state))
+        for i in range(4):
+            opt.step(gradient(opt.params, batch(mesh)))
+            plain.step(gradient(plain.params, batch(mesh)))
+            if i == 1:
+                other.load_state_dict(opt.state_dict())
+            if i > 1:
+                other.step(gradient(other.params, batch(mesh)))
+        opt.hyperparameters["learning_rate"] = 0.5
+        equal(opt.params, plain.params)
+        equal((other.params, other.state), (opt.params, opt.state))
+        assert opt.compilations <= 1
+        assert bytes_on(opt.state, jax.devices()[3]) < 0.13 * bytes_on(plain.state, jax.devices()[3])
+        for owner in made:
+            jax.tree.map(
+                lambda x, s: x.sharding.is_equivalent_to(s, x.ndim) or 1 / 0,
+                (owner.params, owner.state),
+                layout,
+            )
+    assert "adam/learning_rate" in opt.hyperparameters
+
+
+@check
+def an_optimizer_with_a_mesh_compiles_once():
+    params = {"w": jnp.ones((24, 8))}
+    opt = nablax.Optimizer(nablax.adam(1e-2), params, mesh=MESH)
+    count = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda name, *_, **__: (
+            count.append(name) if name == "/jax/core/compile/backend_compile_duration" else None
+        )
+    )
+    g = jax.device_put({"w": jnp.ones((24, 8))}, NamedSharding(MESH, P()))
+    for _ in range(3):
+        opt.step(g)
+    assert opt.compilations == 1
+    assert len(count) == 1, count
+
+
+@check
+def train_step_with_a_mesh_and_microbatches():
+    for mesh in (MESH, EXPLICIT):
+        tx, found = nablax.adam(1e-2), []
+        for layout in (None, mesh):
+            params = everywhere(SMALL, mesh)
+            state = (tx if layout is None else nablax.shard_state(tx, mesh)).init(params)
+            step = nablax.train_step(loss, tx, microbatches=4, mesh=layout)
+            text = step.lower(params, state, batch(mesh)).compile().as_text()
+            if layout is None:
+                assert "all-gather" not in kinds(text), kinds(text)
+            for _ in range(3):
+                params, state, metrics = step(params, state, batch(mesh))
+            assert params["w"].sharding.is_fully_replicated
+            found.append((params, metrics["loss"]))
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(np.asarray(a), np.asarray(b), 1e-5, 1e-7), *found
+        )
+        assert state[0].mu["w"].sharding.is_equivalent_to(NamedSharding(mesh, P("data")), 2)
+
+
+@check
+def matrices_are_dealt_whole_to_the_devices():
+    keys = jax.random.split(jax.random.key(0), 8)
+    params = everywhere([jax.random.normal(k, (64, 32)) for k in keys])
+    texts, found = [], []
+    for tx in (nablax.muon(1e-2), nablax.shard_state(nablax.muon(1e-2), MESH)):
+
+        def step(params, state, tx=tx):
+            updates, state = tx.update(jax.tree.map(jnp.square, params), state, params)
+            return nablax.apply_updates(params, updates), state
+
+        state = tx.init(params)
+        texts.append(jax.jit(step).lower(params, state).compile().as_text())
+        found.append(jax.jit(step)(params, state))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(np.asarray(a), np.asarray(b), atol=1e-6), *found)
+    assert found[1][1].inner_states["muon"].inner_state[0].mu[0].sharding.spec == P("data")
+    assert kinds(texts[1])["all-to-all"] == 2, kinds(texts[1])  # there and back
+    assert kinds(texts[1])["all-reduce"] == 0, kinds(texts[1])  # none within Newton-Schulz
+    tx = nablax.galore(1e-2, 4)
+    projectors = [
+        jax.jit(tx.update)(params, tx.init(params), params)[1][0].projector
+        for tx in (tx, nablax.shard_state(tx, MESH))
+    ]
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(np.asarray(a), np.asarray(b), atol=1e-5), *projectors
+    )
+
+
+@check
+def what_describe_memory_says_is_allocated():
+    mesh = jax.make_mesh((4, 2), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
+    specs = {"w": P(None, "model"), "b": P()}
+    params = jax.tree.map(lambda x, s: jax.device_put(x, NamedSharding(mesh, s)), SMALL, specs)
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), params)
+    for tx in (nablax.adamw(1e-3), nablax.adafactor(1e-3, min_dim_size_to_factor=2), nablax.muon(1e-3)):
+        said = nablax.describe_memory(tx, shapes, mesh)
+        state = nablax.shard_state(tx, mesh, param_specs=specs).init(params)
+        rows = {row.what: row for row in said.rows}
+        for device in jax.devices():
+            assert rows["parameters"].device == bytes_on(params, device)
+            there = said.device - rows["parameters"].device - rows["gradients"].device
+            assert abs(there - bytes_on(state, device)) <= 0.01 * bytes_on(state, device)
+    layers = [jax.ShapeDtypeStruct((8192, 8192), jnp.bfloat16)] * 1043  # 70 billion
+    plan = nablax.describe_memory(
+        nablax.adamw(1e-4), layers, AbstractMesh((512,), ("data",)), param_specs=P("data")
+    )
+    assert abs(plan.device * 512 / plan.total - 1) < 1e-6
+    assert round(plan.rows[0].total / 1e9) == 140
+
+
+@check
+def within_shard_map_what_needs_whole_arrays_is_refused_and_over_axis_sums():
+    from nablax.linesearch import scale_by_lbfgs
+
+    specs = {"w": P("data"), "b": P()}
+
+    def run(tx, check_vma=True, specs=specs):
+        def update(p):
+            g = jax.tree.map(lambda x: 2 * x + 1, p)
+            return tx.update(g, tx.init(p), p)[0]
+
+        mapped = jax.shard_map(update, mesh=MESH, in_specs=(specs,), out_specs=specs, check_vma=check_vma)
+        return jax.jit(mapped)(SMALL)
+
+    def alone(tx):
+        g = jax.tree.map(lambda x: 2 * x + 1, SMALL)
+        return jax.jit(lambda g: tx.update(g, tx.init(SMALL), SMALL)[0])(g)
+
+    sums = {
+        "clip_by_global_norm": nablax.chain(nablax.clip_by_global_norm(1.0), nablax.sgd(0.1)),
+        "dog": nablax.dog(),
+        "scale_by_lbfgs": scale_by_lbfgs(3),
+        "apply_if_finite": nablax.apply_if_finite(nablax.sgd(0.1), 3),
+    }
+    for name, tx in sums.items():
+        refused(nablax.StructureError, "over_axis(tx, 'data')", lambda tx=tx: run(tx))
+        each = {"w": P("data"), "b": P("data")}
+        close(run(nablax.over_axis(tx, "data")), alone(tx), name)
+        close(run(nablax.over_axis(tx, "data"), False, each), alone(tx), name)
+    for tx in (
+        nablax.adaptive_grad_clip(0.1),
+        nablax.muon(0.1),
+        nablax.lamb(0.1),
+        nablax.adafactor(0.1, min_dim_size_to_factor=2),
+        nablax.clip_by_block_rms(1.0),
+        nablax.galore(0.1, 2),
+    ):
+        for form in (tx, nablax.over_axis(tx, "data")):
+            refused(nablax.StructureError, "split over the mesh axis 'data'", lambda form=form: run(form))
+    local = run(nablax.over_axis(nablax.clip_by_global_norm(1.0), None), specs=each)
+    assert not np.allclose(local["w"], alone(nablax.clip_by_global_norm(1.0))["w"])
+    equal(run(nablax.adamw(0.1)), alone(nablax.adamw(0.1)))  # elementwise: as it is
+    whole = {"w": P(), "b": P()}
+    equal(run(nablax.muon(0.1), specs=whole), alone(nablax.muon(0.1)))  # nothing is split
+    refused(nablax.ArgumentError, "no axis", lambda: alone(nablax.over_axis(nablax.sgd(0.1), "data")))
+
+
+@check
+def bad_meshes_and_specs_are_refused():
+    tx = nablax.adam(1e-3)
+    refused(
+        nablax.ArgumentError,
+        "must be one of the mesh's ('data')",
+        lambda: nablax.shard_state(tx, MESH, "model"),
+    )
+    refused(nablax.ArgumentError, "must be a jax.sharding.Mesh", lambda: nablax.shard_state(tx, 8))
+    refused(
+        nablax.ArgumentError,
+        "holds PartitionSpec",
+        lambda: nablax.shard_state(tx, MESH, param_specs="data").init(SMALL),
+    )
+    refused(
+        nablax.StructureError,
+        "param_specs",
+        lambda: nablax.shard_state(tx, MESH, param_specs={"x": P()}).init(SMALL),
+    )
+
+
+if __name__ == "__main__":
+    assert len(jax.devices()) == 8
+    MESH = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
+    EXPLICIT = jax.make_mesh((8,), ("data",))
+    wrong = {}
+    for name in sys.argv[1:] or CHECKS:
+        try:
+            CHECKS[name]()
+            wrong[name] = ""
+        except Exception:
+            wrong[name] = traceback.format_exc()[-3000:]
+    print(json.dumps(wrong))
