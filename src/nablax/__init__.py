@@ -24,6 +24,7 @@ from nablax import tree as tree
 from nablax.core import ArgumentError as ArgumentError
 from nablax.core import ConvergenceError as ConvergenceError
 from nablax.core import EmptyState as EmptyState
+from nablax.core import FileError as FileError
 from nablax.core import GradientTransformation as GradientTransformation
 from nablax.core import GradientTransformationExtraArgs as GradientTransformationExtraArgs
 from nablax.core import HyperparameterError as HyperparameterError
@@ -132,10 +133,17 @@ from nablax.optimizers import tiger as tiger
 from nablax.optimizers import yogi as yogi
 from nablax.runtime import FlatParams as FlatParams
 from nablax.runtime import Optimizer as Optimizer
+from nablax.runtime import describe as describe
 from nablax.runtime import describe_memory as describe_memory
 from nablax.runtime import flat_params as flat_params
+from nablax.runtime import from_optax as from_optax
+from nablax.runtime import from_torch as from_torch
+from nablax.runtime import load as load
+from nablax.runtime import load_state_dict as load_state_dict
 from nablax.runtime import packed as packed
+from nablax.runtime import save as save
 from nablax.runtime import shard_state as shard_state
+from nablax.runtime import state_dict as state_dict
 from nablax.runtime import state_shardings as state_shardings
 from nablax.runtime import train_step as train_step
 from nablax.schedules import StatefulSchedule as StatefulSchedule

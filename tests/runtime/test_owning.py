@@ -133,9 +133,9 @@ def test_a_state_dict_takes_typed_keys_and_is_loaded_whole_or_not_at_all():
     assert jnp.issubdtype(other.state[0].rng_key.dtype, jax.dtypes.prng_key)
 
     fresh = Optimizer(tx, PARAMS)
-    bad = {**saved, "hyperparams": {**saved["hyperparams"], "adam/b1": 7.0}}
-    missing = {k: v for k, v in saved.items() if k != "counters"}
-    for wrong in (bad, missing, {**saved, "state": {}}):
+    bad = {**saved, "hyperparameters": {**saved["hyperparameters"], "adam/b1": 7.0}}
+    missing = {k: v for k, v in saved.items() if k != "arrays"}
+    for wrong in (bad, missing, {**saved, "arrays": {}}):
         with pytest.raises((core.HyperparameterError, StructureError)):
             fresh.load_state_dict(wrong)
         jax.tree.map(np.testing.assert_array_equal, fresh.params, PARAMS)

@@ -56,6 +56,7 @@ from nablax.core._elementwise import Refused as Refused
 from nablax.core._elementwise import check_elementwise as check_elementwise
 from nablax.core._errors import ArgumentError as ArgumentError
 from nablax.core._errors import ConvergenceError as ConvergenceError
+from nablax.core._errors import FileError as FileError
 from nablax.core._errors import HyperparameterError as HyperparameterError
 from nablax.core._errors import MissingParamsError as MissingParamsError
 from nablax.core._errors import NablaxError as NablaxError
@@ -103,6 +104,13 @@ from nablax.core._numerics import safe_norm as safe_norm
 from nablax.core._numerics import safe_root_mean_squares as safe_root_mean_squares
 from nablax.core._numerics import wide_moment_like as wide_moment_like
 from nablax.core._numerics import zero_count as zero_count
+from nablax.core._parts import Part as Part
+from nablax.core._parts import StateLeaf as StateLeaf
+from nablax.core._parts import join as join
+from nablax.core._parts import leaf_names as leaf_names
+from nablax.core._parts import parts as parts
+from nablax.core._parts import state_leaves as state_leaves
+from nablax.core._parts import unique as unique
 from nablax.core._plan import Mask as Mask
 from nablax.core._plan import MaskOrFn as MaskOrFn
 from nablax.core._plan import PerLeaf as PerLeaf

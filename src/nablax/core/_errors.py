@@ -5,6 +5,7 @@
     ├── ArgumentError (TypeError)          an argument of the wrong kind
     ├── StructureError (ValueError)        trees, shapes or dtypes that do not belong together
     ├── MissingParamsError (ValueError)    update() without the parameters it reads
+    ├── FileError (ValueError)             a file that cannot be what was saved
     └── ConvergenceError (RuntimeError)    a solver that could not do what it was asked
 
 Each also derives from the built-in class that existing `except` clauses catch. A message says who speaks, which
@@ -30,6 +31,10 @@ class StructureError(NablaxError, ValueError):
 
 class MissingParamsError(NablaxError, ValueError):
     """A transformation that reads the parameters was called without them."""
+
+
+class FileError(NablaxError, ValueError):
+    """A file is truncated, altered, or of another format."""
 
 
 class ConvergenceError(NablaxError, RuntimeError):

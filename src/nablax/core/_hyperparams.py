@@ -83,6 +83,11 @@ def _inner(call: Call) -> Iterator[tuple[str, Any, Callable[[Any], Any]]]:
                     yield label, tx, put(name, i, v[0] if pair else None)
 
 
+def takes_transformations(call: Call) -> bool:
+    """Whether there are transformations among the arguments of a call."""
+    return any(True for _ in _inner(call))
+
+
 class _Entry(NamedTuple):
     """One entry of an argument that is a dict or a tuple."""
 

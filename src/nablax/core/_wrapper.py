@@ -10,6 +10,7 @@ from nablax.core._base import with_extra_args_support
 from nablax.core._value import Call, Transformation, body_of
 
 Place = Sequence[Any]
+Seen = Callable[[Any, Any], Mapping[str, Any]]
 
 
 def _at(state: Any, step: Any) -> Any:
@@ -43,6 +44,7 @@ class Wrapped:
       places: by name, where the state of the inner transformation stands in the wrapper's; without an entry it has
         none of its own there.
       count: the place of the count of updates that the wrapper's own schedules are evaluated at; None without any.
+      seen: what each inner transformation sees of the parameters; None where each sees them as they are.
     """
 
     def __init__(
@@ -52,9 +54,10 @@ class Wrapped:
         children: Mapping[str, Any],
         places: Mapping[str, Place],
         count: Place | None,
+        seen: Seen | None = None,
     ):
         self._init, self._update = init, update
-        self.children, self.places, self.count = children, places, count
+        self.children, self.places, self.count, self.seen = children, places, count, seen
 
     def init(self, params: Any) -> Any:
         return self._init(params)
@@ -78,6 +81,7 @@ def wrapper(
     children: Mapping[str, Any] | None = None,
     places: Mapping[str, Place] | None = None,
     count: Place | None = None,
+    seen: Seen | None = None,
 ) -> Transformation:
     """Makes a transformation around others; the function that returns it stands under `@checked(...)`.
 
@@ -87,8 +91,10 @@ def wrapper(
       children: the inner transformations by name.
       places: by the same names, where their states stand in the wrapper's, such as `("inner_state",)`.
       count: where the wrapper counts the updates that its own schedules are evaluated at.
+      seen: `seen(params, tree) -> dict`: by the same names, what the inner transformation sees of a tree with the
+        structure of the parameters.
     """
-    body = Wrapped(init, update, dict(children or {}), dict(places or {}), count)
+    body = Wrapped(init, update, dict(children or {}), dict(places or {}), count, seen)
     return Transformation.of(Call(wrapper, {"init": init, "update": update}, body))
 
 

@@ -12,6 +12,16 @@ from nablax.runtime._packing._flat import FlatParams as FlatParams
 from nablax.runtime._packing._flat import flat_params as flat_params
 from nablax.runtime._packing._packed import packed as packed
 from nablax.runtime._program import clear_programs as clear_programs
+from nablax.runtime._saving import Description as Description
+from nablax.runtime._saving import Report as Report
+from nablax.runtime._saving import Restored as Restored
+from nablax.runtime._saving import describe as describe
+from nablax.runtime._saving import from_optax as from_optax
+from nablax.runtime._saving import from_torch as from_torch
+from nablax.runtime._saving import load as load
+from nablax.runtime._saving import load_state_dict as load_state_dict
+from nablax.runtime._saving import save as save
+from nablax.runtime._saving import state_dict as state_dict
 from nablax.runtime._sharding import Memory as Memory
 from nablax.runtime._sharding import describe_memory as describe_memory
 from nablax.runtime._sharding import shard_state as shard_state

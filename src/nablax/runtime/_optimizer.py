@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -16,7 +16,20 @@ from nablax.runtime._live import Hyperparams, Numbers, check_state_fits
 from nablax.runtime._packing._flat import FlatParams
 from nablax.runtime._packing._packed import check_packable, packed_params
 from nablax.runtime._program import Programs, Stepper, shared_programs
-from nablax.runtime._saved import load, saved
+from nablax.runtime._saving import (
+    VERSION,
+    Description,
+    Report,
+    describe,
+    fitted,
+    implementation,
+    is_key,
+    named,
+    placed,
+    read_state_dict,
+    to_host,
+    write_state_dict,
+)
 from nablax.runtime._sharding import Layout, place, specs_of
 from nablax.runtime._shield import Shield
 from nablax.runtime._step import NORMS, by_group, injected_rates, learning_rates, norms, rate_paths, step
@@ -264,27 +277,86 @@ class Optimizer:
         return sum(stepper.compilations for stepper in self._steppers.values())
 
     def state_dict(self) -> dict[str, Any]:
-        """A copy of everything a restart needs: NumPy arrays, and the hyperparameters by path."""
+        """A copy of everything a restart needs.
+
+        Returns:
+          `{"version", "arrays", "keys", "steps", "skipped_steps", "hyperparameters"}`: NumPy arrays by names such as
+          `params/layers/0/kernel` and `adamw/mu/layers/0/kernel`; the generators of typed random keys; and the
+          hyperparameters by path, None where a schedule is followed.
+        """
         with self._shield:
-            return saved(self._arrays(), self.state, (self._steps, self._skipped()), self._live)
+            leaves = named(self.tx, self.state, self._arrays())
+            return {
+                "version": VERSION,
+                "arrays": {name: to_host(x) for name, x in leaves.items()},
+                "keys": {name: implementation(x) for name, x in leaves.items() if is_key(x)},
+                "steps": self._steps,
+                "skipped_steps": self._skipped(),
+                "hyperparameters": {k: None if v != v else v for k, v in self._live.values_now.items()},
+            }
 
-    def load_state_dict(self, found: dict[str, Any]) -> None:
-        """Continues from a `state_dict` of an optimizer with the same transformation and parameters.
+    def load_state_dict(self, found: Mapping[str, Any], *, strict: bool = True) -> Report:
+        """Continues from a `state_dict`, or from what `from_torch` or `from_optax` made of another library's.
 
-        Arrays go where those of this optimizer are (devices, shardings).
+        Arrays are found by name, so another order of a chain is no matter, and go where those of this optimizer are
+        (devices, shardings). Parameters that are not in it stay as they are.
+
+        Args:
+          found: the state dict.
+          strict: refuse what does not fit; False loads what does and keeps the rest, such as the fresh state of a leaf
+            that is new.
+
+        Returns:
+          A `Report`: the names that were missing, extra or mismatched, and hyperparameters that this optimizer does not
+          have.
 
         Raises:
-          StructureError: another version, structure, shape or dtype; this optimizer stays as it was.
-          HyperparameterError: a hyperparameter that the transformation refuses; likewise.
+          StructureError: another version; with strict, arrays that are missing, extra, or of another shape or dtype.
+          HyperparameterError: a hyperparameter that the transformation refuses. This optimizer stays as it was.
         """
-        new = load(found, self._arrays(), self.state, self._live)
         with self._shield:
+            held = (self._arrays(), self.state)
+            mine = named(self.tx, self.state, held[0])
+            new, report = fitted(found, mine, strict, known=self._numbers.first)
+            numbers = self._live.candidate(found.get("hyperparameters", {}))
+            params, state = placed(new, mine, held)
+            steps = int(found.get("steps", self._steps))
             counts = self._held[1] is not None
-            self._hold(new.params, new.state, self._counter(new.skipped) if counts else None)
-            self._steps = new.steps
-            self._live.values_now = new.hyperparams
+            skipped = self._counter(int(found.get("skipped_steps", 0))) if counts else None
+            self._hold(params, state, skipped)
+            self._steps = steps
+            self._live.values_now = numbers
             if self._tensors is not None:
-                tensors_of.assign(self._tensors, new.params)
+                tensors_of.assign(self._tensors, params)
+        return report
+
+    def save(self, path: Any) -> None:
+        """Writes the state dict to one file, of the safetensors format: all of it, or nothing.
+
+        Args:
+          path: the file, `.safetensors` as a rule; an old one stays until the new one is complete on the disk.
+
+        Raises:
+          OSError: the file cannot be written.
+        """
+        write_state_dict(path, self.state_dict())
+
+    def load(self, path: Any, *, strict: bool = True) -> Report:
+        """Continues from a file that `save` wrote, to the last digit; see `load_state_dict`.
+
+        Raises:
+          FileError: the file is truncated, altered, or of another format; the message names it.
+          StructureError, HyperparameterError: as in `load_state_dict`.
+        """
+        return self.load_state_dict(read_state_dict(path), strict=strict)
+
+    def describe(self) -> Description:
+        """Each parameter with its optimizer, group, weight decay and bytes of state; `print(opt.describe())`."""
+        layout = self._layout
+        arrays = self._arrays()
+        if layout is None:
+            return describe(self.tx, arrays)
+        return describe(self.tx, arrays, mesh=layout.mesh, axis=layout.axes)
 
     def lower(self, grads: Any, **extra: Any) -> Any:
         """The step's program for these gradients, lowered: `opt.lower(grads).compile().as_text()`."""

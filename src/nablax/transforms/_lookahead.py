@@ -128,7 +128,10 @@ def lookahead(
             )
         return both, LookaheadState(fast_state, jnp.where(sync, jnp.zeros_like(steps), steps))
 
-    return wrapper(init, update, {"fast_optimizer": tx}, {"fast_optimizer": ("fast_state",)})
+    def seen(params: Any, tree: Any) -> dict[str, Any]:
+        return {"fast_optimizer": getattr(tree, "fast", tree)}
+
+    return wrapper(init, update, {"fast_optimizer": tx}, {"fast_optimizer": ("fast_state",)}, seen=seen)
 
 
 def _both_updates(updates: Updates, params: Any, sync: Any, slow_step_size: Any) -> LookaheadParams:

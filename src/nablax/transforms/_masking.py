@@ -75,4 +75,7 @@ def masked(
         new, inner_state = tx.update(where.hide(updates, flags), state.inner_state, hidden_params, **extra)
         return where.merge(new, updates, flags), MaskedState(inner_state)
 
-    return wrapper(init, update, {"inner": tx}, {"inner": ("inner_state",)})
+    def seen(params: Params, tree: Any) -> dict[str, Any]:
+        return {"inner": where.hide(tree, where.tree(params))}
+
+    return wrapper(init, update, {"inner": tx}, {"inner": ("inner_state",)}, seen=seen)

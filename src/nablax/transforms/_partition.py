@@ -117,10 +117,15 @@ def _partitioned(
             states[label] = MaskedState(inner)
         return result, PartitionState(states)
 
+    def seen(params: Params, tree: Any) -> dict[str, Any]:
+        return {str(label): mask.hide(tree, m) for label, m in masks(params).items()}
+
     children = {str(label): tx for label, tx in txs.items()}
     places = {str(label): ("inner_states", label, "inner_state") for label in txs}
-    call = wrapper(init, update, children, places).call
-    return kind.of(call)
+    return kind.of(wrapper(init, update, children, places, seen=seen).call)
+
+
+_REST = "default"  # the label of leaves that no rule takes
 
 
 class PathPartition(Transformation):
@@ -131,7 +136,8 @@ class PathPartition(Transformation):
     def assignments(self, params: Params) -> dict[str, str]:
         """For each leaf's path, the rule that takes it."""
         paths = _paths(params)
-        return dict(zip(paths, _rule_of_each(paths, _compiled(self.arguments["transforms"])), strict=True))
+        rules, rest = _compiled(self.arguments["transforms"]), self.arguments["default"] is not None
+        return dict(zip(paths, _rule_of_each(paths, rules, rest), strict=True))
 
     def describe(self, params: Params) -> None:
         """Prints which leaf goes to which rule, with its shape and dtype.
@@ -157,15 +163,16 @@ def _paths(params: Params) -> list[str]:
 
 @checked(mask_compatible_extra_args=FLAG)
 def partition_by_path(
-    transforms: Mapping[str, Any], *, mask_compatible_extra_args: bool = False
+    transforms: Mapping[str, Any], *, default: Any = None, mask_compatible_extra_args: bool = False
 ) -> PathPartition:
     """Applies to each leaf the transformation of the first regular expression that its path contains.
 
     A path is the keys, fields and indices from the root, joined by "/": `layers/0/bias`. Rules are tried in the order
-    of the dict, so `".*"` last takes the rest. They are resolved once, at init.
+    of the dict; `default` takes the rest.
 
     Args:
       transforms: transformations by regular expression, which may match anywhere in the path; use ^ and $ to anchor it.
+      default: the transformation of leaves that no rule takes, under the label "default"; None refuses such leaves.
       mask_compatible_extra_args: as in `partition`.
 
     Returns:
@@ -178,23 +185,26 @@ def partition_by_path(
     Example:
       >>> import jax.numpy as jnp
       >>> from nablax.transforms import scale
-      >>> tx = partition_by_path({"bias$": scale(1.0), ".*": scale(0.1)})
+      >>> tx = partition_by_path({"bias$": scale(1.0)}, default=scale(0.1))
       >>> params = {"dense": {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)}}
       >>> tx.describe(params)
       'bias$':
         dense/bias    float32[3]
-      '.*':
+      'default':
         dense/kernel  float32[2,3]
     """
     who = "partition_by_path"
     if not isinstance(transforms, Mapping):
         raise ArgumentError(f"{who}: transforms must be a dict of transformations, got {transforms!r}."[:300])
-    rules = _compiled(transforms)
+    rules, rest = _compiled(transforms), default is not None
+    if rest and _REST in transforms:
+        raise ArgumentError(f"{who}: with default=, {_REST!r} is the label of the rest and cannot be a rule.")
 
     def labels(params: Params) -> Any:
-        return jax.tree.unflatten(jax.tree.structure(params), _rule_of_each(_paths(params), rules))
+        return jax.tree.unflatten(jax.tree.structure(params), _rule_of_each(_paths(params), rules, rest))
 
-    return _partitioned(PathPartition, transforms, PerLeaf(labels, who), mask_compatible_extra_args)
+    txs = {**transforms, _REST: default} if rest else transforms
+    return _partitioned(PathPartition, txs, PerLeaf(labels, who), mask_compatible_extra_args)
 
 
 def _compiled(transforms: Mapping[str, Any]) -> dict[str, re.Pattern[str]]:
@@ -207,14 +217,14 @@ def _compiled(transforms: Mapping[str, Any]) -> dict[str, re.Pattern[str]]:
     return rules
 
 
-def _rule_of_each(paths: list[str], rules: dict[str, re.Pattern[str]]) -> list[str]:
-    """The first rule that each path contains."""
-    taken = [next((rule for rule, regex in rules.items() if regex.search(path)), "") for path in paths]
-    missing = [path for path in paths if not any(regex.search(path) for regex in rules.values())]
+def _rule_of_each(paths: list[str], rules: dict[str, re.Pattern[str]], rest: bool) -> list[str]:
+    """The first rule that each path contains; the rest has a label of its own, where that is allowed."""
+    taken = [next((rule for rule, regex in rules.items() if regex.search(path)), _REST) for path in paths]
+    missing = [path for path in paths if not rest and not any(regex.search(path) for regex in rules.values())]
     if missing:
         raise StructureError(
             f"partition_by_path: no rule takes {', '.join(missing[:5])}{' ...' if missing[5:] else ''}; the rules are "
-            f"{', '.join(map(repr, rules))}. Add one, such as '.*', for the rest."
+            f"{', '.join(map(repr, rules))}. Give default= for the rest."
         )
     idle = [rule for rule in rules if rule not in taken]
     if idle:

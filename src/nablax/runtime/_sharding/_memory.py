@@ -43,8 +43,10 @@ class Memory(NamedTuple):
 
     def __str__(self) -> str:
         lines = [("", "arrays", "bytes", f"on each of {self.devices}")]
-        lines += [(r.what, str(r.arrays), _size(r.total), _size(r.device)) for r in self.rows]
-        lines += [("all", str(sum(r.arrays for r in self.rows)), _size(self.total), _size(self.device))]
+        lines += [(r.what, str(r.arrays), shown_size(r.total), shown_size(r.device)) for r in self.rows]
+        lines += [
+            ("all", str(sum(r.arrays for r in self.rows)), shown_size(self.total), shown_size(self.device))
+        ]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         return "\n".join(
             "  ".join(
@@ -111,7 +113,7 @@ def _bytes(shape: tuple[int, ...], x: Any) -> int:
     return math.prod(shape) * jnp.dtype(x.dtype).itemsize
 
 
-def _size(n: int) -> str:
+def shown_size(n: int) -> str:
     for unit, power in (("TB", 12), ("GB", 9), ("MB", 6), ("kB", 3)):
         if n >= 10**power:
             return f"{n / 10**power:.2f} {unit}"

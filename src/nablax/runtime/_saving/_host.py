@@ -1,0 +1,43 @@
+"""Leaves of a tree on the way to the host and back to where they were: random keys by their data, shardings kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def is_key(x: Any) -> bool:
+    """Whether an array, or its shape, holds typed random keys."""
+    return hasattr(x, "dtype") and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+
+
+def implementation(x: Any) -> str:
+    """The name of the generator of typed keys, such as `threefry2x32`."""
+    return str(jax.random.key_impl(x))
+
+
+def to_host(x: Any) -> np.ndarray:
+    """A copy of an array as NumPy's; of keys, their data."""
+    return np.array(jax.random.key_data(x) if is_key(x) else x)
+
+
+def shape_of(x: Any) -> tuple[tuple[int, ...], Any]:
+    """The shape and dtype of `to_host(x)`."""
+    if is_key(x):
+        x = jax.eval_shape(jax.random.key_data, x)
+    return tuple(x.shape), np.dtype(x.dtype)
+
+
+def to_place(host: Any, like: Any) -> Any:
+    """An array of the host, copied to where an array of its kind is: its devices and sharding."""
+    host = np.array(host)
+    data = jax.random.key_data(like) if is_key(like) and isinstance(like, jax.Array) else like
+    sharding = getattr(data, "sharding", None)
+    if sharding is None or not getattr(data, "committed", True):
+        new = jnp.array(host)
+    else:
+        new = jax.device_put(host, sharding)
+    return jax.random.wrap_key_data(new, impl=implementation(like)) if is_key(like) else new

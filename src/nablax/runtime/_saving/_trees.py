@@ -1,0 +1,162 @@
+"""`save` and `load`: any tree of arrays and plain values as one file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from nablax.core import ArgumentError, StructureError, leaf_names
+from nablax.runtime import _tensors as tensors_of
+from nablax.runtime._saving._format import File, write
+from nablax.runtime._saving._host import implementation, is_key, shape_of, to_host, to_place
+
+_OUT = {
+    "bool": bool,
+    "int": int,
+    "float": float.hex,
+    "complex": lambda z: [z.real.hex(), z.imag.hex()],
+    "str": str,
+}
+_IN: dict[str, Any] = {
+    "bool": bool, "int": int, "float": float.fromhex, "complex": lambda z: complex(*map(float.fromhex, z)), "str": str,
+}  # fmt: skip
+
+
+def _is_array(x: Any) -> bool:
+    return isinstance(x, np.ndarray | np.generic | jax.Array | jax.ShapeDtypeStruct)
+
+
+def _leaves(who: str, tree: Any) -> dict[str, Any]:
+    """The leaves by name that a file holds: arrays and plain values. Functions are left out."""
+    if tensors_of.holds_tensors(tree):
+        tree = tensors_of.values(tree)
+    out = {}
+    for name, x in zip(leaf_names(tree), jax.tree.leaves(tree), strict=True):
+        if not _is_array(x) and type(x).__name__ not in _OUT:
+            if callable(x):
+                continue
+            raise ArgumentError(
+                f"{who}: {name} is no array, number or string, but {type(x).__name__}: {x!r}."[:300]
+            )
+        out[name] = x
+    return out
+
+
+def save(path: Any, tree: Any) -> None:
+    """Writes a tree to one file, by the names of its leaves: all of it, or nothing.
+
+    The file is of the safetensors format, with a manifest and checksums in its metadata: any reader of safetensors
+    reads the arrays, and nothing is ever unpickled. An old file stays until the new one is complete on the disk.
+
+    Args:
+      path: the file, `.safetensors` as a rule.
+      tree: of arrays (bfloat16, 8-bit and 4-bit ones, typed random keys too), tensors of autograd, numbers and strings.
+        Functions, such as those of a module, are left out.
+
+    Raises:
+      ArgumentError: a leaf of another kind.
+      OSError: the file cannot be written.
+
+    Example:
+      >>> import os, tempfile
+      >>> import jax.numpy as jnp
+      >>> path = os.path.join(tempfile.mkdtemp(), "model.safetensors")
+      >>> save(path, {"layers": [{"kernel": jnp.ones(2)}], "epoch": 3})
+      >>> load(path)
+      {'layers/0/kernel': array([1., 1.], dtype=float32), 'epoch': 3}
+      >>> load(path, like={"layers": [{"kernel": jnp.zeros(2)}], "epoch": 0})
+      {'epoch': 3, 'layers': [{'kernel': Array([1., 1.], dtype=float32)}]}
+    """
+    leaves = _leaves("save", tree)
+    arrays = {name: _Fetched(x) for name, x in leaves.items() if _is_array(x)}
+    values = {
+        name: {kind: _OUT[kind](x)}  # type: ignore[operator]
+        for name, x in leaves.items()
+        if name not in arrays and (kind := type(x).__name__)
+    }
+    notes = {name: {"key": implementation(leaves[name])} for name in arrays if is_key(leaves[name])}
+    write(path, arrays, {"values": values}, notes)
+
+
+class _Fetched:
+    """An array that is fetched from its device when it is written."""
+
+    def __init__(self, array: Any):
+        self._array = array
+        self.shape, self.dtype = shape_of(array)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return to_host(self._array)
+
+
+def load(path: Any, like: Any = None) -> Any:
+    """Reads a file of `save`, of `Optimizer.save`, or any of the safetensors format.
+
+    Args:
+      path: the file.
+      like: a tree with the structure, shapes and dtypes that are expected; `jax.ShapeDtypeStruct` for arrays is enough.
+        None takes the file as it is.
+
+    Returns:
+      With `like`, a tree of its structure: arrays with its shardings where it has JAX's, NumPy's where it has NumPy's;
+      what a file does not hold, such as functions, is that of `like`. Without, a dict by name of NumPy's arrays, typed
+      keys, numbers and strings.
+
+    Raises:
+      FileError: the file is truncated, altered, or of another format; the message names it.
+      StructureError: a leaf of `like` is missing or different in the file, or the file has more.
+    """
+    with File(path) as file:
+        found = _read(file)
+    return found if like is None else _fitted(found, like, file.path)
+
+
+def _read(file: File) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in file.names:
+        array = file.read(name)
+        generator = file.notes.get(name, {}).get("key")
+        found[name] = (
+            array if generator is None else jax.random.wrap_key_data(jax.numpy.asarray(array), impl=generator)
+        )
+    for name, value in file.manifest.get("values", {}).items():
+        ((kind, x),) = value.items()
+        found[name] = _IN[kind](x)
+    return found
+
+
+def _fitted(found: Mapping[str, Any], like: Any, path: str) -> Any:
+    wanted = _leaves("load", like)
+    wrong = [f"{name} is missing" for name in wanted if name not in found]
+    wrong += [f"{name} is not asked for" for name in found if name not in wanted]
+    wrong += [
+        f"{name} is {_kind(found[name])} in the file, {_kind(x)} expected"
+        for name, x in wanted.items()
+        if name in found and _kind(found[name]) != _kind(x)
+    ]
+    if wrong:
+        more = f" and {len(wrong) - 6} more" if wrong[6:] else ""
+        raise StructureError(f"load: {path} does not fit: {'; '.join(wrong[:6])}{more}.")
+    leaves = [
+        _at(found[name], x) if name in wanted else x
+        for name, x in zip(leaf_names(like), jax.tree.leaves(like), strict=True)
+    ]
+    return jax.tree.unflatten(jax.tree.structure(like), leaves)
+
+
+def _kind(x: Any) -> str:
+    """Shape and dtype, generators of keys included, or the type of a plain value."""
+    if is_key(x):
+        return f"{x.shape} keys of {implementation(x)}" if isinstance(x, jax.Array) else f"{x.shape} keys"
+    return f"{tuple(x.shape)} {x.dtype}" if _is_array(x) else type(x).__name__
+
+
+def _at(found: Any, like: Any) -> Any:
+    if isinstance(like, np.generic):
+        return like.dtype.type(found)
+    if isinstance(like, jax.Array | jax.ShapeDtypeStruct):
+        return to_place(jax.random.key_data(found), like) if is_key(like) else to_place(found, like)
+    return found

@@ -1,0 +1,418 @@
+"""Files and state dicts: any dtype, any damage, any change of the optimizer that leaves names; and other libraries'."""
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+
+import flax.serialization
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import nablax
+from nablax import autograd
+
+PARAMS = {
+    "layers": [{"kernel": jnp.linspace(-1, 1, 6).reshape(2, 3), "bias": jnp.zeros(3)}],
+    "scale": jnp.float32(2.0),
+}
+
+
+def gradient(params, k=0):
+    return jax.tree.map(lambda p: jnp.cos(3 * p + k), params)
+
+
+def plain(x):
+    typed = isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+    return np.asarray(jax.random.key_data(x) if typed else x)
+
+
+def same(a, b):
+    jax.tree.map(lambda x, y: np.testing.assert_array_equal(plain(x), plain(y)), a, b)
+
+
+# -- files ------------------------------------------------------------------------------------------------------------
+
+DTYPES = [
+    "bool", "int8", "int16", "int32", "uint8", "uint16", "uint32", "float16", "float32", "bfloat16", "complex64",
+    "int4", "uint4", "float8_e4m3fn", "float8_e5m2", "float8_e4m3b11fnuz",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(), (0,), (3, 5)])
+def test_every_dtype_comes_back(dtype, shape, tmp_path):
+    x = jnp.asarray(np.arange(int(np.prod(shape))).reshape(shape) % 7).astype(dtype)
+    nablax.save(tmp_path / "x.safetensors", {"x": x})
+    got = nablax.load(tmp_path / "x.safetensors", like={"x": x})["x"]
+    assert (got.dtype, got.shape) == (x.dtype, x.shape)
+    assert np.asarray(got).tobytes() == np.asarray(x).tobytes()
+
+
+def test_wide_numpy_arrays_come_back(tmp_path):
+    tree = {
+        "d": np.linspace(0, 1, 3),
+        "z": np.array([1 + 2j]),
+        "i": np.array([2**60]),
+        "big": np.arange(3, dtype=">f4"),
+    }
+    nablax.save(tmp_path / "x", tree)
+    got = nablax.load(tmp_path / "x")
+    for name, x in tree.items():
+        np.testing.assert_array_equal(got[name], x)
+        assert got[name].dtype == x.dtype.newbyteorder("=")
+
+
+def test_keys_numbers_and_strings_come_back(tmp_path):
+    tree = {"epoch": 3, "loss": 0.1, "inf": float("inf"), "name": "é", "done": True}
+    tree |= {"key": jax.random.key(3), "many": jax.random.split(jax.random.key(1, impl="rbg"), 2)}
+    nablax.save(tmp_path / "x", tree)
+    got = nablax.load(tmp_path / "x", like=tree)
+    assert {k: got[k] for k in ("epoch", "loss", "inf", "name", "done")} == {
+        k: tree[k] for k in ("epoch", "loss", "inf", "name", "done")
+    }
+    same(jax.random.key_data(got["key"]), jax.random.key_data(tree["key"]))
+    assert jax.random.key_impl(got["many"]) == jax.random.key_impl(tree["many"])
+
+
+def test_the_format_is_that_of_safetensors(tmp_path):
+    safetensors = pytest.importorskip("safetensors.numpy")
+    arrays = {
+        "a/b": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "c": np.array([True, False]),
+        "d": np.float32(3),
+    }
+    nablax.save(tmp_path / "ours", arrays)
+    theirs = safetensors.load_file(tmp_path / "ours")
+    for name, x in arrays.items():
+        np.testing.assert_array_equal(theirs[name], x)
+    safetensors.save_file({k: np.asarray(v) for k, v in arrays.items()}, tmp_path / "theirs")
+    ours = nablax.load(tmp_path / "theirs")
+    for name, x in arrays.items():
+        np.testing.assert_array_equal(ours[name], x)
+
+
+def test_any_damage_is_found(tmp_path):
+    path = tmp_path / "x"
+    nablax.save(path, {"first": np.arange(50, dtype=np.float32), "second": np.ones((3, 4)), "n": 3})
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for place in [*range(0, 8), *rng.integers(8, len(whole), 150)]:
+        broken = bytearray(whole)
+        broken[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(broken)
+        with pytest.raises(nablax.FileError, match=str(path)):
+            nablax.load(path)
+    for size in [0, 5, 9, 100, len(whole) // 2, len(whole) - 1]:
+        path.write_bytes(whole[:size])
+        with pytest.raises(nablax.FileError, match=str(path)):
+            nablax.load(path)
+    path.write_bytes(whole + b"x")
+    with pytest.raises(nablax.FileError, match="added"):
+        nablax.load(path)
+
+
+def test_damage_names_the_array(tmp_path):
+    path = tmp_path / "x"
+    nablax.save(path, {"first": np.zeros(50, np.float32), "second": np.ones(4)})
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(nablax.FileError, match="the bytes of second are not those that were written"):
+        nablax.load(path)
+
+
+@pytest.mark.parametrize("header", [b"[]", b"{", b'{"a": 3}', b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}',
+                                    b'{"a":{"dtype":"X","shape":[],"data_offsets":[0,0]}}'])  # fmt: skip
+def test_headers_that_lie_are_refused(header, tmp_path):
+    (tmp_path / "x").write_bytes(len(header).to_bytes(8, "little") + header + b"\0" * 8)
+    with pytest.raises(nablax.FileError):
+        nablax.load(tmp_path / "x")
+
+
+class Failing:
+    """An array that cannot be read."""
+
+    shape, dtype = (3,), np.dtype("float32")
+
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("gone")
+
+
+def test_a_failed_save_leaves_the_old_file(tmp_path):
+    from nablax.runtime._saving import write
+
+    path = tmp_path / "x"
+    nablax.save(path, {"x": np.ones(3)})
+    before = path.read_bytes()
+    with pytest.raises(RuntimeError, match="gone"):
+        write(path, {"x": np.zeros(3), "y": Failing()})
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["x"]
+
+
+def test_no_file_holds_code(tmp_path):
+    opt = nablax.Optimizer(nablax.adamw(1e-3), PARAMS)
+    opt.save(tmp_path / "x")
+    data = (tmp_path / "x").read_bytes()
+    assert b"nablax.optimizers" not in data
+    assert b"_adam" not in data.replace(b"scale_by_adam", b"")
+    with pytest.raises(pickle.UnpicklingError):
+        pickle.loads(data)
+    n = int.from_bytes(data[:8], "little")
+    assert "adamw/mu/layers/0/kernel" in json.loads(data[8 : 8 + n])
+
+
+def test_what_does_not_fit_is_named(tmp_path):
+    nablax.save(tmp_path / "x", {"a": np.ones(3), "b": 1})
+    with pytest.raises(nablax.StructureError, match=r"c is missing; b is not asked for; a is \(3,\) float64"):
+        nablax.load(tmp_path / "x", like={"a": np.ones(4), "c": 2})
+    with pytest.raises(nablax.ArgumentError, match="a is no array, number or string, but object"):
+        nablax.save(tmp_path / "x", {"a": object()})
+
+
+def test_tensors_and_functions(tmp_path):
+    tree = {"w": autograd.Parameter([1.0, 2.0]), "f": jnp.tanh}
+    nablax.save(tmp_path / "x", tree)
+    same(nablax.load(tmp_path / "x"), {"w": np.float32([1, 2])})
+
+
+# -- optimizers -------------------------------------------------------------------------------------------------------
+
+TXS = {
+    "adamw": lambda: nablax.adamw(nablax.cosine_decay_schedule(0.1, 20)),
+    "noisy": lambda: nablax.chain(nablax.add_noise(0.1, 0.5, jax.random.key(3)), nablax.adam(0.1)),
+    "groups": lambda: nablax.partition_by_path(
+        {"bias": nablax.sgd(0.1, momentum=0.9)}, default=nablax.lion(0.01)
+    ),
+    "steps": lambda: nablax.MultiSteps(nablax.adam(0.1), 3),
+    "muon": lambda: nablax.muon(0.1),
+    "schedule_free": lambda: nablax.schedule_free_adamw(0.1),
+    "lbfgs": lambda: nablax.lbfgs(0.1, linesearch=None),
+}
+
+
+@pytest.mark.parametrize("name", TXS)
+def test_resume_is_exact(name, tmp_path):
+    opt = nablax.Optimizer(TXS[name](), PARAMS, skip_nonfinite=True)
+    for k in range(4):
+        opt.step(gradient(opt.params, k))
+    if name == "adamw":
+        opt.hyperparameters["b1"] = 0.8
+    opt.save(tmp_path / "x")
+    other = nablax.Optimizer(TXS[name](), jax.tree.map(jnp.zeros_like, PARAMS), skip_nonfinite=True)
+    assert other.load(tmp_path / "x") == ((), (), (), ())
+    same(other.params, opt.params)
+    same(jax.tree.leaves(other.state), jax.tree.leaves(opt.state))
+    for k in range(4, 9):
+        a, b = opt.step(gradient(opt.params, k)), other.step(gradient(other.params, k))
+        same(a, b)
+    assert other.metrics == opt.metrics
+    assert dict(other.hyperparameters) == dict(opt.hyperparameters)
+
+
+def test_resume_in_another_process(tmp_path):
+    program = """
+import sys, jax, jax.numpy as jnp, nablax
+opt = nablax.Optimizer(nablax.adamw(nablax.linear_schedule(0.1, 0.0, 20)), {"w": jnp.ones(5)})
+if sys.argv[2] != "0": opt.load(sys.argv[1])
+for k in range(int(sys.argv[2]), int(sys.argv[3])): opt.step({"w": jnp.cos(opt.params["w"] * k)})
+opt.save(sys.argv[1]); print(opt.params["w"].tolist())
+"""
+
+    def run(path, start, end):
+        command = [sys.executable, "-c", program, str(path), str(start), str(end)]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    run(tmp_path / "a", 0, 4)
+    assert run(tmp_path / "a", 4, 9) == run(tmp_path / "b", 0, 9)
+
+
+def test_another_order_and_a_new_link_are_no_matter():
+    first = nablax.chain(nablax.trace(0.9), nablax.scale_by_adam(), nablax.scale(-0.1))
+    second = nablax.chain(nablax.scale_by_adam(), nablax.zero_nans(), nablax.trace(0.9), nablax.scale(-0.1))
+    state = first.init(PARAMS)
+    _, state = first.update(gradient(PARAMS), state, PARAMS)
+    found = nablax.state_dict(first, state)
+    fresh = second.init(PARAMS)
+    with pytest.raises(nablax.StructureError, match=r"missing: .*zero_nans.*strict=False"):
+        nablax.load_state_dict(found, second, fresh)
+    got = nablax.load_state_dict(found, second, fresh, strict=False)
+    assert all("zero_nans" in name for name in got.report.missing)
+    same(got.state[0], state[1])
+    same(got.state[2], state[0])
+
+
+def test_an_added_leaf_gets_a_fresh_state():
+    opt = nablax.Optimizer(nablax.adam(0.1), {"a": jnp.ones(2), "gone": jnp.ones(1)})
+    opt.step(gradient(opt.params))
+    other = nablax.Optimizer(nablax.adam(0.1), {"a": jnp.zeros(2), "new": jnp.full(3, 7.0)})
+    report = other.load_state_dict(opt.state_dict(), strict=False)
+    assert report.missing == ("params/new", "adam/mu/new", "adam/nu/new")
+    assert report.extra == ("params/gone", "adam/mu/gone", "adam/nu/gone")
+    same(other.params, {"a": opt.params["a"], "new": jnp.full(3, 7.0)})
+    same(other.state[0].mu, {"a": opt.state[0].mu["a"], "new": jnp.zeros(3)})
+
+
+def test_loading_is_all_or_nothing():
+    opt = nablax.Optimizer(nablax.adam(0.1), PARAMS)
+    opt.step(gradient(PARAMS))
+    before = jax.tree.map(np.array, (opt.params, opt.state))
+    good = nablax.Optimizer(nablax.adam(0.1), PARAMS).state_dict()
+    for wrong in (
+        {**good, "version": 1}, {**good, "arrays": {}}, {**good, "hyperparameters": {"adam/b1": 7.0}}, {}, None,
+        {**good, "arrays": {**good["arrays"], "adam/count": np.float32(1)}},
+    ):  # fmt: skip
+        with pytest.raises(nablax.NablaxError):
+            opt.load_state_dict(wrong)
+        same((opt.params, opt.state), before)
+
+
+def test_shardings_stay():
+    mesh = jax.make_mesh((1,), ("data",))
+    where = jax.NamedSharding(mesh, jax.P("data"))
+    opt = nablax.Optimizer(nablax.adam(0.1), {"w": jax.device_put(jnp.ones(4), where)})
+    opt.step({"w": jnp.ones(4)})
+    opt.load_state_dict(opt.state_dict())
+    assert opt.params["w"].sharding == where
+
+
+# -- other libraries --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        (lambda t, p: t.optim.AdamW(p, lr=0.01, betas=(0.8, 0.95), eps=1e-6, weight_decay=0.1),
+         lambda: nablax.adamw(0.5)),
+        (lambda t, p: t.optim.Adam(p, lr=0.02), lambda: nablax.adam(0.5)),
+        (lambda t, p: t.optim.SGD(p, lr=0.05, momentum=0.9), lambda: nablax.sgd(0.5, momentum=0.1)),
+    ],
+    ids=["adamw", "adam", "sgd"],
+)  # fmt: skip
+@pytest.mark.parametrize("as_dict", [True, False])
+def test_training_goes_on_from_torch(theirs, ours, as_dict):
+    torch = pytest.importorskip("torch")
+    tensors = [torch.nn.Parameter(torch.linspace(-1, 1, 6).reshape(2, 3)), torch.nn.Parameter(torch.ones(3))]
+    opt = theirs(torch, tensors)
+
+    def step():
+        opt.zero_grad()
+        loss = ((tensors[0] * tensors[1]).sin() ** 2).sum()
+        loss.backward()
+        opt.step()
+
+    for _ in range(5):
+        step()
+    values = [jnp.asarray(p.detach().numpy().copy()) for p in tensors]
+    params = {"w": values[0], "b": values[1]} if as_dict else values
+    mine = nablax.Optimizer(ours(), params)
+    mine.load_state_dict(nablax.from_torch(opt.state_dict(), mine.tx, params), strict=True)
+
+    def loss(p):
+        w, b = (p["w"], p["b"]) if as_dict else p
+        return jnp.sum(jnp.sin(w * b) ** 2)
+
+    for _ in range(5):
+        step()
+        mine.step(jax.grad(loss)(mine.params))
+    got = [mine.params["w"], mine.params["b"]] if as_dict else mine.params
+    for a, b in zip(got, tensors, strict=True):
+        np.testing.assert_allclose(a, b.detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_what_torch_did_not_write_is_refused():
+    with pytest.raises(nablax.ArgumentError, match="param_groups"):
+        nablax.from_torch({"state": {}}, nablax.adam(0.1), [jnp.ones(2)])
+    groups = {"state": {}, "param_groups": [{"params": [0, 1]}]}
+    with pytest.raises(nablax.StructureError, match="2 parameters, params has 1"):
+        nablax.from_torch(groups, nablax.adam(0.1), [jnp.ones(2)])
+
+
+def lists(tree):
+    """What Orbax gives without a target."""
+    if hasattr(tree, "_asdict"):
+        return {k: lists(v) for k, v in tree._asdict().items()}
+    if isinstance(tree, dict):
+        return {k: lists(v) for k, v in tree.items()}
+    return [lists(v) for v in tree] if isinstance(tree, tuple | list) else np.asarray(tree)
+
+
+@pytest.mark.parametrize(
+    "form", [lambda s: s, flax.serialization.to_state_dict, lists], ids=["object", "flax", "orbax"]
+)
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        (lambda: optax.adamw(optax.linear_schedule(0.1, 0, 9)),
+         lambda: nablax.adamw(nablax.linear_schedule(0.1, 0, 9))),
+        (lambda: optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(0.1, momentum=0.9)),
+         lambda: nablax.chain(nablax.clip_by_global_norm(1.0), nablax.sgd(0.1, momentum=0.9))),
+        (lambda: optax.MultiSteps(optax.adam(0.1), 2), lambda: nablax.MultiSteps(nablax.adam(0.1), 2)),
+    ],
+    ids=["adamw", "chain", "steps"],
+)  # fmt: skip
+def test_training_goes_on_from_optax(theirs, ours, form):
+    tx = theirs()
+    p, s = PARAMS, tx.init(PARAMS)
+    for k in range(3):
+        u, s = tx.update(gradient(p, k), s, p)
+        p = optax.apply_updates(p, u)
+    opt = nablax.Optimizer(ours(), p)
+    opt.load_state_dict(nablax.from_optax(form(s), opt.tx, p))
+    for k in range(3, 6):
+        u, s = tx.update(gradient(p, k), s, p)
+        p = optax.apply_updates(p, u)
+        opt.step(gradient(opt.params, k))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), opt.params, p)
+
+
+def test_another_optimizer_of_optax_is_refused():
+    state = optax.sgd(0.1, momentum=0.9).init(PARAMS)
+    with pytest.raises(nablax.StructureError, match=r"state\[0\] has no entry 'count'"):
+        nablax.from_optax(state, nablax.adam(0.1), PARAMS)
+
+
+# -- describe ---------------------------------------------------------------------------------------------------------
+
+
+def test_describe_says_who_works_on_what():
+    tx = nablax.partition_by_path(
+        {"bias|scale": nablax.sgd(0.1)},
+        default=nablax.chain(nablax.clip_by_global_norm(1.0), nablax.adamw(0.1, weight_decay=0.2)),
+    )
+    opt = nablax.Optimizer(tx, PARAMS)
+    found = opt.describe()
+    rows = {row.name: row for row in found.leaves}
+    assert rows["layers/0/bias"][3:] == ("bias|scale", "sgd", None, 0)
+    assert rows["layers/0/kernel"][3:] == ("default", "clip_by_global_norm > adamw", 0.2, 48)
+    held = sum(x.nbytes for x in jax.tree.leaves(opt.state))
+    assert found.shared + sum(row.state_bytes for row in found.leaves) == held
+    assert found.memory.total == held + 2 * sum(x.nbytes for x in jax.tree.leaves(opt.params))
+    assert "default" in str(found)
+
+
+@pytest.mark.parametrize("name", TXS)
+def test_described_bytes_are_those_that_are_held(name):
+    state = TXS[name]().init(PARAMS)
+    found = nablax.describe(TXS[name](), PARAMS)
+    assert found.shared + sum(row.state_bytes for row in found.leaves) == sum(
+        (jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x).nbytes
+        for x in jax.tree.leaves(state)
+    )
+
+
+def test_describe_takes_tensors_shapes_and_meshes():
+    w = autograd.Parameter([1.0, 2.0])
+    opt = nablax.Optimizer(nablax.adam(0.1), {"w": w})
+    (w * w).sum().backward()
+    opt.step()
+    assert opt.describe().leaves[0].state_bytes == 16
+    big = {"w": jax.ShapeDtypeStruct((2**20, 2**16), jnp.bfloat16)}
+    plan = nablax.describe(nablax.adamw(1e-3), big, mesh=jax.sharding.AbstractMesh((512,), ("data",)))
+    assert plan.memory.device < plan.memory.total / 2
+    assert "GB" in str(plan)
