@@ -1,6 +1,8 @@
 """The heart: the protocol, rules for one array, chains, and the last step."""
 
+from nablax.core._apply import Advanced as Advanced
 from nablax.core._apply import advance as advance
+from nablax.core._apply import advanced as advanced
 from nablax.core._apply import apply_updates as apply_updates
 from nablax.core._apply import incremental_update as incremental_update
 from nablax.core._apply import periodic_update as periodic_update
@@ -61,6 +63,7 @@ from nablax.core._errors import HyperparameterError as HyperparameterError
 from nablax.core._errors import MissingParamsError as MissingParamsError
 from nablax.core._errors import NablaxError as NablaxError
 from nablax.core._errors import StructureError as StructureError
+from nablax.core._errors import require_params as require_params
 from nablax.core._fields import Field as Field
 from nablax.core._fields import Fields as Fields
 from nablax.core._fields import ScaleByScheduleState as ScaleByScheduleState
@@ -103,6 +106,7 @@ from nablax.core._numerics import safe_increment as safe_increment
 from nablax.core._numerics import safe_norm as safe_norm
 from nablax.core._numerics import safe_root_mean_squares as safe_root_mean_squares
 from nablax.core._numerics import wide_moment_like as wide_moment_like
+from nablax.core._numerics import widened as widened
 from nablax.core._numerics import zero_count as zero_count
 from nablax.core._parts import Part as Part
 from nablax.core._parts import StateLeaf as StateLeaf
@@ -118,6 +122,7 @@ from nablax.core._program import Program as Program
 from nablax.core._program import quick_compile_options as quick_compile_options
 from nablax.core._program import under_trace as under_trace
 from nablax.core._roles import leaf_roles as leaf_roles
+from nablax.core._roles import map_fields as map_fields
 from nablax.core._rule import Rule as Rule
 from nablax.core._rule import leafwise as leafwise
 from nablax.core._simplex import project_simplex as project_simplex
@@ -135,4 +140,5 @@ from nablax.core._value import Init as Init
 from nablax.core._value import Transformation as Transformation
 from nablax.core._value import body_of as body_of
 from nablax.core._wrapper import around as around
+from nablax.core._wrapper import moving as moving
 from nablax.core._wrapper import wrapper as wrapper

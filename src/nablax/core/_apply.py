@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from nablax.core._base import Params, Updates, with_extra_args_support
-from nablax.core._chain import label_of
+from nablax.core._chain import Chain, label_of
 from nablax.core._errors import StructureError
 from nablax.core._leaves import map_leaves
+from nablax.core._numerics import widened
 from nablax.core._program import Program
 from nablax.core._split import whole
 from nablax.core._value import body_of
@@ -61,10 +62,32 @@ def apply_updates(params: Params, updates: Updates) -> Params:
     return treedef.unflatten([p if new is None else new for p, new in zip(leaves, moved, strict=True)])
 
 
-def advance(
-    tx: Any, updates: Updates, state: Any, params: Params, extra: dict[str, Any]
-) -> tuple[Params, Any, Updates]:
+class Advanced(NamedTuple):
+    """What one step of a transformation came to.
+
+    Attributes:
+      params: after the step; None where the caller adds the updates by hand.
+      state: after the step.
+      updates: as wide as they were computed; by hand, those to add.
+      point: the parameters before they were rounded to their dtypes; None where that is `params + updates`.
+    """
+
+    params: Params
+    state: Any
+    updates: Updates
+    point: Any
+
+    def reached(self, params: Params) -> Params:
+        """The parameters after the step, at least float32, from those before it."""
+        return apply_updates(widened(params), self.updates) if self.point is None else self.point
+
+
+def advanced(
+    tx: Any, updates: Updates, state: Any, params: Params, extra: dict[str, Any], by_hand: bool = False
+) -> Advanced:
     """One step: the transformation, and its updates applied as wide as they were computed.
+
+    A transformation that decides on the parameters itself (`core.moving`), alone or at the end of a chain, is asked.
 
     Args:
       tx: a transformation.
@@ -72,19 +95,39 @@ def advance(
       state: its state.
       params: the parameters.
       extra: extra arguments of `update`; those that a transformation of another library does not name are dropped.
-
-    Returns:
-      The new parameters, the new state, and the updates.
+      by_hand: the caller will add the updates to the parameters.
     """
     if manual_axes() and reach_now() is None:
         with whole(label_of(tx) or "chain"):
-            return advance(tx, updates, state, params, extra)
-    wide = getattr(body_of(tx), "update_wide", None)
+            return advanced(tx, updates, state, params, extra, by_hand)
+    body: Any = body_of(tx)
+    if isinstance(body, Chain) and body.moves:
+        *names, last = body.children
+        states = body.states(state)
+        if names:
+            head = tuple(states[name] for name in names)
+            updates, head = body.head.update_wide(updates, head, params, extra)
+            states = {**dict(zip(names, head, strict=True)), last: states[last]}
+        done = advanced(body.children[last], updates, states[last], params, extra, by_hand)
+        return done._replace(state=body.with_states(state, {**states, last: done.state}))
+    if getattr(body, "moves", False):
+        return body.advance(updates, state, params, extra, by_hand)
+    if by_hand:
+        updates, state = with_extra_args_support(tx).update(updates, state, params, **extra)
+        return Advanced(None, state, updates, None)
+    wide = getattr(body, "update_wide", None)
     if wide is not None:
         updates, state = wide(updates, state, params, extra)
     else:
         updates, state = with_extra_args_support(tx).update(updates, state, params, **extra)
-    return apply_updates(params, updates), state, updates
+    return Advanced(apply_updates(params, updates), state, updates, None)
+
+
+def advance(
+    tx: Any, updates: Updates, state: Any, params: Params, extra: dict[str, Any]
+) -> tuple[Params, Any, Updates]:
+    """One step of `advanced`: the new parameters, the new state, and the updates."""
+    return advanced(tx, updates, state, params, extra)[:3]
 
 
 def incremental_update(new_tensors: Params, old_tensors: Params, step_size: Any) -> Params:

@@ -16,10 +16,11 @@ import jax.numpy as jnp
 from nablax.core._base import with_extra_args_support
 from nablax.core._compiled import cast
 from nablax.core._errors import ArgumentError, StructureError
+from nablax.core._numerics import widened
 from nablax.core._pass import run
 from nablax.core._rule import Rule
 from nablax.core._value import Call, Transformation, body_of, call_of
-from nablax.tree import at_least_float32, is_none
+from nablax.tree import is_none
 
 
 class Chain:
@@ -41,6 +42,16 @@ class Chain:
     def segments(self) -> list[list[Any]]:
         """Runs of rules that one pass can hold."""
         return _segments(self)
+
+    @functools.cached_property
+    def moves(self) -> bool:
+        """Whether its last link decides on the parameters itself."""
+        return bool(self._bodies) and getattr(self._bodies[-1], "moves", False)
+
+    @functools.cached_property
+    def head(self) -> Chain:
+        """All links but the last, without names."""
+        return Chain(self.links[:-1])
 
     @functools.cached_property
     def _bodies(self) -> list[Any]:
@@ -75,11 +86,11 @@ class Chain:
                 continue
             if dtypes is None:
                 dtypes = _dtypes(updates)
-                updates = _widened(updates) if len(segments) > 1 else updates
+                updates = widened(updates) if len(segments) > 1 else updates
             before = updates
             updates, after = _update(segment[0], updates, next(states), params, extra)
             dtypes = _dtypes_after(dtypes, before, updates, params)
-            if last and not wide and len(segments) > 1:
+            if last and not (wide or self.moves) and len(segments) > 1:
                 updates = _narrowed(updates, dtypes)
             new.append(after)
         return updates, self._close(iter(new), state)
@@ -158,6 +169,11 @@ def _segments(chain: Chain) -> list[list[Any]]:
     """Runs of rules that one pass can hold. A rule that measures all leaves must be the first of its pass."""
     segments: list[list[Any]] = []
     for link in _links(chain):
+        if segments and getattr(segments[-1][0], "moves", False) and isinstance(link, Rule):
+            raise ArgumentError(
+                f"chain: {link.name} stands behind a transformation that decides on the parameters itself "
+                f"({', '.join(chain.children)}). Put it before, or inside."
+            )
         joins = isinstance(link, Rule) and link.measure is None
         if joins and segments and isinstance(segments[-1][0], Rule):
             segments[-1].append(link)
@@ -172,17 +188,6 @@ def _leaves(tree: Any) -> list[Any]:
 
 def _dtypes(updates: Any) -> list[Any]:
     return [None if g is None else jnp.result_type(g) for g in _leaves(updates)]
-
-
-def _widened(updates: Any) -> Any:
-    """Updates in at least float32 for links that know nothing of precision."""
-
-    def leaf(g: Any) -> Any:
-        dtype = jnp.result_type(g)
-        wide = at_least_float32(dtype) if jnp.issubdtype(dtype, jnp.inexact) else dtype
-        return g if wide == dtype else jnp.asarray(g).astype(wide)
-
-    return jax.tree.map(leaf, updates)
 
 
 def _dtypes_after(dtypes: list[Any], before: Any, after: Any, params: Any) -> list[Any]:

@@ -12,6 +12,8 @@ Each also derives from the built-in class that existing `except` clauses catch. 
 argument, what is allowed and what came: `scale_by_adam: b1 must lie in [0, 1), got 1.5.`
 """
 
+from typing import Any
+
 
 class NablaxError(Exception):
     """Base class of all errors that nablax raises on purpose."""
@@ -39,3 +41,15 @@ class FileError(NablaxError, ValueError):
 
 class ConvergenceError(NablaxError, RuntimeError):
     """A solver could not do what it was asked."""
+
+
+def require_params(who: str, params: Any) -> None:
+    """Refuses an update() without parameters.
+
+    Raises:
+      MissingParamsError: params is None.
+    """
+    if params is None:
+        raise MissingParamsError(
+            f"{who} reads the parameters, but update() got params=None. Call update(gradients, state, params)."
+        )

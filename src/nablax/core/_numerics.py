@@ -92,6 +92,16 @@ def lerp(old: Any, new: Any, decay: Any) -> Any:
     return decay * old + (1 - decay) * new
 
 
+def widened(tree: Any) -> Any:
+    """A tree with its floating leaves in at least float32; None stays."""
+
+    def leaf(x: Any) -> Any:
+        wide = at_least_float32(jnp.result_type(x))
+        return x if wide == jnp.result_type(x) else jnp.asarray(x).astype(wide)
+
+    return jax.tree.map(leaf, tree)
+
+
 def zero_count() -> jax.Array:
     """The count of updates at the start: an int32 zero."""
     return jnp.zeros((), jnp.int32)

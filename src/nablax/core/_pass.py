@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from nablax.core._base import MaskedState
 from nablax.core._columns import Columns, align, misfit, other_dtypes
 from nablax.core._compiled import Constants, Step, leaf_program, like, scalar_program
-from nablax.core._errors import ArgumentError, MissingParamsError, StructureError
+from nablax.core._errors import ArgumentError, StructureError, require_params
 from nablax.core._number import bound, plain
 from nablax.core._split import check_elementwise
 from nablax.tree import is_none, reach_now
@@ -47,11 +47,8 @@ def run(
     masks = [m if m is None else rule.mask.spread(m, updates) for rule, m in zip(rules, asked, strict=True)]
     flags = [{k: f.values(updates, params) for k, f in rule.flags.items()} for rule in rules]
     for rule in rules:
-        if params is None and "params" in rule.wiring.inputs:
-            raise MissingParamsError(
-                f"{rule.name} reads the parameters, but update() got params=None. "
-                "Call update(gradients, state, params)."
-            )
+        if "params" in rule.wiring.inputs:
+            require_params(rule.name, params)
     values = [_resolve(rule, state) for rule, state in zip(rules, inner, strict=True)]
     measured = _measure(rules[0], asked[0], inner[0], values[0], updates, params, extra)
     computed, inner = _scalars(rules, inner, values, measured, extra)

@@ -40,9 +40,11 @@ class Wrapped:
     """The body of a wrapper.
 
     Attributes:
+      first_state: `init(params) -> state`; declared fields where it is `Fields`.
       children: the inner transformations by name.
       places: by name, where the state of the inner transformation stands in the wrapper's; without an entry it has
         none of its own there.
+      advance: of a wrapper that decides on the parameters itself, see `moving`; None for others.
       count: the place of the count of updates that the wrapper's own schedules are evaluated at; None without any.
       seen: what each inner transformation sees of the parameters; None where each sees them as they are.
     """
@@ -56,11 +58,17 @@ class Wrapped:
         count: Place | None,
         seen: Seen | None = None,
     ):
-        self._init, self._update = init, update
+        self.first_state, self._update = init, update
         self.children, self.places, self.count, self.seen = children, places, count, seen
+        self.advance: Callable[..., Any] | None = None
+
+    @property
+    def moves(self) -> bool:
+        """Whether it decides on the parameters itself."""
+        return self.advance is not None
 
     def init(self, params: Any) -> Any:
-        return self._init(params)
+        return self.first_state(params)
 
     def update(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
         return self._update(updates, state, params, **extra)
@@ -128,3 +136,29 @@ def around(tx: Any, init: Callable[[Any], Any], update: Callable[..., Any]) -> T
     """Makes a transformation around another that adds nothing to its state; see `Around`."""
     body = Around(with_extra_args_support(tx), init, update)
     return Transformation.of(Call(around, {"tx": tx, "init": init, "update": update}, body))
+
+
+def moving(
+    init: Callable[[Any], Any],
+    advance: Callable[..., Any],
+    children: Mapping[str, Any],
+    places: Mapping[str, Place],
+) -> Transformation:
+    """Makes a wrapper that decides on the parameters itself, or needs to know what becomes of them.
+
+    A step of ours takes the parameters as they come. `update` hands out what is to be added, so that nothing may stand
+    behind such a wrapper in a chain.
+
+    Args:
+      init, children, places: as of `wrapper`.
+      advance: `advance(updates, state, params, extra, by_hand) -> core.Advanced`; `by_hand` says that the caller adds
+        the updates.
+    """
+
+    def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
+        done = advance(updates, state, params, extra, True)
+        return done.updates, done.state
+
+    made = wrapper(init, update, children, places)
+    made.call.body.advance = advance  # type: ignore[union-attr]
+    return made

@@ -29,13 +29,14 @@ from nablax.core import (
     identity,
     leafwise,
     number,
+    require_params,
     scalar,
     snapshot,
     statistic,
     times,
 )
 from nablax.optimizers._arguments import checked
-from nablax.optimizers._sums import leaf_sums, require_params
+from nablax.optimizers._sums import leaf_sums
 from nablax.transforms import add_decayed_weights, scale_by_learning_rate
 
 _INIT_STEPS = ("distance", "learning_rate", "heuristic")

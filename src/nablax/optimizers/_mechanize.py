@@ -27,6 +27,7 @@ from nablax.core import (
     inner_state,
     leafwise,
     number,
+    require_params,
     safe_increment,
     scalar,
     snapshot,
@@ -34,7 +35,7 @@ from nablax.core import (
     wrapper,
 )
 from nablax.optimizers._arguments import checked
-from nablax.optimizers._sums import inner, leaf_sums, require_params
+from nablax.optimizers._sums import inner, leaf_sums
 
 
 class MechanicState(NamedTuple):

@@ -31,12 +31,13 @@ from nablax.core import (
     leafwise,
     lerp,
     plain,
+    require_params,
     scalar,
     second_moment,
     with_complement,
 )
 from nablax.optimizers._arguments import checked
-from nablax.optimizers._sums import inner, leaf_sums, require_params
+from nablax.optimizers._sums import inner, leaf_sums
 
 
 class MomoState(NamedTuple):

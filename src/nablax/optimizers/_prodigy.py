@@ -28,12 +28,13 @@ from nablax.core import (
     first_moment,
     leafwise,
     number,
+    require_params,
     scalar,
     second_moment,
     snapshot,
 )
 from nablax.optimizers._arguments import BETAS, checked
-from nablax.optimizers._sums import abs1, inner, leaf_sums, require_params
+from nablax.optimizers._sums import abs1, inner, leaf_sums
 
 
 class ProdigyState(NamedTuple):

@@ -23,11 +23,11 @@ from nablax.core import (
     fields,
     inner_state,
     point,
+    require_params,
     with_extra_args_support,
     wrapper,
 )
 from nablax.optimizers._arguments import checked
-from nablax.optimizers._sums import require_params
 
 
 class SAMState(NamedTuple):

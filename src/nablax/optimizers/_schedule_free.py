@@ -30,6 +30,7 @@ from nablax.core import (
     leafwise,
     number,
     point,
+    require_params,
     safe_increment,
     scalar,
     with_extra_args_support,
@@ -38,7 +39,6 @@ from nablax.core import (
 from nablax.optimizers._arguments import checked
 from nablax.optimizers._rmsprop import scale_by_rms
 from nablax.optimizers._sgd import sgd
-from nablax.optimizers._sums import require_params
 from nablax.schedules import warmup_constant_schedule
 from nablax.transforms import add_decayed_weights, scale_by_learning_rate
 

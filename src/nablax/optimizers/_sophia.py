@@ -36,13 +36,14 @@ from nablax.core import (
     leafwise,
     lerp,
     random_key,
+    require_params,
     safe_increment,
     second_moment,
     with_extra_args_support,
     wrapper,
 )
 from nablax.optimizers._arguments import checked, one_of
-from nablax.optimizers._sums import leaf_sums, require_params
+from nablax.optimizers._sums import leaf_sums
 from nablax.transforms import add_decayed_weights, scale_by_learning_rate
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core import MissingParamsError, Program, as_array, map_leaves, real_dtype
+from nablax.core import Program, as_array, map_leaves, real_dtype
 from nablax.tree import at_least_float32, reduce_scalars
 
 
@@ -29,18 +29,6 @@ def inner(x: jax.Array, y: jax.Array) -> jax.Array:
 def abs1(x: jax.Array) -> jax.Array:
     """The terms of a 1-norm; of a complex entry |re| + |im|, so that it is the norm of the real vector."""
     return jnp.abs(x.real) + jnp.abs(x.imag) if jnp.iscomplexobj(x) else jnp.abs(x)
-
-
-def require_params(who: str, params: Any) -> None:
-    """Refuses an update() without parameters.
-
-    Raises:
-      MissingParamsError: params is None.
-    """
-    if params is None:
-        raise MissingParamsError(
-            f"{who} reads the parameters, but update() got params=None. Call update(gradients, state, params)."
-        )
 
 
 @functools.lru_cache(256)
