@@ -139,6 +139,7 @@ from nablax.core._value import Call as Call
 from nablax.core._value import Init as Init
 from nablax.core._value import Transformation as Transformation
 from nablax.core._value import body_of as body_of
+from nablax.core._value import call_of as call_of
 from nablax.core._wrapper import around as around
 from nablax.core._wrapper import moving as moving
 from nablax.core._wrapper import wrapper as wrapper

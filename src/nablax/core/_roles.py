@@ -34,11 +34,11 @@ def _fill(tx: Any, numbered: Any, roles: list[Any]) -> None:
     body: Any = body_of(tx)
     if body is None or numbered is None:
         return
-    if isinstance(body, Rule):
-        first = body.first_state
-        mine = numbered.inner_state if body.mask else numbered
-        for name, field in first.roles.items() if isinstance(first, Fields) else ():
-            for i in jax.tree.leaves(getattr(mine, name)):
+    first = getattr(body, "first_state", None)
+    if isinstance(first, Fields):
+        mine = numbered.inner_state if isinstance(body, Rule) and body.mask else numbered
+        for name, field in first.roles.items():
+            for i in jax.tree.leaves(getattr(mine, name)) if field.role != "inner" else ():
                 roles[i] = field.role
     states = body.states(numbered)
     for name, child in body.children.items():

@@ -2,6 +2,10 @@
 
 from nablax.runtime._accumulation import AccumulationType as AccumulationType
 from nablax.runtime._accumulation import Accumulator as Accumulator
+from nablax.runtime._averages import averaged_params as averaged_params
+from nablax.runtime._averages import ema_params as ema_params
+from nablax.runtime._averages import lawa as lawa
+from nablax.runtime._averages import swa as swa
 from nablax.runtime._live import Hyperparams as Hyperparams
 from nablax.runtime._micro_vmap import micro_grad as micro_grad
 from nablax.runtime._micro_vmap import micro_vmap as micro_vmap
@@ -11,6 +15,11 @@ from nablax.runtime._optimizer import Optimizer as Optimizer
 from nablax.runtime._packing._flat import FlatParams as FlatParams
 from nablax.runtime._packing._flat import flat_params as flat_params
 from nablax.runtime._packing._packed import packed as packed
+from nablax.runtime._precision import LossScaleState as LossScaleState
+from nablax.runtime._precision import PrecisionState as PrecisionState
+from nablax.runtime._precision import dynamic_loss_scale as dynamic_loss_scale
+from nablax.runtime._precision import loss_scale_of as loss_scale_of
+from nablax.runtime._precision import precision as precision
 from nablax.runtime._program import clear_programs as clear_programs
 from nablax.runtime._saving import Description as Description
 from nablax.runtime._saving import Report as Report

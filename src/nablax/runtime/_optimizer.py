@@ -11,6 +11,7 @@ import numpy as np
 
 from nablax.core import ArgumentError, StructureError, current_values, under_trace, with_extra_args_support
 from nablax.runtime import _tensors as tensors_of
+from nablax.runtime._averages import averaged_params
 from nablax.runtime._held import Held
 from nablax.runtime._live import Hyperparams, Numbers, check_state_fits
 from nablax.runtime._packing._flat import FlatParams
@@ -242,6 +243,11 @@ class Optimizer:
     def state(self) -> Any:
         """The transformation's state; valid until the next step."""
         return self._held[0]
+
+    @property
+    def averaged_params(self) -> Any:
+        """The average that `ema_params`, `swa` or `lawa` in the transformation keeps: arrays, at least float32."""
+        return averaged_params(self.state)
 
     @property
     def hyperparameters(self) -> Hyperparams:

@@ -25,6 +25,7 @@ from nablax.runtime._microbatch import reshape_batch_axis
 from nablax.runtime._optimizer import check_alive
 from nablax.runtime._packing._flat import FlatParams, as_tree
 from nablax.runtime._packing._packed import check_packable
+from nablax.runtime._precision import dynamic_loss_scale, find_loss_scale, holds_loss_scale
 from nablax.runtime._program import Programs, Stepper
 from nablax.runtime._sharding import Layout
 from nablax.runtime._step import by_group, injected_rates, learning_rates, norms, rate_paths
@@ -39,7 +40,7 @@ def train_step(
     has_aux: bool = False,
     microbatches: int = 1,
     keys: int | str | tuple[int | str, ...] = (),
-    loss_scale: float | None = None,
+    loss_scale: float | str | None = None,
     skip_nonfinite: bool = False,
     metrics: bool = True,
     donate: bool = True,
@@ -62,7 +63,8 @@ def train_step(
       keys: which arguments of the batch are random keys, by position in the batch or by their name in `loss_fn`: they
         are split into one for each microbatch.
       loss_scale: the loss is multiplied by it and the gradient divided, which keeps small float16 gradients alive;
-        gradients are then at least float32.
+        gradients are then at least float32. "dynamic" finds it as it goes and skips steps whose gradients overflow, see
+        `dynamic_loss_scale`; begin with `state = step.init(params)`.
       skip_nonfinite: leave parameters and state as they are where a gradient is infinite or NaN.
       metrics: also compute the norms of gradient, update and parameters.
       donate: params and state are overwritten in place and the ones handed in become invalid.
@@ -70,10 +72,11 @@ def train_step(
         first step is that of `shard_state(tx, mesh, axis, param_specs).init(params)`.
 
     Returns:
-      `step(params, state, *batch, hyperparams={})` -> `(params, state, metrics)`. `hyperparams` sets numbers for this
-      step by path, unique short name or pattern, without recompiling. `metrics` holds loss, learning_rate (a dict of
-      one a group where there are several; absent where only a transformation of another library knows it), skipped
-      (0 or 1), and the norms: arrays of shape ().
+      `step(params, state, *batch, hyperparams={})` -> `(params, state, metrics)`; `step.init(params)` is the first
+      state, the transformation's. `hyperparams` sets numbers for this step by path, unique short name or pattern,
+      without recompiling. `metrics` holds loss, learning_rate (a dict of one a group where there are several; absent
+      where only a transformation of another library knows it), skipped (0 or 1), loss_scale where it is dynamic, and
+      the norms: arrays of shape ().
 
     Raises:
       HyperparameterError: microbatches < 1, a loss scale that is not positive, or a number that the transformation
@@ -91,18 +94,30 @@ def train_step(
       (2.5, Array([0.1, 0.2], dtype=float32))
     """
     check_number("train_step", "microbatches", microbatches, 1, integer=True)
-    check_number("train_step", "loss_scale", loss_scale, 0, open_low=True, optional=True)
     tx = with_extra_args_support(tx)
+    dynamic = loss_scale == "dynamic"
+    if dynamic:
+        tx = tx if holds_loss_scale(tx) else with_extra_args_support(dynamic_loss_scale(tx))
+    elif isinstance(loss_scale, str):
+        raise ArgumentError(
+            f"train_step: loss_scale must be a number, 'dynamic' or None, got {loss_scale!r}."
+        )
+    else:
+        check_number("train_step", "loss_scale", loss_scale, 0, open_low=True, optional=True)
     layout = None if mesh is None else Layout(tx, mesh, axis, param_specs, "train_step")
     numbers = Numbers(tx)
-    parts = _Parts(loss_fn, has_aux, int(microbatches), loss_scale, _positions(loss_fn, keys))
-
-    told = _Told(numbers, skip_nonfinite)
+    scale = None if dynamic else loss_scale
+    parts = _Parts(loss_fn, has_aux, int(microbatches), scale, _positions(loss_fn, keys))
+    told = _Told(numbers, skip_nonfinite or dynamic)
 
     def program(opened: Any, params: Any, state: Any, batch: tuple[Any, ...]) -> Any:
         if isinstance(params, FlatParams):
             check_packable("train_step", tx, params.layout.dtypes)
-        loss, aux, grads = _gradient(parts, params, batch)
+        scaling = _scaling(state) if dynamic else None
+        now = parts if scaling is None else parts._replace(scale=scaling.loss_scale)
+        loss, aux, grads = _gradient(now, params, batch)
+        own = _unscale(grads, now.scale)
+        grads = own if scaling is None else grads  # a dynamic scale is the transformation's to divide by
         rates = learning_rates(opened, state)
         extra = {
             "value": loss,
@@ -117,8 +132,12 @@ def train_step(
             report["learning_rate"] = by_group(wide)
         if done.finite is not None:
             report["skipped"] = 1 - done.finite.astype(jnp.int32)
+        if scaling is not None:
+            after = _scaling(done.state)
+            report["loss_scale"] = scaling.loss_scale
+            report["skipped"] = report.get("skipped", 0) + after.skipped_steps - scaling.skipped_steps
         if metrics:
-            report |= norms(grads, done)
+            report |= norms(own, done)
         if has_aux:
             report["aux"] = aux
         return done.params, done.state, report
@@ -145,6 +164,7 @@ def train_step(
             raise
         return params, state, told.beside(report, values)
 
+    step.init = tx.init  # type: ignore[attr-defined]
     step.lower = lambda p, s, *batch: call.lowered(first, p, s, batch)  # type: ignore[attr-defined]
     step.cache_size = lambda: call.compilations  # type: ignore[attr-defined]
     return step
@@ -183,7 +203,7 @@ class _Parts(NamedTuple):
     loss_fn: Callable[..., Any]
     has_aux: bool
     parts: int
-    scale: float | None
+    scale: Any
     keys: tuple[int, ...]
 
 
@@ -207,7 +227,7 @@ def _first(out: Any, has_aux: bool) -> Any:
 
 
 def _gradient(of: _Parts, params: Any, batch: Any) -> tuple[Any, Any, Any]:
-    """Loss, aux and gradient of a batch, in pieces."""
+    """Loss, aux and (scaled) gradient of a batch, in pieces."""
     loss_fn, has_aux, parts, scale, keys = of
 
     def scaled(p: Any, *b: Any) -> Any:
@@ -218,7 +238,7 @@ def _gradient(of: _Parts, params: Any, batch: Any) -> tuple[Any, Any, Any]:
     value_and_grad = jax.value_and_grad(scaled, has_aux=True)
     if parts == 1:
         (_, (loss, aux)), grads = value_and_grad(params, *batch)
-        return loss, aux, _unscale(grads, scale)
+        return loss, aux, grads
 
     def body(total: Any, piece: Any) -> Any:
         (_, (loss, aux)), grads = value_and_grad(params, *piece)
@@ -235,10 +255,24 @@ def _gradient(of: _Parts, params: Any, batch: Any) -> tuple[Any, Any, Any]:
     grads = jax.tree.map(lambda g: g / parts, grads)
     if scale is None:
         grads = jax.tree.map(lambda g, s: g.astype(s.dtype), grads, grad_shapes)
-    return loss / parts, aux, _unscale(grads, scale)
+    return loss / parts, aux, grads
 
 
-def _unscale(grads: Any, scale: float | None) -> Any:
+def _scaling(state: Any) -> Any:
+    """The state of the dynamic loss scale.
+
+    Raises:
+      StructureError: there is none.
+    """
+    found = find_loss_scale(state)
+    if found is None:
+        raise StructureError(
+            "train_step: loss_scale='dynamic' keeps its scale in the state; begin with state = step.init(params)."
+        )
+    return found
+
+
+def _unscale(grads: Any, scale: Any) -> Any:
     """Divides by the loss scale, in at least float32: cast back, what the scale saved would be lost again."""
     if scale is None:
         return grads
