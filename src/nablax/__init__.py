@@ -131,8 +131,11 @@ from nablax.optimizers import sm3 as sm3
 from nablax.optimizers import sophia as sophia
 from nablax.optimizers import tiger as tiger
 from nablax.optimizers import yogi as yogi
+from nablax.runtime import CSVLogger as CSVLogger
 from nablax.runtime import FlatParams as FlatParams
+from nablax.runtime import JSONLinesLogger as JSONLinesLogger
 from nablax.runtime import Optimizer as Optimizer
+from nablax.runtime import TensorBoardLogger as TensorBoardLogger
 from nablax.runtime import averaged_params as averaged_params
 from nablax.runtime import describe as describe
 from nablax.runtime import describe_memory as describe_memory
@@ -145,6 +148,8 @@ from nablax.runtime import lawa as lawa
 from nablax.runtime import load as load
 from nablax.runtime import load_state_dict as load_state_dict
 from nablax.runtime import loss_scale_of as loss_scale_of
+from nablax.runtime import lr_finder as lr_finder
+from nablax.runtime import metrics_of as metrics_of
 from nablax.runtime import packed as packed
 from nablax.runtime import precision as precision
 from nablax.runtime import save as save
@@ -153,6 +158,7 @@ from nablax.runtime import state_dict as state_dict
 from nablax.runtime import state_shardings as state_shardings
 from nablax.runtime import swa as swa
 from nablax.runtime import train_step as train_step
+from nablax.runtime import with_metrics as with_metrics
 from nablax.schedules import StatefulSchedule as StatefulSchedule
 from nablax.schedules import WrappedSchedule as WrappedSchedule
 from nablax.schedules import constant_schedule as constant_schedule

@@ -198,6 +198,8 @@ NATIVE = {
     "mean pooling": (
         lambda x: jax.lax.reduce_window(x, 0.0, jax.lax.add, (2, 3), (2, 1), "SAME", window_dilation=(2, 1)), (f(6, 7),)
     ),
+    "stack": (lambda x, y: (jnp.stack([x, y, x], 1), jnp.stack([x[0], y[1]])), (f(3, 4), f(3, 4))),
+    "unstack": (lambda x: (jnp.unstack(x), jnp.unstack(x, axis=1)), (f(3, 4),)),
     "constant": (lambda x: (jnp.ones(3), x * 0 + jnp.zeros((2, 1)), x), (f(2, 3),)),
     "empty": (lambda x: (x[:0], x[:0].sum(0) + 1), (f(2, 3),)),
 }  # fmt: skip

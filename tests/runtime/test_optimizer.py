@@ -125,6 +125,7 @@ def test_metrics_tell_norms_and_skipped_steps():
         "gradient_norm": pytest.approx(norm),
         "update_norm": pytest.approx(norm / 2),
         "parameter_norm": pytest.approx(size),
+        "update_ratio": pytest.approx(norm / 2 / size),
     }
     before = jax.tree.map(np.asarray, opt.params)
     opt.step({"w": GRADS["w"].at[0, 0].set(jnp.nan), "b": GRADS["b"]})

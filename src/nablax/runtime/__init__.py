@@ -7,6 +7,12 @@ from nablax.runtime._averages import ema_params as ema_params
 from nablax.runtime._averages import lawa as lawa
 from nablax.runtime._averages import swa as swa
 from nablax.runtime._live import Hyperparams as Hyperparams
+from nablax.runtime._metrics import CSVLogger as CSVLogger
+from nablax.runtime._metrics import JSONLinesLogger as JSONLinesLogger
+from nablax.runtime._metrics import TensorBoardLogger as TensorBoardLogger
+from nablax.runtime._metrics import lr_finder as lr_finder
+from nablax.runtime._metrics import metrics_of as metrics_of
+from nablax.runtime._metrics import with_metrics as with_metrics
 from nablax.runtime._micro_vmap import micro_grad as micro_grad
 from nablax.runtime._micro_vmap import micro_vmap as micro_vmap
 from nablax.runtime._microbatch import microbatch as microbatch

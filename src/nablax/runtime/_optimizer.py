@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nablax.core import ArgumentError, StructureError, current_values, under_trace, with_extra_args_support
+from nablax.core import (
+    ArgumentError,
+    StructureError,
+    check_number,
+    current_values,
+    under_trace,
+    with_extra_args_support,
+)
 from nablax.runtime import _tensors as tensors_of
 from nablax.runtime._averages import averaged_params
 from nablax.runtime._held import Held
 from nablax.runtime._live import Hyperparams, Numbers, check_state_fits
+from nablax.runtime._metrics import find_metrics, ratio
+from nablax.runtime._modules import joined, parted
 from nablax.runtime._packing._flat import FlatParams
 from nablax.runtime._packing._packed import check_packable, packed_params
+from nablax.runtime._precision import find_loss_scale
 from nablax.runtime._program import Programs, Stepper, shared_programs
 from nablax.runtime._saving import (
     VERSION,
@@ -48,10 +58,14 @@ class Optimizer:
 
     Args:
       tx: a gradient transformation.
-      params: tree of arrays; they are copied once, the caller's stay valid. Or a tree of `autograd` tensors, leaves
+      params: tree of arrays; they are copied once, the caller's stay valid. Functions and other leaves of a module (of
+        equinox, say) are carried along: `opt.params` is the module. Or a tree of `autograd` tensors, leaves
         of the graph: then `step()` reads their `.grad` and gives them new values, and `zero_grad()` clears it.
         Their buffers are not donated: graphs that were recorded before may still need them.
       metrics: also compute the norms of gradients, updates and parameters in each step.
+      callbacks: functions `callback(step, metrics)`, called after a step with its number, from 1, and `metrics`;
+        loggers are such functions. What one raises comes out of `step`, which has done its work by then.
+      every: call them after every so many steps only; the others then wait for nothing.
       skip_nonfinite: leave parameters and state as they are where a gradient is infinite or NaN.
       donate: False keeps old parameters valid, at the price of a second copy in memory.
       take: take the arrays themselves instead of a copy; the first step consumes them.
@@ -79,6 +93,8 @@ class Optimizer:
         params: Any,
         *,
         metrics: bool = False,
+        callbacks: Sequence[Callable[[int, dict[str, Any]], Any]] = (),
+        every: int = 1,
         skip_nonfinite: bool = False,
         donate: bool = True,
         take: bool = False,
@@ -93,6 +109,9 @@ class Optimizer:
         if self._tensors is not None:
             tensors_of.check_leaves(params)
             params = tensors_of.arrays(params)
+        params, self._rest = parted(params)
+        check_number("Optimizer", "every", every, 1, integer=True)
+        self._callbacks, self._every = tuple(callbacks), int(every)
         params = jax.tree.map(lambda p: jnp.array(p, copy=not take), params)
         self._packed = packed
         if packed:
@@ -209,6 +228,10 @@ class Optimizer:
             self._last = now
             if tensors is not None:
                 tensors_of.assign(self._tensors, new)
+        if self._callbacks and self._steps % self._every == 0:
+            told = self.metrics
+            for callback in self._callbacks:
+                callback(self._steps, told)
         return self.params
 
     def _counter(self, value: int) -> jax.Array:
@@ -225,19 +248,19 @@ class Optimizer:
         """The parameters: arrays, valid until the next step, or the tensors."""
         if self._tensors is not None:
             return self._tensors
-        if not self._packed:
+        if not self._packed and self._rest is None:
             return self._held[2]
         held, tree = self._shown
         if held is not self._held:
-            held, tree = self._shown = self._held, self._held[2].tree
+            tree = self._held[2].tree if self._packed else self._held[2]
+            self._shown = self._held, (tree := joined(tree, self._rest))
         return tree
 
     def copy_params(self) -> Any:
         """The parameters as arrays of their own, which stay valid."""
         with self._shield:
-            return jax.tree.map(
-                lambda p: jnp.array(p, copy=True), self.params if self._packed else self._arrays()
-            )
+            arrays = self._held[2].tree if self._packed else self._arrays()
+            return joined(jax.tree.map(lambda p: jnp.array(p, copy=True), arrays), self._rest)
 
     @property
     def state(self) -> Any:
@@ -257,7 +280,8 @@ class Optimizer:
     @property
     def metrics(self) -> dict[str, Any]:
         """Of the last step: steps, skipped_steps, learning_rate (a number, or a dict of one a group where there are
-        several), and, with `metrics=True`, the norms.
+        several), with `metrics=True` the norms and the ratio of update to parameters, the loss scale where there is
+        one, and what `with_metrics` in the transformation measured.
 
         The rate of `inject_hyperparams` is read from its state. Transformations of other libraries keep theirs to
         themselves: without any other rate there is no entry.
@@ -274,7 +298,14 @@ class Optimizer:
         rates |= {path: float(rate) for path, rate in injected_rates(self.state).items()}
         if rates:
             out["learning_rate"] = by_group(rates)
-        return {**out, **dict(zip(NORMS, told, strict=False))}
+        out |= dict(zip(NORMS, told, strict=False))
+        if told:
+            out["update_ratio"] = float(ratio(out["update_norm"], out["parameter_norm"]))
+        scaling, measured = find_loss_scale(self.state), find_metrics(self.state)
+        if scaling is not None:
+            out["loss_scale"] = float(scaling.loss_scale)
+            out["skipped_steps"] += int(scaling.skipped_steps)
+        return out if measured is None else {**out, **jax.tree.map(float, measured)}
 
     @property
     def compilations(self) -> int:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from nablax import tree
 from nablax.core import (
     ArgumentError,
     StructureError,
@@ -21,7 +22,9 @@ from nablax.core import (
     with_hyperparams,
 )
 from nablax.runtime._live import Numbers
+from nablax.runtime._metrics import ratio
 from nablax.runtime._microbatch import reshape_batch_axis
+from nablax.runtime._modules import check_arrays
 from nablax.runtime._optimizer import check_alive
 from nablax.runtime._packing._flat import FlatParams, as_tree
 from nablax.runtime._packing._packed import check_packable
@@ -66,7 +69,10 @@ def train_step(
         gradients are then at least float32. "dynamic" finds it as it goes and skips steps whose gradients overflow, see
         `dynamic_loss_scale`; begin with `state = step.init(params)`.
       skip_nonfinite: leave parameters and state as they are where a gradient is infinite or NaN.
-      metrics: also compute the norms of gradient, update and parameters.
+      metrics: also compute the norms of gradient, update and parameters, and, with microbatches, unbiased estimates of
+        the squared norm of the true gradient (gradient_signal), of the variance of one row's (gradient_noise), and
+        their quotient, the batch size beyond which larger ones gain little (gradient_noise_scale: average the two over
+        steps first; McCandlish et al. 2018, arXiv:1812.06162).
       donate: params and state are overwritten in place and the ones handed in become invalid.
       mesh, axis, param_specs: spread the state over the devices of a mesh, as `shard_state` does. The state for the
         first step is that of `shard_state(tx, mesh, axis, param_specs).init(params)`.
@@ -107,7 +113,8 @@ def train_step(
     layout = None if mesh is None else Layout(tx, mesh, axis, param_specs, "train_step")
     numbers = Numbers(tx)
     scale = None if dynamic else loss_scale
-    parts = _Parts(loss_fn, has_aux, int(microbatches), scale, _positions(loss_fn, keys))
+    noise = metrics and microbatches > 1
+    parts = _Parts(loss_fn, has_aux, int(microbatches), scale, _positions(loss_fn, keys), noise)
     told = _Told(numbers, skip_nonfinite or dynamic)
 
     def program(opened: Any, params: Any, state: Any, batch: tuple[Any, ...]) -> Any:
@@ -115,7 +122,7 @@ def train_step(
             check_packable("train_step", tx, params.layout.dtypes)
         scaling = _scaling(state) if dynamic else None
         now = parts if scaling is None else parts._replace(scale=scaling.loss_scale)
-        loss, aux, grads = _gradient(now, params, batch)
+        loss, aux, grads, squares = _gradient(now, params, batch)
         own = _unscale(grads, now.scale)
         grads = own if scaling is None else grads  # a dynamic scale is the transformation's to divide by
         rates = learning_rates(opened, state)
@@ -138,6 +145,11 @@ def train_step(
             report["skipped"] = report.get("skipped", 0) + after.skipped_steps - scaling.skipped_steps
         if metrics:
             report |= norms(own, done)
+            report["update_ratio"] = ratio(report["update_norm"], report["parameter_norm"])
+        if squares is not None:
+            rows = next((x.shape[0] for i, x in enumerate(jax.tree.leaves(batch)) if i not in parts.keys), 0)
+            small = squares if now.scale is None else squares / now.scale**2
+            report |= _noise(small, report["gradient_norm"] ** 2, rows, parts.parts)
         if has_aux:
             report["aux"] = aux
         return done.params, done.state, report
@@ -159,8 +171,9 @@ def train_step(
                 values[path] = numbers.checked(f"train_step: hyperparams[{path!r}]", path, value)
         try:
             params, state, report = call(values, params, state, batch)
-        except (RuntimeError, ValueError) as e:
+        except (RuntimeError, ValueError, TypeError) as e:
             check_alive((params, state, batch), e)
+            check_arrays("train_step", params)
             raise
         return params, state, told.beside(report, values)
 
@@ -205,6 +218,7 @@ class _Parts(NamedTuple):
     parts: int
     scale: Any
     keys: tuple[int, ...]
+    noise: bool
 
 
 def _positions(loss_fn: Callable[..., Any], keys: Any) -> tuple[int, ...]:
@@ -226,9 +240,9 @@ def _first(out: Any, has_aux: bool) -> Any:
     return out[0] if has_aux else out
 
 
-def _gradient(of: _Parts, params: Any, batch: Any) -> tuple[Any, Any, Any]:
-    """Loss, aux and (scaled) gradient of a batch, in pieces."""
-    loss_fn, has_aux, parts, scale, keys = of
+def _gradient(of: _Parts, params: Any, batch: Any) -> tuple[Any, Any, Any, Any]:
+    """Loss, aux and (scaled) gradient of a batch, in pieces, and the mean of the pieces' squared norms if asked for."""
+    loss_fn, has_aux, parts, scale, keys, noise = of
 
     def scaled(p: Any, *b: Any) -> Any:
         out = loss_fn(as_tree(p), *b)
@@ -238,11 +252,12 @@ def _gradient(of: _Parts, params: Any, batch: Any) -> tuple[Any, Any, Any]:
     value_and_grad = jax.value_and_grad(scaled, has_aux=True)
     if parts == 1:
         (_, (loss, aux)), grads = value_and_grad(params, *batch)
-        return loss, aux, grads
+        return loss, aux, grads, None
 
     def body(total: Any, piece: Any) -> Any:
         (_, (loss, aux)), grads = value_and_grad(params, *piece)
-        return jax.tree.map(lambda t, g: t + g.astype(t.dtype), total, (grads, loss)), aux
+        found = (grads, loss, tree.norm(grads, squared=True) if noise else None)
+        return jax.tree.map(lambda t, g: t + g.astype(t.dtype), total, found), aux
 
     pieces = tuple(
         jax.random.split(x, parts) if i in keys else jax.tree.map(lambda x: _split(x, parts), x)
@@ -250,12 +265,22 @@ def _gradient(of: _Parts, params: Any, batch: Any) -> tuple[Any, Any, Any]:
     )
     shapes = jax.eval_shape(value_and_grad, params, *jax.tree.map(lambda x: x[0], pieces))
     (_, (loss_shape, _)), grad_shapes = shapes
-    wide = jax.tree.map(lambda s: jnp.zeros(s.shape, at_least_float32(s.dtype)), (grad_shapes, loss_shape))
-    (grads, loss), aux = lax.scan(body, wide, pieces)
-    grads = jax.tree.map(lambda g: g / parts, grads)
+    squares = jax.eval_shape(lambda g: tree.norm(g, squared=True), grad_shapes) if noise else None
+    sums = (grad_shapes, loss_shape, squares)
+    wide = jax.tree.map(lambda s: jnp.zeros(s.shape, at_least_float32(s.dtype)), sums)
+    (grads, loss, squares), aux = lax.scan(body, wide, pieces)
+    grads, squares = jax.tree.map(lambda g: g / parts, (grads, squares))
     if scale is None:
         grads = jax.tree.map(lambda g, s: g.astype(s.dtype), grads, grad_shapes)
-    return loss / parts, aux, grads
+    return loss / parts, aux, grads, squares
+
+
+def _noise(small: Any, big: Any, rows: int, parts: int) -> dict[str, Any]:
+    """Unbiased estimates of |G|^2 and tr(Sigma) from squared norms of gradients of rows/parts rows and of all."""
+    few = rows / parts
+    signal = (rows * big - few * small) / (rows - few)
+    noise = (small - big) / (1 / few - 1 / rows)
+    return {"gradient_signal": signal, "gradient_noise": noise, "gradient_noise_scale": noise / signal}
 
 
 def _scaling(state: Any) -> Any:

@@ -98,6 +98,10 @@ def _split(ins: list[Any], outs: list[Any], sizes: Any, axis: int) -> Callable[.
     return lambda x: [x[index] for index in indices]
 
 
+def _unstack(ins: list[Any], outs: list[Any], axis: int) -> Callable[..., Any]:
+    return lambda x: list(np.moveaxis(x, axis, 0))
+
+
 def _pad(ins: list[Any], outs: list[Any], padding_config: Any) -> Callable[..., Any]:
     shape, dtype = outs[0].shape, outs[0].dtype
     into: list[slice] = []
@@ -164,7 +168,7 @@ def _reduce_precision(ins: list[Any], outs: list[Any], exponent_bits: int, manti
 RULES: dict[str, Rule] = {
     "reshape": _reshape, "broadcast_in_dim": _broadcast, "transpose": _transpose, "squeeze": _squeeze,
     "expand_dims": _squeeze, "rev": _rev, "slice": _slice, "concatenate": _concatenate, "split": _split,
-    "stack": _stack, "tile": _tile, "bitcast_convert_type": _bitcast, "pad": _pad,
+    "unstack": _unstack, "stack": _stack, "tile": _tile, "bitcast_convert_type": _bitcast, "pad": _pad,
     "iota": _iota, "dynamic_slice": _dynamic_slice, "dynamic_update_slice": _dynamic_update_slice, "copy": _same,
     "copy_p": _same, "stop_gradient": _same, "reduce_precision": _reduce_precision,
     "optimization_barrier": lambda ins, outs, **_: lambda *xs: list(xs),

@@ -1,0 +1,118 @@
+"""`with_metrics`: norms of gradient, update and parameters in the state, where scans and other programs find them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from nablax import tree
+from nablax.core import (
+    FLAG,
+    TRANSFORMATION,
+    Advanced,
+    GradientTransformationExtraArgs,
+    Params,
+    StructureError,
+    advanced,
+    checked,
+    leaf_names,
+    moving,
+    require_params,
+    with_extra_args_support,
+)
+
+
+class MetricsState(NamedTuple):
+    """The state of `with_metrics`.
+
+    Attributes:
+      metrics: float32 scalars by name, of the last update; with `per_leaf` also a dict of them for each parameter.
+      inner_state: state of the inner transformation.
+    """
+
+    metrics: Any
+    inner_state: Any
+
+
+def ratio(update_norm: Any, parameter_norm: Any) -> jax.Array:
+    """The norm of the update, divided by that of the parameters; 0 where both are."""
+    return jnp.where(update_norm == 0, 0.0, update_norm / parameter_norm)
+
+
+def _norms(grads: Any, updates: Any, params: Any) -> dict[str, jax.Array]:
+    norms = [tree.norm(x).astype(jnp.float32) for x in (grads, updates, params)]
+    return {
+        "gradient_norm": norms[0],
+        "update_norm": norms[1],
+        "parameter_norm": norms[2],
+        "update_ratio": ratio(norms[1], norms[2]),
+    }
+
+
+def _measured(grads: Any, updates: Any, params: Any, per_leaf: bool) -> dict[str, Any]:
+    out: dict[str, Any] = _norms(grads, updates, params)
+    if per_leaf:
+        treedef: Any = jax.tree.structure(params)
+        columns = [treedef.flatten_up_to(x) for x in (grads, updates, params)]
+        rows = zip(leaf_names(params), *columns, strict=True)
+        out["leaves"] = {name: _norms(g, u, p) for name, g, u, p in rows}
+    return out
+
+
+@checked(inner=TRANSFORMATION, per_leaf=FLAG)
+def with_metrics(inner: Any, per_leaf: bool = False) -> GradientTransformationExtraArgs:
+    """Measures each update of a transformation, in the same program, and keeps what it found in the state.
+
+    `metrics_of(state)` reads it: gradient_norm, update_norm, parameter_norm (after the update), and update_ratio, which
+    is their quotient: about 1e-3 in a healthy run of Adam. `Optimizer.metrics` has them, too.
+
+    Args:
+      inner: the transformation.
+      per_leaf: the same for each parameter, by its name.
+
+    Raises:
+      MissingParamsError: `update` without params.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from nablax import sgd
+      >>> tx = with_metrics(sgd(0.1))
+      >>> updates, state = tx.update(w := jnp.array([3.0, 4.0]), tx.init(w), w)
+      >>> float(metrics_of(state)["gradient_norm"])
+      5.0
+    """
+    tx = with_extra_args_support(inner)
+
+    def init(params: Params) -> MetricsState:
+        zero = jax.tree.map(jnp.zeros_like, params)
+        shapes = jax.eval_shape(lambda: _measured(zero, zero, zero, per_leaf))
+        return MetricsState(jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes), tx.init(params))
+
+    def advance(updates: Any, state: Any, params: Params, extra: dict[str, Any], by_hand: bool) -> Advanced:
+        require_params("with_metrics", params)
+        done = advanced(tx, updates, state.inner_state, params, extra, by_hand)
+        found = _measured(updates, done.updates, done.reached(params), per_leaf)
+        return done._replace(state=MetricsState(found, done.state))
+
+    return moving(init, advance, {"inner": tx}, {"inner": ("inner_state",)})
+
+
+def find_metrics(state: Any) -> Any:
+    """The metrics of the outermost `with_metrics` within a state; None where there is none."""
+    is_metrics = lambda x: isinstance(x, MetricsState)  # noqa: E731
+    found = [x for x in jax.tree.leaves(state, is_leaf=is_metrics) if is_metrics(x)]
+    return found[0].metrics if found else None
+
+
+def metrics_of(state: Any) -> dict[str, Any]:
+    """What `with_metrics` measured at the last update, from a state of any transformation that has it inside.
+
+    Raises:
+      StructureError: there is none.
+    """
+    found = find_metrics(state)
+    if found is None:
+        raise StructureError("metrics_of: no with_metrics in this state.")
+    return found

@@ -1,0 +1,53 @@
+"""Trees that hold more than arrays, as modules do: functions, names, flags. The rest is carried along."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+import jax
+import numpy as np
+
+from nablax.core import StructureError
+
+
+def _is_trainable(x: Any) -> bool:
+    return isinstance(x, jax.Array | np.ndarray | np.generic | jax.ShapeDtypeStruct) or (
+        isinstance(x, numbers.Number) and not isinstance(x, bool)
+    )
+
+
+def parted(params: Any) -> tuple[Any, Any]:
+    """The tree with None in the place of what is no array or number, and the tree of the rest; None without any."""
+    leaves, treedef = jax.tree.flatten(params)
+    if all(map(_is_trainable, leaves)):
+        return params, None
+    return (
+        jax.tree.unflatten(treedef, [x if _is_trainable(x) else None for x in leaves]),
+        (treedef, [None if _is_trainable(x) else x for x in leaves]),
+    )
+
+
+def joined(params: Any, rest: Any) -> Any:
+    """The inverse of `parted`."""
+    if rest is None:
+        return params
+    treedef, others = rest
+    trained = iter(jax.tree.leaves(params))
+    return jax.tree.unflatten(treedef, [next(trained) if x is None else x for x in others])
+
+
+def check_arrays(who: str, params: Any) -> None:
+    """Refuses a tree with other leaves than arrays and numbers.
+
+    Raises:
+      StructureError: with what to write.
+    """
+    for path, x in jax.tree_util.tree_leaves_with_path(params):
+        if not _is_trainable(x) and not isinstance(x, jax.core.Tracer | bool | np.bool_):
+            raise StructureError(
+                f"{who}: params{jax.tree_util.keystr(path)} is no array, but {type(x).__name__}. Give the arrays "
+                "alone, and put the module together in the loss: params, rest = equinox.partition(model, "
+                "equinox.is_inexact_array), then equinox.combine(params, rest); or with flax, graphdef, params = "
+                "nnx.split(model), then nnx.merge(graphdef, params)."
+            )

@@ -1,0 +1,253 @@
+"""What a run tells: norms in the state, callbacks, loggers, the noise of gradients; the search for a rate; modules."""
+
+import csv
+import importlib.util
+import json
+import signal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import nablax
+from nablax import CSVLogger, JSONLinesLogger, Optimizer, lr_finder, metrics_of, train_step, with_metrics
+
+PARAMS = {"w": jnp.array([[3.0, 4.0]]), "b": jnp.array([1.0])}
+GRADS = {"w": jnp.array([[0.6, 0.8]]), "b": jnp.array([0.5])}
+
+
+def norm(tree):
+    return float(np.sqrt(sum(np.sum(np.square(np.asarray(x, np.float64))) for x in jax.tree.leaves(tree))))
+
+
+def test_metrics_in_the_state():
+    tx = with_metrics(nablax.sgd(0.5), per_leaf=True)
+    updates, state = jax.jit(tx.update)(GRADS, tx.init(PARAMS), PARAMS)
+    found, new = metrics_of(state), nablax.apply_updates(PARAMS, updates)
+    assert float(found["gradient_norm"]) == pytest.approx(norm(GRADS))
+    assert float(found["update_norm"]) == pytest.approx(norm(updates))
+    assert float(found["parameter_norm"]) == pytest.approx(norm(new))
+    assert float(found["update_ratio"]) == pytest.approx(norm(updates) / norm(new))
+    assert float(found["leaves"]["w"]["gradient_norm"]) == pytest.approx(1.0)
+    assert sorted(found["leaves"]) == ["b", "w"]
+    with pytest.raises(nablax.StructureError, match="no with_metrics"):
+        metrics_of(nablax.sgd(0.1).init(PARAMS))
+
+
+def test_metrics_scan_and_change_nothing():
+    plain, tx = nablax.adamw(0.1), with_metrics(nablax.adamw(0.1))
+
+    def run(tx):
+        def body(carry, _):
+            p, s = carry
+            u, s = tx.update(jax.tree.map(jnp.cos, p), s, p)
+            return (nablax.apply_updates(p, u), s), None
+
+        return jax.lax.scan(body, (PARAMS, tx.init(PARAMS)), None, 5)[0][0]
+
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), run(plain), run(tx))
+
+
+def test_the_optimizer_has_them_with_groups_too():
+    tx = nablax.partition_by_path({"b": nablax.sgd(0.1)}, default=nablax.adam(0.2))
+    opt = Optimizer(with_metrics(nablax.dynamic_loss_scale(tx, 8.0)), PARAMS)
+    opt.step(jax.tree.map(lambda g: 8 * g, GRADS))
+    assert opt.metrics["loss_scale"] == 8.0
+    assert opt.metrics["gradient_norm"] == pytest.approx(8 * norm(GRADS))
+    assert sorted(opt.metrics["learning_rate"].values()) == [0.1, 0.2]
+
+
+# -- callbacks --------------------------------------------------------------------------------------------------------
+
+
+def test_callbacks_and_their_period():
+    seen = []
+    opt = Optimizer(
+        nablax.sgd(0.1), PARAMS, callbacks=[lambda step, m: seen.append((step, m["steps"]))], every=3
+    )
+    for _ in range(7):
+        opt.step(GRADS)
+    assert seen == [(3, 3), (6, 6)]
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, KeyboardInterrupt])
+def test_what_a_callback_raises_costs_nothing(kind):
+    def failing(step, metrics):
+        if step == 2:
+            raise kind("stop")
+
+    opt, plain = Optimizer(nablax.adam(0.1), PARAMS, callbacks=[failing]), Optimizer(nablax.adam(0.1), PARAMS)
+    for k in range(5):
+        plain.step(GRADS)
+        if k == 1:
+            with pytest.raises(kind, match="stop"):
+                opt.step(GRADS)
+        else:
+            opt.step(GRADS)
+    jax.tree.map(np.testing.assert_array_equal, opt.params, plain.params)
+    assert opt.metrics["steps"] == 5
+
+
+def test_ctrl_c_during_a_callback_leaves_a_step_that_counts():
+    opt = Optimizer(nablax.adam(0.1), PARAMS, callbacks=[lambda step, m: signal.raise_signal(signal.SIGINT)])
+    with pytest.raises(KeyboardInterrupt):
+        opt.step(GRADS)
+    assert opt.metrics["steps"] == 1
+    assert np.isfinite(norm(opt.copy_params()))
+
+
+def test_loggers(tmp_path):
+    lines, table = JSONLinesLogger(tmp_path / "a" / "log.jsonl"), CSVLogger(tmp_path / "log.csv")
+    opt = Optimizer(nablax.sgd(0.1), PARAMS, metrics=True, callbacks=[lines, table])
+    opt.step(GRADS)
+    again = CSVLogger(tmp_path / "log.csv")  # a run that was resumed
+    opt.step(GRADS)
+    again(9, opt.metrics)
+    rows = [json.loads(line) for line in (tmp_path / "a" / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 2]
+    assert rows[0]["gradient_norm"] == pytest.approx(norm(GRADS))
+    with open(tmp_path / "log.csv", newline="") as file:
+        read = list(csv.DictReader(file))
+    assert [row["step"] for row in read] == ["1", "2", "9"]
+    lines(3, {"loss": float("nan"), "learning_rate": {"head": jnp.float32(0.5)}, "aux": [1], "done": True})
+    assert json.loads((tmp_path / "a" / "log.jsonl").read_text().splitlines()[-1]) == {
+        "step": 3, "loss": None, "learning_rate/head": 0.5, "done": True
+    }  # fmt: skip
+    with pytest.raises(nablax.ArgumentError, match="'other' has no column"):
+        table(3, {"other": 1.0})
+
+
+def test_tensorboard_says_what_to_install(tmp_path):
+    if importlib.util.find_spec("tensorboardX") is None and importlib.util.find_spec("tensorboard") is None:
+        with pytest.raises(ImportError, match="pip install tensorboardX"):
+            nablax.TensorBoardLogger(tmp_path)
+        return
+    log = nablax.TensorBoardLogger(tmp_path)
+    log(1, {"loss": 0.5})
+    log.close()
+    assert list(tmp_path.iterdir())
+
+
+def test_many_steps_take_no_memory():
+    opt = Optimizer(nablax.adam(1e-3), PARAMS, metrics=True)
+    step, tx = train_step(lambda p, x: jnp.sum(p["w"] * x), nablax.sgd(0.1)), nablax.sgd(0.1)
+    p = jax.tree.map(jnp.copy, PARAMS)
+    s = tx.init(p)
+    for k in range(2000):
+        if k == 100:
+            before = len(jax.live_arrays())
+        opt.step(GRADS)
+        p, s, _metrics = step(p, s, 1.0)
+    assert len(jax.live_arrays()) <= before + 5
+
+
+# -- noise ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_noise_of_gradients_is_estimated_without_bias():
+    true, spread = jnp.array([1.0, -2.0, 0.5]), 3.0
+    step = train_step(lambda p, x: jnp.mean(x @ p), nablax.sgd(0.0), microbatches=4, donate=False)
+    p, signals, noises = jnp.zeros(3), [], []
+    state = nablax.sgd(0.0).init(p)
+    for k in range(400):
+        x = true + spread * jax.random.normal(jax.random.key(k), (32, 3))
+        metrics = step(p, state, x)[2]
+        signals.append(float(metrics["gradient_signal"]))
+        noises.append(float(metrics["gradient_noise"]))
+    for values, expected in ((signals, float(true @ true)), (noises, 3 * spread**2)):
+        assert abs(np.mean(values) - expected) < 4 * np.std(values) / np.sqrt(len(values))
+    assert float(metrics["gradient_noise_scale"]) == pytest.approx(noises[-1] / signals[-1], rel=1e-4)
+
+
+# -- the search for a rate --------------------------------------------------------------------------------------------
+
+
+def test_lr_finder_finds_a_rate_that_works(tmp_path):
+    x = jax.random.normal(jax.random.key(0), (64, 5))
+    y = x @ jnp.arange(5.0)
+
+    def loss(w, x, y):
+        return jnp.mean((x @ w - y) ** 2)
+
+    batches = [(x[k : k + 16], y[k : k + 16]) for k in range(0, 64, 16)]
+    for tx in (nablax.sgd(1.0), nablax.chain(nablax.clip_by_global_norm(1e9), nablax.adam(1.0))):
+        found = lr_finder(loss, jnp.zeros(5), batches, tx=tx, high=100.0)
+        assert len(found.rates) == len(found.losses) == 100
+        assert found.losses[0] == pytest.approx(float(loss(jnp.zeros(5), *batches[0])), rel=1e-5)
+        assert 1e-3 < found.suggestion < 10
+        opt = Optimizer(tx, jnp.zeros(5))
+        opt.hyperparameters["*learning_rate"] = found.suggestion
+        for k in range(60):
+            opt.step(jax.grad(loss)(opt.params, *batches[k % 4]))
+        assert float(loss(opt.params, x, y)) < 0.2 * float(loss(jnp.zeros(5), x, y))
+        found.plot(tmp_path / "rates.png")
+        assert (tmp_path / "rates.png").stat().st_size > 1000
+        assert "suggestion" in repr(found)
+
+
+def test_lr_finder_refuses():
+    def loss(w):
+        return jnp.sum(w**2)
+
+    with pytest.raises(nablax.ArgumentError, match="no batch"):
+        lr_finder(loss, jnp.ones(2), [], tx=nablax.sgd(0.1))
+    with pytest.raises(nablax.ArgumentError, match="no learning_rate"):
+        lr_finder(loss, jnp.ones(2), [()], tx=nablax.scale(0.1))
+    with pytest.raises(nablax.HyperparameterError, match="high"):
+        lr_finder(loss, jnp.ones(2), [()], tx=nablax.sgd(0.1), low=1.0, high=0.5)
+
+
+# -- modules ----------------------------------------------------------------------------------------------------------
+
+
+def test_equinox_modules_go_in_and_come_out():
+    model = eqx.nn.MLP(3, 1, 8, 2, key=jax.random.key(0))
+    x, y = jnp.ones((4, 3)), jnp.arange(4.0)
+
+    @eqx.filter_jit
+    def gradient(m):
+        return eqx.filter_grad(lambda m: jnp.mean((jax.vmap(m)(x)[:, 0] - y) ** 2))(m)
+
+    opt = Optimizer(nablax.adam(0.05), model)
+    first = float(jnp.mean((jax.vmap(opt.params)(x)[:, 0] - y) ** 2))
+    for _ in range(30):
+        new = opt.step(gradient(opt.params))
+    assert isinstance(new, eqx.nn.MLP)
+    assert new.activation is model.activation
+    assert float(jnp.mean((jax.vmap(new)(x)[:, 0] - y) ** 2)) < 0.5 * first
+    assert isinstance(opt.copy_params(), eqx.nn.MLP)
+    assert "layers/0/weight" in str(opt.describe())
+
+
+def test_train_step_says_what_to_do_with_a_module():
+    model = eqx.nn.MLP(3, 1, 8, 2, key=jax.random.key(0))
+    tx = nablax.adam(0.05)
+    params, rest = eqx.partition(model, eqx.is_inexact_array)
+
+    def loss(p, x):
+        return jnp.mean(jax.vmap(eqx.combine(p, rest))(x) ** 2)
+
+    step = train_step(loss, tx)
+    with pytest.raises(nablax.StructureError, match=r"activation is no array, but .*equinox.partition"):
+        step(model, tx.init(params), jnp.ones((4, 3)))
+    params, _, metrics = step(params, tx.init(params), jnp.ones((4, 3)))
+    assert np.isfinite(float(metrics["loss"]))
+
+
+def test_flax_modules():
+    model = nnx.Linear(3, 1, rngs=nnx.Rngs(0))
+    graphdef, params = nnx.split(model, nnx.Param)
+
+    def loss(p, x):
+        return jnp.mean(nnx.merge(graphdef, p)(x) ** 2)
+
+    tx = nablax.adam(0.05)
+    step = train_step(loss, tx)
+    new, _, _metrics = step(jax.tree.map(jnp.copy, params), tx.init(params), jnp.ones((4, 3)))
+    opt = Optimizer(tx, params)
+    opt.step(jax.grad(loss)(params, jnp.ones((4, 3))))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), new, opt.params)
+    assert "kernel" in str(opt.describe())
