@@ -18,7 +18,7 @@ from nablax.autograd.nn import functional
 
 from nablax import autograd
 from nablax.autograd._tensor._torch._table import FUNCTIONS, TABLE
-from nablax.autograd._torch._functional import TABLE as FUNCTIONAL
+from nablax.autograd._torch._functional._table import TABLE as FUNCTIONAL
 
 OTHER_ORDER = {"where": lambda x, condition, other: x.where(condition, other),
                "einsum": lambda operands, equation: autograd.einsum(equation, *operands)}  # fmt: skip

@@ -404,3 +404,17 @@ def test_float64_and_float32_do_not_mix_up():
     w.backward()
     assert z.grad.dtype == np.float64
     np.testing.assert_allclose(z.grad.numpy(), [4, 8])
+
+
+def test_attributes_that_a_user_sets_stay():
+    w = autograd.Parameter([1.0, 2.0])
+    w.tag, w.is_bias = "head", True
+    y = w * 2
+    y.note = 3
+    y.sum().backward()
+    with autograd.no_grad():
+        w -= 0.1 * w.grad
+    assert (w.tag, w.is_bias, y.note) == ("head", True, 3)
+    assert not hasattr(w * 2, "tag")
+    with pytest.raises(AttributeError):
+        _ = y.tag

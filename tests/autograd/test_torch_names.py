@@ -10,7 +10,7 @@ from nablax.autograd.nn import functional
 from autograd.names import CONSTANT, inputs, sections
 from nablax import autograd
 from nablax.autograd._tensor._torch._table import FUNCTIONS, METHODS, TABLE, UNARY
-from nablax.autograd._torch._functional import TABLE as FUNCTIONAL
+from nablax.autograd._torch._functional._table import TABLE as FUNCTIONAL
 
 torch = pytest.importorskip("torch")
 

@@ -16,22 +16,6 @@ new = object.__new__
 OVER = "the transformation of JAX that it was recorded in is over"
 
 
-class _Rare:
-    """A field that few tensors have; others read the default. (A `__getattr__` would make every field slow to read.)"""
-
-    def __init__(self, default: Any) -> None:
-        self._default = default
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._slot = "_own" + name
-
-    def __get__(self, tensor: Any, owner: type) -> Any:
-        return self if tensor is None else getattr(tensor, self._slot, self._default)
-
-    def __set__(self, tensor: Any, value: Any) -> None:
-        setattr(tensor, self._slot, value)
-
-
 class Recorded:
     """The fields of a Tensor. A new one has _s, _r and _n; _v, _a and _k come with its value.
 
@@ -42,10 +26,7 @@ class Recorded:
     _view: of what it is a view, or None.        _mark: another object after each change in place.
     """
 
-    __slots__ = (
-        "__weakref__", "_a", "_k", "_n", "_own_g", "_own_hooks", "_own_keep", "_own_mark", "_own_name", "_own_view",
-        "_r", "_s", "_v",
-    )  # fmt: skip
+    __slots__ = ("__dict__", "__weakref__", "_a", "_k", "_n", "_r", "_s", "_v")
 
     _s: State | None
     _v: Any
@@ -53,12 +34,12 @@ class Recorded:
     _r: bool
     _n: Any
     _k: int
-    _g: Any = _Rare(None)
-    _hooks: Any = _Rare(None)
-    _keep: Any = _Rare(False)
-    _name: Any = _Rare(None)
-    _view: Any = _Rare(None)
-    _mark: Any = _Rare(None)
+    _g: Any = None
+    _hooks: Any = None
+    _keep: Any = False
+    _name: Any = None
+    _view: Any = None
+    _mark: Any = None
 
     if TYPE_CHECKING:  # what Tensor has, for the modules that only know this class
         shape: Any

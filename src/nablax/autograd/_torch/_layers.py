@@ -10,10 +10,9 @@ import numpy as np
 
 from .._tensor._grad_mode import no_grad
 from .._tensor._tensor import Parameter, Tensor, tensor
-from .._tensor._torch._rows import ints, recorded, shown
+from .._tensor._torch._rows import ints, many, recorded, shown
 from . import _init
-from ._functional import TABLE as _ROWS
-from ._functional import _many
+from ._functional._table import TABLE as _ROWS
 from ._module import Module
 
 F: dict[str, Callable[..., Any]] = {name: recorded(name, row) for name, row in _ROWS.items()}
@@ -59,7 +58,7 @@ class _Conv(Module):
                  dilation: Any = 1, groups: int = 1, bias: bool = True) -> None:  # fmt: skip
         super().__init__()
         self.in_channels, self.out_channels = in_channels, out_channels
-        self.kernel_size, self.stride, self.padding = _many(kernel_size, self.n), stride, padding
+        self.kernel_size, self.stride, self.padding = many(kernel_size, self.n), stride, padding
         self.dilation, self.groups = dilation, groups
         bound = 1 / math.sqrt(in_channels // groups * math.prod(self.kernel_size))
         self.weight = _parameter((out_channels, in_channels // groups, *self.kernel_size), bound)
@@ -93,7 +92,7 @@ class ConvTranspose2d(Module):
                  output_padding: Any = 0, groups: int = 1, bias: bool = True, dilation: Any = 1) -> None:  # fmt: skip
         super().__init__()
         self.options = (stride, padding, output_padding, groups, dilation)
-        size = _many(kernel_size, 2)
+        size = many(kernel_size, 2)
         bound = 1 / math.sqrt(out_channels // groups * math.prod(size))
         self.weight = _parameter((in_channels, out_channels // groups, *size), bound)
         self.bias = _parameter((out_channels,), bound) if bias else None

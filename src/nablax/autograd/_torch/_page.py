@@ -13,7 +13,8 @@ from .._tensor._torch._methods import IN_PLACE
 from .._tensor._torch._random import FUNCTIONS as RANDOM
 from .._tensor._torch._rows import Row, shown
 from .._tensor._torch._table import FUNCTIONS, METHODS, TABLE
-from . import _functional, _names
+from . import _names
+from ._functional._table import TABLE as FUNCTIONAL
 from ._init import FUNCTIONS as INIT
 
 HEAD = """# From PyTorch
@@ -55,7 +56,7 @@ names of the axis.
 def page() -> str:
     """The text of the page."""
     parts = [HEAD, "## Rows that differ on purpose", "", "| name | how |", "|---|---|"]
-    everywhere = {**TABLE, **{f"F.{name}": row for name, row in _functional.TABLE.items()}}
+    everywhere = {**TABLE, **{f"F.{name}": row for name, row in FUNCTIONAL.items()}}
     parts += [f"| `{name}` | {row.differs} |" for name, row in sorted(everywhere.items()) if row.differs]
     parts += ["", "## Names that NumPy's words turn into NumPy's functions", ""]
     parts.append(", ".join(f"`{name}`" for name, row in sorted(TABLE.items()) if row.numpy is not None) + ".")
@@ -65,7 +66,7 @@ def page() -> str:
     parts += _section("Functions only", {n: r for n, r in TABLE.items() if n not in METHODS})
     parts += _section("Methods only", {n: r for n, r in TABLE.items() if n not in FUNCTIONS})
     parts += ["", "In place: " + ", ".join(f"`{name}`" for name in sorted(_in_place())) + "."]
-    parts += _section("nn.functional", _functional.TABLE)
+    parts += _section("nn.functional", FUNCTIONAL)
     parts += _section("Making tensors", MAKING)
     parts += _section("Random numbers", RANDOM)
     parts += _section("nn.init", INIT)

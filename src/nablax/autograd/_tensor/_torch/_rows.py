@@ -14,6 +14,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..._path._recorded import Recorded
 from .._lift import Lifted
 from .._views import view
@@ -135,6 +137,11 @@ def ints(sizes: tuple) -> tuple[int, ...]:
     if len(sizes) == 1 and isinstance(sizes[0], tuple | list):
         sizes = tuple(sizes[0])
     return tuple(int(n) for n in sizes)
+
+
+def many(value: Any, n: int) -> tuple[int, ...]:
+    """`(2, 2)` of a size that is given once for all n axes; several as they are."""
+    return (int(value),) * n if isinstance(value, int | np.integer) else tuple(value)
 
 
 def indices(found: Any) -> Any:

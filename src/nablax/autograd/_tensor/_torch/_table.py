@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from . import _elementwise, _linear, _reductions, _shapes
+from . import _counts, _elementwise, _joins, _linear, _picking, _reductions, _shapes
 from ._rows import Row, rows
 
 UNARY: dict[str, Row] = rows(_elementwise.UNARY)
-TABLE: dict[str, Row] = UNARY | _elementwise.TABLE | _reductions.TABLE | _shapes.TABLE | _linear.TABLE
+_THEMES = (_elementwise, _reductions, _shapes, _joins, _picking, _counts, _linear)
+TABLE: dict[str, Row] = UNARY | {name: row for theme in _THEMES for name, row in theme.TABLE.items()}
 
 ONLY_FUNCTIONS = {
     "cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "column_stack", "block_diag", "meshgrid",

@@ -1,0 +1,1 @@
+"""torch.nn.functional as tables of rows, one file a theme: arrays in, arrays out."""
