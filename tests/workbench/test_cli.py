@@ -99,6 +99,67 @@ def test_a_file_of_the_users_runs(tmp_path, capsys):
     assert results["entries"][0]["schedule"] == "linear_schedule"
 
 
+def test_a_metric_that_jax_cannot_trace(tmp_path, capsys):
+    file = tmp_path / "scikit.py"
+    file.write_text(
+        """
+import jax.numpy as jnp, numpy as np
+from sklearn.metrics import mean_squared_error
+METRIC = "error"
+def init(key): return jnp.zeros(3)
+def loss(w, batch): return jnp.sum((w - 1) ** 2)
+def batches(key): return ()
+def evaluate(w): return mean_squared_error(np.ones(3), np.asarray(w))
+"""
+    )
+    arguments = [
+        "compare",
+        str(file),
+        "--optimizer",
+        "sgd",
+        "--lr",
+        "0.1,0.4",
+        "--steps",
+        "30",
+        "--seeds",
+        "2",
+    ]
+    assert main([*arguments, "--out", str(tmp_path / "out")]) == 0
+    capsys.readouterr()
+    entry = json.loads((tmp_path / "out" / "results.json").read_text())["entries"][0]
+    assert entry["trials"][1]["metrics"][0] < 1e-6
+    curve = entry["trials"][0]["metric_curves"][0]
+    assert len(curve) == 15
+    assert curve == sorted(curve, reverse=True)
+    file.write_text(
+        file.read_text().replace("mean_squared_error(np.ones(3), np.asarray(w))", "np.asarray(w)")
+    )
+    assert main([*arguments, "--out", str(tmp_path / "out")]) == 2
+    assert "evaluate(params): must return a scalar, got shape (3,)" in capsys.readouterr().err
+
+
+def test_one_optimizer_that_does_not_suit_stops_nobody(tmp_path, capsys):
+    arguments = [
+        "compare",
+        "rosenbrock",
+        "--optimizer",
+        "sgd",
+        "--optimizer",
+        "sophia",
+        "--optimizer",
+        "adam",
+    ]
+    assert main([*arguments, "--lr", "0.001", "--steps", "20", "--seeds", "1", "--out", str(tmp_path)]) == 0
+    assert "sophia does not suit this problem" in capsys.readouterr().out
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert [e["label"] for e in results["entries"]] == ["sgd", "adam"]
+    assert list(results["failed"]) == ["sophia"]
+    assert results["not_run"] == []
+    alone = ["compare", "rosenbrock", "--optimizer", "sophia", "--steps", "5", "--out", str(tmp_path / "b")]
+    assert main(alone) == 2
+    assert "--optimizer sophia on rosenbrock" in capsys.readouterr().err
+
+
 def test_list_names_everything(capsys):
     assert main(["list"]) == 0
     shown = capsys.readouterr().out

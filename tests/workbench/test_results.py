@@ -215,3 +215,20 @@ def test_colours_are_distinct_for_eight_and_the_same_everywhere(full):
     page = _report.html(full)
     for look in _theme.looks(full).values():
         assert page.lower().count(look.colour.lower()) >= 4  # swatches and both figures
+
+
+def test_a_tie_is_called_a_tie():
+    tied = compared(
+        [
+            swept([1.0, 0.2, 0.3], [0.9697] * 3),
+            swept([1.0, 0.1, 0.3], [0.96968] * 3),
+            swept([1.0, 0.3, 0.4], [0.5] * 3),
+        ]
+    )
+    assert [place for place, _ in tied.places()] == [1, 1, 3]
+    page = _report.html(tied)
+    assert "tie for the first place" in page
+    assert "ranks first" not in page
+    clear = compared([swept([1.0, 0.2, 0.3], [0.9] * 3), swept([1.0, 0.1, 0.3], [0.8] * 3)])
+    assert [place for place, _ in clear.places()] == [1, 2]
+    assert "ranks first" in _report.html(clear)

@@ -129,11 +129,13 @@ def _run(
     ]  # fmt: skip
     started = datetime.now(UTC).isoformat(timespec="seconds")
     done: list[tuple[_optimizers.Spec, _runner.Sweep]] = []
+    failed: dict[str, str] = {}
+    errors: list[ArgumentError] = []
 
     def summary() -> Comparison:
         return summarise(
             problem, done, rates, target,
-            seeds=seeds, not_run=[spec.text for spec in specs[len(done) :]],
+            seeds=seeds, not_run=[spec.text for spec in specs[len(done) + len(failed) :]], failed=failed,
             environment=environment(), started=started, command=shlex.join(command),
         )  # fmt: skip
 
@@ -149,12 +151,20 @@ def _run(
             start = _runner.Start.of(problem, seeds)
             for spec in specs:
                 progress.update(task, description=spec.text)
-                swept = _runner.sweep(problem, spec, rates, start, steps, tick)
+                try:
+                    swept = _runner.sweep(problem, spec, rates, start, steps, tick)
+                except _runner.Unsuited as error:  # the others go on
+                    failed[spec.text] = error.reason
+                    errors.append(error)
+                    progress.advance(task, _runner.ticks(steps))
+                    continue
                 done.append((spec, swept))
                 summary().save(out / RESULTS)
     except KeyboardInterrupt:
         if not done:
             return None
+    if not done:
+        raise errors[0]
     return summary()
 
 

@@ -38,6 +38,7 @@ class Problem:
       steps, rates: what a run without options does.
       target: training loss for "steps to target"; None takes the median of the final losses.
       streams: whether `batches` returns an iterator.
+      outside: whether `evaluate` is plain Python, which JAX cannot trace: it is then called with NumPy arrays.
       source: path of the user's file; None for the problems that ship.
     """
 
@@ -53,6 +54,7 @@ class Problem:
     rates: tuple[float, ...] = tuple(geometric(1e-4, 1.0, 9))
     target: float | None = None
     streams: bool = False
+    outside: bool = False
     source: str | None = None
 
 

@@ -35,6 +35,13 @@ def _headline(comparison: Comparison) -> str:
     trial = winner.best_trial
     if trial is None:
         return "Every run diverged."
+    first = [entry for place, entry in comparison.places() if place == 1]
+    if len(first) > 1:
+        names = [f"<strong>{escape(entry.label)}</strong>" for entry in first]
+        return (
+            f"{', '.join(names[:-1])} and {names[-1]} tie for the first place, with {escape(comparison.metric)} "
+            f"{escape(_theme.number(trial.metric, 4))}."
+        )
     return (
         f"<strong>{escape(winner.label)}</strong> at learning rate {_theme.rate(trial.rate)} ranks first, with "
         f"{escape(comparison.metric)} {escape(_theme.metric(winner))}."
@@ -75,11 +82,11 @@ def _table(comparison: Comparison) -> str:
         f"<th>{escape(name).replace(' ↑', '&nbsp;↑').replace(' ↓', '&nbsp;↓')}</th>" for name in names
     )
     rows = []
-    for rank, entry in enumerate(comparison.ranked(), start=1):
+    for place, entry in comparison.places():
         name = f'<th scope="row">{_swatch(comparison, entry)}{escape(entry.label)}</th>'
         cells = "".join(f"<td>{escape(cell)}</td>" for cell in _theme.row(entry))
         kind = ' class="diverged"' if entry.diverged else ""
-        rows.append(f"<tr{kind}><td>{'-' if entry.diverged else rank}</td>{name}{cells}</tr>")
+        rows.append(f"<tr{kind}><td>{'-' if place is None else place}</td>{name}{cells}</tr>")
     return f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
 
 

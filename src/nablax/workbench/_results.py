@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +112,7 @@ class Comparison:
       loss_steps, metric_steps: where the curves' points lie.
       entries: in the order of the command line.
       not_run: labels of optimizers that Ctrl-C left out.
+      failed: why others could not run on this problem, by label.
       environment: versions and platform.
       started: time, ISO 8601, UTC.
       command: what reproduces the comparison.
@@ -134,6 +135,16 @@ class Comparison:
     environment: dict[str, str]
     started: str
     command: str
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def places(self) -> list[tuple[int | None, Entry]]:
+        """`ranked`, with the place of each: those whose metric reads the same share it; None where all diverged."""
+        out: list[tuple[int | None, Entry]] = []
+        for place, entry in enumerate(self.ranked(), start=1):
+            before = out[-1] if out else (None, entry)
+            tied = bool(out) and _shown(before[1]) == _shown(entry)
+            out.append((None if entry.diverged else before[0] if tied else place, entry))
+        return out
 
     def ranked(self) -> list[Entry]:
         """Best first by the metric at the best rate, ties by final loss; then those that diverged."""
@@ -239,6 +250,12 @@ def _steps_to(target: float, losses: np.ndarray) -> int | None:
 
 def _mean(values: list[float | None]) -> float:
     return float(np.mean([math.nan if v is None else v for v in values]))
+
+
+def _shown(entry: Entry) -> str | None:
+    """The metric to the digits that tables show."""
+    trial = entry.best_trial
+    return None if trial is None else f"{trial.metric:.4g}"
 
 
 def _finite(values: np.ndarray) -> list[float | None]:

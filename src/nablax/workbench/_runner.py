@@ -73,6 +73,14 @@ def _keys(seeds: int) -> tuple[list[Any], Any]:
     return [both[seed, 0] for seed in range(seeds)], both[:, 1]
 
 
+class Unsuited(ArgumentError):
+    """An optimizer, or the problem with it, failed while its program was built; `reason` says how."""
+
+    def __init__(self, problem: Problem, spec: Spec, reason: str):
+        super().__init__(f"compare: --optimizer {spec.text} on {problem.name}: {reason}")
+        self.reason = reason
+
+
 def ticks(steps: int) -> int:
     """How often `sweep` reports for so many steps: once it has compiled, and after each stretch."""
     return 1 + -(-steps // _stretch(steps))
@@ -96,7 +104,7 @@ def sweep(
       tick: called `ticks(steps)` times along the way.
 
     Raises:
-      ArgumentError: the optimizer or the problem fails while its program is built.
+      Unsuited: the optimizer or the problem fails while its program is built.
     """
     length, seeds = _stretch(steps), len(start.keys)
     runs = _Runs(
@@ -111,8 +119,7 @@ def sweep(
         data = next(feed)
         program = jax.jit(stretch, donate_argnums=0).lower(carry, np.int32(0), runs, start, data).compile()
     except Exception as error:  # whatever the user's functions raise while they are traced
-        message = str(error).strip().partition("\n")[0]
-        raise ArgumentError(f"compare: --optimizer {spec.text} on {problem.name}: {message}") from error
+        raise Unsuited(problem, spec, str(error).strip().partition("\n")[0]) from error
     compiled = time.perf_counter()
     tick()
 
@@ -121,7 +128,7 @@ def sweep(
         data = next(feed) if first else data
         carry, loss, metric = program(carry, np.int32(first), runs, start, data)
         losses.append(np.asarray(loss))
-        metrics.append(metric)
+        metrics.append(_evaluated(problem, carry[0], len(runs.rate)) if problem.outside else metric)
         metric_steps.append(min(first + length, steps))
         tick()
     shape = (len(rates), seeds, -1)
@@ -177,7 +184,8 @@ def _program(problem: Problem, spec: Spec, steps: int, length: int) -> Callable[
             )
 
         carry, losses = jax.lax.scan(step_or_rest, carry, (first + jnp.arange(length), batches))
-        return carry, losses, None if problem.evaluate is None else problem.evaluate(carry[0])
+        inside = problem.evaluate is not None and not problem.outside
+        return carry, losses, problem.evaluate(carry[0]) if inside else None  # type: ignore[misc]
 
     def stretch(carry: Any, first: Any, runs: _Runs, start: Start, data: Any) -> Any:
         if jax.default_backend() == "cpu":
@@ -185,6 +193,17 @@ def _program(problem: Problem, spec: Spec, steps: int, length: int) -> Callable[
         return jax.vmap(lambda c, r: one(c, r, first, start, data))(carry, runs)
 
     return stretch
+
+
+def _evaluated(problem: Problem, params: Any, runs: int) -> np.ndarray:
+    """The metric of each run, by a function that JAX cannot trace."""
+    assert problem.evaluate is not None
+    params = jax.tree.map(np.asarray, params)
+    try:
+        values = [problem.evaluate(jax.tree.map(lambda x: x[i], params)) for i in range(runs)]  # noqa: B023
+        return np.asarray(values, np.float32).reshape(runs)
+    except Exception as error:  # whatever the user's function raises
+        raise ArgumentError(f"{problem.source}: evaluate(params): {type(error).__name__}: {error}") from error
 
 
 def _blank(problem: Problem, spec: Spec, start: Start, steps: int, runs: int) -> Any:

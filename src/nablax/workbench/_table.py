@@ -20,11 +20,11 @@ def show(comparison: Comparison, console: Console) -> None:
     table.add_column("optimizer", no_wrap=plain)
     for header in _theme.headers(comparison):
         table.add_column(header, justify="right", no_wrap=plain)
-    for rank, entry in enumerate(comparison.ranked(), start=1):
+    for place, entry in comparison.places():
         name = (
             Text.assemble(("● ", looks[entry.label].colour), entry.label) if not plain else Text(entry.label)
         )
-        table.add_row("-" if entry.diverged else str(rank), name, *_theme.row(entry))
+        table.add_row("-" if place is None else str(place), name, *_theme.row(entry))
     console.print(table)
     for line in _theme.notes(comparison):
         console.print(Text(line, style="dim"), soft_wrap=plain)

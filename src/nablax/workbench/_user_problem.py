@@ -5,7 +5,7 @@ The file defines
     init(key)              -> parameters, any pytree of arrays
     loss(params, batch)    -> scalar
     batches(key)           -> the batch of one step, in JAX (it is traced); or an iterator of batches, all of one shape
-    evaluate(params)       -> scalar, the held-out metric (optional)
+    evaluate(params)       -> scalar, the held-out metric (optional); scikit-learn's metrics may be called in it
 
 and may set METRIC (the metric's name), HIGHER_IS_BETTER (False unless set), STEPS and TARGET (a training loss).
 """
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from nablax.core import ArgumentError, NablaxError
 
@@ -88,7 +89,7 @@ def _defined(names: dict[str, Any]) -> str:
 
 def _checked(problem: Problem, path: Path) -> Problem:
     """Runs each function once in the abstract. Says whether batches come as an iterator."""
-    key = jax.random.key(0)
+    key, outside = jax.random.key(0), False
     stage = "init(key)"
     try:
         params = problem.init(key)
@@ -105,10 +106,22 @@ def _checked(problem: Problem, path: Path) -> Problem:
         _check_scalar(jax.eval_shape(problem.loss, params, batch))
         if problem.evaluate is not None:
             stage = "evaluate(params)"
-            _check_scalar(jax.eval_shape(problem.evaluate, params))
+            outside = _is_outside(problem.evaluate, params)
     except Exception as error:
         raise ArgumentError(f"{path}: {stage}: {_where(error, path)}") from error
-    return Problem(**{**vars(problem), "streams": streams})
+    return Problem(**{**vars(problem), "streams": streams, "outside": outside})
+
+
+def _is_outside(evaluate: Any, params: Any) -> bool:
+    """Whether a metric needs values: it is called once with them then."""
+    try:
+        _check_scalar(jax.eval_shape(evaluate, params))
+    except jax.errors.JAXTypeError:
+        value = evaluate(jax.tree.map(np.asarray, params))
+        if np.shape(value) != ():
+            raise ArgumentError(f"must return a scalar, got shape {np.shape(value)}.") from None
+        return True
+    return False
 
 
 def _check_scalar(out: Any) -> None:
