@@ -96,3 +96,13 @@ def test_gradcheck_refuses_low_precision():
     with pytest.raises(ValueError, match="float64"):
         autograd.gradcheck(lambda x: x.sin(), x)
     assert autograd.gradcheck(lambda x: x.sin(), x, eps=1e-2, atol=1e-2, rtol=1e-2, low_precision=True)
+
+
+def test_losses_of_nablax_name_the_users_line():
+    import nablax
+
+    x = autograd.tensor(np.ones(3), requires_grad=True)
+    with pytest.raises(autograd.LostTapeError, match=r"autograd.lift\(f\).*test_checks.py:\d+"):
+        nablax.losses.huber_loss(x, np.zeros(3, np.float32))
+    autograd.lift(nablax.losses.huber_loss)(x, np.zeros(3, np.float32)).sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), 1.0)

@@ -280,3 +280,29 @@ def test_loading_keeps_the_shardings_of_the_running_optimizer():
         timeout=200,
     )
     assert done.stdout.strip() == "kept", done.stderr[-2000:]
+
+
+def test_two_threads_step_one_optimizer():
+    import threading
+
+    opt, plain = Optimizer(sgd(0.5), {"w": jnp.zeros(3)}), Optimizer(sgd(0.5), {"w": jnp.zeros(3)})
+    grads, errors = {"w": jnp.ones(3)}, []
+
+    def work():
+        try:
+            for _ in range(150):
+                opt.step(grads)
+                assert np.isfinite(opt.copy_params()["w"]).all()
+        except Exception as e:
+            errors.append(e)
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for _ in range(300):
+        plain.step(grads)
+    assert not errors
+    assert opt.metrics["steps"] == 300
+    np.testing.assert_array_equal(opt.params["w"], plain.params["w"])

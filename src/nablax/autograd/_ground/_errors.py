@@ -29,7 +29,7 @@ import numpy as np
 
 _WING = Path(__file__).parents[1]
 _HIDDEN = tuple(
-    str(p) + os.sep for p in (_WING, Path(str(jax.__file__)).parent, Path(str(np.__file__)).parent)
+    str(p) + os.sep for p in (_WING.parent, Path(str(jax.__file__)).parent, Path(str(np.__file__)).parent)
 )
 
 _IS_HIDDEN: dict[str, bool] = {}
