@@ -29,9 +29,10 @@ def over_axis(inner: Any, axis: str | tuple[str, ...] | None) -> GradientTransfo
 
     Example:
       >>> import jax.numpy as jnp
-      >>> from jax.sharding import PartitionSpec as P
+      >>> from jax.sharding import AxisType, PartitionSpec as P
       >>> from nablax.transforms import clip_by_global_norm
-      >>> tx, mesh = over_axis(clip_by_global_norm(1.0), "data"), jax.make_mesh((1,), ("data",))
+      >>> mesh = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,))
+      >>> tx = over_axis(clip_by_global_norm(1.0), "data")
       >>> def update(g):
       ...     return tx.update(g, tx.init(g))[0]
       >>> jax.jit(jax.shard_map(update, mesh=mesh, in_specs=P("data"), out_specs=P("data")))(jnp.array([3.0, 4.0]))

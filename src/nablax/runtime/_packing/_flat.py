@@ -93,7 +93,9 @@ class Layout(NamedTuple):
 
     def _pieces(self, dtype: str, vector: Any) -> Sequence[Any]:
         sizes = [math.prod(slot.shape) for slot in self.slots if slot is not None and slot.dtype == dtype]
-        return lax.split(vector, sizes)  # its transpose joins: slices would each be padded and added
+        # A split's transpose joins: slices would each be padded and added. The barrier keeps XLA from fusing what makes
+        # the gradients of all leaves into the one loop that joins them, which takes minutes to compile.
+        return lax.optimization_barrier(lax.split(vector, sizes))
 
 
 def _joined(leaves: list[Any]) -> Any:
