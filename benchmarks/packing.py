@@ -1,6 +1,7 @@
 """Many small leaves: packed states and flat parameters against a donated Optax loop and torch's fused AdamW.
 
-python benchmarks/packing.py               1,000 leaves of (8, 8); about six minutes on two cores, needs torch
+python benchmarks/packing.py               1,000 leaves of (8, 8): most of an hour, nearly all of it compiling; needs torch
+python benchmarks/packing.py --leaves 150  fewer leaves: two minutes
 python benchmarks/packing.py --threshold   which leaves are worth packing
 python benchmarks/packing.py --quick       a smoke check
 """
@@ -144,8 +145,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--threshold", action="store_true")
+    parser.add_argument("--leaves", type=int, default=1000)
     args = parser.parse_args()
-    count, rounds = (20, 3) if args.quick else (1000, 21)
+    count, rounds = (20, 3) if args.quick else (args.leaves, 21)
     if args.threshold:
         nablax.runtime._packing._packed.BELOW = 2**30
         threshold(rounds)
