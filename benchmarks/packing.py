@@ -1,6 +1,6 @@
 """Many small leaves: packed states and flat parameters against a donated Optax loop and torch's fused AdamW.
 
-python benchmarks/packing.py               1,000 leaves of (8, 8): most of an hour, nearly all of it compiling; needs torch
+python benchmarks/packing.py               1,000 leaves of (8, 8): most of an hour, mostly compiling; needs torch
 python benchmarks/packing.py --leaves 150  fewer leaves: two minutes
 python benchmarks/packing.py --threshold   which leaves are worth packing
 python benchmarks/packing.py --quick       a smoke check
