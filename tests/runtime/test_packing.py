@@ -145,6 +145,7 @@ def test_a_packed_optimizer_is_as_an_unpacked_one():
         assert jax.tree.structure(p) == jax.tree.structure(q)
         close(p, q, 1e-5)
     assert opt.params is opt.params
+    assert opt.describe() == plain.describe()
     close(opt.copy_params(), p, 1e-5)
     for name in ("gradient_norm", "update_norm", "parameter_norm"):
         np.testing.assert_allclose(opt.metrics[name], plain.metrics[name], rtol=1e-5)

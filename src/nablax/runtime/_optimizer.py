@@ -390,7 +390,7 @@ class Optimizer:
     def describe(self) -> Description:
         """Each parameter with its optimizer, group, weight decay and bytes of state; `print(opt.describe())`."""
         layout = self._layout
-        arrays = self._arrays()
+        arrays = self._held[2].tree if self._packed else self._arrays()
         if layout is None:
             return describe(self.tx, arrays)
         return describe(self.tx, arrays, mesh=layout.mesh, axis=layout.axes)
