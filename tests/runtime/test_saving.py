@@ -175,6 +175,19 @@ def test_what_does_not_fit_is_named(tmp_path):
         nablax.save(tmp_path / "x", {"a": object()})
 
 
+def test_shapes_of_keys_and_other_byte_orders_are_enough(tmp_path):
+    path = tmp_path / "x"
+    tree = {"key": jax.random.key(3), "x": np.array([1.0, 2.0], ">f4")}
+    nablax.save(path, tree)
+    like = {"key": jax.eval_shape(lambda: jax.random.key(0)), "x": tree["x"]}
+    same(nablax.load(path, like=like), tree)
+    other = {**like, "key": jax.eval_shape(lambda: jax.random.key(0, impl="rbg"))}
+    with pytest.raises(
+        nablax.StructureError, match="keys of threefry2x32 in the file, .* keys of rbg expected"
+    ):
+        nablax.load(path, like=other)
+
+
 def test_tensors_and_functions(tmp_path):
     tree = {"w": autograd.Parameter([1.0, 2.0]), "f": jnp.tanh}
     nablax.save(tmp_path / "x", tree)
@@ -291,8 +304,12 @@ def test_shardings_stay():
          lambda: nablax.adamw(0.5)),
         (lambda t, p: t.optim.Adam(p, lr=0.02), lambda: nablax.adam(0.5)),
         (lambda t, p: t.optim.SGD(p, lr=0.05, momentum=0.9), lambda: nablax.sgd(0.5, momentum=0.1)),
+        (lambda t, p: t.optim.Adam(p, lr=0.02, weight_decay=0.1),
+         lambda: nablax.chain(nablax.add_decayed_weights(0.5), nablax.adam(0.5))),
+        (lambda t, p: t.optim.SGD(p, lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.1),
+         lambda: nablax.chain(nablax.add_decayed_weights(0.5), nablax.sgd(0.5, momentum=0.1, nesterov=True))),
     ],
-    ids=["adamw", "adam", "sgd"],
+    ids=["adamw", "adam", "sgd", "adam-l2", "nesterov-l2"],
 )  # fmt: skip
 @pytest.mark.parametrize("as_dict", [True, False])
 def test_training_goes_on_from_torch(theirs, ours, as_dict):
@@ -325,12 +342,82 @@ def test_training_goes_on_from_torch(theirs, ours, as_dict):
         np.testing.assert_allclose(a, b.detach().numpy(), rtol=1e-5, atol=1e-6)
 
 
+def in_torch(make, *numbers, steps=2):
+    """The state dict of an optimizer of torch after steps on gradients of 1, 2, ... for parameters of two entries."""
+    torch = pytest.importorskip("torch")
+    tensors = [torch.nn.Parameter(torch.ones(2)) for _ in numbers or (1.0, 2.0)]
+    opt = make(torch.optim, tensors)
+    for _ in range(steps):
+        for tensor, x in zip(tensors, numbers or (1.0, 2.0), strict=True):
+            tensor.grad = torch.full((2,), x)
+        opt.step()
+    return opt.state_dict()
+
+
+def groups(o, p):
+    return o.Adam([{"params": p[:1], "lr": 0.01}, {"params": p[1:], "lr": 0.1, "betas": (0.5, 0.6)}])
+
+
+LEFT = [jnp.ones(2), jnp.ones(2)]
+
+
+def test_groups_of_torch_keep_their_numbers():
+    tx = nablax.partition({"a": nablax.adam(1.0), "b": nablax.adam(1.0)}, ["a", "b"])
+    numbers = nablax.from_torch(in_torch(groups), tx, LEFT)["hyperparameters"]
+    assert [numbers[f"partition/{k}/{n}"] for k in "ab" for n in ("learning_rate", "b1", "b2")] == [
+        0.01, 0.9, 0.999, 0.1, 0.5, 0.6,
+    ]  # fmt: skip
+    with pytest.raises(nablax.StructureError, match=r"adam/learning_rate is one number.*\[0.01, 0.1\]"):
+        nablax.from_torch(in_torch(groups), nablax.adam(1.0), LEFT)
+
+
+def test_schedules_nested_dicts_and_fresh_optimizers_of_torch():
+    def rate(count):
+        return 0.1 * 0.5**count
+
+    params = {"layers": [{"weight": jnp.ones(2), "bias": jnp.ones(2)}]}  # JAX sorts the keys, torch does not
+    opt = nablax.Optimizer(nablax.adam(rate), params)
+    opt.load_state_dict(nablax.from_torch(in_torch(lambda o, p: o.Adam(p)), opt.tx, params))
+    assert opt.hyperparameters["learning_rate"] == pytest.approx(0.1 * 0.25)
+    state = opt.state_dict()["arrays"]
+    np.testing.assert_allclose(
+        state["adam/mu/layers/0/weight"] * 2, state["adam/mu/layers/0/bias"], rtol=1e-6
+    )
+    fresh = nablax.from_torch(in_torch(lambda o, p: o.Adam(p), steps=0), nablax.adam(1.0), LEFT)
+    assert nablax.Optimizer(nablax.adam(1.0), LEFT).load_state_dict(fresh).missing == ()
+    decay = nablax.from_torch(in_torch(lambda o, p: o.SGD(p, momentum=0.7)), nablax.momentum(1.0), LEFT)
+    assert decay["hyperparameters"]["momentum/decay"] == 0.7
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "message"),
+    [
+        (lambda o, p: o.Adam(p, amsgrad=True), lambda: nablax.amsgrad(1.0), "amsgrad=True"),
+        (lambda o, p: o.Adam(p, maximize=True), lambda: nablax.adam(1.0), "maximize=True"),
+        (lambda o, p: o.SGD(p, momentum=0.9, dampening=0.5), lambda: nablax.sgd(1.0, 0.9), "dampening=0.5"),
+        (lambda o, p: o.SGD(p, momentum=0.9, nesterov=True), lambda: nablax.sgd(1.0, 0.9), "nesterov=True"),
+        (lambda o, p: o.Adam(p), lambda: nablax.nadam(1.0), "nesterov=False in torch, and True"),
+        (lambda o, p: o.Adam(p, weight_decay=0.1), lambda: nablax.adam(1.0), "added to the gradient"),
+        (lambda o, p: o.Adam(p, weight_decay=0.1), lambda: nablax.adamw(1.0), "added to the gradient"),
+        (lambda o, p: o.AdamW(p), lambda: nablax.chain(nablax.add_decayed_weights(0.1), nablax.adam(1.0)),
+         "added to the update"),
+        (lambda o, p: o.AdamW(p), lambda: nablax.adamw(1.0, mask=[True, False]), "1 decays in torch"),
+        (lambda o, p: o.SGD(p, momentum=0.9), lambda: nablax.sgd(1.0), "momentum_buffer for 0"),
+    ],
+)  # fmt: skip
+def test_what_cannot_go_on_as_in_torch_is_refused(theirs, ours, message):
+    with pytest.raises(nablax.StructureError, match=message):
+        nablax.from_torch(in_torch(theirs), ours(), LEFT)
+
+
 def test_what_torch_did_not_write_is_refused():
     with pytest.raises(nablax.ArgumentError, match="param_groups"):
         nablax.from_torch({"state": {}}, nablax.adam(0.1), [jnp.ones(2)])
     groups = {"state": {}, "param_groups": [{"params": [0, 1]}]}
     with pytest.raises(nablax.StructureError, match="2 parameters, params has 1"):
         nablax.from_torch(groups, nablax.adam(0.1), [jnp.ones(2)])
+    with pytest.raises(nablax.StructureError, match=r"exp_avg of 1 has shape \(2,\) in torch, \(3,\) here"):
+        nablax.from_torch(in_torch(lambda o, p: o.Adam(p)), nablax.adam(0.1), [jnp.ones(2), jnp.ones(3)])
 
 
 def lists(tree):
@@ -404,6 +491,11 @@ def test_described_bytes_are_those_that_are_held(name):
         (jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x).nbytes
         for x in jax.tree.leaves(state)
     )
+
+
+def test_describe_passes_over_what_is_no_array():
+    module = {"kernel": jnp.ones((2, 3)), "activation": jnp.tanh, "bias": None, "name": "dense"}
+    assert [row.name for row in nablax.describe(nablax.adam(0.1), module).leaves] == ["kernel"]
 
 
 def test_describe_takes_tensors_shapes_and_meshes():

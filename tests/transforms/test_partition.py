@@ -115,6 +115,17 @@ def test_by_path_describes(capsys):
     ]
 
 
+def test_by_path_describes_tensors(capsys):
+    from nablax import autograd
+
+    params = {
+        "w": autograd.tensor([1.0, 2.0], requires_grad=True),
+        "b": autograd.tensor(1.0, requires_grad=True),
+    }
+    partition_by_path({"w": scale(2.0)}, default=scale(1.0)).describe(params)
+    assert capsys.readouterr().out.split() == ["'w':", "w", "float32[2]", "'default':", "b", "float32[]"]
+
+
 def test_by_path_errors():
     params = params_of_a_model()
     with pytest.raises(StructureError, match=r"no rule takes norm/0; the rules are '\^dense'.*default="):

@@ -143,7 +143,7 @@ class PathPartition(Transformation):
         """Prints which leaf goes to which rule, with its shape and dtype.
 
         Args:
-          params: tree of arrays, or of `jax.ShapeDtypeStruct`.
+          params: tree of arrays, of `jax.ShapeDtypeStruct`, or of tensors of autograd.
         """
         taken = self.assignments(params)
         width = max(map(len, taken), default=0)
@@ -151,7 +151,13 @@ class PathPartition(Transformation):
             print(f"{rule!r}:")
             for (path, by), leaf in zip(taken.items(), jax.tree.leaves(params), strict=True):
                 if by == rule:
-                    print(f"  {path:<{width}}  {jax.typeof(leaf).str_short()}")
+                    print(f"  {path:<{width}}  {_kind(leaf)}")
+
+
+def _kind(leaf: Any) -> str:
+    """Dtype and shape, read off the leaf itself: a tensor has them, and is not for plain JAX functions."""
+    leaf = leaf if hasattr(leaf, "dtype") else jax.typeof(leaf)
+    return f"{leaf.dtype.name}[{','.join(map(str, leaf.shape))}]"
 
 
 def _paths(params: Params) -> list[str]:

@@ -15,8 +15,10 @@ def is_key(x: Any) -> bool:
 
 
 def implementation(x: Any) -> str:
-    """The name of the generator of typed keys, such as `threefry2x32`."""
-    return str(jax.random.key_impl(x))
+    """The name of the generator of typed keys, or of their shape, such as `threefry2x32`."""
+    found: list[str] = []
+    jax.eval_shape(lambda keys: found.append(str(jax.random.key_impl(keys))), x)
+    return found[0]
 
 
 def to_host(x: Any) -> np.ndarray:

@@ -150,8 +150,8 @@ def _fitted(found: Mapping[str, Any], like: Any, path: str) -> Any:
 def _kind(x: Any) -> str:
     """Shape and dtype, generators of keys included, or the type of a plain value."""
     if is_key(x):
-        return f"{x.shape} keys of {implementation(x)}" if isinstance(x, jax.Array) else f"{x.shape} keys"
-    return f"{tuple(x.shape)} {x.dtype}" if _is_array(x) else type(x).__name__
+        return f"{x.shape} keys of {implementation(x)}"
+    return f"{tuple(x.shape)} {x.dtype.name}" if _is_array(x) else type(x).__name__
 
 
 def _at(found: Any, like: Any) -> Any:
