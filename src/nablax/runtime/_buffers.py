@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core import StructureError
+from nablax.core import StructureError, copied
 
 
 def apart(tree: Any) -> Any:
@@ -21,7 +21,7 @@ def apart(tree: Any) -> Any:
         if len(x.sharding.device_set) == 1 and not jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
             marks.add(x.unsafe_buffer_pointer())
         if x.size and marks & seen:
-            return jnp.array(x, copy=True)
+            return copied(x)
         seen.update(marks)
         return x
 

@@ -13,6 +13,7 @@ from nablax.core import (
     ArgumentError,
     StructureError,
     check_number,
+    copied,
     current_values,
     under_trace,
     with_extra_args_support,
@@ -99,7 +100,7 @@ class Optimizer(Owner):
         params, self._rest = parted(params)
         check_number("Optimizer", "every", every, 1, integer=True)
         self._callbacks, self._every = tuple(callbacks), int(every)
-        params = jax.tree.map(lambda p: jnp.array(p, copy=not take), params)
+        params = jax.tree.map(jnp.asarray if take else copied, params)
         self._packed = packed
         if packed:
             if self._tensors is not None or mesh is not None or isinstance(params, FlatParams):

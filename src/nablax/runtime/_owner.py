@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from nablax.core import copied
 from nablax.runtime import _tensors as tensors_of
 from nablax.runtime._averages import averaged_params
 from nablax.runtime._held import Held
@@ -63,7 +64,7 @@ class Owner:
         """The parameters as arrays of their own, which stay valid."""
         with self._shield:
             arrays = self._held[2].tree if self._packed else self._arrays()
-            return joined(jax.tree.map(lambda p: jnp.array(p, copy=True), arrays), self._rest)
+            return joined(jax.tree.map(copied, arrays), self._rest)
 
     @property
     def state(self) -> Any:
