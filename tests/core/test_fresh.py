@@ -62,6 +62,8 @@ def test_filled_like_is_full_like():
             want = jnp.full_like(p, 2, dtype=None if dtype is None else jax.dtypes.canonicalize_dtype(dtype))
             assert (got.shape, got.dtype) == (want.shape, want.dtype)
             np.testing.assert_array_equal(np.asarray(got, float), np.asarray(want, float))
+    assert filled_like(1.0, 2).weak_type
+    assert filled_like(jnp.asarray(1.0), 2).weak_type
     assert filled_like(np.ones((2, 3, 4)), 0.5, without=(1,)).shape == (2, 4)
     traced = jax.jit(lambda p: filled_like(p, 0.5, without=(0, 2)))(jnp.ones((2, 3, 4)))
     np.testing.assert_array_equal(traced, np.full(3, 0.5))

@@ -33,13 +33,13 @@ def filled_like(p: Any, fill: Any, dtype: Any = None, without: Sequence[int] = (
     Args:
       p: an array, a number, or what is being traced.
       fill: the number.
-      dtype: None is that of p.
+      dtype: None is that of p; numbers stay weakly typed.
       without: axes of p that it lacks; it is sharded as a sum over them.
     """
-    dtype = jnp.result_type(p) if dtype is None else jax.dtypes.canonicalize_dtype(dtype)
     if not _is_simple(p) or not isinstance(fill, int | float) or under_trace():
         full = jnp.full_like(p, fill, dtype=dtype)
         return jnp.max(full, tuple(without), initial=fill) if without else full
+    dtype = jnp.result_type(p) if dtype is None else jax.dtypes.canonicalize_dtype(dtype)
     shape = [n for axis, n in enumerate(p.shape) if axis not in without]
     where = p.sharding if isinstance(p, jax.Array) and p.committed else None
     return jax.device_put(np.full(shape, fill, dtype), where, may_alias=False)
