@@ -57,9 +57,9 @@ def test_a_copy_has_a_buffer_of_its_own_and_the_same_layout():
 def test_filled_like_is_full_like():
     cases = [np.ones((2, 3)), jnp.ones((2, 3), jnp.bfloat16), jnp.ones((), jnp.int32), jnp.ones((0, 2)), 1.0]
     for p in cases:
-        for dtype in (None, jnp.float32, jnp.float64, jnp.int8):
+        for dtype in (None, jnp.float32, jnp.int8):
             got = filled_like(p, 2, dtype)
-            want = jnp.full_like(p, 2, dtype=None if dtype is None else jax.dtypes.canonicalize_dtype(dtype))
+            want = jnp.full_like(p, 2, dtype=dtype)
             assert (got.shape, got.dtype) == (want.shape, want.dtype)
             np.testing.assert_array_equal(np.asarray(got, float), np.asarray(want, float))
     assert filled_like(1.0, 2).weak_type
