@@ -152,6 +152,7 @@ from nablax.runtime import lr_finder as lr_finder
 from nablax.runtime import metrics_of as metrics_of
 from nablax.runtime import packed as packed
 from nablax.runtime import precision as precision
+from nablax.runtime import quantize_state as quantize_state
 from nablax.runtime import save as save
 from nablax.runtime import shard_state as shard_state
 from nablax.runtime import state_dict as state_dict

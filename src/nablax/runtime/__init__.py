@@ -27,6 +27,9 @@ from nablax.runtime._precision import dynamic_loss_scale as dynamic_loss_scale
 from nablax.runtime._precision import loss_scale_of as loss_scale_of
 from nablax.runtime._precision import precision as precision
 from nablax.runtime._program import clear_programs as clear_programs
+from nablax.runtime._quantized import Quantized as Quantized
+from nablax.runtime._quantized import QuantizedState as QuantizedState
+from nablax.runtime._quantized import quantize_state as quantize_state
 from nablax.runtime._saving import Description as Description
 from nablax.runtime._saving import Report as Report
 from nablax.runtime._saving import Restored as Restored

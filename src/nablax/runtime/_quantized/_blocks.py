@@ -1,0 +1,206 @@
+"""`Quantized`: an array as codes of few bits, and the largest absolute value of each block of its entries.
+
+A block is a box: all of the last dimensions and a part of the one before, so that its entries lie one after the other.
+Codes and scales have the dimensions of the array, divided by those of what a code or a scale stands for. So what is
+known of the array's dimensions, how they are split over devices for one, is known of both.
+
+Source: block-wise scales: Dettmers et al. 2021, arXiv:2110.02861, section 2.1.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.sharding import PartitionSpec
+
+from nablax.runtime._quantized._maps import Map, dynamic, linear
+from nablax.runtime._random_bits import random_bits
+
+_TINY, _HUGE = 2.0**-126, 2.0**126  # what lies beyond has no reciprocal in float32
+_PIECE = 32  # entries; XLA's CPU compiler would first write down what longer ones are the largest of
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """How an array is quantised.
+
+    Attributes:
+      bits: of a code, 8 or 4.
+      signed: whether entries may be negative.
+      shape: of the array.
+      box: of a block; of the dimensions of `shape`.
+      dtype: the name of the array's.
+    """
+
+    bits: int
+    signed: bool
+    shape: tuple[int, ...]
+    box: tuple[int, ...]
+    dtype: str
+
+    @classmethod
+    def of(cls, x: Any, bits: int, signed: bool, block: int) -> Form:
+        """The form of an array with at least one dimension.
+
+        Args:
+          x: the array, or its shape and dtype.
+          bits, signed: as above.
+          block: entries of a block, at most.
+        """
+        return cls(bits, signed, tuple(x.shape), box_of(x.shape, block, 8 // bits), jnp.dtype(x.dtype).name)
+
+    @property
+    def map(self) -> Map:
+        """The map of the codes, the sign's bit apart."""
+        if self.signed:
+            return dynamic(self.bits - 1, positive=False)
+        return dynamic(self.bits, positive=True) if self.bits == 8 else linear(self.bits)
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """The number of blocks along each dimension."""
+        return tuple(-(-n // b) for n, b in zip(self.shape, self.box, strict=True))
+
+    def fitting(self, spec: PartitionSpec, mesh: Any) -> PartitionSpec:
+        """A spec of the array as one of codes and scales: without what would cut a block."""
+        entries: list[Any] = []
+        for entry, n, b in zip(spec, self.shape, self.box, strict=False):
+            axes = (entry,) if isinstance(entry, str) else entry or ()
+            cuts = n % (b * math.prod(mesh.shape[a] for a in axes)) != 0
+            entries.append(None if cuts else entry)
+        while entries and entries[-1] is None:
+            entries.pop()
+        return PartitionSpec(*entries)
+
+    def split(self, x: jax.Array) -> jax.Array:
+        """Each dimension as two, blocks and entries of a block; zeros fill the last blocks."""
+        sizes = [k * b for k, b in zip(self.blocks, self.box, strict=True)]
+        if tuple(sizes) != self.shape:
+            x = jnp.pad(x, [(0, size - n) for size, n in zip(sizes, self.shape, strict=True)])
+        return x.reshape([n for pair in zip(self.blocks, self.box, strict=True) for n in pair])
+
+    def join(self, x: jax.Array) -> jax.Array:
+        """The array of this form that `split` made blocks of."""
+        x = x.reshape([k * b for k, b in zip(self.blocks, self.box, strict=True)])
+        return x if x.shape == self.shape else x[tuple(slice(n) for n in self.shape)]
+
+    def over_blocks(self, scales: jax.Array) -> jax.Array:
+        """One number a block, beside an array that was split."""
+        return scales.reshape([n for k in self.blocks for n in (k, 1)])
+
+
+def box_of(shape: tuple[int, ...], block: int, step: int) -> tuple[int, ...]:
+    """The largest box of at most `block` entries that lie one after the other in an array.
+
+    Where a dimension is cut, it is cut into equal parts if there are any that are not much smaller than allowed; else
+    the last block is shorter. The last dimension is a multiple of `step`.
+
+    Example:
+      >>> box_of((1000, 768), 256, 1), box_of((1024, 10), 256, 1), box_of((50257,), 256, 1)
+      ((1, 256), (16, 10), (256,))
+    """
+    box: list[int] = []
+    left = block
+    for n in reversed(shape):
+        part = _part(n, max(left, step), step)
+        box.append(part)
+        left, step = left // part if part >= n else 1, 1
+    return tuple(reversed(box))
+
+
+def _part(n: int, limit: int, step: int) -> int:
+    if n <= limit:
+        return -(-n // step) * step
+    equal = max((d for d in range(step, limit + 1, step) if n % d == 0), default=0)
+    even = -(-n // -(-n // limit))
+    return equal if 2 * equal >= limit else -(-even // step) * step
+
+
+@functools.partial(jax.tree_util.register_dataclass, data_fields=["codes", "scales"], meta_fields=["form"])
+@dataclasses.dataclass(frozen=True)
+class Quantized:
+    """A quantised array.
+
+    Attributes:
+      codes: uint8, the array's shape in whole blocks; with 4 bits the last dimension is half of it, the first half of a
+        block in the lower bits. A sign is the highest bit of a code.
+      scales: float32, the largest absolute value of each block; NaN where one is infinite or NaN.
+      form: how to read them.
+    """
+
+    codes: Any
+    scales: Any
+    form: Form
+
+
+def is_quantized(x: Any) -> bool:
+    """Whether a node of a tree is a `Quantized`."""
+    return isinstance(x, Quantized)
+
+
+def decode(q: Quantized) -> jax.Array:
+    """The array, in the dtype that it had."""
+    form = q.form
+    codes = _unpacked(q.codes, form).astype(jnp.int32)
+    magnitude = codes & form.map.last
+    x = form.map.value(magnitude.astype(jnp.float32)) * form.over_blocks(q.scales)
+    if form.signed:
+        sign = (codes ^ magnitude) << (32 - form.bits)
+        x = lax.bitcast_convert_type(lax.bitcast_convert_type(x, jnp.int32) ^ sign, jnp.float32)
+    return form.join(x).astype(form.dtype)
+
+
+def encode(x: jax.Array, form: Form, draw: Any = None) -> Quantized:
+    """The array as codes and scales.
+
+    Args:
+      x: of the form's shape, floating.
+      form: what to make of it.
+      draw: None takes the nearest codes; (two words for the step, number of the leaf), see `random_bits`, takes one of
+        the two neighbours so that the mean is right.
+    """
+    split = form.split(x.astype(jnp.float32))
+    scales = _largest(split).reshape(form.blocks)
+    known = (scales >= _TINY) & (scales <= _HUGE)
+    scales = jnp.where(scales <= _HUGE, scales, jnp.nan)
+    unit = jnp.abs(split) * form.over_blocks(jnp.where(known, 1 / jnp.where(known, scales, 1), 0))
+    if draw is None:
+        codes = form.map.nearest(unit)
+    else:
+        bits = form.split(random_bits(*draw, form.shape) >> 8)
+        codes = form.map.neighbour(unit, bits.astype(jnp.float32) * 2.0**-24)
+    if form.signed:
+        sign = lax.bitcast_convert_type(split, jnp.uint32) >> 31
+        codes = codes | (sign << (form.bits - 1)).astype(jnp.int32)
+    return Quantized(_packed(codes.astype(jnp.uint8), form), scales, form)
+
+
+def _largest(split: jax.Array) -> jax.Array:
+    """The largest absolute value of each block; NaN, if there is one. Bits of positive floats have their order."""
+    piece = math.gcd(split.shape[-1], _PIECE)
+    bits = lax.bitcast_convert_type(jnp.abs(split), jnp.int32)
+    pieces = jnp.max(bits.reshape(*split.shape[:-1], -1, piece), axis=-1)
+    return jnp.max(lax.bitcast_convert_type(pieces, jnp.float32), axis=tuple(range(1, split.ndim, 2)))
+
+
+def _packed(codes: jax.Array, form: Form) -> jax.Array:
+    shape = [k * b for k, b in zip(form.blocks, form.box, strict=True)]
+    if form.bits == 4:
+        low, high = jnp.split(codes, 2, axis=-1)
+        codes, shape[-1] = low | (high << 4), shape[-1] // 2
+    return codes.reshape(shape)
+
+
+def _unpacked(codes: jax.Array, form: Form) -> jax.Array:
+    pairs = [n for pair in zip(form.blocks, form.box, strict=True) for n in pair]
+    if form.bits == 8:
+        return codes.reshape(pairs)
+    halves = codes.reshape(*pairs[:-1], 1, pairs[-1] // 2)
+    shifts = jnp.array([0, 4], jnp.uint8).reshape(2, 1)
+    return ((halves >> shifts) & 15).reshape(pairs)
