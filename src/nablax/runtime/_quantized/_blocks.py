@@ -59,8 +59,8 @@ class Form:
     def map(self) -> Map:
         """The map of the codes, the sign's bit apart."""
         if self.signed:
-            return dynamic(self.bits - 1, positive=False)
-        return dynamic(self.bits, positive=True) if self.bits == 8 else linear(self.bits)
+            return dynamic(self.bits - 1, zero=True)
+        return dynamic(self.bits, zero=False) if self.bits == 8 else linear(self.bits)
 
     @property
     def blocks(self) -> tuple[int, ...]:
@@ -149,7 +149,7 @@ def decode(q: Quantized) -> jax.Array:
     form = q.form
     codes = _unpacked(q.codes, form).astype(jnp.int32)
     magnitude = codes & form.map.last
-    x = form.map.value(magnitude.astype(jnp.float32)) * form.over_blocks(q.scales)
+    x = form.map.value(magnitude.astype(jnp.float32)) * form.over_blocks(q.scales * (1 / form.map.top))
     if form.signed:
         sign = (codes ^ magnitude) << (32 - form.bits)
         x = lax.bitcast_convert_type(lax.bitcast_convert_type(x, jnp.int32) ^ sign, jnp.float32)
@@ -169,7 +169,7 @@ def encode(x: jax.Array, form: Form, draw: Any = None) -> Quantized:
     scales = _largest(split).reshape(form.blocks)
     known = (scales >= _TINY) & (scales <= _HUGE)
     scales = jnp.where(scales <= _HUGE, scales, jnp.nan)
-    unit = jnp.abs(split) * form.over_blocks(jnp.where(known, 1 / jnp.where(known, scales, 1), 0))
+    unit = jnp.abs(split) * form.over_blocks(form.map.top / jnp.where(known, scales, jnp.inf))
     if draw is None:
         codes = form.map.nearest(unit)
     else:

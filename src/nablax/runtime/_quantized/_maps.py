@@ -1,45 +1,47 @@
-"""Maps: which numbers of [0, 1] a code of few bits stands for, and which code is nearest to a number.
+"""Maps: which numbers a code of few bits stands for, and which code is nearest to a number.
 
-The dynamic map. A code's first one, at bit i of n, says which power of ten the number has; the bits behind it divide
-that decade, from a tenth of it to the whole, into 2^i equal parts, and the number is the middle of one:
+The dynamic map. A code's first one, at bit i, says in which of a few ranges the number lies, each eight times as large
+as the one before; the bits behind it cut this range into p = 2^i equal parts, and the number is the middle of one:
 
-    F(m) = 10^(i - n + 1) (0.9 (m + 1/2) / 2^i - 0.8),   2^i <= m < 2^(i + 1),   F(0) = 0;   here F(m) / F(2^n - 1)
+    F(m) = p^2 (7/8 (m + 1/2) - 3/4 p),   p <= m < 2 p;   F(0) = 0
 
-Each decade is a line in m, five times as steep as the one before. So F is convex, the largest of its lines, and its
-inverse the smallest of theirs: neither a table nor a search. m and m - 1 are equally near where the inverse is m, but
-for the first of a decade, m = 2^i, where half of the way from one part to a wider one is at m + 1/5.
+As m + 1/2 goes from p to 2 p, F goes from p^3 / 8 to p^3. So p is found in the exponent of a float, in m as in F(m), and
+both ways are a few operations on bits, without a table or a search: F(m) is exact in float32. Two codes m - 1 and m are
+equally near where the line of F is at m, but for the first code of a range, p: there the parts before are narrower by
+a factor of four, and the middle is at p + 3/16.
 
-The linear map divides [0, 1] into equal parts, and takes their upper ends: it has no zero.
+The linear map: F(m) = m + 1. It has no zero.
 
-Source: Dettmers 2016, arXiv:1511.04561, and Dettmers et al. 2021, arXiv:2110.02861, section 1.3, for the dynamic map;
-its largest number is 1 here, so that the largest of a block is kept as it is, whatever its sign. Li et al. 2023,
-arXiv:2309.01507, section 4.1, for the linear one, and for why averages of squares, which one divides by, need maps
-without zero.
+Source: Dettmers 2016, arXiv:1511.04561, and Dettmers et al. 2021, arXiv:2110.02861, section 1.3, for the dynamic map,
+with powers of 10 in the place of those of 8. Li et al. 2023, arXiv:2309.01507, section 4.1, for the linear one, and for
+why averages of squares, which one divides by, need maps without zero.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+from jax import lax
 
-_FLOAT = np.float32
+_EXPONENT = 0x7F800000  # the bits of a float32's
 
 
 class Map(NamedTuple):
     """A map.
 
     Attributes:
-      last: the largest code, an integer; the smallest is 0.
-      value: from codes, as floats, to float32 in [0, 1]; value(last) is 1.
-      nearest: from float32 in [0, 1], up to rounding, to codes: int32.
+      last: the largest code; the smallest is 0.
+      top: the number that it stands for.
+      value: from codes, as floats, to numbers in [0, top], float32.
+      nearest: from numbers in [0, top], float32, to codes, int32.
     """
 
     last: int
+    top: float
     value: Callable[[jax.Array], jax.Array]
     nearest: Callable[[jax.Array], jax.Array]
 
@@ -47,63 +49,60 @@ class Map(NamedTuple):
         """One of the two codes around x, the upper one with the probability that makes the mean x.
 
         Args:
-          x: float32 in [0, 1]. Below the smallest number of a map without zero the mean is that number.
+          x: in [0, top]. Below the smallest number of a map without zero, the mean is that number.
           up: uniform in [0, 1).
         """
         near = self.nearest(x)
-        low = jnp.clip(near - (self.value(near.astype(_FLOAT)) > x), 0, self.last - 1)
-        below, above = self.value(low.astype(_FLOAT)), self.value(low.astype(_FLOAT) + 1)
+        low = jnp.clip(near - (self.value(_float(near)) > x), 0, self.last - 1)
+        below, above = self.value(_float(low)), self.value(_float(low) + 1)
         return low + (up * (above - below) < x - below)
 
 
-def _larger(a: Any, b: Any) -> jax.Array:
-    return jnp.where(a > b, a, b)  # one instruction; `jnp.maximum` takes five, for NaN's sake
+def _float(x: jax.Array) -> jax.Array:
+    return x.astype(jnp.float32)
 
 
-def _smaller(a: Any, b: Any) -> jax.Array:
-    return jnp.where(a < b, a, b)
+def _of_bits(bits: jax.Array) -> jax.Array:
+    return lax.bitcast_convert_type(bits, jnp.float32)
 
 
-def _value(m: jax.Array, lines: Any) -> jax.Array:
-    return functools.reduce(_larger, [m * _FLOAT(slope) + _FLOAT(start) for slope, start in lines], 0)
+def _bits(x: jax.Array) -> jax.Array:
+    return lax.bitcast_convert_type(x, jnp.int32)
 
 
-def _nearest(x: jax.Array, lines: Any, positive: bool) -> jax.Array:
-    place = functools.reduce(_smaller, [x * _FLOAT(slope) + _FLOAT(start) for slope, start in lines])
-    m = place.astype(jnp.int32)
-    first = (m & (m - 1)) == 0  # of a decade
-    m = m - (first & (place - m.astype(_FLOAT) < _FLOAT(0.2)))
-    return m + ((m == 0) & (x > 0)) if positive else m
+def _value(m: jax.Array) -> jax.Array:
+    p = _of_bits(_bits(m) & _EXPONENT)
+    return p * p * (0.875 * m + (0.4375 - 0.75 * p))
+
+
+def _nearest(x: jax.Array, last: int, zero: bool) -> jax.Array:
+    # x has the exponent e, biased by 127: p = 2^i with i = floor(e / 3) + 1. The division by 3 is exact for 8 bits.
+    third = (((_bits(x) >> 23) + 2) * 171) >> 9
+    p, inverse = _of_bits((third + 85) << 23), _of_bits((169 - third) << 23)
+    place = x * inverse * inverse + 0.75 * p  # 7/8 of it
+    middle = 0.875 * p + 0.1640625
+    if zero:  # it is no part, but a number: the middle between it and the first is nearer
+        middle = jnp.where(x < 1, 0.5 * 0.5625 + 0.75, middle)
+    place = place * (1 / 0.875) + jnp.where(place < middle, -0.9375, 0)
+    lowest = 0.5 if zero else 1.0
+    place = jnp.where(place > lowest, place, lowest)
+    return _bits(place + (2.0**23 - 0.5)) & last  # rounded down: the last bits of the sum
 
 
 @functools.cache
-def dynamic(bits: int, positive: bool) -> Map:
-    """The dynamic map.
+def dynamic(bits: int, zero: bool) -> Map:
+    """The dynamic map of codes of so many bits.
 
     Args:
-      bits: of the code, n above.
-      positive: a number that is not 0 does not become 0, however small.
+      bits: of the code.
+      zero: False takes the smallest positive number for all that is smaller.
     """
-    top = 0.9 * (2 - 0.5**bits) - 0.8
-    decades = [10.0 ** (i - bits + 1) / top for i in range(bits)]
-    lines = [(0.9 * d / 2**i, d * (0.45 / 2**i - 0.8)) for i, d in enumerate(decades)]
-    inverse = [(1 / slope, 0.5 - start / slope) for slope, start in lines]
-    # The first decade is one number, with 0 below it: through 6/5, half of the way to it, and on to the next decade.
-    half, end = 0.275 * decades[0], decades[0]
-    inverse[0] = 0.8 / (end - half), 1.2 - 0.8 * half / (end - half)
-    return Map(
-        2**bits - 1,
-        functools.partial(_value, lines=lines),
-        functools.partial(_nearest, lines=inverse, positive=positive),
-    )
+    p, last = 2.0 ** (bits - 1), 2**bits - 1
+    return Map(last, p * p * (p - 0.4375), _value, functools.partial(_nearest, last=last, zero=zero))
 
 
 @functools.cache
 def linear(bits: int) -> Map:
-    """The linear map: (m + 1) / 2^bits."""
-    count = 2**bits
-    return Map(
-        count - 1,
-        lambda m: (m + 1) * _FLOAT(1 / count),
-        lambda x: _smaller(x * _FLOAT(count) - _FLOAT(0.5), _FLOAT(count - 1)).astype(jnp.int32),
-    )
+    """The linear map of codes of so many bits."""
+    last = 2**bits - 1
+    return Map(last, last + 1.0, lambda m: m + 1, lambda x: jnp.where(x < last + 0.5, x - 0.5, last).astype(jnp.int32))
