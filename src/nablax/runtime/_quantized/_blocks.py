@@ -1,8 +1,9 @@
 """`Quantized`: an array as codes of few bits, and the largest absolute value of each block of its entries.
 
-A block is a box: all of the last dimensions and a part of the one before, so that its entries lie one after the other.
-Codes and scales have the dimensions of the array, divided by those of what a code or a scale stands for. So what is
-known of the array's dimensions, how they are split over devices for one, is known of both.
+A block is a box within the array: whole last dimensions and a part of the one before, where that gives enough entries.
+Codes and scales have the dimensions of the array, divided by those of what a byte or a scale stands for. So what is
+known of the array's dimensions, how they are split over devices for one, is known of both. Codes of 4 bits share a byte
+in pairs along the last dimension but one, so that what lies side by side is decoded alike.
 
 Source: block-wise scales: Dettmers et al. 2021, arXiv:2110.02861, section 2.1.
 """
@@ -63,6 +64,11 @@ class Form:
         return dynamic(self.bits, zero=False) if self.bits == 8 else linear(self.bits)
 
     @property
+    def paired(self) -> int:
+        """The dimension along which codes of 4 bits share a byte."""
+        return max(len(self.shape) - 2, 0)
+
+    @property
     def blocks(self) -> tuple[int, ...]:
         """The number of blocks along each dimension."""
         return tuple(-(-n // b) for n, b in zip(self.shape, self.box, strict=True))
@@ -95,22 +101,26 @@ class Form:
         return scales.reshape([n for k in self.blocks for n in (k, 1)])
 
 
-def box_of(shape: tuple[int, ...], block: int, step: int) -> tuple[int, ...]:
-    """The largest box of at most `block` entries that lie one after the other in an array.
+def box_of(shape: tuple[int, ...], block: int, pair: int) -> tuple[int, ...]:
+    """The box of at most `block` entries, as long in the last dimensions as it can be.
 
     Where a dimension is cut, it is cut into equal parts if there are any that are not much smaller than allowed; else
-    the last block is shorter. The last dimension is a multiple of `step`.
+    the last block is shorter. Along the last dimension but one, or the only one, it is a multiple of `pair`.
 
     Example:
       >>> box_of((1000, 768), 256, 1), box_of((1024, 10), 256, 1), box_of((50257,), 256, 1)
       ((1, 256), (16, 10), (256,))
+      >>> box_of((1000, 768), 128, 2)
+      (2, 64)
     """
+    paired = max(len(shape) - 2, 0)
     box: list[int] = []
-    left = block
-    for n in reversed(shape):
-        part = _part(n, max(left, step), step)
+    left = block if paired == len(shape) - 1 else block // pair
+    for d in reversed(range(len(shape))):
+        step = pair if d == paired else 1
+        part = _part(shape[d], max(left, step), step)
         box.append(part)
-        left, step = left // part if part >= n else 1, 1
+        left = block // math.prod(box) if part >= shape[d] else 1
     return tuple(reversed(box))
 
 
@@ -128,8 +138,8 @@ class Quantized:
     """A quantised array.
 
     Attributes:
-      codes: uint8, the array's shape in whole blocks; with 4 bits the last dimension is half of it, the first half of a
-        block in the lower bits. A sign is the highest bit of a code.
+      codes: uint8, the array's shape in whole blocks; with 4 bits half of it along the last dimension but one (of a
+        vector, the only one): the first half of a block in the lower bits. A sign is the highest bit of a code.
       scales: float32, the largest absolute value of each block; NaN where one is infinite or NaN.
       form: how to read them.
     """
@@ -190,17 +200,22 @@ def _largest(split: jax.Array) -> jax.Array:
 
 
 def _packed(codes: jax.Array, form: Form) -> jax.Array:
+    """The codes of blocks as the bytes of `Quantized`."""
     shape = [k * b for k, b in zip(form.blocks, form.box, strict=True)]
     if form.bits == 4:
-        low, high = jnp.split(codes, 2, axis=-1)
-        codes, shape[-1] = low | (high << 4), shape[-1] // 2
+        low, high = jnp.split(codes, 2, axis=2 * form.paired + 1)
+        codes = low | (high << 4)
+        shape[form.paired] //= 2
     return codes.reshape(shape)
 
 
 def _unpacked(codes: jax.Array, form: Form) -> jax.Array:
-    pairs = [n for pair in zip(form.blocks, form.box, strict=True) for n in pair]
+    """The codes of blocks."""
+    split = [n for pair in zip(form.blocks, form.box, strict=True) for n in pair]
     if form.bits == 8:
-        return codes.reshape(pairs)
-    halves = codes.reshape(*pairs[:-1], 1, pairs[-1] // 2)
-    shifts = jnp.array([0, 4], jnp.uint8).reshape(2, 1)
-    return ((halves >> shifts) & 15).reshape(pairs)
+        return codes.reshape(split)
+    axis = 2 * form.paired + 1
+    before, after = split[:axis], split[axis + 1 :]
+    halves = codes.reshape(*before, 1, split[axis] // 2, *after)
+    shifts = jnp.array([0, 4], jnp.uint8).reshape(2, *[1] * (len(after) + 1))
+    return ((halves >> shifts) & 15).reshape(split)

@@ -5,10 +5,10 @@ as the one before; the bits behind it cut this range into p = 2^i equal parts, a
 
     F(m) = p^2 (7/8 (m + 1/2) - 3/4 p),   p <= m < 2 p;   F(0) = 0
 
-As m + 1/2 goes from p to 2 p, F goes from p^3 / 8 to p^3. So p is found in the exponent of a float, in m as in F(m), and
-both ways are a few operations on bits, without a table or a search: F(m) is exact in float32. Two codes m - 1 and m are
-equally near where the line of F is at m, but for the first code of a range, p: there the parts before are narrower by
-a factor of four, and the middle is at p + 3/16.
+As m + 1/2 goes from p to 2 p, F goes from p^3 / 8 to p^3. So p is found in the exponent of a float, in m as in F(m),
+and both ways are a few operations on bits, without a table or a search; F(m) is exact in float32. Two codes m - 1 and m
+are equally near where the line of F is at m, but for the first code of a range, p: there the parts before are narrower
+by a factor of four, and the middle is at p + 3/16.
 
 The linear map: F(m) = m + 1. It has no zero.
 
@@ -105,4 +105,9 @@ def dynamic(bits: int, zero: bool) -> Map:
 def linear(bits: int) -> Map:
     """The linear map of codes of so many bits."""
     last = 2**bits - 1
-    return Map(last, last + 1.0, lambda m: m + 1, lambda x: jnp.where(x < last + 0.5, x - 0.5, last).astype(jnp.int32))
+    return Map(
+        last,
+        last + 1.0,
+        lambda m: m + 1,
+        lambda x: jnp.where(x < last + 0.5, x - 0.5, last).astype(jnp.int32),
+    )

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.sharding import AxisType, NamedSharding
 
 from nablax.core import (
@@ -69,7 +70,12 @@ _DECODE, _ENCODE = Program(_decode, "decode_state"), Program(_encode, "encode_st
 @functools.cache
 def _starter(form: Form, sharding: Any) -> Any:
     """What makes the first codes of an array that lies so."""
-    fn = functools.partial(encode, form=form)
+
+    def fn(x: jax.Array) -> Quantized:
+        return encode(
+            lax.optimization_barrier(x), form
+        )  # else XLA's compiler works the constants out, slowly
+
     if AxisType.Explicit in sharding.mesh.axis_types:
         place = NamedSharding(sharding.mesh, form.fitting(sharding.spec, sharding.mesh))
         fn = jax.sharding.auto_axes(fn, out_sharding=Quantized(place, place, form))
@@ -118,7 +124,7 @@ def quantize_state(
       bits: 8 or 4 for each entry of a moment in float32, bfloat16 or float16; other dtypes stay.
       block: entries that share a scale, at most; an integer >= 2; None is 256 with 8 bits, 128 with 4. Blocks follow
         the shape, and `shard_state` cuts an array between blocks only.
-      stochastic: take one of the two codes around a number by chance, so that the mean is right, instead of the nearest.
+      stochastic: take one of the two codes around a number by chance, so that the mean is right, not the nearest.
       min_size: arrays with fewer entries stay as they are; an integer >= 1.
       seed: of the random bits, which are a function of it, the count and the place: a restart repeats them. An
         integer >= 0.
