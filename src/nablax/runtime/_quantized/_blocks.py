@@ -84,21 +84,30 @@ class Form:
             entries.pop()
         return PartitionSpec(*entries)
 
+    @property
+    def filled(self) -> tuple[int, ...]:
+        """The shape in whole blocks."""
+        return tuple(k * b for k, b in zip(self.blocks, self.box, strict=True))
+
+    def fill(self, x: jax.Array) -> jax.Array:
+        """The array with zeros behind it that fill the last blocks."""
+        if self.filled == self.shape:
+            return x
+        return jnp.pad(x, [(0, size - n) for size, n in zip(self.filled, self.shape, strict=True)])
+
+    def cut(self, x: jax.Array) -> jax.Array:
+        """The array without what fills the last blocks."""
+        return x if self.filled == self.shape else x[tuple(map(slice, self.shape))]
+
     def split(self, x: jax.Array) -> jax.Array:
-        """Each dimension as two, blocks and entries of a block; zeros fill the last blocks."""
-        sizes = [k * b for k, b in zip(self.blocks, self.box, strict=True)]
-        if tuple(sizes) != self.shape:
-            x = jnp.pad(x, [(0, size - n) for size, n in zip(sizes, self.shape, strict=True)])
+        """A filled array, each dimension as two: blocks and entries of a block."""
         return x.reshape([n for pair in zip(self.blocks, self.box, strict=True) for n in pair])
 
-    def join(self, x: jax.Array) -> jax.Array:
-        """The array of this form that `split` made blocks of."""
-        x = x.reshape([k * b for k, b in zip(self.blocks, self.box, strict=True)])
-        return x if x.shape == self.shape else x[tuple(slice(n) for n in self.shape)]
-
-    def over_blocks(self, scales: jax.Array) -> jax.Array:
-        """One number a block, beside an array that was split."""
-        return scales.reshape([n for k in self.blocks for n in (k, 1)])
+    def each(self, scales: jax.Array) -> jax.Array:
+        """A number a block as one an entry of the filled array."""
+        ones = scales.reshape([n for k in self.blocks for n in (k, 1)])
+        split = [n for pair in zip(self.blocks, self.box, strict=True) for n in pair]
+        return jnp.broadcast_to(ones, split).reshape(self.filled)
 
 
 def box_of(shape: tuple[int, ...], block: int, pair: int) -> tuple[int, ...]:
@@ -159,11 +168,11 @@ def decode(q: Quantized) -> jax.Array:
     form = q.form
     codes = _unpacked(q.codes, form).astype(jnp.int32)
     magnitude = codes & form.map.last
-    x = form.map.value(magnitude.astype(jnp.float32)) * form.over_blocks(q.scales * (1 / form.map.top))
+    x = form.map.value(magnitude.astype(jnp.float32)) * form.each(q.scales * (1 / form.map.top))
     if form.signed:
         sign = (codes ^ magnitude) << (32 - form.bits)
         x = lax.bitcast_convert_type(lax.bitcast_convert_type(x, jnp.int32) ^ sign, jnp.float32)
-    return form.join(x).astype(form.dtype)
+    return form.cut(x).astype(form.dtype)
 
 
 def encode(x: jax.Array, form: Form, draw: Any = None) -> Quantized:
@@ -175,20 +184,21 @@ def encode(x: jax.Array, form: Form, draw: Any = None) -> Quantized:
       draw: None takes the nearest codes; (two words for the step, number of the leaf), see `random_bits`, takes one of
         the two neighbours so that the mean is right.
     """
-    split = form.split(x.astype(jnp.float32))
-    scales = _largest(split).reshape(form.blocks)
+    x = form.fill(x.astype(jnp.float32))
+    scales = _largest(form.split(x)).reshape(form.blocks)
     known = (scales >= _TINY) & (scales <= _HUGE)
-    scales = jnp.where(scales <= _HUGE, scales, jnp.nan)
-    unit = jnp.abs(split) * form.over_blocks(form.map.top / jnp.where(known, scales, jnp.inf))
+    unit = jnp.abs(x) * form.each(form.map.top / jnp.where(known, scales, jnp.inf))
     if draw is None:
         codes = form.map.nearest(unit)
     else:
-        bits = form.split(random_bits(*draw, form.shape) >> 8)
+        bits = random_bits(*draw, form.filled) >> 8
         codes = form.map.neighbour(unit, bits.astype(jnp.float32) * 2.0**-24)
     if form.signed:
-        sign = lax.bitcast_convert_type(split, jnp.uint32) >> 31
+        sign = lax.bitcast_convert_type(x, jnp.uint32) >> 31
         codes = codes | (sign << (form.bits - 1)).astype(jnp.int32)
-    return Quantized(_packed(codes.astype(jnp.uint8), form), scales, form)
+    return Quantized(
+        _packed(codes.astype(jnp.uint8), form), jnp.where(scales <= _HUGE, scales, jnp.nan), form
+    )
 
 
 def _largest(split: jax.Array) -> jax.Array:
@@ -199,23 +209,27 @@ def _largest(split: jax.Array) -> jax.Array:
     return jnp.max(lax.bitcast_convert_type(pieces, jnp.float32), axis=tuple(range(1, split.ndim, 2)))
 
 
+def _halves(form: Form, parts: int) -> list[int]:
+    """The filled shape with the blocks of the paired dimension, and `parts` of each, as dimensions of their own."""
+    d = form.paired
+    one = [form.blocks[d], parts, form.box[d] // 2]
+    return [*form.filled[:d], *one, *form.filled[d + 1 :]]
+
+
 def _packed(codes: jax.Array, form: Form) -> jax.Array:
-    """The codes of blocks as the bytes of `Quantized`."""
-    shape = [k * b for k, b in zip(form.blocks, form.box, strict=True)]
-    if form.bits == 4:
-        low, high = jnp.split(codes, 2, axis=2 * form.paired + 1)
-        codes = low | (high << 4)
-        shape[form.paired] //= 2
-    return codes.reshape(shape)
+    """Codes, one a byte, as those of a `Quantized`."""
+    if form.bits == 8:
+        return codes
+    low, high = jnp.split(codes.reshape(_halves(form, 2)), 2, axis=form.paired + 1)
+    shape = list(form.filled)
+    shape[form.paired] //= 2
+    return (low | (high << 4)).reshape(shape)
 
 
 def _unpacked(codes: jax.Array, form: Form) -> jax.Array:
-    """The codes of blocks."""
-    split = [n for pair in zip(form.blocks, form.box, strict=True) for n in pair]
+    """Codes, one a byte."""
     if form.bits == 8:
-        return codes.reshape(split)
-    axis = 2 * form.paired + 1
-    before, after = split[:axis], split[axis + 1 :]
-    halves = codes.reshape(*before, 1, split[axis] // 2, *after)
-    shifts = jnp.array([0, 4], jnp.uint8).reshape(2, *[1] * (len(after) + 1))
-    return ((halves >> shifts) & 15).reshape(split)
+        return codes
+    behind = len(form.shape) - form.paired
+    shifts = jnp.array([0, 4], jnp.uint8).reshape(2, *[1] * behind)
+    return ((codes.reshape(_halves(form, 1)) >> shifts) & 15).reshape(form.filled)
