@@ -17,6 +17,7 @@ from nablax.runtime._micro_vmap import micro_grad as micro_grad
 from nablax.runtime._micro_vmap import micro_vmap as micro_vmap
 from nablax.runtime._microbatch import microbatch as microbatch
 from nablax.runtime._microbatch import reshape_batch_axis as reshape_batch_axis
+from nablax.runtime._offload import offload_state as offload_state
 from nablax.runtime._optimizer import Optimizer as Optimizer
 from nablax.runtime._packing._flat import FlatParams as FlatParams
 from nablax.runtime._packing._flat import flat_params as flat_params
