@@ -90,7 +90,9 @@ def offload_state(inner: Any) -> GradientTransformationExtraArgs:
 
     def check(tree: Any) -> None:
         for device in _devices(tree):
-            check_host_memory("offload_state", device.platform, {m.kind for m in device.addressable_memories()})
+            check_host_memory(
+                "offload_state", device.platform, {m.kind for m in device.addressable_memories()}
+            )
 
     def init(params: Params) -> Any:
         check(params)

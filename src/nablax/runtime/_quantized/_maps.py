@@ -84,7 +84,7 @@ def _nearest(x: jax.Array, last: int, zero: bool) -> jax.Array:
     if zero:  # it is no part, but a number: the middle between it and the first is nearer
         middle = jnp.where(x < 1, 0.5 * 0.5625 + 0.75, middle)
     place = place * (1 / 0.875) + jnp.where(place < middle, -0.9375, 0)
-    lowest = 0.5 if zero else 1.0
+    lowest = 0.5 if zero else 1.5
     place = jnp.where(place > lowest, place, lowest)
     return _bits(place + (2.0**23 - 0.5)) & last  # rounded down: the last bits of the sum
 
