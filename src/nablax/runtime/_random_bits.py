@@ -33,5 +33,5 @@ def random_bits(words: jax.Array, leaf: Any, shape: tuple[int, ...]) -> jax.Arra
     place = jnp.zeros(shape, jnp.uint32)
     for d, stride in enumerate(strides):
         place = place + lax.broadcasted_iota(jnp.uint32, shape, d) * jnp.uint32(stride % 2**32)
-    first = _mixed(words[0] + _mixed(words[1] ^ jnp.asarray(leaf, jnp.uint32)))  # of the step and the leaf
+    first = _mixed(words[0] + _mixed(words[1] + _mixed(jnp.asarray(leaf, jnp.uint32))))  # of step and leaf
     return _mixed(place ^ first)
