@@ -265,7 +265,7 @@ def quantized(bits, inner=None):
 
 @check
 def blocks_of_a_quantized_state_stay_whole_on_each_device():
-    params = {"w": jnp.ones((16, 32)), "t": jnp.ones((50, 2048)), "odd": jnp.ones((50, 24))}
+    params = {"w": jnp.ones((64, 32)), "t": jnp.ones((50, 2048)), "odd": jnp.ones((50, 24))}
     gradient = jax.jit(
         lambda p, k: jax.tree.map(lambda x: jnp.cos(jnp.arange(x.size).reshape(x.shape) + k), p)
     )
