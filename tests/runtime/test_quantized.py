@@ -147,7 +147,7 @@ def test_an_array_comes_back_to_within_half_a_step_of_its_block(shape, bits):
 
 def test_what_a_float_cannot_hold_stays_in_its_block():
     x = np.ones((12, 64), np.float32)
-    x[0, 3], x[2, 5], x[4, 7], x[6:8], x[8:10] = np.nan, -np.inf, 1e38, 1e-40, 0
+    x[0, 3], x[2, 5], x[4, 7], x[6:8], x[8:10] = np.nan, -np.inf, np.inf, 1e-40, 0
     for bits in (8, 4):
         known = form(x.shape, bits, True, 128 if bits == 4 else 64)
         back = np.asarray(decode(encode(jnp.asarray(x), known)))
@@ -155,6 +155,16 @@ def test_what_a_float_cannot_hold_stays_in_its_block():
             assert np.isnan(back[row]).all()
         np.testing.assert_array_equal(back[6:10], 0)
         np.testing.assert_array_equal(back[10:], 1)
+
+
+def test_blocks_of_any_size():
+    x = np.float32(np.random.default_rng(0).normal(size=(4, 64)))
+    x /= np.abs(x).max()
+    for signed, bits in ((True, 8), (False, 8), (True, 4), (False, 4)):
+        here = jnp.asarray(x if signed else np.abs(x))
+        there = jax.jit(lambda x, f=form(x.shape, bits, signed, 64): decode(encode(x, f)))
+        for size in (2.0**-98, 2.0**-60, 2.0**60, 2.0**127):
+            np.testing.assert_allclose(there(here * size) / size, there(here), rtol=1e-6)
 
 
 def test_no_second_moment_becomes_zero():

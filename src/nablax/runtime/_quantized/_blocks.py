@@ -23,7 +23,7 @@ from jax.sharding import PartitionSpec
 from nablax.runtime._quantized._maps import Map, dynamic, linear
 from nablax.runtime._random_bits import random_bits
 
-_TINY, _HUGE = 2.0**-126, 2.0**126  # what lies beyond has no reciprocal in float32
+_TINY = 2.0**-100  # a block's scale below counts as 0: the largest number of a map must be divisible by it
 _PIECE = 32  # entries; XLA's CPU compiler would first write down what longer ones are the largest of
 
 
@@ -186,7 +186,7 @@ def encode(x: jax.Array, form: Form, draw: Any = None) -> Quantized:
     """
     x = form.fill(x.astype(jnp.float32))
     scales = _largest(form.split(x)).reshape(form.blocks)
-    known = (scales >= _TINY) & (scales <= _HUGE)
+    known = (scales >= _TINY) & jnp.isfinite(scales)
     unit = jnp.abs(x) * form.each(form.map.top / jnp.where(known, scales, jnp.inf))
     if draw is None:
         codes = form.map.nearest(unit)
@@ -197,7 +197,7 @@ def encode(x: jax.Array, form: Form, draw: Any = None) -> Quantized:
         sign = lax.bitcast_convert_type(x, jnp.uint32) >> 31
         codes = codes | (sign << (form.bits - 1)).astype(jnp.int32)
     return Quantized(
-        _packed(codes.astype(jnp.uint8), form), jnp.where(scales <= _HUGE, scales, jnp.nan), form
+        _packed(codes.astype(jnp.uint8), form), jnp.where(jnp.isfinite(scales), scales, jnp.nan), form
     )
 
 

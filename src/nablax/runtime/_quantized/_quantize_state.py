@@ -116,8 +116,9 @@ def quantize_state(
         second moments    dynamic map, 8 bits             linear map without zero
         all others        as they are: counts, accumulators, statistics, snapshots, keys
 
-    The largest of a block is kept exactly. No second moment becomes 0 that is not: one divides by it. A block with an
-    entry that is infinite, NaN, or 2^126 or more becomes NaN as a whole; one without an entry of 2^-126 or more, 0.
+    The largest of a block is kept, to the last bits of a float32. Second moments have no zero, since one divides by them:
+    what is smaller becomes the smallest number, 3e-7 of the block's largest with 8 bits, a sixteenth with 4. A block with
+    an entry that is infinite or NaN becomes NaN as a whole; one without an entry of 2^-100 or more counts as zeros.
 
     Args:
       inner: a transformation; fields of the states of other libraries have no roles, and stay.
