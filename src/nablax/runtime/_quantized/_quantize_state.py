@@ -116,9 +116,9 @@ def quantize_state(
         second moments    dynamic map, 8 bits             linear map without zero
         all others        as they are: counts, accumulators, statistics, snapshots, keys
 
-    The largest of a block is kept, to the last bits of a float32. Second moments have no zero, since one divides by them:
-    what is smaller becomes the smallest number, 3e-7 of the block's largest with 8 bits, a sixteenth with 4. A block with
-    an entry that is infinite or NaN becomes NaN as a whole; one without an entry of 2^-100 or more counts as zeros.
+    The largest of a block is kept, to the last bits of a float32. Second moments have no zero, since one divides by
+    them: what is smaller becomes the smallest number, 3e-7 of the block's largest with 8 bits, a sixteenth with 4. A
+    block with an entry that is infinite or NaN becomes NaN as a whole; one of entries below 2^-100 counts as zeros.
 
     Args:
       inner: a transformation; fields of the states of other libraries have no roles, and stay.
