@@ -150,8 +150,10 @@ from nablax.runtime import load_state_dict as load_state_dict
 from nablax.runtime import loss_scale_of as loss_scale_of
 from nablax.runtime import lr_finder as lr_finder
 from nablax.runtime import metrics_of as metrics_of
+from nablax.runtime import offload_state as offload_state
 from nablax.runtime import packed as packed
 from nablax.runtime import precision as precision
+from nablax.runtime import quantize_state as quantize_state
 from nablax.runtime import save as save
 from nablax.runtime import shard_state as shard_state
 from nablax.runtime import state_dict as state_dict

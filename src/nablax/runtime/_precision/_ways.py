@@ -19,7 +19,8 @@ import jax
 import jax.numpy as jnp
 
 from nablax.core import Field, Program, accumulator, filled_like, snapshot, statistic
-from nablax.runtime._precision._rounding import join, random_bits, remainder, round_stochastically, split
+from nablax.runtime._precision._rounding import join, remainder, round_stochastically, split
+from nablax.runtime._random_bits import random_bits
 
 
 def _nearest(w: jax.Array, p: jax.Array, draw: Any) -> jax.Array:
