@@ -10,8 +10,8 @@ import pytest
 import nablax
 import nablax.optimizers
 import nablax.schedules
-from nablax.core import ArgumentError, HyperparameterError, NablaxError
 from nablax import linesearch
+from nablax.core import ArgumentError, HyperparameterError, NablaxError
 from nablax.workbench import _catalogue
 from nablax.workbench._catalogue import OPTIMIZERS, SCHEDULES, nearest, parse, parse_rates
 
@@ -44,7 +44,7 @@ def test_every_public_optimizer_is_in_the_table():
     assert set(OPTIMIZERS) - set(public) == {"lbfgs"}
     for name, optimizer in OPTIMIZERS.items():
         found = getattr(nablax.optimizers, name, None) or getattr(linesearch, name)
-        if list(inspect.signature(found).parameters)[0] == "learning_rate":
+        if next(iter(inspect.signature(found).parameters)) == "learning_rate":
             assert optimizer is found
 
 

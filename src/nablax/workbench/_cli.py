@@ -56,7 +56,7 @@ def keep_compiled_programs() -> None:
 
     It lies in ~/.cache/nablax (or under XDG_CACHE_HOME): a second comparison on the same problem compiles nothing.
     """
-    if jax.config.read("jax_compilation_cache_dir") is None:
+    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(home / "nablax" / "jax"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)

@@ -53,7 +53,7 @@ def command(context: click.Context, as_json: bool) -> None:
 
 
 def _jax() -> dict[str, Any]:
-    folder = jax.config.read("jax_compilation_cache_dir")
+    folder = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
     programs = len(list(Path(folder).glob("*-cache"))) if folder else 0
     return {
         "devices": [f"{d.platform}:{d.id} {d.device_kind}" for d in jax.devices()],
