@@ -78,7 +78,7 @@ def test_the_command_for_one_optimizer_reproduces_its_best_run(ran, tmp_path, ca
     whole = Comparison.from_json((ran[0] / "results.json").read_text())
     entry = whole.entries[0]
     command = shlex.split(whole.settings.command_for([entry.label], [entry.best_trial.rate]))
-    assert main([*command[1:], "--out", str(tmp_path)]) == 0
+    assert main([*command[1:], "--no-report", "--out", str(tmp_path)]) == 0
     capsys.readouterr()
     again = Comparison.from_json((tmp_path / "results.json").read_text())
     assert again.entries[0].best_trial == whole.entries[0].best_trial
@@ -98,7 +98,7 @@ def test_a_file_of_the_users_runs(tmp_path, capsys):
         "--seeds",
         "1",
     ]
-    assert main(["compare", *arguments, "--out", str(tmp_path / "out")]) == 0
+    assert main(["compare", *arguments, "--no-report", "--out", str(tmp_path / "out")]) == 0
     assert "distance" in capsys.readouterr().out
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert results["settings"]["source"] == str(file)
@@ -155,13 +155,39 @@ def test_one_optimizer_that_does_not_suit_stops_nobody(tmp_path, capsys):
         "--optimizer",
         "adam",
     ]
-    assert main([*arguments, "--lr", "0.001", "--steps", "20", "--seeds", "1", "--out", str(tmp_path)]) == 0
+    assert (
+        main(
+            [
+                *arguments,
+                "--lr",
+                "0.001",
+                "--steps",
+                "20",
+                "--seeds",
+                "1",
+                "--no-report",
+                "--out",
+                str(tmp_path),
+            ]
+        )
+        == 0
+    )
     assert f"{DPSGD} does not suit this problem" in capsys.readouterr().out
     results = json.loads((tmp_path / "results.json").read_text())
     assert [e["label"] for e in results["entries"]] == ["sgd", "adam"]
     assert list(results["failed"]) == [DPSGD]
     assert results["not_run"] == []
-    alone = ["compare", "rosenbrock", "--optimizer", DPSGD, "--steps", "5", "--out", str(tmp_path / "b")]
+    alone = [
+        "compare",
+        "rosenbrock",
+        "--optimizer",
+        DPSGD,
+        "--steps",
+        "5",
+        "--no-report",
+        "--out",
+        str(tmp_path / "b"),
+    ]
     assert main(alone) == 2
     assert f"--optimizer {DPSGD} on rosenbrock" in capsys.readouterr().err
 
@@ -330,7 +356,7 @@ def test_a_budget_in_seconds_gives_each_optimizer_its_steps(tmp_path, capsys):
         "--seeds",
         "1",
     ]
-    assert main(["compare", "rosenbrock", *arguments, "--out", str(tmp_path)]) == 0
+    assert main(["compare", "rosenbrock", *arguments, "--no-report", "--out", str(tmp_path)]) == 0
     capsys.readouterr()
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["settings"]["budget"] == "0.05s"
@@ -352,7 +378,7 @@ def test_halving_spends_most_steps_on_good_rates(tmp_path, capsys):
         "--search",
         "halving",
     ]
-    assert main(["compare", "rosenbrock", *arguments, "--json", "--out", str(tmp_path)]) == 0
+    assert main(["compare", "rosenbrock", *arguments, "--json", "--no-report", "--out", str(tmp_path)]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((tmp_path / "results.json").read_text())
     entry = printed["entries"][0]

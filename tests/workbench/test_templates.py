@@ -30,7 +30,7 @@ def test_a_new_problem_runs_as_it_stands(kind, tmp_path, capsys):
         "--out",
         str(tmp_path / "out"),
     ]
-    assert main(["compare", str(file), *arguments]) == 0
+    assert main(["compare", str(file), *arguments, "--no-report"]) == 0
     entry = json.loads((tmp_path / "out" / "results.json").read_text())["entries"][0]
     assert entry["steps_to_target"] is not None  # its target can be reached
     assert entry["trials"][0]["metrics"][0] != entry["trials"][0]["metrics"][1]  # seeds differ

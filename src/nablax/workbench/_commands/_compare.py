@@ -61,6 +61,11 @@ def _complete_optimizer(context: Any, parameter: Any, incomplete: str) -> list[s
     help="Folder of a comparison to go on with, from where it stopped or with more optimizers, rates or seeds. What is "
     "finished is not run again. Begins one if there is none.",
 )  # fmt: skip
+@click.option(
+    "--no-report",
+    is_flag=True,
+    help="Leave figures and page out; `nablax report DIR...` draws them, of several folders too.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of a table.")
 def command(**options: Any) -> None:
     """Run optimizers on PROBLEM at several learning rates and seeds; rank them and write a report.
@@ -68,15 +73,15 @@ def command(**options: Any) -> None:
     PROBLEM is a name from `nablax list` [default: digits], or a Python file that defines init(key),
     loss(params, batch), batches(key) and perhaps evaluate(params); `nablax new-problem` writes one to begin with.
     """
-    as_json = options.pop("as_json")
+    as_json, drawn = options.pop("as_json"), not options.pop("no_report")
     asked = _Asked(**options)
     problem, settings, folder = _decide(asked)
     folder.make()
     folder.write_settings(settings)
     comparison, complete = finish(problem, settings, folder)
     if comparison.entries:
-        write(comparison, folder)
-        show(comparison, folder, as_json)
+        write(comparison, folder, drawn)
+        show(comparison, folder, as_json, drawn)
     if not complete:
         if not comparison.entries:
             click.echo(

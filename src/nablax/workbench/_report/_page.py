@@ -118,7 +118,7 @@ def _breakable(label: str) -> str:
 
 def _legend(comparison: Comparison) -> str:
     items = (
-        f"<li>{_swatch(comparison, entry)}<span>{escape(_canvas.legend_text(comparison, place))}</span></li>"
+        f"<li>{_swatch(comparison, entry)}<span>{_breakable(_canvas.legend_text(comparison, place))}</span></li>"
         for place, entry in enumerate(comparison.ranked())
     )
     return f'<ul class="legend">{"".join(items)}</ul>'

@@ -26,5 +26,6 @@ def table(comparison: Comparison, console: Console) -> None:
     for label in comparison.failed:
         rows.add_row("-", label, "not run")
     console.print(rows)
-    for line in _words.notes(comparison):
+    failed = [f"{label} does not suit this problem: {reason}" for label, reason in comparison.failed.items()]
+    for line in [*_words.notes(comparison), *failed]:
         console.print(Text(line, style="dim"), soft_wrap=plain)

@@ -101,7 +101,6 @@ def notes(comparison: Comparison) -> list[str]:
         lines.append("The target loss is the median of the final training losses; --target sets another.")
     if any(entry.at_edge for entry in comparison.entries):
         lines.append("* the best rate is an end of the sweep: a better one may lie outside it.")
-    lines += [f"{label} does not suit this problem: {reason}" for label, reason in comparison.failed.items()]
     if comparison.not_run:
         lines.append(f"Interrupted. Not run: {', '.join(comparison.not_run)}. --resume goes on.")
     return lines
