@@ -130,6 +130,7 @@ def evaluate(w): return mean_squared_error(np.ones(3), np.asarray(w))
         "--seeds",
         "2",
     ]
+    arguments.append("--no-report")
     assert main([*arguments, "--out", str(tmp_path / "out")]) == 0
     capsys.readouterr()
     entry = json.loads((tmp_path / "out" / "results.json").read_text())["entries"][0]

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import nablax
 from nablax.core import ArgumentError, apply_updates
 from nablax.tree import norm
 from nablax.workbench._catalogue import parse
@@ -151,6 +152,20 @@ def test_optimizers_get_what_their_update_asks_for(quadratic):
     for name in ("sophia", "momo", "polyak_sgd", "lbfgs", "sam", "mechanize"):
         runs = sweep(quadratic, parse(name), [0.1], Start.of(quadratic, [0]), 20)
         assert np.isfinite(runs.losses).all(), name
+
+
+def test_a_schedule_free_optimizer_is_evaluated_at_its_average(quadratic):
+    runs = sweep(quadratic, parse("schedule_free_sgd"), [0.3], Start.of(quadratic, [0]), 20)
+    init_key, key = jax.random.split(jax.random.key(0))
+    tx, params = nablax.schedule_free_sgd(0.3), quadratic.init(init_key)
+    state = tx.init(params)
+    for count in range(20):
+        grads = jax.grad(quadratic.loss)(params, quadratic.batches(jax.random.fold_in(key, count)))
+        updates, state = tx.update(grads, state, params)
+        params = apply_updates(params, updates)
+    average = nablax.schedule_free_eval_params(state, params)
+    np.testing.assert_allclose(runs.metrics[0, -1], quadratic.evaluate(average), rtol=1e-4)
+    assert abs(quadratic.evaluate(params) - quadratic.evaluate(average)) > 1e-3
 
 
 def test_halving_follows_the_better_third(quadratic):

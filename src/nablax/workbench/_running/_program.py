@@ -16,6 +16,7 @@ import numpy as np
 
 from nablax import tree
 from nablax.core import ArgumentError, with_extra_args_support
+from nablax.optimizers import ScheduleFreeState, schedule_free_eval_params
 from nablax.runtime import step as one_step
 
 from .._catalogue import Spec
@@ -73,7 +74,10 @@ class Program:
             raise Unsuited(problem, spec, str(error).strip().partition("\n")[0]) from error
 
     def __call__(self, carry: Any, first: int, group: Group, data: Any) -> Any:
-        """(carry, losses (n, length), ratios (n, length), metric (n,) or None) after the steps from `first` on."""
+        """(carry, losses (n, length), ratios (n, length), look) after the steps from `first` on.
+
+        look: the metric (n,); the parameters to take it at, (n, ...), where JAX cannot; None where there is none.
+        """
         return self._call(carry, np.int32(first), group, self._start, data)
 
     def blank(self) -> Any:
@@ -118,8 +122,7 @@ def _stretch(problem: Problem, spec: Spec, steps: int, length: int) -> Callable[
             )
 
         carry, (losses, ratios) = jax.lax.scan(step_or_rest, carry, (first + jnp.arange(length), batches))
-        inside = problem.evaluate is not None and not problem.outside
-        return carry, losses, ratios, problem.evaluate(carry[0]) if inside else None  # type: ignore[misc]
+        return carry, losses, ratios, _look(problem, *carry)
 
     def stretch(carry: Any, first: Any, group: Group, start: Start, data: Any) -> Any:
         if jax.default_backend() == "cpu":
@@ -127,3 +130,13 @@ def _stretch(problem: Problem, spec: Spec, steps: int, length: int) -> Callable[
         return jax.vmap(lambda c, r: one(c, r, first, start, data))(carry, group)
 
     return stretch
+
+
+def _look(problem: Problem, params: Any, state: Any) -> Any:
+    """The metric, or where JAX cannot take it, the parameters to take it at; None where there is none."""
+    if problem.evaluate is None:
+        return None
+    inner = jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, ScheduleFreeState))
+    if any(isinstance(x, ScheduleFreeState) for x in inner):  # whose solution is the average
+        params = schedule_free_eval_params(state, params)
+    return params if problem.outside else problem.evaluate(params)

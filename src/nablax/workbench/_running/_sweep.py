@@ -66,13 +66,11 @@ def sweep(
         first, last = stretch * length, min((stretch + 1) * length, steps)
         data = next(batches) if stretch else data
         for i in sorted(carries):
-            carries[i], loss, ratio, metric = program(carries[i], first, groups[i], data)
+            carries[i], loss, ratio, look = program(carries[i], first, groups[i], data)
             losses[i, :, first : first + length] = loss
             ratios[i, :, first : first + length] = ratio
             if problem.evaluate is not None:
-                metrics[i, :, stretch] = (
-                    _evaluated(problem, carries[i][0], size) if problem.outside else metric
-                )
+                metrics[i, :, stretch] = _evaluated(problem, look, size) if problem.outside else look
             done[i], ticked = last, ticked + 1
             tick(ticked / total)
         if stretch + 1 in pruned:
