@@ -29,7 +29,10 @@ def command(folders: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
     if out is None and len(folders) > 1:
         raise ArgumentError("report: --out DIR is needed where several folders are put together.")
     settings, runs = _merged([Folder(path) for path in folders])
-    comparison = summarise(settings, runs.values())
+    failed = {
+        label: why for path in folders for label, why in Folder(path).failed().items() if label not in runs
+    }
+    comparison = summarise(settings, runs.values(), failed)
     if not comparison.entries:
         raise ArgumentError(f"report: no optimizer has finished in {', '.join(map(str, folders))}.")
     target = Folder(out or folders[0])

@@ -83,6 +83,14 @@ class Folder:
             found[runs.label] = runs
         return found
 
+    def failed(self) -> dict[str, str]:
+        """Why optimizers could not run, by label, as far as results were written."""
+        try:
+            found: dict[str, str] = json.loads((self.path / RESULTS).read_text(encoding="utf-8"))["failed"]
+        except (OSError, ValueError, KeyError):
+            return {}
+        return found
+
     def write_settings(self, settings: Settings) -> None:
         _write(self.path / SETTINGS, json.dumps(asdict(settings), indent=1) + "\n")
 
