@@ -159,12 +159,13 @@ def test_a_folder_gives_back_what_it_was_given(tmp_path, full):
         folder.settings()
     folder.make()
     folder.write_settings(settings())
-    assert folder.is_taken
     assert folder.settings() == settings()
+    assert not folder.is_taken  # nothing has finished
     made = [runs(label, [1.0, 0.2, 0.3], [0.5] * 3) for label in ("adam:b1=0.8", "adam:b1=0.9", "a" * 300)]
     for each in made:
         folder.write_runs(each)
     assert set(folder.runs()) == {each.label for each in made}
+    assert folder.is_taken
     next((tmp_path / "new" / "runs").glob("*.npz")).write_bytes(b"half")
     with pytest.raises(ArgumentError, match=r"runs/.*\.npz: cannot be read .* delete it"):
         folder.runs()

@@ -18,7 +18,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from .._results import Comparison
 from . import _theme, _words
@@ -125,8 +125,10 @@ def frame(axis: Any, values: Sequence[float], *, worse: str, log: bool = True) -
     if log:
         axis.set_yscale("log")
         low, high = math.exp(low), math.exp(high)
-        if high > 10 * low:
-            axis.yaxis.set_minor_formatter(NullFormatter())
+        if high < 100 * low:  # powers of ten alone would be too few
+            axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.yaxis.set_minor_formatter(NullFormatter())
     axis.set_ylim(low, high)
     return low, high
 

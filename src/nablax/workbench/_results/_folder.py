@@ -34,8 +34,8 @@ class Folder:
 
     @property
     def is_taken(self) -> bool:
-        """Whether a comparison is in it."""
-        return (self.path / SETTINGS).exists() or (self.path / RESULTS).exists()
+        """Whether a comparison is in it of which something has finished."""
+        return any((self.path / "runs").glob("*.npz")) or (self.path / RESULTS).exists()
 
     def make(self) -> None:
         """Makes it, and tries to write there.
