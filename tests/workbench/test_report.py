@@ -76,7 +76,7 @@ def test_ties_and_what_seeds_do_not_tell_apart_are_in_the_headline():
         return _page._headline(compared(*[([1, 0.2 - i / 50, 0.3], m) for i, m in enumerate(metrics)]))
 
     tied = headline([0.9697] * 3, [0.96968] * 3, [0.5] * 3)
-    assert "<strong>sgd</strong> and <strong>adam:b1=0.8</strong> tie for the first place" in tied
+    assert "<strong>adam:b1=0.8</strong> and <strong>sgd</strong> tie for the first place" in tied
     assert "ranks first" not in tied
     close = headline([0.9, [0.90, 0.94], 0], [0.9, [0.92, 0.88], 0])
     assert "ranks first" in close
