@@ -18,7 +18,7 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 demo: $(READY)
-	$(BIN)/nablax compare digits --out out/demo
+	$(BIN)/nablax compare digits --resume out/demo
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadfile

@@ -4,10 +4,11 @@ The file defines
 
     init(key)              -> parameters, any pytree of arrays
     loss(params, batch)    -> scalar
-    batches(key)           -> the batch of one step, in JAX (it is traced); or an iterator of batches, all of one shape
+    batches                -> see `_batches.py`
     evaluate(params)       -> scalar, the held-out metric (optional); scikit-learn's metrics may be called in it
 
-and may set METRIC (the metric's name), HIGHER_IS_BETTER (False unless set), STEPS and TARGET (a training loss).
+and may set METRIC (the metric's name), HIGHER_IS_BETTER (False unless set), STEPS, TARGET (a training loss, or
+{name: value} of the loss or the metric) and TOKENS (of a batch).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import inspect
 import runpy
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,10 @@ import numpy as np
 
 from nablax.core import ArgumentError, NablaxError
 
-from ._names import nearest
-from ._problems import PROBLEMS, Problem
+from .._catalogue import nearest
+from . import _batches
+from ._problem import Problem
+from ._shipped import PROBLEMS
 
 _REQUIRED = {"init": "init(key)", "loss": "loss(params, batch)", "batches": "batches(key)"}
 
@@ -44,7 +48,7 @@ def load_problem(name: str) -> Problem:
             f"compare: there is no problem {name!r}; {nearest(name, PROBLEMS)} A path ends in .py."
         )
     if not path.is_file():
-        raise ArgumentError(f"compare: there is no file {name}.")
+        raise ArgumentError(f"compare: there is no file {name}. `nablax new-problem {name}` writes one.")
     return _from_file(path)
 
 
@@ -54,17 +58,16 @@ def _from_file(path: Path) -> Problem:
         names = runpy.run_path(str(path))
     except (Exception, SystemExit) as error:
         raise ArgumentError(f"{path}: {_where(error, path)}") from error
-    for function, call in _REQUIRED.items():
-        if not callable(names.get(function)):
+    for name, call in _REQUIRED.items():
+        if name not in names or (name != "batches" and not callable(names[name])):
             raise ArgumentError(f"{path}: must define {call}; it defines {_defined(names)}.")
     evaluate = names.get("evaluate")
     if evaluate is not None and not callable(evaluate):
         raise ArgumentError(f"{path}: evaluate must be a function of params, got {evaluate!r}.")
-    steps, target = names.get("STEPS", 500), names.get("TARGET")
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise ArgumentError(f"{path}: STEPS must be a positive int, got {steps!r}.")
-    if target is not None and (isinstance(target, bool) or not isinstance(target, int | float)):
-        raise ArgumentError(f"{path}: TARGET must be a number, got {target!r}.")
+    for name in ("STEPS", "TOKENS"):
+        value = names.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise ArgumentError(f"{path}: {name} must be a positive int, got {value!r}.")
     problem = Problem(
         name=path.stem,
         summary=inspect.cleandoc(names.get("__doc__") or "").partition("\n")[0]
@@ -76,9 +79,12 @@ def _from_file(path: Path) -> Problem:
         metric=str(names.get("METRIC", "final loss" if evaluate is None else "evaluate(params)")),
         higher_is_better=evaluate is not None and bool(names.get("HIGHER_IS_BETTER", False)),
         source=str(path),
-        steps=steps,
-        target=target,
+        text=path.read_text(encoding="utf-8"),
+        steps=names.get("STEPS", 500),
+        tokens=names.get("TOKENS"),
     )
+    if names.get("TARGET") is not None:
+        problem = replace(problem, target=problem.read_target(names["TARGET"], f"{path}: TARGET"))
     return _checked(problem, path)
 
 
@@ -88,28 +94,21 @@ def _defined(names: dict[str, Any]) -> str:
 
 
 def _checked(problem: Problem, path: Path) -> Problem:
-    """Runs each function once in the abstract. Says whether batches come as an iterator."""
+    """Runs each function once in the abstract. Says what form the batches have."""
     key, outside = jax.random.key(0), False
     stage = "init(key)"
     try:
         params = problem.init(key)
-        stage = "batches(key)"
-        batch = problem.batches(key)
-        streams = hasattr(batch, "__next__")
-        if streams:
-            batch = next(batch, None)
-            if batch is None:
-                raise ArgumentError("the iterator is empty.")
-        else:
-            batch = jax.eval_shape(problem.batches, key)
+        stage = "batches(key)" if inspect.isfunction(problem.batches) else "batches"
+        batches = _batches.read(problem.batches, key)
         stage = "loss(params, batch)"
-        _check_scalar(jax.eval_shape(problem.loss, params, batch))
+        _check_scalar(jax.eval_shape(problem.loss, params, batches.example))
         if problem.evaluate is not None:
             stage = "evaluate(params)"
             outside = _is_outside(problem.evaluate, params)
     except Exception as error:
         raise ArgumentError(f"{path}: {stage}: {_where(error, path)}") from error
-    return Problem(**{**vars(problem), "streams": streams, "outside": outside})
+    return replace(problem, batches=batches.of, streams=batches.streams, outside=outside)
 
 
 def _is_outside(evaluate: Any, params: Any) -> bool:

@@ -20,42 +20,8 @@ from nablax.losses import (
     squared_error,
 )
 
-from ._optimizers import geometric
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What the runner needs to know.
-
-    Attributes:
-      name, summary: for people.
-      init: key -> parameters.
-      loss: (parameters, batch) -> scalar.
-      batches: key -> the batch of one step (traced by JAX), or an iterator of batches (see `streams`).
-      evaluate: parameters -> the held-out metric, a scalar; None where there is none.
-      metric: name of the metric.
-      higher_is_better: of the metric.
-      steps, rates: what a run without options does.
-      target: training loss for "steps to target"; None takes the median of the final losses.
-      streams: whether `batches` returns an iterator.
-      outside: whether `evaluate` is plain Python, which JAX cannot trace: it is then called with NumPy arrays.
-      source: path of the user's file; None for the problems that ship.
-    """
-
-    name: str
-    summary: str
-    init: Callable[[Any], Any]
-    loss: Callable[[Any, Any], Any]
-    batches: Callable[[Any], Any]
-    evaluate: Callable[[Any], Any] | None = None
-    metric: str = "final loss"
-    higher_is_better: bool = False
-    steps: int = 500
-    rates: tuple[float, ...] = tuple(geometric(1e-4, 1.0, 9))
-    target: float | None = None
-    streams: bool = False
-    outside: bool = False
-    source: str | None = None
+from .._catalogue import geometric
+from ._problem import Problem
 
 
 @dataclass(frozen=True)
@@ -122,7 +88,7 @@ def _digits() -> Problem:
     return Problem(
         "digits", PROBLEMS["digits"].summary, jax.jit(init), loss, data.batches(64), evaluate,
         metric="held-out accuracy", higher_is_better=True,
-        steps=400, rates=tuple(geometric(1e-4, 10.0, 11)), target=0.1, streams=True,
+        steps=400, rates=tuple(geometric(1e-4, 10.0, 11)), target=("loss", 0.1), streams=True,
     )  # fmt: skip
 
 
@@ -144,7 +110,7 @@ def _breast_cancer() -> Problem:
         loss=lambda params, batch: mean_loss(params, *batch),
         batches=data.batches(32),
         evaluate=lambda params: mean_loss(params, jnp.asarray(data.x_held), jnp.asarray(data.y_held)),
-        metric="held-out log loss", steps=400, target=0.1, streams=True,
+        metric="held-out log loss", steps=400, target=("loss", 0.1), streams=True,
     )  # fmt: skip
 
 
@@ -167,7 +133,7 @@ def _diabetes() -> Problem:
     return Problem(
         "diabetes", PROBLEMS["diabetes"].summary,
         lambda key: _linear(key, 10), loss, data.batches(64), evaluate,
-        metric="held-out R²", higher_is_better=True, steps=400, target=0.55, streams=True,
+        metric="held-out R²", higher_is_better=True, steps=400, target=("loss", 0.55), streams=True,
     )  # fmt: skip
 
 
@@ -184,7 +150,7 @@ def _rosenbrock() -> Problem:
         "rosenbrock", PROBLEMS["rosenbrock"].summary, init, loss,
         batches=lambda key: (),
         evaluate=lambda params: jnp.hypot(params["x"] - 1, params["y"] - 1),
-        metric="distance to the minimum", steps=2000, target=1e-3,
+        metric="distance to the minimum", steps=2000, target=("loss", 1e-3),
     )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
 _ENDINGS = ("", "_schedule", "_decay_schedule", "_decay")
 
 
-def describe(name: str) -> str:
+def describe_schedule(name: str) -> str:
     """One line on the schedule of this name."""
     return first_line(SCHEDULES[name])
 
@@ -66,6 +66,15 @@ def _required(full: str) -> list[str]:
 
 def shape(full: str, steps: int) -> Schedule:
     """The schedule as a function of the count that peaks at 1, over so many steps."""
+    return SCHEDULES[full](**_arguments(full, steps))
+
+
+def shape_call(full: str, steps: int) -> str:
+    """The call that makes it: `cosine_decay_schedule(init_value=1.0, decay_steps=400)`."""
+    return f"{full}({', '.join(f'{name}={value!r}' for name, value in _arguments(full, steps).items())})"
+
+
+def _arguments(full: str, steps: int) -> dict[str, Any]:
     required = _required(full)
     values = _values(steps, "peak_value" in required)
-    return SCHEDULES[full](**{name: values[name] for name in required})
+    return {name: values[name] for name in required}

@@ -1,50 +1,18 @@
-"""The table of optimizers, read from `nablax.optimizers`, and `NAME:key=value,...` on the command line.
-
-An optimizer is a public function whose first parameter is `learning_rate`. A new one shows up here by itself.
-"""
+"""`NAME[:key=value,...]` on the command line: an optimizer with its options."""
 
 from __future__ import annotations
 
 import ast
 import inspect
 import math
-import re
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-import nablax.optimizers
-from nablax.core import ArgumentError, HyperparameterError
+from nablax.core import ArgumentError
 
-from . import _schedules
-from ._names import first_line, pick
-
-
-def _is_optimizer(value: Any) -> bool:
-    return (
-        inspect.isfunction(value) and next(iter(inspect.signature(value).parameters), "") == "learning_rate"
-    )
-
-
-OPTIMIZERS: dict[str, Callable[..., Any]] = {
-    name: function
-    for name, function in sorted(vars(nablax.optimizers).items())
-    if not name.startswith(("_", "scale_by_")) and _is_optimizer(function)
-}
-
-DEFAULT_OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "lion")
-
-
-def describe(name: str) -> str:
-    """One line on the optimizer of this name."""
-    return first_line(OPTIMIZERS[name])
-
-
-def signature(name: str) -> str:
-    """How the optimizer is called, without types: `adam(learning_rate, b1=0.9, ...)`."""
-    parameters = inspect.signature(OPTIMIZERS[name]).parameters.values()
-    shown = [p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in parameters]
-    return f"{name}({', '.join(shown)})"
+from ._names import pick
+from ._optimizers import OPTIMIZERS, signature
+from ._schedules import resolve_name, shape
 
 
 @dataclass(frozen=True)
@@ -67,7 +35,7 @@ class Spec:
         """The transformation at this rate, which may be traced, for a run of so many steps."""
         if self.schedule is None:
             return OPTIMIZERS[self.name](rate, **self.options)
-        factor = _schedules.shape(self.schedule, steps)
+        factor = shape(self.schedule, steps)
         return OPTIMIZERS[self.name](lambda count: rate * factor(count), **self.options)
 
 
@@ -94,7 +62,7 @@ def parse(text: str) -> Spec:
             raise ArgumentError(f"compare: --optimizer {text}: {key} is given twice.")
         options[key] = _literal(value)
     schedule = options.pop("schedule", None)
-    spec = Spec(text, name, options, None if schedule is None else _schedules.resolve_name(str(schedule)))
+    spec = Spec(text, name, options, None if schedule is None else resolve_name(str(schedule)))
     _check(spec)
     return spec
 
@@ -148,45 +116,3 @@ def _check(spec: Spec) -> None:
         spec.build(1e-3, 1)
     except Exception as error:  # whatever a wrong value leads to, it is the value that is wrong
         raise ArgumentError(f"compare: --optimizer {spec.text}: {error}") from error
-
-
-def parse_rates(texts: Iterable[str]) -> list[float]:
-    """Reads learning rates: numbers joined by commas, or `LOW:HIGH:COUNT` for a geometric grid. Sorted, each once.
-
-    Raises:
-      HyperparameterError: not a number, not positive, NaN or infinite.
-
-    Example:
-      >>> parse_rates(["1e-3:1e-1:3", "0.5"])
-      [0.001, 0.01, 0.1, 0.5]
-    """
-    rates: set[float] = set()
-    for text in (part for joined in texts for part in re.split(r"[,\s]+", joined.strip()) if part):
-        low, *more = text.split(":")
-        if not more:
-            rates.add(_rate(text))
-            continue
-        if len(more) != 2 or not more[1].isdigit() or int(more[1]) < 2:
-            raise HyperparameterError(
-                f"compare: --lr takes NUMBER or LOW:HIGH:COUNT with COUNT >= 2, got {text!r}."
-            )
-        rates.update(geometric(_rate(low), _rate(more[0]), int(more[1])))
-    if not rates:
-        raise HyperparameterError("compare: --lr needs at least one learning rate.")
-    return sorted(rates)
-
-
-def geometric(low: float, high: float, count: int) -> list[float]:
-    """Rates from low to high at equal ratios, to three digits, so that they can be typed again."""
-    ratio = (high / low) ** (1 / (count - 1))
-    return [float(f"{low * ratio**i:.3g}") for i in range(count)]
-
-
-def _rate(text: str) -> float:
-    try:
-        rate = float(text)
-    except ValueError:
-        raise HyperparameterError(f"compare: --lr must be a number, got {text!r}.") from None
-    if not (rate > 0 and math.isfinite(rate)):
-        raise HyperparameterError(f"compare: --lr must be positive and finite, got {text}.")
-    return rate
