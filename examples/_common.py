@@ -22,6 +22,7 @@ STYLE = {
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlesize": 11,
+    "legend.frameon": False,
     "font.size": 10,
     "lines.linewidth": 1.5,
 }
@@ -33,14 +34,14 @@ def run(main, doc):
     parser.add_argument("--short", action="store_true", help="a few steps: shows that it runs, not what it finds")
     parser.add_argument("--out", type=Path, help="folder for the figure")
     arguments = parser.parse_args()
+    mpl.rcParams.update(STYLE)
     main(arguments.short, arguments.out or Path("out") / Path(sys.argv[0]).stem)
 
 
 def figure(columns=1, rows=1, size=None, **options):
-    """A figure and its axes, as `plt.subplots` gives them, in the style of all examples; size in inches."""
-    with mpl.rc_context(STYLE):
-        size = size or (4.5 * columns, 3.5 * rows)
-        return plt.subplots(rows, columns, figsize=size, layout="constrained", **options)
+    """A figure and its axes, as `plt.subplots` gives them; size in inches."""
+    size = size or (4.5 * columns, 3.5 * rows)
+    return plt.subplots(rows, columns, figsize=size, layout="constrained", **options)
 
 
 def save(figure, out, name, dpi=80):
