@@ -31,7 +31,9 @@ STYLE = {
 def run(main, doc):
     """Calls `main(short, out)` with what the command line says; `out` is out/NAME unless it is given."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--short", action="store_true", help="a few steps: shows that it runs, not what it finds")
+    parser.add_argument(
+        "--short", action="store_true", help="a few steps: shows that it runs, not what it finds"
+    )
     parser.add_argument("--out", type=Path, help="folder for the figure")
     arguments = parser.parse_args()
     mpl.rcParams.update(STYLE)
@@ -50,7 +52,9 @@ def save(figure, out, name, dpi=80):
     drawn = io.BytesIO()
     figure.savefig(drawn, dpi=dpi)
     plt.close(figure)
-    Image.open(drawn).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(out / f"{name}.png", optimize=True)
+    Image.open(drawn).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(
+        out / f"{name}.png", optimize=True
+    )
     print(f"figure: {out / name}.png")
 
 

@@ -8,9 +8,9 @@ The same start, batches and optimizer, so the same losses up to rounding. The gr
 
 import itertools
 
-import _common
 import numpy as np
 
+import _common
 import nablax
 from nablax import autograd
 from nablax.autograd import nn

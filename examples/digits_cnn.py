@@ -6,11 +6,11 @@ Kernels decay, biases do not: the mask is a function of the parameters. `keys` t
 loss is a random key.
 """
 
-import _common
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+import _common
 import nablax
 from nablax.losses import softmax_cross_entropy_with_integer_labels
 
@@ -30,7 +30,9 @@ def start(seed=0):
 
 def block(p, x):
     """Convolution, rectifier, and the maximum of each 2 x 2 square: (n, h, w, c) to (n, h/2, w/2, c')."""
-    x = jax.lax.conv_general_dilated(x, p["kernel"], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    x = jax.lax.conv_general_dilated(
+        x, p["kernel"], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
     x = jax.nn.relu(x + p["bias"])
     return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
 

@@ -6,12 +6,12 @@ Functions and sizes among the module's leaves are carried along. The learning ra
 effect at the next step, and nothing is compiled again.
 """
 
-import _common
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+import _common
 import nablax
 from nablax.losses import softmax_cross_entropy_with_integer_labels
 
@@ -34,7 +34,10 @@ def main(short, out):
     model = eqx.nn.MLP(64, 10, 64, 2, key=jax.random.key(0))
     told = []
     opt = nablax.Optimizer(
-        nablax.lion(3e-3, weight_decay=0.1), model, metrics=True, callbacks=[lambda step, metrics: told.append(metrics)]
+        nablax.lion(3e-3, weight_decay=0.1),
+        model,
+        metrics=True,
+        callbacks=[lambda step, metrics: told.append(metrics)],
     )
     scores = []
     for epoch, batches in enumerate(_common.epochs(x, y, count)):
@@ -44,7 +47,9 @@ def main(short, out):
             opt.step(gradient(opt.params, *batch))
         scores.append(float(accuracy(opt.params, *test)))
     metrics = {name: np.array([m[name] for m in told]) for name in told[0]}
-    print(f"accuracy on unseen digits {scores[-1]:.4f}, after rates {np.unique(metrics['learning_rate'])[::-1]}")
+    print(
+        f"accuracy on unseen digits {scores[-1]:.4f}, after rates {np.unique(metrics['learning_rate'])[::-1]}"
+    )
 
     figure, axes = _common.figure(3, size=(10.5, 3.2))
     at = np.arange(len(told)) / (len(told) / count)

@@ -7,11 +7,11 @@ An epoch is one compiled `scan` over its batches. `digits_autograd.py` does the 
 
 import itertools
 
-import _common
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+import _common
 import nablax
 from nablax.losses import softmax_cross_entropy_with_integer_labels
 

@@ -6,12 +6,12 @@
 changed. Beside the run `ema_params` keeps an average of the parameters, which is steadier than the last ones.
 """
 
-import _common
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+import _common
 import nablax
 from nablax.losses import softmax_cross_entropy_with_integer_labels
 

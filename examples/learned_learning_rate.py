@@ -7,11 +7,11 @@ has not seen. So the rates have a gradient, and Adam learns them. An optimizer's
 the rate of the step, and one transformation serves the run while another learns it.
 """
 
-import _common
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+import _common
 import nablax
 from nablax.losses import softmax_cross_entropy_with_integer_labels
 
@@ -62,11 +62,13 @@ def main(short, out):
     logs = jnp.full(STEPS, np.log(best))
     state, curve = meta.init(logs), []
     for k in range(2 if short else 300):
-        logs, state, metrics = meta(logs, state, batches())
+        logs, state, _ = meta(logs, state, batches())
         if k % 10 == 0:
             curve.append((k, float(judged(jnp.exp(logs)))))
     learned = float(judged(jnp.exp(logs)))
-    print(f"loss on unseen digits: {grid.min():.4f} with the best constant rate, {best:.2f}; {learned:.4f} learned")
+    print(
+        f"loss on unseen digits: {grid.min():.4f} with the best constant rate, {best:.2f}; {learned:.4f} learned"
+    )
 
     figure, axes = _common.figure(3, size=(10.5, 3.3))
     axes[0].loglog(constants, grid, "o-", markersize=3)

@@ -6,11 +6,11 @@ Hyperparameters are ordinary arguments that may be traced, so a function that tr
 arrays of them: one compilation, and all runs side by side on the device.
 """
 
-import _common
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+import _common
 import nablax
 from nablax.losses import softmax_cross_entropy_with_integer_labels
 
@@ -35,7 +35,7 @@ def loss(p, x, y):
 
 def train(rate, decay, key, data, test, steps):
     """One run; returns the share of unseen digits that it gets wrong. All arguments but steps may be traced."""
-    x, y = data
+    x, y = jax.tree.map(jnp.asarray, data)
     tx = nablax.adamw(rate, weight_decay=decay)
     params = start(key)
 
@@ -71,7 +71,11 @@ def main(short, out):
         line = ax.loglog(rates, 100 * means[:, k], "o-", markersize=3, label=f"{decay:g}")
         low, high = 100 * errors[:, k].min(1), 100 * errors[:, k].max(1)
         ax.fill_between(rates, low, high, color=line[0].get_color(), alpha=0.12, linewidth=0)
-    ax.set(xlabel="learning rate", ylabel="% wrong among unseen digits", title=f"{errors.size} runs in one program")
+    ax.set(
+        xlabel="learning rate",
+        ylabel="% wrong among unseen digits",
+        title=f"{errors.size} runs in one program",
+    )
     ax.legend(title="weight decay")
     _common.save(figure, out, "population_sweep")
     return {"rates": rates, "decays": decays, "errors": errors}

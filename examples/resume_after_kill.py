@@ -2,9 +2,9 @@
 
     python examples/resume_after_kill.py [--short] [--out FOLDER]
 
-The worker, a process of its own, saves its optimizer every twenty steps. A file is written beside its place and renamed,
-so that a kill (SIGKILL, which no program can catch) leaves the last whole file. What a step draws is a function of its
-number, so the file is all that there is to restore.
+The worker, a process of its own, saves its optimizer every twenty steps. A file is written beside its place and
+renamed, so that a kill (SIGKILL, which no program can catch) leaves the last whole file. What a step draws is a
+function of its number, so the file is all that there is to restore.
 """
 
 import json
@@ -15,11 +15,11 @@ import sys
 import time
 from pathlib import Path
 
-import _common
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+import _common
 import nablax
 from nablax.losses import softmax_cross_entropy_with_integer_labels
 
@@ -63,7 +63,8 @@ def lives(folder, steps, kills, pause=0.01):
     folder.mkdir(parents=True)
 
     def lines():
-        whole = log.read_text().rpartition("\n")[0] if log.exists() else ""  # a kill may cut the last line off
+        text = log.read_text() if log.exists() else ""
+        whole = text[: text.rfind("\n") + 1]  # a kill may cut the last line off
         return [json.loads(line) for line in whole.splitlines()[sum(map(len, told)) :]]
 
     for life in range(kills + 1):
@@ -75,7 +76,8 @@ def lives(folder, steps, kills, pause=0.01):
         code = worker.wait()
         told.append(lines())
         first, last = told[-1][0]["step"], told[-1][-1]["step"]
-        print(f"life {life + 1}: steps {first} to {last}, {'killed' if code == -signal.SIGKILL else f'ended with {code}'}")
+        end = "killed" if code == -signal.SIGKILL else f"ended with {code}"
+        print(f"life {life + 1}: steps {first} to {last}, {end}")
     return told
 
 
@@ -85,19 +87,23 @@ def main(short, out):
     for name in ("killed", "undisturbed"):
         shutil.rmtree(out / name, ignore_errors=True)
     told = lives(out / "killed", steps, kills)
-    work_once = lives(out / "undisturbed", steps, 0, pause=0)
-    ends = [nablax.load(out / name / "run.safetensors") for name in ("killed", "undisturbed")]
-    same = all(np.array_equal(ends[0][key], ends[1][key]) for key in ends[1]) and ends[0].keys() == ends[1].keys()
-    print(f"{kills} kills; {len(ends[0])} arrays and numbers at the end: {'all the same' if same else 'THEY DIFFER'}")
+    undisturbed = lives(out / "undisturbed", steps, 0, pause=0)
+    killed, whole = (nablax.load(out / name / "run.safetensors") for name in ("killed", "undisturbed"))
+    same = killed.keys() == whole.keys() and all(np.array_equal(killed[key], whole[key]) for key in whole)
+    print(
+        f"{kills} kills; {len(whole)} arrays and numbers at the end: {'all the same' if same else 'THEY DIFFER'}"
+    )
 
     figure, ax = _common.figure(size=(7, 3.4))
-    for steps_of in work_once:
-        ax.semilogy([s["step"] for s in steps_of], [s["loss"] for s in steps_of], color="#bbbbbb", linewidth=4,
-                    label="undisturbed")  # fmt: skip
-    for life, steps_of in enumerate(told):
-        ax.semilogy([s["step"] for s in steps_of], [s["loss"] for s in steps_of], linewidth=1, label=f"life {life + 1}")
-        if life < kills:
-            ax.axvline(steps_of[-1]["step"], color="grey", linestyle=":", linewidth=0.8)
+
+    def draw(losses, label, **line):
+        ax.semilogy([at["step"] for at in losses], [at["loss"] for at in losses], label=label, **line)
+
+    draw(undisturbed[0], "undisturbed", color="#bbbbbb", linewidth=4)
+    for life, losses in enumerate(told, 1):
+        draw(losses, f"life {life}", linewidth=1)
+        if life <= kills:
+            ax.axvline(losses[-1]["step"], color="grey", linestyle=":", linewidth=0.8)
     ax.set(xlabel="step", title="training loss; dotted: SIGKILL")
     ax.legend()
     _common.save(figure, out, "resume_after_kill")
