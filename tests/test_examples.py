@@ -108,7 +108,9 @@ def resume_after_kill(found):
     assert 0 < resumed <= killed + 1 < end
 
 
-CHECKS = {name: check for name, check in globals().items() if (EXAMPLES / f"{name}.py").exists() and callable(check)}
+CHECKS = {
+    name: check for name, check in globals().items() if (EXAMPLES / f"{name}.py").exists() and callable(check)
+}
 FOUND = {}
 
 

@@ -13,6 +13,7 @@ from jax import lax
 
 from nablax import tree
 from nablax.core import (
+    FUNCTION,
     ArgumentError,
     StructureError,
     check_number,
@@ -87,8 +88,9 @@ def train_step(
     Raises:
       HyperparameterError: microbatches < 1, a loss scale that is not positive, or a number that the transformation
         refuses.
-      ArgumentError: microbatches is no integer.
-      StructureError: a batch whose leading axis microbatches does not divide.
+      ArgumentError: loss_fn is no function, or microbatches no integer.
+      StructureError: at the first step, a batch whose leading axis microbatches does not divide, or a loss that is no
+        scalar.
 
     Example:
       >>> import jax.numpy as jnp
@@ -99,6 +101,7 @@ def train_step(
       >>> float(metrics["loss"]), w
       (2.5, Array([0.1, 0.2], dtype=float32))
     """
+    FUNCTION("train_step", "loss_fn", loss_fn)
     check_number("train_step", "microbatches", microbatches, 1, integer=True)
     tx = with_extra_args_support(tx)
     dynamic = loss_scale == "dynamic"
@@ -228,7 +231,10 @@ def _positions(loss_fn: Callable[..., Any], keys: Any) -> tuple[int, ...]:
         if isinstance(key, str):
             names = list(inspect.signature(loss_fn).parameters)[1:]
             if key not in names:
-                raise ArgumentError(f"train_step: keys names {key!r}, but loss_fn takes {', '.join(names)}.")
+                raise ArgumentError(
+                    f"train_step: keys names {key!r}, but after the parameters loss_fn takes "
+                    f"{', '.join(names) or 'nothing'}."
+                )
             key = names.index(key)
         if isinstance(key, bool) or not isinstance(key, int):
             raise ArgumentError(f"train_step: keys holds positions or names, got {key!r}.")
@@ -240,13 +246,34 @@ def _first(out: Any, has_aux: bool) -> Any:
     return out[0] if has_aux else out
 
 
+def _parted(out: Any, has_aux: bool) -> tuple[Any, Any]:
+    """What a loss function returned as loss and aux.
+
+    Raises:
+      StructureError: it does not look so; with what to write.
+    """
+    if has_aux and not (isinstance(out, tuple | list) and len(out) == 2):
+        raise StructureError(
+            f"train_step: with has_aux=True loss_fn must return a pair (loss, aux), got {_kind(out)}."
+        )
+    loss, aux = out if has_aux else (out, None)
+    if isinstance(loss, tuple | list | dict | str | None) or jnp.shape(loss) != ():
+        hint = " has_aux=True lets it return (loss, aux)." if isinstance(out, tuple) and not has_aux else ""
+        raise StructureError(f"train_step: loss_fn must return a scalar, got {_kind(loss)}.{hint}")
+    return loss, aux
+
+
+def _kind(x: Any) -> str:
+    return f"an array of shape {x.shape}" if hasattr(x, "shape") else type(x).__name__
+
+
 def _gradient(of: _Parts, params: Any, batch: Any) -> tuple[Any, Any, Any, Any]:
     """Loss, aux and (scaled) gradient of a batch, in pieces, and the mean of the pieces' squared norms if asked for."""
     loss_fn, has_aux, parts, scale, keys, noise = of
 
     def scaled(p: Any, *b: Any) -> Any:
         out = loss_fn(as_tree(p), *b)
-        loss, aux = out if has_aux else (out, None)
+        loss, aux = _parted(out, has_aux)
         return (loss if scale is None else loss * scale), (loss, aux)
 
     value_and_grad = jax.value_and_grad(scaled, has_aux=True)
