@@ -87,8 +87,8 @@ def custom_root(
       A decorator. The decorated solver can be jitted, mapped, and differentiated forward and in reverse.
 
     Raises:
-      ArgumentError: optimality_fun is no function; another `solve`; by the solver, keyword-only arguments or arguments that are no arrays; at the
-        first derivative, a solution of integers.
+      ArgumentError: optimality_fun is no function; another `solve`; by the solver, keyword-only arguments or arguments
+        that are no arrays; at the first derivative, a solution of integers.
       StructureError: at the first derivative, F does not have the structure and shapes of x.
 
     Source: Blondel et al. 2022, arXiv:2105.15183.
