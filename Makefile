@@ -1,6 +1,7 @@
 # make demo   compare optimizers on real data and leave a report in out/demo
 # make test   run the tests (and the doctests)
 # make test-as-users  run a fixed part of the tests with XLA as it comes: `make test` turns its optimizer down
+# make test-other-python  run a small part of the tests with another Python, where one is found
 # make check  lint, format, types, import direction
 # make bench  print every ratio table of docs/performance.md (a quiet machine, 20-30 minutes, needs torch)
 # Each does its own set-up in .venv; PYTHON=python3.12 chooses another interpreter (3.11 or newer).
@@ -9,7 +10,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-as-users check bench clean
+.PHONY: demo test test-as-users test-other-python check bench clean
 .DEFAULT_GOAL := demo
 
 $(READY): pyproject.toml constraints.txt
@@ -27,6 +28,9 @@ AS_USERS := tests/core tests/runtime tests/test_readme.py tests/autograd/test_fu
 
 test-as-users: $(READY)
 	XLA_FLAGS= $(BIN)/python -m pytest -n 2 --dist loadfile $(AS_USERS)
+
+test-other-python: $(READY)
+	.ci/other-python
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -36,12 +36,36 @@ def key_positions(loss_fn: Callable[..., Any], keys: Any) -> tuple[int, ...]:
         if isinstance(key, str):
             names = list(inspect.signature(loss_fn).parameters)[1:]
             if key not in names:
-                raise ArgumentError(f"train_step: keys names {key!r}, but loss_fn takes {', '.join(names)}.")
+                raise ArgumentError(
+                    f"train_step: keys names {key!r}, but after the parameters loss_fn takes "
+                    f"{', '.join(names) or 'nothing'}."
+                )
             key = names.index(key)
         if isinstance(key, bool) or not isinstance(key, int):
             raise ArgumentError(f"train_step: keys holds positions or names, got {key!r}.")
         found.append(key)
     return tuple(found)
+
+
+def _parted(out: Any, has_aux: bool) -> tuple[Any, Any]:
+    """What a loss function returned as loss and aux.
+
+    Raises:
+      StructureError: it does not look so; with what to write.
+    """
+    if has_aux and not (isinstance(out, tuple | list) and len(out) == 2):
+        raise StructureError(
+            f"train_step: with has_aux=True loss_fn must return a pair (loss, aux), got {_kind(out)}."
+        )
+    loss, aux = out if has_aux else (out, None)
+    if isinstance(loss, tuple | list | dict | str | None) or jnp.shape(loss) != ():
+        hint = " has_aux=True lets it return (loss, aux)." if isinstance(out, tuple) and not has_aux else ""
+        raise StructureError(f"train_step: loss_fn must return a scalar, got {_kind(loss)}.{hint}")
+    return loss, aux
+
+
+def _kind(x: Any) -> str:
+    return f"an array of shape {x.shape}" if hasattr(x, "shape") else type(x).__name__
 
 
 def loss_gradient(of: LossParts, params: Any, batch: Any) -> tuple[Any, Any, Any, Any]:
@@ -50,7 +74,7 @@ def loss_gradient(of: LossParts, params: Any, batch: Any) -> tuple[Any, Any, Any
 
     def scaled(p: Any, *b: Any) -> Any:
         out = loss_fn(as_tree(p), *b)
-        loss, aux = out if has_aux else (out, None)
+        loss, aux = _parted(out, has_aux)
         return (loss if scale is None else loss * scale), (loss, aux)
 
     value_and_grad = jax.value_and_grad(scaled, has_aux=True)

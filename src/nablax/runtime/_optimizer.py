@@ -23,7 +23,7 @@ from nablax.runtime._buffers import apart, check_alive
 from nablax.runtime._held import Held
 from nablax.runtime._live import Hyperparams, Numbers, check_state_fits
 from nablax.runtime._metrics import find_metrics, ratio
-from nablax.runtime._modules import parted
+from nablax.runtime._modules import first_other, parted
 from nablax.runtime._owner import Owner
 from nablax.runtime._packing._flat import FlatParams
 from nablax.runtime._packing._packed import check_packable, packed_params
@@ -91,6 +91,7 @@ class Optimizer(Owner):
         axis: str | tuple[str, ...] = "data",
     ):
         self.tx = with_extra_args_support(tx)
+        given = params
         if isinstance(params, Iterator):  # as a module's parameters() gives them
             params = list(params)
         self._tensors = params if tensors_of.holds_tensors(params) else None
@@ -98,7 +99,14 @@ class Optimizer(Owner):
             tensors_of.check_leaves(params)
             params = tensors_of.arrays(params)
         params, self._rest = parted(params)
+        if self._rest is not None and not jax.tree.leaves(params):
+            raise ArgumentError(
+                f"Optimizer: params must hold arrays or tensors, got {type(given).__name__} without any. "
+                "Of an autograd module give module.parameters()."
+            )
         check_number("Optimizer", "every", every, 1, integer=True)
+        if not isinstance(callbacks, tuple | list) or not all(map(callable, callbacks)):
+            raise ArgumentError(f"Optimizer: callbacks must be a list of functions, got {callbacks!r}."[:300])
         self._callbacks, self._every = tuple(callbacks), int(every)
         params = jax.tree.map(jnp.asarray if take else copied, params)
         self._packed = packed
@@ -205,8 +213,14 @@ class Optimizer(Owner):
             now = self._live.values_now
             try:
                 self._held, new, self._report = call(now, self._held, tensors, grads, extra)
-            except (RuntimeError, ValueError) as e:
+            except (RuntimeError, ValueError, TypeError) as e:
                 check_alive((grads, extra), e)
+                other = first_other(grads)
+                if other is not None:
+                    path, x = other
+                    raise StructureError(
+                        f"Optimizer.step: grads{path} must be an array, got {type(x).__name__}: {x!r}."[:300]
+                    ) from e
                 raise
             self._steps += 1
             self._last = now

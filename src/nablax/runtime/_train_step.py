@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from nablax.core import (
+    FUNCTION,
     ArgumentError,
     StructureError,
     check_number,
@@ -83,8 +84,9 @@ def train_step(
     Raises:
       HyperparameterError: microbatches < 1, a loss scale that is not positive, or a number that the transformation
         refuses.
-      ArgumentError: microbatches is no integer.
-      StructureError: a batch whose leading axis microbatches does not divide.
+      ArgumentError: loss_fn is no function, or microbatches no integer.
+      StructureError: at the first step, a batch whose leading axis microbatches does not divide, or a loss that is no
+        scalar.
 
     Example:
       >>> import jax.numpy as jnp
@@ -95,6 +97,7 @@ def train_step(
       >>> float(metrics["loss"]), w
       (2.5, Array([0.1, 0.2], dtype=float32))
     """
+    FUNCTION("train_step", "loss_fn", loss_fn)
     check_number("train_step", "microbatches", microbatches, 1, integer=True)
     tx = with_extra_args_support(tx)
     dynamic = loss_scale == "dynamic"

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..._ground._aval import dtype_of
 from ..._ground._errors import user_line
 from .._grad_mode import no_grad
 from .._make import make
@@ -105,6 +106,7 @@ def _kind_of(device: Any) -> str:
 
 def wide_or_warn(who: str, dtype: Any) -> None:
     """Say that 64 bits of floating numbers become 32."""
+    dtype_of(who, dtype)
     kind = np.dtype(dtype) if not isinstance(dtype, str) else jnp.dtype(dtype)
     if kind.kind in "fc" and jax.dtypes.canonicalize_dtype(kind) != kind:
         warnings.warn(
