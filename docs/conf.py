@@ -18,7 +18,7 @@ exclude_patterns = ["_site"]
 suppress_warnings = ["toc.empty_glob"]
 language = "en"
 
-myst_enable_extensions = ["dollarmath", "colon_fence"]
+myst_enable_extensions = ["dollarmath", "colon_fence", "attrs_block"]
 myst_heading_anchors = 4
 
 html_theme = "furo"
@@ -37,6 +37,6 @@ html_theme_options = {
 highlight_language = "text"
 python_maximum_signature_line_length = 76
 add_module_names = False
-toc_object_entries_show_parents = "hide"
+toc_object_entries = False
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True

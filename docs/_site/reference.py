@@ -35,7 +35,8 @@ def module(name: str) -> str:
             groups.setdefault(_group(value), []).append(entry(short, value))
         else:
             rows.append((short, value, home))
-    out = [f"```{{py:module}} {name}\n```"]
+    here = [f"{{py:obj}}`{short} <{home}>`" for short, _, home in names.entries(name) if home.startswith(f"{name}.")]
+    out = [f"```{{py:module}} {name}\n```", "{.names}\n" + " ".join(here)] if here else [f"```{{py:module}} {name}\n```"]
     titles = {file: _title(names.head_of(file)) if file else ("Types", "") for file in groups}
     for file, parts in groups.items():
         if len(groups) > 1 and titles[file][0]:
