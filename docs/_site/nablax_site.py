@@ -35,6 +35,19 @@ def _wing(page: str) -> str:
     return name if name in names.WINGS else ""
 
 
+def _link_types(app: Any, tree: nodes.document) -> None:
+    """Of the names in signatures ours become links at once, others plain text: Sphinx would search all objects for each."""
+    wing = _wing(app.env.current_document.docname)
+    for link in list(tree.findall(addnodes.pending_xref)):
+        if link.get("refdomain") == "py" and "refspecific" in link:
+            home = _home(link["reftarget"].rpartition(".")[2], [wing, "nablax.core", "nablax"])
+            if home:
+                link["reftarget"] = home
+                del link["refspecific"]
+            else:
+                link.replace_self(link.children)
+
+
 def _link_code(app: Any, tree: nodes.document) -> None:
     """A code span that is a public name becomes a link: `adamw`, `nablax.adamw`, `games.solve`."""
     page = app.env.current_document.docname
@@ -85,6 +98,7 @@ def _check(app: Any, env: Any) -> None:
 def setup(app: Any) -> dict[str, bool]:
     app.add_role("listed", Listed())
     app.connect("source-read", _expand)
+    app.connect("doctree-read", _link_types)
     app.connect("doctree-read", _link_code)
     app.connect("env-check-consistency", _check)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
