@@ -18,11 +18,13 @@ from docstrings import markdown, prose
 from signatures import signature
 
 COMMANDS = "```{commands}\n```"
+COMMANDS = "```{commands}\n```"
 BLOCK = re.compile(r"^```\{reference\} ([\w.]+)\n```$", re.MULTILINE)
 
 
 def expand(source: str) -> str:
     """A page's text with its reference blocks written out."""
+    source = source.replace(COMMANDS, commands()) if COMMANDS in source else source
     source = source.replace(COMMANDS, commands()) if COMMANDS in source else source
     return BLOCK.sub(lambda match: module(match.group(1)), source)
 
@@ -49,6 +51,20 @@ def module(name: str) -> str:
         out += ["## Names of other wings"] if groups else []
         out.append(_table(name, rows))
     return "\n\n".join(out)
+
+
+def commands() -> str:
+    """What the command line says about itself, command by command."""
+    import click
+    from nablax.workbench._cli import cli
+
+    out = []
+    top = click.Context(cli, info_name="nablax", terminal_width=96)
+    for name in ["", *cli.list_commands(top)]:
+        command = cli.get_command(top, name) if name else cli
+        context = click.Context(command, info_name=name, parent=top, terminal_width=96) if name else top
+        out.append(f"## `nablax {name}`\n\n```text\n{click.unstyle(command.get_help(context))}\n```")
+    return "\n\n".join(out).replace("`nablax `", "`nablax`")
 
 
 def commands() -> str:
