@@ -1,6 +1,8 @@
 # make demo   compare optimizers on real data and leave a report in out/demo
 # make test   run the tests (and the doctests)
 # make test-as-users  run a fixed part of the tests with XLA as it comes: `make test` turns its optimizer down
+# make docs   build the documentation into out/docs; warnings are errors
+# make serve  build it and show it at http://localhost:8000
 # make check  lint, format, types, import direction
 # make bench  print every ratio table of docs/performance.md (a quiet machine, 20-30 minutes, needs torch)
 # Each does its own set-up in .venv; PYTHON=python3.12 chooses another interpreter (3.11 or newer).
@@ -9,12 +11,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-as-users check bench clean
+.PHONY: demo test test-as-users docs serve check bench clean
 .DEFAULT_GOAL := demo
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[workbench,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[workbench,dev,docs]'
 	touch $@
 
 demo: $(READY)
@@ -27,6 +29,12 @@ AS_USERS := tests/core tests/runtime tests/test_readme.py tests/autograd/test_fu
 
 test-as-users: $(READY)
 	XLA_FLAGS= $(BIN)/python -m pytest -n 2 --dist loadfile $(AS_USERS)
+
+docs: $(READY)
+	$(BIN)/python -m sphinx -b html -W --keep-going -q -d .cache/docs docs out/docs
+
+serve: docs
+	$(BIN)/python -m http.server 8000 --bind localhost --directory out/docs
 
 check: $(READY)
 	$(BIN)/ruff check .
