@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE / "_site"))
+sys.path.insert(0, str(HERE))
 
 import nablax  # noqa: E402
 
@@ -13,7 +13,7 @@ author = "the nablax authors"
 project_copyright = "the nablax authors, Apache-2.0"
 version = release = nablax.__version__
 
-extensions = ["myst_parser", "sphinx_copybutton", "mathml", "nablax_site"]
+extensions = ["myst_parser", "sphinx_copybutton", "_site"]
 exclude_patterns = ["_site"]
 suppress_warnings = ["toc.empty_glob"]
 language = "en"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 
-from equations import NotAnEquation, is_equation, latex
+from .equations import NotAnEquation, is_equation, latex
 
 SECTION = re.compile(
     r"^(Args|Arguments|Attributes|Returns|Yields|Raises|Examples?|Notes?|Methods|Sources?|Players):\s*$"
@@ -101,7 +101,9 @@ def _block(text: str) -> str:
             return _fence("{math}", "\n\n".join(latex(text)))
         except NotAnEquation:
             pass
-    return _fence("python" if re.search(r"^(def|class|@|import|for|with)\b|\w\(.*\w=\w", text) else "text", text)
+    return _fence(
+        "python" if re.search(r"^(def|class|@|import|for|with)\b|\w\(.*\w=\w", text) else "text", text
+    )
 
 
 def _fence(language: str, text: str) -> str:

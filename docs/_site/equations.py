@@ -10,7 +10,30 @@ from __future__ import annotations
 import re
 
 GREEK = set(
-    "alpha beta gamma delta eps epsilon eta theta kappa lambda mu nu xi pi rho sigma tau phi psi omega Omega Phi".split()
+    [
+        "alpha",
+        "beta",
+        "gamma",
+        "delta",
+        "eps",
+        "epsilon",
+        "eta",
+        "theta",
+        "kappa",
+        "lambda",
+        "mu",
+        "nu",
+        "xi",
+        "pi",
+        "rho",
+        "sigma",
+        "tau",
+        "phi",
+        "psi",
+        "omega",
+        "Omega",
+        "Phi",
+    ]
 )
 FUNCTIONS = {
     "sqrt", "max", "min", "sign", "clip", "rms", "mean", "sum", "log", "exp", "cos", "sin", "tanh", "conj", "argmin",
@@ -115,7 +138,11 @@ class _Reader:
                 below = self.factor(strip=True)
                 above = "".join(product)
                 product = [rf"\frac{{{_bare(above)}}}{{{below}}}"]
-            elif token in "+-=,;.:*~" or token in SIGNS and token != "{" or token in "<>" and not self._angle():
+            elif (
+                token in "+-=,;.:*~"
+                or (token in SIGNS and token != "{")
+                or (token in "<>" and not self._angle())
+            ):
                 self.at += 1
                 mark = SIGNS.get(token, token)
                 out += [*product, mark + (r"\;" if token in ",;:" and self.peek().isspace() else "")]
@@ -134,7 +161,7 @@ class _Reader:
         return self.peek() == "<" and ">" in rest and "," in rest.partition(">")[0]
 
     def _is_word(self, token: str) -> bool:
-        if not _is_letters(token) or token in GREEK or token in FUNCTIONS and self.peek(1) in "(_<^ ":
+        if not _is_letters(token) or token in GREEK or (token in FUNCTIONS and self.peek(1) in "(_<^ "):
             return False
         return len(token) > 2 and self.peek(1) not in ("_", "^", "(") and self._plain(self.at)
 
@@ -161,7 +188,9 @@ class _Reader:
             inner = self.sequence(CLOSING[token])
             if strip and token == "(" and self.peek() not in ("^", "_"):
                 return inner
-            left, right = {"<": ("\\langle ", "\\rangle "), "{": ("\\{", "\\}")}.get(token, (token, CLOSING[token]))
+            left, right = {"<": ("\\langle ", "\\rangle "), "{": ("\\{", "\\}")}.get(
+                token, (token, CLOSING[token])
+            )
             return self._marks(rf"\left{left}{inner}\right{right}")
         if token == "sqrt" and self.peek() == "(":
             self.at += 1
@@ -188,7 +217,7 @@ class _Reader:
             digits = self.peek()
             self.at += 1
             return rf"{{{name}_{{{digits}}}}}" if self.peek() == "_" else rf"{name}_{{{digits}}}"
-        if self.peek() == "^" and not re.match(r"[\w({-]", self.peek(1) or " ") or self.peek(1) == "_":
+        if (self.peek() == "^" and not re.match(r"[\w({-]", self.peek(1) or " ")) or self.peek(1) == "_":
             if self.peek() == "^":
                 self.at += 1
                 return rf"\hat{{{name}}}"
@@ -201,10 +230,12 @@ class _Reader:
             if token in ("_", "^"):
                 self.at += 1
                 base += f"{token}{{{self._script()}}}"
-            elif token == "'" or token == "*" and self.peek(1) == "(":
+            elif token == "'" or (token == "*" and self.peek(1) == "("):
                 self.at += 1
                 base += "'" if token == "'" else "^{*}"
-            elif token == "(" and base[-1] not in ")|}" or token == "(" and base.startswith(r"\operatorname"):
+            elif (token == "(" and base[-1] not in ")|}") or (
+                token == "(" and base.startswith(r"\operatorname")
+            ):
                 self.at += 1
                 base += rf"\left({self.sequence(')')}\right)"
             else:

@@ -13,9 +13,9 @@ import re
 import textwrap
 from typing import Any
 
-import names
-from docstrings import markdown, prose
-from signatures import signature
+from . import names
+from .docstrings import markdown, prose
+from .signatures import signature
 
 COMMANDS = "```{commands}\n```"
 COMMANDS = "```{commands}\n```"
@@ -39,8 +39,16 @@ def module(name: str) -> str:
             groups.setdefault(_group(value), []).append(entry(short, value))
         else:
             rows.append((short, value, home))
-    here = [f"{{py:obj}}`{short} <{home}>`" for short, _, home in names.entries(name) if home.startswith(f"{name}.")]
-    out = [f"```{{py:module}} {name}\n```", "{.names}\n" + " ".join(here)] if here else [f"```{{py:module}} {name}\n```"]
+    here = [
+        f"{{py:obj}}`{short} <{home}>`"
+        for short, _, home in names.entries(name)
+        if home.startswith(f"{name}.")
+    ]
+    out = (
+        [f"```{{py:module}} {name}\n```", "{.names}\n" + " ".join(here)]
+        if here
+        else [f"```{{py:module}} {name}\n```"]
+    )
     titles = {file: _title(names.head_of(file)) if file else ("Types", "") for file in groups}
     for file, parts in groups.items():
         if len(groups) > 1 and titles[file][0]:
@@ -56,6 +64,7 @@ def module(name: str) -> str:
 def commands() -> str:
     """What the command line says about itself, command by command."""
     import click
+
     from nablax.workbench._cli import cli
 
     out = []
@@ -70,6 +79,7 @@ def commands() -> str:
 def commands() -> str:
     """What the command line says about itself, command by command."""
     import click
+
     from nablax.workbench._cli import cli
 
     out = []

@@ -6,6 +6,9 @@ import inspect
 import re
 from typing import Any
 
+from nablax import core
+
+ALIASES = ("ScalarOrSchedule", "Schedule", "MaskOrFn", "Params")  # of equal ones the first
 RECORDED = re.compile(r"^torch's \w+(\(.*\)), recorded\.")
 
 
@@ -48,6 +51,9 @@ def _parts(parameters: list[inspect.Parameter]) -> list[str]:
 def _annotation(annotation: Any) -> str:
     if annotation in (inspect.Parameter.empty, Any, "Any", None):
         return ""
+    for name in ALIASES:
+        if annotation == getattr(core, name):
+            return name
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
     text = re.sub(r"\b(?:jax\.jaxlib\._jax|jaxlib\._jax|jax\._src\.\w+)\.", "jax.", text)
     text = re.sub(r"\b(?:typing|collections\.abc|nablax(?:\.\w+)+)\.(?=\w)", "", text).strip("'\"")

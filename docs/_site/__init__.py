@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import names
-import reference
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxRole
+
+from . import mathml, names, reference
 
 LOG = logging.getLogger(__name__)
 
@@ -54,7 +54,9 @@ def _link_code(app: Any, tree: nodes.document) -> None:
     wing = _wing(page)
     spaces = [wing] if wing.startswith("nablax.autograd") else [wing, "nablax"]
     for span in list(tree.findall(nodes.literal)):
-        if "listed" in span["classes"] or _within(span, (nodes.reference, nodes.title, addnodes.pending_xref)):
+        if "listed" in span["classes"] or _within(
+            span, (nodes.reference, nodes.title, addnodes.pending_xref)
+        ):
             continue
         home = _home(span.astext().removesuffix("()"), [s for s in spaces if s])
         if home:
@@ -96,6 +98,7 @@ def _check(app: Any, env: Any) -> None:
 
 
 def setup(app: Any) -> dict[str, bool]:
+    mathml.setup(app)
     app.add_role("listed", Listed())
     app.connect("source-read", _expand)
     app.connect("doctree-read", _link_types)
