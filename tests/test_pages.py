@@ -13,7 +13,11 @@ DOCS = Path(__file__).parent.parent / "docs"
 BLOCK = re.compile(r"```python\n(.*?)```(?:\n\n((?:    [^\n]*\n)+))?", re.DOTALL)
 PAGES = sorted(p.relative_to(DOCS).as_posix() for p in DOCS.rglob("*.md") if BLOCK.search(p.read_text()))
 ALONE = set()  # pages whose blocks do not build on each other
-CACHE = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs", "jax_persistent_cache_min_entry_size_bytes")  # fmt: skip
+CACHE = (
+    "compilation_cache_dir",
+    "persistent_cache_min_compile_time_secs",
+    "persistent_cache_min_entry_size_bytes",
+)
 
 
 @pytest.fixture
@@ -22,11 +26,11 @@ def own_cache(page):
     if page != "compilation-cache.md":
         yield
         return
-    before = {name: getattr(jax.config, name) for name in CACHE}
+    before = {name: getattr(jax.config, f"jax_{name}") for name in CACHE}
     compilation_cache.reset_cache()
     yield
     for name, value in before.items():
-        jax.config.update(name, value)
+        jax.config.update(f"jax_{name}", value)
     compilation_cache.reset_cache()
 
 

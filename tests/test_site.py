@@ -1,4 +1,4 @@
-"""The documentation site: every public name is in the reference, equations and docstrings come out as they are meant."""
+"""The documentation site: every public name is in the reference; equations and docstrings come out as meant."""
 
 import re
 from pathlib import Path
@@ -46,17 +46,16 @@ def test_the_notation():
     )
     assert [r"b_{1}^{t}" in row for row in latex("c = 1 - b1^t")] == [True]
     assert r"\text{whatever follows }" in latex("d_t = g_t   whatever follows")[0]
-    assert not is_equation('x = f("a")') and not is_equation("tx = nablax.adam(1e-3)")
+    assert not is_equation('x = f("a")')
+    assert not is_equation("tx = nablax.adam(1e-3)")
     with pytest.raises(NotAnEquation):
         latex("u = (a + b")
 
 
 def test_docstrings_become_lists_and_links():
     text = markdown(nablax.adamw.__doc__.replace("\n    ", "\n"))
-    assert (
-        "**Arguments**" in text
-        and "- `weight_decay`: multiplied by the learning rate, as in PyTorch." in text
-    )
+    assert "**Arguments**" in text
+    assert "- `weight_decay`: multiplied by the learning rate, as in PyTorch." in text
     assert "[arXiv:1711.05101](https://arxiv.org/abs/1711.05101)" in text
     assert "```pycon" in markdown(nablax.adam.__doc__.replace("\n    ", "\n"))
     assert markdown("a * b < c and x_1") == r"a \* b &lt; c and x\_1"

@@ -1,40 +1,18 @@
 """Equations as docstrings write them, `u_t = -lr_t m^_t / (sqrt(v^_t) + eps)`, as LaTeX.
 
-The notation: products by juxtaposition, a fraction's denominator is the one factor after `/` and its numerator the product
-before it, `_` and `^` for indices and powers, `x^` for a hat, names of Greek letters, words that stay words. Runs of three
-spaces part an equation from the remark beside it.
+The notation: products by juxtaposition; a fraction's denominator is the one factor after `/`, its numerator the product
+before it; `_` and `^` for indices and powers, `x^` for a hat, names of Greek letters, words that stay words. Three
+spaces or more part an equation from the remark beside it.
 """
 
 from __future__ import annotations
 
 import re
 
-GREEK = set(
-    [
-        "alpha",
-        "beta",
-        "gamma",
-        "delta",
-        "eps",
-        "epsilon",
-        "eta",
-        "theta",
-        "kappa",
-        "lambda",
-        "mu",
-        "nu",
-        "xi",
-        "pi",
-        "rho",
-        "sigma",
-        "tau",
-        "phi",
-        "psi",
-        "omega",
-        "Omega",
-        "Phi",
-    ]
-)
+GREEK = {
+    "alpha", "beta", "gamma", "delta", "eps", "epsilon", "eta", "theta", "kappa", "lambda", "mu", "nu", "xi", "pi",
+    "rho", "sigma", "tau", "phi", "psi", "omega", "Omega", "Phi",
+}  # fmt: skip
 FUNCTIONS = {
     "sqrt", "max", "min", "sign", "clip", "rms", "mean", "sum", "log", "exp", "cos", "sin", "tanh", "conj", "argmin",
     "argmax", "grad", "Re",
@@ -217,10 +195,9 @@ class _Reader:
             digits = self.peek()
             self.at += 1
             return rf"{{{name}_{{{digits}}}}}" if self.peek() == "_" else rf"{name}_{{{digits}}}"
-        if (self.peek() == "^" and not re.match(r"[\w({-]", self.peek(1) or " ")) or self.peek(1) == "_":
-            if self.peek() == "^":
-                self.at += 1
-                return rf"\hat{{{name}}}"
+        if self.peek() == "^" and not re.match(r"[^\W_]|[({-]", self.peek(1) or " "):
+            self.at += 1
+            return rf"\hat{{{name}}}"
         return name
 
     def _marks(self, base: str) -> str:

@@ -1,6 +1,7 @@
-"""The reference: a block ```` ```{reference} nablax.optimizers ```` ```` on a page becomes everything that the module lists.
+"""The reference: a block `{reference} nablax.optimizers` on a page becomes everything that the module lists.
 
-Names stand in groups, one for each file they were written in, under what that file says about itself: equations and sources.
+Names stand in groups, one for each file they were written in, under what that file says about itself: its equations
+and sources.
 A name that is at home in another wing, or has a second name, is a row of a table.
 """
 
@@ -18,13 +19,11 @@ from .docstrings import markdown, prose
 from .signatures import signature
 
 COMMANDS = "```{commands}\n```"
-COMMANDS = "```{commands}\n```"
 BLOCK = re.compile(r"^```\{reference\} ([\w.]+)\n```$", re.MULTILINE)
 
 
 def expand(source: str) -> str:
     """A page's text with its reference blocks written out."""
-    source = source.replace(COMMANDS, commands()) if COMMANDS in source else source
     source = source.replace(COMMANDS, commands()) if COMMANDS in source else source
     return BLOCK.sub(lambda match: module(match.group(1)), source)
 
@@ -39,16 +38,10 @@ def module(name: str) -> str:
             groups.setdefault(_group(value), []).append(entry(short, value))
         else:
             rows.append((short, value, home))
-    here = [
-        f"{{py:obj}}`{short} <{home}>`"
-        for short, _, home in names.entries(name)
-        if home.startswith(f"{name}.")
-    ]
-    out = (
-        [f"```{{py:module}} {name}\n```", "{.names}\n" + " ".join(here)]
-        if here
-        else [f"```{{py:module}} {name}\n```"]
+    here = " ".join(
+        f"{{py:obj}}`{n} <{home}>`" for n, _, home in names.entries(name) if home == f"{name}.{n}"
     )
+    out = [f"```{{py:module}} {name}\n```", *(["{.names}\n" + here] if here else [])]
     titles = {file: _title(names.head_of(file)) if file else ("Types", "") for file in groups}
     for file, parts in groups.items():
         if len(groups) > 1 and titles[file][0]:
@@ -59,21 +52,6 @@ def module(name: str) -> str:
         out += ["## Names of other wings"] if groups else []
         out.append(_table(name, rows))
     return "\n\n".join(out)
-
-
-def commands() -> str:
-    """What the command line says about itself, command by command."""
-    import click
-
-    from nablax.workbench._cli import cli
-
-    out = []
-    top = click.Context(cli, info_name="nablax", terminal_width=96)
-    for name in ["", *cli.list_commands(top)]:
-        command = cli.get_command(top, name) if name else cli
-        context = click.Context(command, info_name=name, parent=top, terminal_width=96) if name else top
-        out.append(f"## `nablax {name}`\n\n```text\n{click.unstyle(command.get_help(context))}\n```")
-    return "\n\n".join(out).replace("`nablax `", "`nablax`")
 
 
 def commands() -> str:
