@@ -38,9 +38,8 @@ def module(name: str) -> str:
             groups.setdefault(_group(value), []).append(entry(short, value))
         else:
             rows.append((short, value, home))
-    here = " ".join(
-        f"{{py:obj}}`{n} <{home}>`" for n, _, home in names.entries(name) if home == f"{name}.{n}"
-    )
+    shown = [(n, at) for n, _, at in names.entries(name) if at == f"{name}.{n}" and not n.endswith("State")]
+    here = " ".join(f"{{py:obj}}`{n} <{at}>`" for n, at in shown)
     out = [f"```{{py:module}} {name}\n```", *(["{.names}\n" + here] if here else [])]
     titles = {file: _title(names.head_of(file)) if file else ("Types", "") for file in groups}
     for file, parts in groups.items():
