@@ -35,6 +35,7 @@ html_theme_options = {
 }
 
 highlight_language = "text"
+pygments_dark_style = "github-dark"
 python_maximum_signature_line_length = 76
 add_module_names = False
 toc_object_entries = False
