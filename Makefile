@@ -2,6 +2,8 @@
 # make test   run the tests (and the doctests)
 # make test-as-users  run a fixed part of the tests with XLA as it comes: `make test` turns its optimizer down
 # make test-other-python  run a small part of the tests with another Python, where one is found
+# make docs   build the documentation into out/docs; warnings are errors
+# make serve  build it and show it at http://localhost:8000
 # make check  lint, format, types, import direction
 # make bench  print every ratio table of docs/performance.md (a quiet machine, 20-30 minutes, needs torch)
 # Each does its own set-up in .venv; PYTHON=python3.12 chooses another interpreter (3.11 or newer).
@@ -10,12 +12,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-as-users test-other-python check bench clean
+.PHONY: demo test test-as-users test-other-python docs serve check bench clean
 .DEFAULT_GOAL := demo
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[workbench,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[workbench,dev,docs]'
 	touch $@
 
 demo: $(READY)
@@ -31,6 +33,12 @@ test-as-users: $(READY)
 
 test-other-python: $(READY)
 	.ci/other-python
+
+docs: $(READY)
+	$(BIN)/python -m sphinx -b html -W --keep-going -q -d .cache/docs docs out/docs
+
+serve: docs
+	$(BIN)/python -m http.server 8000 --bind localhost --directory out/docs
 
 check: $(READY)
 	$(BIN)/ruff check .
