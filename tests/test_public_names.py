@@ -10,7 +10,7 @@ import pytest
 import nablax
 
 ALL_WINGS = [
-    "assignment", "autograd", "core", "games", "linesearch", "losses", "optax", "optimizers", "perturbations",
+    "assignment", "autograd", "core", "distributed", "games", "linesearch", "losses", "optax", "optimizers", "perturbations",
     "projections", "runtime", "schedules", "second_order", "transforms", "tree", "workbench",
 ]  # fmt: skip
 

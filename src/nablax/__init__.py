@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from typing import Any as _Any
 
 from nablax import core as core
+from nablax import distributed as distributed
 from nablax import optimizers as optimizers
 from nablax import runtime as runtime
 from nablax import schedules as schedules

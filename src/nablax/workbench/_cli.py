@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from nablax.core import ArgumentError, HyperparameterError
+from nablax.distributed import launch
 
 from . import _figures, _optimizers, _report, _runner, _schedules, _table
 from ._environment import environment
@@ -97,6 +98,13 @@ def compare_command(
     click.echo(f"\nreport: {out / 'report.html'}")
     if comparison.not_run:
         raise click.exceptions.Exit(INTERRUPTED)
+
+
+@cli.command("launch", add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def launch_command(arguments: tuple[str, ...]) -> None:
+    """Run a script in several processes, and restart them all when one dies."""
+    launch(arguments)
 
 
 def _check_writable(out: Path) -> None:
