@@ -132,6 +132,7 @@ from nablax.optimizers import sm3 as sm3
 from nablax.optimizers import sophia as sophia
 from nablax.optimizers import tiger as tiger
 from nablax.optimizers import yogi as yogi
+from nablax.runtime import CheckpointManager as CheckpointManager
 from nablax.runtime import CSVLogger as CSVLogger
 from nablax.runtime import FlatParams as FlatParams
 from nablax.runtime import JSONLinesLogger as JSONLinesLogger

@@ -34,7 +34,7 @@ def make_global_batch(batch: Any, mesh: Mesh, axis: str | tuple[str, ...] = "dat
       >>> mesh = jax.make_mesh((jax.device_count(),), ("data",))
       >>> batch = make_global_batch({"x": np.ones((8 * jax.device_count(), 3))}, mesh)
       >>> batch["x"].sharding.spec
-      PartitionSpec('data',)
+      P('data',)
     """
     axes = (axis,) if isinstance(axis, str) else tuple(axis)
     if not axes or any(a not in mesh.axis_names for a in axes):

@@ -1,4 +1,4 @@
-"""`exchange`: what each process has to say, on all of them."""
+"""`process`: which one this is. `exchange`: what each has to say, on all of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import jax
 import numpy as np
 
 _ROOM = 1000  # bytes of a text
+
+
+def process() -> tuple[int, int]:
+    """The index of this process, and how many there are. A process alone does not start JAX's devices for it."""
+    return (jax.process_index(), jax.process_count()) if jax.distributed.is_initialized() else (0, 1)
 
 
 def exchange(text: str = "") -> list[str]:
@@ -20,7 +25,7 @@ def exchange(text: str = "") -> list[str]:
       >>> exchange("here")
       ['here']
     """
-    if not jax.distributed.is_initialized() or jax.process_count() == 1:
+    if process()[1] == 1:
         return [text]
     from jax.experimental import multihost_utils
 

@@ -64,6 +64,6 @@ def _launched() -> tuple[str | None, int | None, int | None]:
         return address, int(os.environ["NABLAX_PROCESSES"]), int(os.environ["NABLAX_PROCESS"])
     except (KeyError, ValueError) as e:
         raise ArgumentError(
-            "distributed.initialize: NABLAX_COORDINATOR is set, so NABLAX_PROCESSES and NABLAX_PROCESS must be integers; "
-            f"got {e!r}."
+            "distributed.initialize: beside NABLAX_COORDINATOR, NABLAX_PROCESSES and NABLAX_PROCESS must be "
+            f"integers; got {e!r}."
         ) from e

@@ -84,7 +84,10 @@ class Rank:
         keeper.tell("+", self.process.pid)
         self._pumps = [
             threading.Thread(target=self._pump, args=ends, daemon=True)
-            for ends in ((self.process.stdout, sys.stdout, None), (self.process.stderr, sys.stderr, self.errors))
+            for ends in (
+                (self.process.stdout, sys.stdout, None),
+                (self.process.stderr, sys.stderr, self.errors),
+            )
         ]
         for pump in self._pumps:
             pump.start()
@@ -202,18 +205,18 @@ def main(arguments: list[str]) -> int:
     given.words = []
     keeper = Keeper()
     signals = Signals()
+    restart = 0
     try:
-        for restart in range(given.restarts + 1):
-            failed = _attempt(given, restart, signals, keeper)
-            if failed is None:
-                return 0
+        while (failed := _attempt(given, restart, signals, keeper)) is not None:
             if signals.stopped_by:
                 return 128 + signals.stopped_by
-            if restart < given.restarts:
-                _say(f"nablax launch: {failed.fate()}; restart {restart + 1} of {given.restarts}")
-        _say(f"nablax launch: {failed.fate()}; gave up after {given.restarts} restarts. The ranks' last errors:")
-        _say(*given.words)
-        return failed.code or 1
+            if restart == given.restarts:
+                _say(f"nablax launch: {failed.fate()}; gave up after {restart} restarts. The ranks' last errors:")
+                _say(*given.words)
+                return failed.code or 1
+            restart += 1
+            _say(f"nablax launch: {failed.fate()}; restart {restart} of {given.restarts}")
+        return 0
     finally:
         keeper.close()
 
