@@ -58,16 +58,18 @@ class Orbax:
 
     @contextlib.contextmanager
     def reading(self, step: int, like: Content) -> Iterator[Content]:
-        """What a step holds; those arrays are read that `like` has, too, and as it has them."""
+        """What a step holds; those arrays are read that `like` has, too, as it has them, and the data of keys."""
         told = self._told(step)
         found: dict[str, Kept] = {
             name: Read(tuple(shape), np.dtype(dtype)) for name, (shape, dtype) in told["arrays"].items()
         }
-        wanted = {
-            str(i): like.arrays[name]
-            for i, name in enumerate(told["numbers"])
-            if name in like.arrays and shape_of(like.arrays[name]) == (found[name].shape, found[name].dtype)
-        }
+        wanted: dict[str, Any] = {}
+        for i, name in enumerate(told["numbers"]):
+            shape = found[name].shape, found[name].dtype
+            if name in like.arrays and shape_of(like.arrays[name]) == shape:
+                wanted[str(i)] = like.arrays[name]
+            elif name in told["keys"]:
+                wanted[str(i)] = jax.ShapeDtypeStruct(*shape)
         for number, array in self._arrays(step, wanted).items():
             found[told["numbers"][int(number)]].array = array  # type: ignore[attr-defined]
         yield Content(found, told["keys"], told)
