@@ -3,8 +3,8 @@
     nablax launch --processes 2 -- examples/multiprocess.py --dir run
     nablax launch --processes 2 --restarts 2 -- examples/multiprocess.py --dir run --kill 1@7 --kill 0@13
 
-The second line kills rank 1 at step 7, and rank 0 at step 13 after the restart: the launcher ends the others, starts all
-again, they go on from the newest checkpoint, and the losses are those of the first line, to the last digit. Without
+The second line kills rank 1 at step 7, and rank 0 at step 13 after the restart: the launcher ends the others and starts
+all again, they go on from the newest checkpoint, and the losses are those of the first line, to the last digit. Without
 `nablax launch` the script is one process that does the same work. On SLURM: `srun python examples/multiprocess.py`.
 """
 
@@ -47,10 +47,14 @@ def loss_fn(params, x, y):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--dir", default="multiprocess-run", help="where the checkpoints go")
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--kill", action="append", default=[], metavar="RANK@STEP", help="one for each attempt")
+    parser.add_argument(
+        "--kill", action="append", default=[], metavar="RANK@STEP", help="one for each attempt"
+    )
     given = parser.parse_args()
 
     nablax.distributed.initialize()  # before JAX looks for devices

@@ -211,7 +211,9 @@ def main(arguments: list[str]) -> int:
             if signals.stopped_by:
                 return 128 + signals.stopped_by
             if restart == given.restarts:
-                _say(f"nablax launch: {failed.fate()}; gave up after {restart} restarts. The ranks' last errors:")
+                _say(
+                    f"nablax launch: {failed.fate()}; gave up after {restart} restarts. The ranks' last errors:"
+                )
                 _say(*given.words)
                 return failed.code or 1
             restart += 1
