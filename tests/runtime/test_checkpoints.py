@@ -61,7 +61,8 @@ def test_a_run_goes_on_to_the_last_digit(backend, tmp_path):
 def test_trees_come_back(backend, tmp_path):
     tree = {
         "key": jax.random.key(1), "epoch": 3, "name": "é", "loss": 0.1, "numpy": np.arange(3.0),
-        "odd/na.me": jnp.ones(2), "half": jnp.ones(3, jnp.bfloat16), "four": jnp.arange(5).astype(jnp.int4), "empty": jnp.zeros((0, 3)),
+        "odd/na.me": jnp.ones(2), "half": jnp.ones(3, jnp.bfloat16), "four": jnp.arange(5).astype(jnp.int4),
+        "empty": jnp.zeros((0, 3)),
     }  # fmt: skip
     manager = nablax.CheckpointManager(tmp_path, backend=backend)
     manager.save(0, tree)
