@@ -141,3 +141,18 @@ def test_batches_that_do_not_divide_are_refused():
         nablax.distributed.make_global_batch({"y": np.float32(1)}, mesh)
     with pytest.raises(nablax.ArgumentError, match=r"one of the mesh's \('data'\), got 'model'"):
         nablax.distributed.make_global_batch({"x": np.ones(3)}, mesh, "model")
+
+
+# -- recipes ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_recipes_divide_what_they_say():
+    lines, _ = run(HERE / "scale_page.py", devices=8)
+    found = json.loads(lines[-1])
+    params, bias = 4 * (16 * 64 + 64 + 64 * 8), 4 * 64
+    counts = 4
+    assert found == {
+        "data": [params, 2 * params / 8 + counts],
+        "fsdp": [params / 8, 2 * params / 8 + counts],
+        "tensor": [params / 2, 2 * (params - bias) / 8 + 2 * bias / 2 + counts],
+    }

@@ -226,6 +226,7 @@ def main(arguments: list[str]) -> int:
 def _parsed(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="nablax launch",
+        usage="nablax launch [--processes N] [--restarts K] [--devices D] [--grace S] -- script ...",
         description="Run a script in several processes on this machine; when one dies, end the others and start all "
         "again. The script finds the others by nablax.distributed.initialize() and continues from its checkpoint.",
     )

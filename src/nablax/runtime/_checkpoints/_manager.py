@@ -146,7 +146,7 @@ class CheckpointManager:
         return steps_in(self._folder)
 
     def delete(self, step: int) -> None:
-        """Removes a step, such as a damaged one.
+        """Removes a step, such as a damaged one; of several processes, one calls it.
 
         Raises:
           FileNotFoundError: there is none.
