@@ -16,15 +16,20 @@ def on_one(tree):
     )
 
 
-names = {"__name__": "__main__"}
-held = {}
-for code in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL):
-    exec(compile(code, "scale.md", "exec"), names)
-    if "train = " in code:
-        held["fsdp"] = on_one(names["params"]), on_one(names["state"])
-    elif "opt = " in code:
-        held["tensor" if "model" in code else "data"] = (
-            on_one(names["opt"].params),
-            on_one(names["opt"].state),
-        )
-print(json.dumps(held))
+def main():
+    names = {"__name__": "__main__"}
+    held = {}
+    for code in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL):
+        exec(compile(code, "scale.md", "exec"), names)
+        if "train = " in code:
+            held["fsdp"] = on_one(names["params"]), on_one(names["state"])
+        elif "opt = " in code:
+            held["tensor" if "model" in code else "data"] = (
+                on_one(names["opt"].params),
+                on_one(names["opt"].state),
+            )
+    print(json.dumps(held))
+
+
+if __name__ == "__main__":
+    main()

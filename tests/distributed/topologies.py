@@ -124,4 +124,5 @@ def load(folder):
     return found
 
 
-print(json.dumps({"save": save, "load": load}[sys.argv[1]](sys.argv[2])), flush=True)
+if __name__ == "__main__":
+    print(json.dumps({"save": save, "load": load}[sys.argv[1]](sys.argv[2])), flush=True)

@@ -41,6 +41,8 @@ def initialize(
     given = (coordinator_address, num_processes, process_id)
     if all(x is None for x in given):
         given = _launched()
+        if given[0] is not None:  # nothing is left to find out
+            options = {"cluster_detection_method": "deactivate", **options}
     elif any(x is None for x in given):
         raise ArgumentError(
             "distributed.initialize: coordinator_address, num_processes and process_id belong together, got "
