@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from typing import Any as _Any
 
 from nablax import core as core
+from nablax import distributed as distributed
 from nablax import optimizers as optimizers
 from nablax import runtime as runtime
 from nablax import schedules as schedules
@@ -131,6 +132,7 @@ from nablax.optimizers import sm3 as sm3
 from nablax.optimizers import sophia as sophia
 from nablax.optimizers import tiger as tiger
 from nablax.optimizers import yogi as yogi
+from nablax.runtime import CheckpointManager as CheckpointManager
 from nablax.runtime import CSVLogger as CSVLogger
 from nablax.runtime import FlatParams as FlatParams
 from nablax.runtime import JSONLinesLogger as JSONLinesLogger

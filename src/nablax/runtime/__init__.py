@@ -6,6 +6,7 @@ from nablax.runtime._averages import averaged_params as averaged_params
 from nablax.runtime._averages import ema_params as ema_params
 from nablax.runtime._averages import lawa as lawa
 from nablax.runtime._averages import swa as swa
+from nablax.runtime._checkpoints import CheckpointManager as CheckpointManager
 from nablax.runtime._live import Hyperparams as Hyperparams
 from nablax.runtime._metrics import CSVLogger as CSVLogger
 from nablax.runtime._metrics import JSONLinesLogger as JSONLinesLogger

@@ -85,15 +85,25 @@ class Owner:
           hyperparameters by path, None where a schedule is followed.
         """
         with self._shield:
-            leaves = named(self.tx, self.state, self._arrays())
+            leaves, told = self._named(), self._told()
             return {
-                "version": VERSION,
+                **told,
                 "arrays": {name: to_host(x) for name, x in leaves.items()},
                 "keys": {name: implementation(x) for name, x in leaves.items() if is_key(x)},
-                "steps": self._steps,
-                "skipped_steps": self._skipped(),
-                "hyperparameters": {k: None if v != v else v for k, v in self._live.values_now.items()},
             }
+
+    def _named(self) -> dict[str, Any]:
+        """The arrays of parameters and state by name."""
+        return named(self.tx, self.state, self._arrays())
+
+    def _told(self) -> dict[str, Any]:
+        """What a state dict has beside arrays."""
+        return {
+            "version": VERSION,
+            "steps": self._steps,
+            "skipped_steps": self._skipped(),
+            "hyperparameters": {k: None if v != v else v for k, v in self._live.values_now.items()},
+        }
 
     def load_state_dict(self, found: Mapping[str, Any], *, strict: bool = True) -> Report:
         """Continues from a `state_dict`, or from what `from_torch` or `from_optax` made of another library's.
@@ -116,7 +126,7 @@ class Owner:
         """
         with self._shield:
             held = (self._arrays(), self.state)
-            mine = named(self.tx, self.state, held[0])
+            mine = self._named()
             new, report = fitted(found, mine, strict, known=self._numbers.first)
             numbers = self._live.candidate(found.get("hyperparameters", {}))
             params, state = placed(new, mine, held)

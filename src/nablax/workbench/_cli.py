@@ -20,7 +20,7 @@ from nablax.core import ArgumentError, HyperparameterError
 
 INTERRUPTED = 130  # what a shell reports for a process that SIGINT ended
 
-COMMANDS = ("compare", "report", "list", "new-problem", "doctor")
+COMMANDS = ("compare", "report", "list", "new-problem", "launch", "doctor")
 """Each is `command` in the file of its name, `_commands/_new_problem.py`, which is imported when it is asked for."""
 
 
