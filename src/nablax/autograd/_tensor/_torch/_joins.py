@@ -71,9 +71,7 @@ def _unfold(input: Any, dimension: int, size: int, step: int) -> Any:
 
 
 TABLE: dict[str, Row] = rows({
-    "cat": _cat,
-    "concat": _cat,
-    "concatenate": _cat,
+    "cat concat concatenate": _cat,
     "stack": lambda tensors, dim=0: jnp.stack(tensors, dim),
     "hstack": lambda tensors: jnp.hstack(tensors),
     "vstack": lambda tensors: jnp.vstack(tensors),

@@ -44,7 +44,7 @@ def _one_hot(input: Any, num_classes: int) -> Any:
 
 
 def _one_hot_of(tensor: Any, num_classes: int = -1) -> Any:
-    n = int(tensor.max()) + 1 if num_classes == -1 else num_classes
+    n = int(numpy.max(tensor)) + 1 if num_classes == -1 else num_classes
     return lifted(_one_hot, "one_hot", ("F", "one_hot"))(tensor, num_classes=n)
 
 
