@@ -14,8 +14,9 @@ from .._tensor._torch._random import FUNCTIONS as RANDOM
 from .._tensor._torch._rows import recorded
 from .._tensor._torch._table import DTYPES, FUNCTIONS
 from . import _init, _layers, _module
+from ._checkpoint import checkpoint
 from ._files import load, save
-from ._function import Function, checkpoint
+from ._function import Function, once_differentiable
 from ._modes import inference_mode, set_grad_enabled
 
 
@@ -24,7 +25,8 @@ def functions() -> dict[str, Callable[..., Any]]:
     return {
         **{name: recorded(name, row) for name, row in FUNCTIONS.items()}, **MAKING, **RANDOM, **DTYPES,
         "clone": lambda input: input.clone(), "detach": lambda input: input.detach(), "save": save, "load": load,
-        "Function": Function, "checkpoint": checkpoint, "set_grad_enabled": set_grad_enabled,
+        "Function": Function, "checkpoint": checkpoint, "once_differentiable": once_differentiable,
+        "set_grad_enabled": set_grad_enabled,
         "inference_mode": inference_mode,
     }  # fmt: skip
 

@@ -48,6 +48,9 @@ names of the axis.
   contiguous tensor.
 - There is no `out=`. Devices are JAX's: `.cuda()` raises where there is none. Files are `.npz` or `.safetensors`,
   never pickles.
+- The methods of an `autograd.Function` are traced: they cannot look at a tensor's value, and do not change their
+  arguments in place. In a second derivative, what forward computed on the way and saved has its own derivative, where
+  torch's is 0. Gradients that nobody asks for are zeros, never None.
 - Complex gradients are JAX's, the conjugates of torch's.
 - An index out of range that is only recorded gives NaN or is clipped; one that is known raises.
 """
