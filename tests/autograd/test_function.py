@@ -155,6 +155,25 @@ def test_once_differentiable():
         autograd.grad(autograd.grad(once.apply(x).sum(), [x], create_graph=True)[0].sum(), [x])
 
 
+def test_check_compares_with_differences():
+    class Wrong(autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * ctx.saved_tensors[0]
+
+    *_, once = of(autograd)
+    with jax.enable_x64(True):
+        x = autograd.tensor(A, requires_grad=True)
+        assert once.check(x)
+        with pytest.raises(autograd.GradcheckError):
+            Wrong.check(x)
+
+
 def test_functions_in_a_pure_function():
     programs, *_ = of(autograd)
     f = autograd.functional(
