@@ -6,9 +6,9 @@ python examples/course/03_mlp_adam_by_hand.py [--short]
 import math
 
 from course_data import batches, digits, short
+from nablax.autograd.nn import functional as F
 
 from nablax import autograd as torch
-from nablax.autograd.nn import functional as F
 
 torch.manual_seed(0)
 images, labels, test_images, test_labels = digits()

@@ -7,11 +7,11 @@ import tempfile
 from pathlib import Path
 
 from course_data import batches, digits, short
+from nablax.autograd.nn import functional as F
 
 import nablax
 from nablax import autograd as torch
 from nablax.autograd import nn
-from nablax.autograd.nn import functional as F
 
 torch.manual_seed(0)
 images, labels, test_images, test_labels = digits()

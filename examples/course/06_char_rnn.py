@@ -6,11 +6,11 @@ python examples/course/06_char_rnn.py [--short]
 import math
 
 from course_data import short, zen
+from nablax.autograd.nn import functional as F
 
 import nablax
 from nablax import autograd as torch
 from nablax.autograd import nn
-from nablax.autograd.nn import functional as F
 
 torch.manual_seed(1)
 text, codes, alphabet = zen()

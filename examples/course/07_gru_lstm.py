@@ -5,11 +5,11 @@ marked, and their sum is asked for. A plain recurrent cell, a GRU and an LSTM si
 """
 
 from course_data import short
+from nablax.autograd.nn import functional as F
 
 import nablax
 from nablax import autograd as torch
 from nablax.autograd import nn
-from nablax.autograd.nn import functional as F
 
 LENGTH, HIDDEN, BATCH = short(16, 6), 24, 50
 

@@ -6,11 +6,11 @@ python examples/course/08_attention.py [--short]
 import math
 
 from course_data import short
+from nablax.autograd.nn import functional as F
 
 import nablax
 from nablax import autograd as torch
 from nablax.autograd import nn
-from nablax.autograd.nn import functional as F
 
 torch.manual_seed(0)
 KEYS, LENGTH, WIDTH, BATCH = 12, 6, 24, 64

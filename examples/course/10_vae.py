@@ -6,11 +6,11 @@ A sample of the code is mean + deviation * noise, so that the gradient flows thr
 """
 
 from course_data import batches, digits, short
+from nablax.autograd.nn import functional as F
 
 import nablax
 from nablax import autograd as torch
 from nablax.autograd import nn
-from nablax.autograd.nn import functional as F
 
 torch.manual_seed(0)
 images, _, test_images, _ = digits()

@@ -4,11 +4,11 @@ python examples/course/11_gan.py [--short]
 """
 
 from course_data import ring, short
+from nablax.autograd.nn import functional as F
 
 import nablax
 from nablax import autograd as torch
 from nablax.autograd import nn
-from nablax.autograd.nn import functional as F
 
 torch.manual_seed(0)
 BATCH, NOISE, WIDTH = 128, 4, 48

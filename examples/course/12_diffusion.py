@@ -7,11 +7,11 @@
 import math
 
 from course_data import moons, short
+from nablax.autograd.nn import functional as F
 
 import nablax
 from nablax import autograd as torch
 from nablax.autograd import nn
-from nablax.autograd.nn import functional as F
 
 torch.manual_seed(0)
 TIMES, BATCH, WIDTH = 40, 256, 64

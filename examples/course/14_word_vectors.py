@@ -5,17 +5,17 @@ small grammar: words of one kind end up side by side.
 """
 
 from course_data import short
+from nablax.autograd.nn import functional as F
 
 import nablax
 from nablax import autograd as torch
 from nablax.autograd import nn
-from nablax.autograd.nn import functional as F
 
 torch.manual_seed(0)
 KINDS = {
-    "animal": "cat dog horse cow".split(), "person": "king queen farmer baker".split(),
-    "eats": "eats likes wants buys".split(), "goes": "walks runs rides jumps".split(),
-    "food": "bread cheese apples soup".split(), "place": "home uphill downtown away".split(),
+    "animal": ["cat", "dog", "horse", "cow"], "person": ["king", "queen", "farmer", "baker"],
+    "eats": ["eats", "likes", "wants", "buys"], "goes": ["walks", "runs", "rides", "jumps"],
+    "food": ["bread", "cheese", "apples", "soup"], "place": ["home", "uphill", "downtown", "away"],
 }  # fmt: skip
 WORDS = [word for kind in KINDS.values() for word in kind]
 KIND = {word: kind for kind, words in KINDS.items() for word in words}

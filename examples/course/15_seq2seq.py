@@ -5,14 +5,14 @@ reads, one that writes, and attention between them (Bahdanau et al. 2014, arXiv:
 """
 
 from course_data import short
+from nablax.autograd.nn import functional as F
 
 import nablax
 from nablax import autograd as torch
 from nablax.autograd import nn
-from nablax.autograd.nn import functional as F
 
 torch.manual_seed(0)
-MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 READ, WRITE = sorted(set("".join(MONTHS) + "0123456789 ")), list("0123456789-^")
 WIDTH, BATCH, INS, OUTS = 48, 64, 11, 8
 START = WRITE.index("^")

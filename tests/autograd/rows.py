@@ -16,6 +16,7 @@ from nablax.autograd.nn import functional
 
 from autograd.names import CONSTANT, inputs, sections
 from nablax import autograd
+from nablax.autograd._tensor._torch._methods import IN_PLACE
 from nablax.autograd._tensor._torch._rows import recorded
 from nablax.autograd._tensor._torch._table import FUNCTIONS, METHODS, TABLE, UNARY
 from nablax.autograd._torch._functional._table import TABLE as FUNCTIONAL
@@ -178,7 +179,7 @@ def refused(library, expression):
 
 
 def spelled(row, call):
-    """A call by all names of a row, as methods and as functions."""
+    """A call by all names of a row: as methods, of which the first also in place, and as functions."""
     if row.startswith("F."):
         return [f"{row}({call})"]
     of, _, more = call.partition("|")
@@ -186,6 +187,8 @@ def spelled(row, call):
     for name in row.split():
         if of and name in METHODS and hasattr(torch.Tensor, name):
             found.append(f"{of}.{name}({more})")
+            if call == CALLS[row][0] and f"{name}_" in IN_PLACE and hasattr(torch.Tensor, f"{name}_"):
+                found.append(f"({of} * 1).{name}_({more})")
         if name in FUNCTIONS and hasattr(torch, name):
             found.append(f"t.{name}({', '.join(filter(None, (of, more)))})")
     return found

@@ -20,6 +20,8 @@ MODULES = {  # one expression that both take, and an input
     "words": ("nn.Sequential(nn.Embedding(5, 4, padding_idx=0), nn.LayerNorm(4), nn.GELU())", WORDS),
     "norms": ("nn.Sequential(nn.BatchNorm1d(6), nn.RMSNorm(6), nn.LeakyReLU(0.2), nn.Softmax(dim=1))", ROWS),
     "gru": ("nn.GRUCell(6, 3)", ROWS), "rnn": ("nn.RNNCell(6, 3)", ROWS), "lstm": ("nn.LSTMCell(6, 3)", ROWS),
+    "gru layers": ("nn.GRU(8, 3, num_layers=2, bidirectional=True, batch_first=True)", IMAGES[:, 0, :3]),
+    "lstm layers": ("nn.LSTM(6, 3, 2, bias=False)", ROWS), "rnn layers": ("nn.RNN(8, 3, nonlinearity='relu')", IMAGES[0]),
 }  # fmt: skip
 
 
@@ -207,3 +209,22 @@ def test_modules_are_imported_by_name():
 
     assert jnp.sin(autograd.tensor(0.0)).item() == 0
     assert f.relu(autograd.tensor(-1.0)).item() == 0
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_states_of_recurrent_networks_are_torchs(kind):
+    torch = pytest.importorskip("torch")
+    theirs = getattr(torch.nn, kind)(6, 3, num_layers=2, bidirectional=True, dropout=0.2).eval()
+    ours = getattr(nn, kind)(6, 3, num_layers=2, bidirectional=True, dropout=0.2).eval()
+    ours.load_state_dict({k: autograd.tensor(v.numpy()) for k, v in theirs.state_dict().items()})
+    for x, start in ((R.normal(size=(5, 2, 6)), R.normal(size=(4, 2, 3))), (ROWS, R.normal(size=(4, 3)))):
+        x, start = x.astype(np.float32), start.astype(np.float32)
+        given = [(library.tensor(x), library.tensor(start)) for library in (autograd, torch)]
+        found = [
+            net(a, (h, 2 * h) if kind == "LSTM" else h)
+            for net, (a, h) in zip((ours, theirs), given, strict=True)
+        ]
+        for a, b in zip(*[(out, *(end if kind == "LSTM" else [end])) for out, end in found], strict=True):
+            np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match=rf"{kind}: an input of shape \(length, batch, 6\) is needed"):
+        ours(autograd.zeros(2, 3, 4))

@@ -224,7 +224,7 @@ TABLE: dict[str, Row] = rows({
     "renorm": lambda input, p, dim, maxnorm: _renorm(input, p, dim, maxnorm),
     "diff": Row(lambda input, n=1, dim=-1, prepend=None, append=None: jnp.diff(
         input, n, dim, prepend=prepend, append=append)),
-    "trapezoid": lambda y, x=None, *, dx=1.0, dim=-1: jnp.trapezoid(y, x, dx, dim),
+    "trapezoid trapz": lambda y, x=None, *, dx=1.0, dim=-1: jnp.trapezoid(y, x, dx, dim),
     "equal": Row(lambda input, other: input.shape == other.shape and bool(numpy.all(input == other)), direct=True),
     "allclose": Row(lambda input, other, rtol=1e-05, atol=1e-08, equal_nan=False: _allclose(
         input, other, rtol, atol, equal_nan), direct=True),
