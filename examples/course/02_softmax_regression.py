@@ -29,7 +29,7 @@ def accuracy():
 
 print(f"before learning: {accuracy():.1%} right")
 draw = batches(len(x), 100)
-for step in range(short(600, 150)):
+for step in range(short(600, 100)):
     at = next(draw)
     log_p = log_softmax(x[at] @ w + b)
     loss = -log_p.gather(1, labels[at].unsqueeze(1)).mean()

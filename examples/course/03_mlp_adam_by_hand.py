@@ -54,7 +54,7 @@ class Adam:
 
 opt = Adam(params, lr=3e-3)
 draw = batches(len(x), 100)
-for step in range(short(400, 60)):
+for step in range(short(400, 40)):
     at = next(draw)
     loss = F.cross_entropy(network(x[at]), labels[at])
     opt.zero_grad()

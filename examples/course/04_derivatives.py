@@ -57,7 +57,7 @@ for step in range(8):
 net = nn.Sequential(nn.Linear(1, 20), nn.Tanh(), nn.Linear(20, 1))
 opt = nablax.Optimizer(nablax.adam(1e-2), list(net.parameters()))
 t = torch.linspace(0, 1.5, 40).unsqueeze(1).requires_grad_()
-for step in range(short(600, 150)):
+for _ in range(short(600, 100)):
     u = 1 + t * net(t)
     (du,) = torch.grad(u.sum(), [t], create_graph=True)
     loss = ((du + 2 * t * u) ** 2).mean()

@@ -1,4 +1,4 @@
-"""Chapter 5: convolutions. A small LeNet (LeCun et al. 1998) with batch norm and dropout; training and evaluation differ.
+"""Chapter 5: convolutions. A small LeNet (LeCun et al. 1998) with batch norm and dropout.
 
 python examples/course/05_lenet.py [--short]
 """
@@ -48,13 +48,13 @@ print("parameters:", sum(p.numel() for p in model.parameters()))
 criterion = nn.CrossEntropyLoss()
 opt = nablax.Optimizer(nablax.adam(3e-3), list(model.parameters()))
 draw = batches(len(images), 100)
-for step in range(short(400, 45)):
+for step in range(short(160, 20)):
     at = next(draw)
     loss = criterion(model(images[at]), labels[at])
     opt.zero_grad()
     loss.backward()
     opt.step()
-    if step % 100 == 0:
+    if step % 40 == 0:
         print(f"step {step:3d}  loss {loss.item():.3f}  {accuracy(model):.1%} right")
 
 # What was learned goes into a file, and into another model.

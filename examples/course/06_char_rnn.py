@@ -61,14 +61,14 @@ def sample(start, n, temperature=0.5):
 
 print(f"a guess without knowledge costs log {K} = {math.log(K):.2f} a character")
 loss = None
-for step in range(short(500, 60)):
+for step in range(short(220, 25)):
     starts = torch.randint(len(codes) - LENGTH - 1, (BATCH,))
     windows = codes[starts.unsqueeze(1) + torch.arange(LENGTH + 1)]
     loss = loss_of(windows)
     opt.zero_grad()
     loss.backward()
     opt.step()
-    if step % 100 == 0:
+    if step % 40 == 0:
         print(f"step {step:3d}  loss {loss.item():.2f}")
 print(sample("beautiful is ", short(120, 20)))
 print(f"loss at the end: {loss:.2f}")

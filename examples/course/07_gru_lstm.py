@@ -11,7 +11,7 @@ import nablax
 from nablax import autograd as torch
 from nablax.autograd import nn
 
-LENGTH, HIDDEN, BATCH = short(16, 6), 24, 50
+LENGTH, HIDDEN, BATCH = short(12, 6), 24, 50
 
 
 def problem(n):
@@ -55,6 +55,6 @@ def trained(cell, steps):
 errors = {}
 print(f"always saying 1 has a mean square error of {1 / 6:.4f}")
 for cell in (nn.RNNCell, nn.GRUCell, nn.LSTMCell):
-    errors[cell.__name__] = trained(cell, short(400, 70))
+    errors[cell.__name__] = trained(cell, short(160, 20))
     print(f"{cell.__name__:9s} mean square error {errors[cell.__name__]:.4f}")
 print(f"the GRU's error on rows never seen: {errors['GRUCell']:.4f}")

@@ -62,14 +62,14 @@ print("parameters:", sum(p.numel() for p in model.parameters()))
 opt = nablax.Optimizer(nablax.adamw(4e-3, weight_decay=0.01), list(model.parameters()))
 print(f"a guess without knowledge costs log {K} = {math.log(K):.2f} a character")
 loss = None
-for step in range(short(300, 40)):
+for step in range(short(120, 12)):
     starts = torch.randint(len(codes) - LENGTH - 1, (BATCH,))
     windows = codes[starts[:, None] + torch.arange(LENGTH + 1)]
     loss = F.cross_entropy(model(windows[:, :-1]).reshape(-1, K), windows[:, 1:].reshape(-1))
     opt.zero_grad()
     loss.backward()
     opt.step()
-    if step % 50 == 0:
+    if step % 20 == 0:
         print(f"step {step:3d}  loss {loss.item():.2f}")
 
 model.eval()  # no dropout when it writes

@@ -48,12 +48,12 @@ def drawn(image):
 model = VAE()
 opt = nablax.Optimizer(nablax.adam(3e-3), list(model.parameters()))
 draw = batches(len(x), 100)
-for step in range(short(800, 150)):
+for step in range(short(500, 50)):
     loss, code = bound(model, x[next(draw)])
     opt.zero_grad()
     loss.backward()
     opt.step()
-    if step % 200 == 0:
+    if step % 100 == 0:
         print(f"step {step:3d}  {loss.item():.2f} nats, of them {code.item():.2f} for the code")
 
 with torch.no_grad():

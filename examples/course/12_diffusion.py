@@ -35,7 +35,7 @@ class Guess(nn.Module):
 
 model = Guess()
 opt = nablax.Optimizer(nablax.adam(3e-3), list(model.parameters()))
-for step in range(short(1500, 300)):
+for step in range(short(600, 40)):
     clean, _ = moons(BATCH)
     t = torch.randint(TIMES, (BATCH,))
     noise = torch.randn(BATCH, 2)
@@ -44,7 +44,7 @@ for step in range(short(1500, 300)):
     opt.zero_grad()
     loss.backward()
     opt.step()
-    if step % 300 == 0:
+    if step % 100 == 0:
         print(f"step {step:4d}  loss {loss.item():.3f}")
 
 
@@ -60,7 +60,7 @@ def made(n):
     return x
 
 
-points, real = made(400), moons(400)[0]
+points, real = made(short(400, 100)), moons(400)[0]
 rows = [[" "] * 48 for _ in range(16)]
 for px, py in points.tolist():
     i, j = int(8 - 6 * py), int(24 + 13 * px)

@@ -53,10 +53,10 @@ def judged(params, tasks):
 
 
 params = weights()
-tests = [task() for _ in range(20)]
+tests = [task() for _ in range(short(20, 5))]
 print("before learning to learn: loss {:.2f}, after one step {:.2f}".format(*judged(params, tests)))
 opt = nablax.Optimizer(nablax.adam(3e-3), params)
-for step in range(short(600, 60)):
+for step in range(short(300, 15)):
     opt.zero_grad()
     total = 0.0
     for _ in range(TASKS):
@@ -66,7 +66,7 @@ for step in range(short(600, 60)):
         loss.backward()  # through the step
         total += loss.item()
     opt.step()
-    if step % 100 == 0:
+    if step % 50 == 0:
         print(f"step {step:3d}  loss after one step {total:.2f}")
 before, after = judged(params, tests)
 print(f"loss {before:.2f}, after one step {after:.2f}")

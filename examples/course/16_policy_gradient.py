@@ -38,7 +38,7 @@ with torch.no_grad():
     print(
         f"before: mean reward {play(policy)[1].sum(0).mean():.2f}; the best possible is {1 - 0.1 * (LENGTH - 1):.2f}"
     )
-for step in range(short(150, 40)):
+for step in range(short(150, 25)):
     logs, rewards = play(policy)
     returns = rewards.flip(0).cumsum(0).flip(0)  # all that came after
     loss = -(logs * (returns - returns.mean(dim=1, keepdim=True))).sum(0).mean()

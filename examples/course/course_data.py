@@ -17,7 +17,7 @@ def short(steps, fewer):
 
 
 def digits():
-    """Handwritten digits of 8 x 8 (Alpaydin and Kaynak 1998): images in [0, 1] and classes, to learn from and to test."""
+    """Handwritten digits of 8 x 8 (Alpaydin and Kaynak 1998): images in [0, 1] and classes, to learn and to test."""
     from sklearn.datasets import load_digits
 
     images, labels = load_digits(return_X_y=True)

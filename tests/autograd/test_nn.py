@@ -21,7 +21,8 @@ MODULES = {  # one expression that both take, and an input
     "norms": ("nn.Sequential(nn.BatchNorm1d(6), nn.RMSNorm(6), nn.LeakyReLU(0.2), nn.Softmax(dim=1))", ROWS),
     "gru": ("nn.GRUCell(6, 3)", ROWS), "rnn": ("nn.RNNCell(6, 3)", ROWS), "lstm": ("nn.LSTMCell(6, 3)", ROWS),
     "gru layers": ("nn.GRU(8, 3, num_layers=2, bidirectional=True, batch_first=True)", IMAGES[:, 0, :3]),
-    "lstm layers": ("nn.LSTM(6, 3, 2, bias=False)", ROWS), "rnn layers": ("nn.RNN(8, 3, nonlinearity='relu')", IMAGES[0]),
+    "lstm layers": ("nn.LSTM(6, 3, 2, bias=False)", ROWS),
+    "rnn layers": ("nn.RNN(8, 3, nonlinearity='relu')", IMAGES[0]),
 }  # fmt: skip
 
 

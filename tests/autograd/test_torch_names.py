@@ -7,8 +7,6 @@ from nablax.autograd._tensor._torch._elementwise import NOT_TORCHS
 from nablax.autograd._tensor._torch._table import TABLE
 from nablax.autograd._torch._functional._table import TABLE as FUNCTIONAL
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # torch's, of what it will change
-
 RANDOM = {"gumbel_softmax"}  # in test_nn.py
 
 
