@@ -192,7 +192,7 @@ def spelled(row, call):
         if of and name in METHODS and hasattr(torch.Tensor, name):
             found.append(f"{of}.{name}({more})")
             if call == CALLS[row][0] and f"{name}_" in IN_PLACE and hasattr(torch.Tensor, f"{name}_"):
-                found.append(f"({of} * 1).{name}_({more})")
+                found.append(f"{of}.detach().clone().{name}_({more})")
         if name in FUNCTIONS and hasattr(torch, name):
             found.append(f"t.{name}({', '.join(filter(None, (of, more)))})")
     return found

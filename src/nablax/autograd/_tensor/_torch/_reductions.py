@@ -254,8 +254,14 @@ def _of_numbers(fn: Any) -> Any:
     return call
 
 
-TABLE |= {
-    name: row._replace(fn=_of_numbers(row.fn))
-    for name, row in TABLE.items()
-    if not row.direct and "dim" in inspect.signature(row.fn).parameters
-}
+def _with_numbers(table: dict[str, Row]) -> dict[str, Row]:
+    """The table, its rows that take `dim` for single numbers, too; names of one row stay names of one row."""
+    made = {
+        id(row): row._replace(fn=_of_numbers(row.fn))
+        for row in table.values()
+        if not row.direct and "dim" in inspect.signature(row.fn).parameters
+    }
+    return {name: made.get(id(row), row) for name, row in table.items()}
+
+
+TABLE = _with_numbers(TABLE)
