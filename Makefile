@@ -26,7 +26,9 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-AS_USERS := tests/core tests/runtime tests/test_readme.py tests/autograd/test_functional.py tests/autograd/test_tour.py
+RUNTIME := optimizer owning train_step precision packing programs quantized
+AS_USERS := tests/core $(RUNTIME:%=tests/runtime/test_%.py) tests/test_readme.py tests/test_examples.py \
+            tests/autograd/test_functional.py tests/autograd/test_tour.py
 
 test-as-users: $(READY)
 	XLA_FLAGS= $(BIN)/python -m pytest -n 2 --dist loadfile $(AS_USERS)

@@ -21,7 +21,7 @@ def copied(x: Any, dtype: Any = None) -> jax.Array:
       x: an array, a number, or what is being traced.
       dtype: None is its own.
     """
-    is_array = _is_there(x) or isinstance(x, np.ndarray)
+    is_array = isinstance(x, np.ndarray) or (_is_there(x) and x.is_fully_addressable)
     if is_array and (dtype is None or dtype == x.dtype) and not under_trace():
         return jax.device_put(x, may_alias=False)
     return jnp.array(x, dtype, copy=True)
