@@ -1,6 +1,8 @@
 """States of 8 and 4 bits: the maps, blocks, and what runs with them."""
 
 import functools
+import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -44,6 +46,12 @@ def form(shape, bits=8, signed=True, block=256, dtype="float32"):
 
 def back_and_forth(x, known):
     return decode(encode(x, known))
+
+
+def twice(x, known):
+    q = encode(x, known)
+    back = decode(q)
+    return q, back, encode(jax.lax.optimization_barrier(back), known)
 
 
 def gradient(params, k=0):
@@ -101,8 +109,8 @@ def test_a_random_neighbour_is_right_in_the_mean(name):
     x = np.float32([low, 1.3 * low, 0.01 * known.top, 0.3 * known.top, 0.987 * known.top, known.top])
     x = np.maximum(x, np.float32(low))
     up = random_bits(jnp.array([1, 2], jnp.uint32), 3, (len(x), n)) >> 8
-    codes = known.neighbour(jnp.repeat(jnp.asarray(x)[:, None], n, 1), up.astype(jnp.float32) * 2.0**-24)
-    got = table[np.asarray(codes)]
+    draw = jax.jit(lambda x, up: known.neighbour(x, up.astype(jnp.float32) * 2.0**-24))
+    got = table[np.asarray(draw(jnp.repeat(jnp.asarray(x)[:, None], n, 1), up))]
     assert (np.abs(got - x[:, None]) < np.diff(table).max() + 1e-3).all()
     for mean, spread, wanted in zip(got.mean(1), got.std(1), x, strict=True):
         assert abs(mean - wanted) <= 4.5 * spread / np.sqrt(n) + 1e-6 * wanted
@@ -126,15 +134,14 @@ def test_blocks_hold_enough_entries_and_no_more_than_allowed(shape, pair):
 
 
 @pytest.mark.parametrize("bits", [8, 4])
-@pytest.mark.parametrize("shape", [(50, 30), (257,), (3, 7, 5), (1, 9), (6, 1), (4, 2, 300)])
+@pytest.mark.parametrize("shape", [(50, 30), (257,), (3, 7, 5)])
 def test_an_array_comes_back_to_within_half_a_step_of_its_block(shape, bits):
     x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     x.reshape(-1)[0] = 7.0
     for signed in (True, False):
         known = form(shape, bits, signed, 64)
         here = jnp.asarray(x if signed else x**2)
-        q = jax.jit(encode, static_argnums=1)(here, known)
-        back = jax.jit(decode)(q)
+        q, back, again = jax.jit(twice, static_argnums=1)(here, known)
         assert q.codes.dtype == jnp.uint8
         assert q.codes.size == np.prod(known.filled) * bits // 8
         assert (back.shape, back.dtype) == (shape, jnp.float32)
@@ -144,7 +151,6 @@ def test_an_array_comes_back_to_within_half_a_step_of_its_block(shape, bits):
             bits == 4 and not signed  # no zero: the smallest number is 1/16
         )
         np.testing.assert_allclose(np.abs(back).max(), np.abs(here).max(), rtol=1e-6)
-        again = encode(back, known)
         np.testing.assert_array_equal(again.codes, q.codes)
         np.testing.assert_allclose(again.scales, q.scales, rtol=3e-7)
 
@@ -154,7 +160,7 @@ def test_what_a_float_cannot_hold_stays_in_its_block():
     x[0, 3], x[2, 5], x[4, 7], x[6:8], x[8:10] = np.nan, -np.inf, np.inf, 1e-40, 0
     for bits in (8, 4):
         known = form(x.shape, bits, True, 128 if bits == 4 else 64)
-        back = np.asarray(decode(encode(jnp.asarray(x), known)))
+        back = np.asarray(jax.jit(back_and_forth, static_argnums=1)(jnp.asarray(x), known))
         for row in (0, 2, 4):
             assert np.isnan(back[row]).all()
         np.testing.assert_array_equal(back[6:10], 0)
@@ -168,7 +174,7 @@ def test_blocks_of_any_size():
         here = jnp.asarray(x if signed else np.abs(x))
         there = jax.jit(functools.partial(back_and_forth, known=form(x.shape, bits, signed, 64)))
         for size in (2.0**-98, 2.0**-60, 2.0**60, 2.0**127):
-            np.testing.assert_allclose(there(here * size) / size, there(here), rtol=1e-6)
+            np.testing.assert_allclose(np.asarray(there(here * size)) / size, there(here), rtol=1e-6)
 
 
 def test_no_second_moment_becomes_zero():
@@ -390,6 +396,17 @@ def test_a_training_step_and_flat_parameters():
     packed = Optimizer(tx, params(), packed=True)
     packed.step(params())
     assert any(x.dtype == jnp.uint8 for x in jax.tree.leaves(packed.state))
+
+
+def test_a_classifier_of_digits_learns_as_with_float32():
+    sys.path.insert(0, str(Path(__file__).parent.parent.parent / "benchmarks"))
+    try:
+        from quantized_losses import STATES, mlp, train
+    finally:
+        sys.path.pop(0)
+    found = {name: train(mlp(), STATES[name], steps=100)[1] for name in ("float32", "8 bits")}
+    assert float(found["float32"].mean()) < 0.4  # from 2.3
+    assert abs(float(found["8 bits"].mean() / found["float32"].mean()) - 1) < 0.01
 
 
 # -- the host's memory ------------------------------------------------------------------------------------------------
