@@ -15,7 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 
 import nablax
-from nablax import autograd
 
 from .._environment import environment
 
@@ -97,7 +96,7 @@ def _adam_is_scale_free() -> bool:
 
 def _autograd() -> bool:
     """d/dx sum x^3 = 3 x^2."""
-    x = autograd.tensor([1.0, 2.0], requires_grad=True)
+    x = nablax.autograd.tensor([1.0, 2.0], requires_grad=True)
     (x**3).sum().backward()
     return bool(np.allclose(np.asarray(x.grad), [3.0, 12.0]))
 
