@@ -222,6 +222,7 @@ def test_pieces_and_means():
     values = np.arange(14, dtype=np.float32).reshape(2, 7)
     np.testing.assert_allclose(means(values, pieces(7, 3)), [[0.5, 3, 5.5], [7.5, 10, 12.5]])
     np.testing.assert_allclose(smoothed(np.arange(4.0), 2), [0, 0.5, 1.5, 2.5])
+    np.testing.assert_allclose(smoothed(np.array([1e6, 1e6, 1e-12, 1e-12]), 2)[-1], 1e-12)
 
 
 def test_budgets(quadratic, stream):
