@@ -93,9 +93,7 @@ def _swatch(comparison: Comparison, entry: Entry) -> str:
 
 def _table(comparison: Comparison) -> str:
     headers = _words.headers(comparison)
-    head = "".join(
-        f'<th scope="col">{escape(h).replace(" ↑", "&nbsp;↑").replace(" ↓", "&nbsp;↓")}</th>' for h in headers
-    )
+    head = "".join(f'<th scope="col">{re.sub(" (?=[↑↓s]$)", "&nbsp;", escape(h))}</th>' for h in headers)
     rows = []
     for place, entry in comparison.places():
         shown = "&ndash;" if place is None else place

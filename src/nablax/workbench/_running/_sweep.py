@@ -42,7 +42,7 @@ def sweep(
       tick: called along the way with the part that is done, up to 1.
 
     Raises:
-      Unsuited: the optimizer or the problem fails while its program is built.
+      Unsuited: the optimizer or the problem fails while its program is built or runs.
     """
     length = -(-steps // STRETCHES)
     stretches, seeds = -(-steps // length), len(start.seeds)
