@@ -76,7 +76,7 @@ def test_where_one_process_fails_none_saves(saved):
 def test_one_process_with_other_devices_reads_what_two_wrote(saved):
     lines, _ = run(HERE / "topologies.py", "load", saved[0], devices=4)
     found = json.loads(lines[-1])
-    assert len(found) == 6
+    assert len(found) == 8
     assert all(found.values()), found
 
 

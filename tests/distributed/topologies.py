@@ -108,6 +108,7 @@ def load(folder):
     meshes = {
         "two by two": jax.sharding.Mesh(devices.reshape(2, 2), ("data", "model")),
         "four by one": jax.sharding.Mesh(devices.reshape(4, 1), ("data", "model")),
+        "one by four": jax.sharding.Mesh(devices.reshape(1, 4), ("data", "model")),
         "alone": None,
     }
     for backend in BACKENDS:
