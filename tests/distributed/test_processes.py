@@ -53,9 +53,10 @@ def saved(tmp_path_factory):
     return folder, [json.loads(rank[-1]) for rank in by_rank(lines)]
 
 
-def test_two_processes_save_and_restore(saved):
+def test_two_processes_join_batches_and_save_and_restore(saved):
     for found in saved[1]:
         assert found["devices"] == 8
+        assert found["batch"] == [True, True]
         for backend in ("files", "orbax"):
             assert found[backend] == {"same": True, "steps": [1, 3]}
 

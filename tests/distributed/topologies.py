@@ -56,6 +56,14 @@ def save(folder):
     opt, found = optimizer(mesh), {"devices": jax.device_count()}
     for _ in range(2):
         opt.step(jax.jit(lambda p: jax.tree.map(jnp.cos, p))(opt.params))
+    index = jax.process_index()
+    rows = np.arange(16.0).reshape(8, 2)
+    split = nablax.distributed.make_global_batch({"x": rows[4 * index :][:4]}, mesh)["x"]
+    shared = nablax.distributed.make_global_batch(rows, jax.make_mesh((1, 8), ("data", "model")))
+    found["batch"] = [
+        bool(np.array_equal(whole(split), rows) and np.array_equal(whole(shared), rows)),
+        [s.data.shape for s in split.addressable_shards] == [(2, 2)] * 4,
+    ]
     local = {"epoch": 3, "x": np.arange(4.0), "y": jnp.arange(3)}  # what each process has for itself
     for backend in BACKENDS:
         manager = nablax.CheckpointManager(
