@@ -58,7 +58,7 @@ def test_two_processes_join_batches_and_save_and_restore(saved):
         assert found["devices"] == 8
         assert found["batch"] == [True, True]
         for backend in ("files", "orbax"):
-            assert found[backend] == {"same": True, "steps": [1, 3]}
+            assert found[backend] == {"same": True, "steps": [1, 4]}
 
 
 def test_each_part_is_written_once(saved):

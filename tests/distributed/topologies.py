@@ -72,6 +72,11 @@ def save(folder):
         for step, loss in ((1, 0.5), (2, 0.9), (3, 0.7)):
             manager.save(step, opt, {"loss": loss})
         manager.wait()
+        manager = nablax.CheckpointManager(
+            f"{folder}/{backend}", backend=backend, best=("loss", "min"), keep=1
+        )
+        manager.save(4, opt, {"loss": 0.8})  # after a restart: the losses are read
+        manager.wait()
         nablax.distributed.exchange()
         other = optimizer(mesh)
         manager.restore(other, 1)
