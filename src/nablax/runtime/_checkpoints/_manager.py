@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -105,7 +106,8 @@ class CheckpointManager:
           opt: an `Optimizer`, made as the one that was saved; it takes everything over. Or a tree with the structure,
             shapes and dtypes that are expected, `jax.ShapeDtypeStruct` (with shardings) for arrays being enough.
           step: which one; None is the newest. Should that be damaged, the error says so, and an earlier one can be
-            asked for: nothing is passed over silently.
+            asked for: nothing is passed over silently. A run that goes back for good deletes the later steps, which
+            would still count as the newest.
 
         Returns:
           The `Optimizer` itself, or a new tree, whose arrays lie as those of `opt` do.
@@ -182,7 +184,8 @@ class CheckpointManager:
             best = None if self._score is None else self.best_step()
             for step in old:
                 if step != best:
-                    remove(self._folder, step)
+                    with contextlib.suppress(FileNotFoundError):  # another manager was first
+                        remove(self._folder, step)
                     self._metrics.pop(step, None)
 
 
