@@ -13,7 +13,7 @@ from _site.signatures import signature
 
 DOCS = Path(__file__).parent.parent / "docs"
 HEADS = sorted((Path(nablax.__file__).parent / "optimizers").glob("_*.py"))
-ENTRY = re.compile(r"^`+\{py:\w+\} (\w+)|^\| \{listed\}`(\w+) <", re.MULTILINE)
+ENTRY = re.compile(r"^`+\{py:\w+\} (\w+)|^\| \{listed\}`[\w.]+\.(\w+) <", re.MULTILINE)
 
 
 @pytest.mark.parametrize("module", names.MODULES)
