@@ -41,7 +41,8 @@ def _expand(app: Any, page: str, source: list[str]) -> None:
 
 def _wing(page: str) -> str:
     """The wing that a page is about: reference/games.methods, or games."""
-    name = f"nablax.{page.rpartition('/')[2]}"
+    about = page.rpartition("/")[2]
+    name = "nablax." + ("autograd" if about == "from-pytorch" else about)
     return name if name in names.WINGS else ""
 
 
