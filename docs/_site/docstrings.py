@@ -81,7 +81,7 @@ def _section(title: str, body: str) -> str:
 
 
 def _item(item: str) -> str:
-    """`b1, b2: decays.` as a bullet; a line without a name stays what it is."""
+    """`b1, b2: decays.` as a bullet, the names in bold; a line without a name stays what it is."""
     head, _, rest = item.partition("\n")
     named = re.match(r"([*\w.`]+(?:, [*\w.`]+)*)(?: \([^)]*\))?: +", head)
     rest = textwrap.dedent(rest)
@@ -89,7 +89,7 @@ def _item(item: str) -> str:
     body = markdown(text + ("\n" + rest if rest else ""))
     if not named:
         return "- " + textwrap.indent(body, "  ").lstrip()
-    names = ", ".join(f"`{n.strip('`')}`" for n in named.group(1).split(", "))
+    names = ", ".join(f"**{prose(n.strip('`'))}**" for n in named.group(1).split(", "))
     return f"- {names}: " + textwrap.indent(body, "  ").lstrip()
 
 
