@@ -6,22 +6,18 @@ with the sigmoid of the wrong-signed score as the miss, a smooth count. The Lagr
 missed tumour: nobody has to choose it by hand. It is raised while too many are missed and lowered otherwise, by plain
 ascent, which swings, or by the nuPI controller, which does not.
 
-    python examples/games_constrained_classifier.py [--quick] [--out docs/figures]
+    python examples/games_constrained_classifier.py [--short] [--out FOLDER]
 """
 
-import argparse
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import matplotlib as mpl
 import numpy as np
 from scipy.optimize import minimize
 from sklearn.datasets import load_breast_cancer
 
-mpl.use("Agg")
-import matplotlib.pyplot as plt
-
+import _common
 from nablax import games
 from nablax.games import methods, nupi
 from nablax.optimizers import sgd
@@ -80,20 +76,20 @@ def exact_price(w):
     return float(cost @ gain / (gain @ gain))
 
 
-def main(quick: bool = False, out: Path = Path("docs/figures")) -> dict[str, tuple[float, float]]:
+def main(short: bool, out: Path) -> dict[str, tuple[float, float]]:
     """Trains with each method; returns the loss on benign cases and the rate of misses at the end, by method."""
-    steps, up = 50 if quick else 1000, 100.0
+    steps, up = 50 if short else 1000, 100.0
     chosen = {
         "gradient ascent": methods.alternating({"x": sgd(0.1), "inequality": sgd(up)}),
         "nuPI, kp = 20": methods.alternating({"x": sgd(0.1), "inequality": nupi(up, kp=20.0)}),
         "extra-gradient": methods.extragradient({"x": 0.1, "inequality": up}),
     }
-    if quick:
+    if short:
         chosen = {"nuPI, kp = 20": chosen["nuPI, kp = 20"]}
     start = PROBLEM.start(jnp.zeros(BENIGN.shape[1]))
     exact = reference()
     found = {"scipy SLSQP": (float(false_alarms(exact.x)), float(excess_misses(exact.x)) + BUDGET)}
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    figure, axes = _common.figure(2, size=(11, 4.2))
     for name, method in chosen.items():
         path = games.trajectory(method, PROBLEM, start, steps=steps)
         missed = BUDGET + jax.vmap(excess_misses)(path["x"])
@@ -109,15 +105,9 @@ def main(quick: bool = False, out: Path = Path("docs/figures")) -> dict[str, tup
     for ax in axes:
         ax.legend()
         ax.set_xlim(0, min(400, steps))
-    out.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out / "games_constrained_classifier.png", dpi=80)
-    plt.close(figure)
+    _common.save(figure, out, "games_constrained_classifier")
     return found
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--out", type=Path, default=Path("docs/figures"))
-    arguments = parser.parse_args()
-    main(arguments.quick, arguments.out)
+    _common.run(main, __doc__)

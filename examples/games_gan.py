@@ -1,23 +1,19 @@
 """A GAN on a mixture of eight Gaussians on a ring: modes that each method covers, over five seeds.
 
-    python examples/games_gan.py [--quick] [--out docs/figures]
+    python examples/games_gan.py [--short] [--out FOLDER]
 
 The generator minimises -log D(G(noise)), the discriminator the logistic loss: a game of general sum. All methods use
 Adam with the same hyperparameters and the same number of gradients, and differ only in where gradients are taken.
 """
 
-import argparse
 import itertools
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import matplotlib as mpl
 import numpy as np
 
-mpl.use("Agg")
-import matplotlib.pyplot as plt
-
+import _common
 from nablax import games
 from nablax.games import methods
 from nablax.optimizers import adam
@@ -101,9 +97,9 @@ def play(method, steps, seeds):
     return np.asarray(points), np.asarray(modes)
 
 
-def main(quick: bool = False, out: Path = Path("docs/figures")) -> dict[str, list[int]]:
+def main(short: bool, out: Path) -> dict[str, list[int]]:
     """Trains with each method; returns the modes covered by each seed."""
-    gradients, seeds = (20, 2) if quick else (3000, 5)
+    gradients, seeds = (20, 2) if short else (3000, 5)
     rate = adam(2e-3, b1=0.5, b2=0.9)
     chosen = {
         "simultaneous": (methods.simultaneous(rate), 1),
@@ -113,7 +109,7 @@ def main(quick: bool = False, out: Path = Path("docs/figures")) -> dict[str, lis
         "extra-gradient": (methods.extragradient(rate), 2),
         "lookahead-minmax": (methods.lookahead_minmax(methods.alternating(rate), 10, 0.5), 1),
     }
-    if quick:
+    if short:
         chosen = {name: chosen[name] for name in ("extra-gradient",)}
     found, samples = {}, {}
     for name, (method, cost) in chosen.items():
@@ -121,9 +117,7 @@ def main(quick: bool = False, out: Path = Path("docs/figures")) -> dict[str, lis
         found[name] = modes.tolist()
         print(f"{name:20s} modes covered by each seed: {found[name]}, mean {modes.mean():.1f} of {MODES}")
 
-    figure, axes = plt.subplots(
-        2, (len(chosen) + 1) // 2, figsize=(9, 6.2), layout="constrained", squeeze=False
-    )
+    figure, axes = _common.figure((len(chosen) + 1) // 2, 2, size=(9, 6.2), squeeze=False)
     for ax, (name, points) in zip(axes.ravel(), samples.items(), strict=False):
         # The seed that is in the middle by its modes.
         middle = np.argsort(found[name])[len(found[name]) // 2]
@@ -133,15 +127,9 @@ def main(quick: bool = False, out: Path = Path("docs/figures")) -> dict[str, lis
         ax.set_title(
             f"{name}\n{' '.join(map(str, found[name]))}: mean {np.mean(found[name]):.1f} of 8", fontsize=10
         )
-    out.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out / "games_gan.png", dpi=70)
-    plt.close(figure)
+    _common.save(figure, out, "games_gan")
     return found
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--out", type=Path, default=Path("docs/figures"))
-    arguments = parser.parse_args()
-    main(arguments.quick, arguments.out)
+    _common.run(main, __doc__)

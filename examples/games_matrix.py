@@ -1,20 +1,16 @@
 """Matrix games: rock-paper-scissors, and a random 50 x 50 game against the value of its linear program.
 
-python examples/games_matrix.py [--quick] [--out docs/figures]
+python examples/games_matrix.py [--short] [--out FOLDER]
 """
 
-import argparse
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import matplotlib as mpl
 import numpy as np
 from scipy.optimize import linprog
 
-mpl.use("Agg")
-import matplotlib.pyplot as plt
-
+import _common
 from nablax import games
 from nablax.games import methods
 from nablax.projections import projection_simplex
@@ -42,7 +38,7 @@ def linear_program(a):
     return result.fun
 
 
-def draw_rock_paper_scissors(ax, steps, quick):
+def draw_rock_paper_scissors(ax, steps, short):
     """The paths of the first player's strategy in its triangle."""
     corners = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])
     z0 = {"x": jnp.array([0.7, 0.2, 0.1]), "y": jnp.array([0.2, 0.2, 0.6])}
@@ -51,7 +47,7 @@ def draw_rock_paper_scissors(ax, steps, quick):
         "extra-gradient": methods.extragradient(0.1),
         "mirror-prox (entropy)": methods.mirror_prox(0.2, games.entropy()),
     }
-    if quick:
+    if short:
         chosen = {"simultaneous": chosen["simultaneous"]}
     ax.plot(*np.vstack([corners, corners[:1]]).T, color="grey")
     for name, method in chosen.items():
@@ -67,15 +63,15 @@ def draw_rock_paper_scissors(ax, steps, quick):
     ax.legend(loc="upper right", fontsize=8)
 
 
-def main(quick: bool = False, out: Path = Path("docs/figures")) -> dict[str, tuple[float, float]]:
+def main(short: bool, out: Path) -> dict[str, tuple[float, float]]:
     """Solves the games; returns, by method, the duality gap and the error of the value in the 50 x 50 game."""
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.8), layout="constrained")
-    draw_rock_paper_scissors(axes[0], 20 if quick else 400, quick)
+    figure, axes = _common.figure(2, size=(11, 4.8))
+    draw_rock_paper_scissors(axes[0], 20 if short else 400, short)
 
     a = jax.random.uniform(jax.random.key(0), (50, 50))
     value, norm = linear_program(a), float(jnp.linalg.norm(a - a.mean(), 2))
     F, z0 = matrix_game(a), {"x": jnp.full(50, 1 / 50), "y": jnp.full(50, 1 / 50)}
-    marks = [4**k for k in range(3 if quick else 2, 4 if quick else 7)]
+    marks = [4**k for k in range(3 if short else 2, 4 if short else 7)]
 
     def gap(z):
         return float(games.duality_gap(a, z["x"], z["y"]))
@@ -106,15 +102,9 @@ def main(quick: bool = False, out: Path = Path("docs/figures")) -> dict[str, tup
     axes[1].set(title="a random 50 x 50 game", xlabel="evaluations of the field", ylabel="duality gap")
     axes[1].grid(alpha=0.3)
     axes[1].legend(fontsize=8)
-    out.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out / "games_matrix.png", dpi=80)
-    plt.close(figure)
+    _common.save(figure, out, "games_matrix")
     return found
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--out", type=Path, default=Path("docs/figures"))
-    arguments = parser.parse_args()
-    main(arguments.quick, arguments.out)
+    _common.run(main, __doc__)

@@ -5,22 +5,18 @@
 The second player moves every measurement of every patient by up to eps standard deviations. For a linear model its
 best answer is known, so the solution can be checked: the robust loss is mean log(1 + exp(-(y_i w . x_i - eps |w|_1))).
 
-    python examples/games_robust_regression.py [--quick] [--out docs/figures]
+    python examples/games_robust_regression.py [--short] [--out FOLDER]
 """
 
-import argparse
 import functools
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import matplotlib as mpl
 import numpy as np
 from sklearn.datasets import load_breast_cancer
 
-mpl.use("Agg")
-import matplotlib.pyplot as plt
-
+import _common
 from nablax import games
 from nablax.games import methods
 from nablax.projections import projection_box
@@ -70,10 +66,10 @@ def train(x, y, eps, steps):
     return solution.average["w"].astype(jnp.float32)
 
 
-def main(quick: bool = False, out: Path = Path("docs/figures")) -> dict[str, float]:
+def main(short: bool, out: Path) -> dict[str, float]:
     """Trains with and without an attacker; returns robust losses and accuracies under attack."""
     (x, y), (x_test, y_test) = data()
-    eps, steps = 0.3, 100 if quick else 3000
+    eps, steps = 0.3, 100 if short else 3000
     plain, robust = train(x, y, 0.0, steps), train(x, y, eps, steps)
     # The same weights by subgradients of the closed form: what the game is checked against.
     checked = games.solve(
@@ -92,7 +88,7 @@ def main(quick: bool = False, out: Path = Path("docs/figures")) -> dict[str, flo
     for name, value in found.items():
         print(f"{name:34s} {value:.4f}")
 
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    figure, axes = _common.figure(2, size=(11, 4.2))
     budgets = np.linspace(0, 0.6, 25)
     for name, w in (("plain training", plain), (f"game with eps = {eps}", robust)):
         axes[0].plot(budgets, [attacked_accuracy(w, x_test, y_test, b) for b in budgets], label=name)
@@ -105,15 +101,9 @@ def main(quick: bool = False, out: Path = Path("docs/figures")) -> dict[str, flo
     axes[1].bar(place + 0.2, robust[:-1], 0.4, label="game")
     axes[1].set(xlabel="measurement", ylabel="weight", title="weights")
     axes[1].legend()
-    out.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out / "games_robust_regression.png", dpi=80)
-    plt.close(figure)
+    _common.save(figure, out, "games_robust_regression")
     return found
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--out", type=Path, default=Path("docs/figures"))
-    arguments = parser.parse_args()
-    main(arguments.quick, arguments.out)
+    _common.run(main, __doc__)

@@ -1,17 +1,13 @@
 """How methods play f(x, y) = x y, and a game whose equilibrium simultaneous steps circle for ever.
 
-python examples/games_trajectories.py [--quick] [--out docs/figures]
+python examples/games_trajectories.py [--short] [--out FOLDER]
 """
 
-import argparse
 from pathlib import Path
 
 import jax.numpy as jnp
-import matplotlib as mpl
 
-mpl.use("Agg")
-import matplotlib.pyplot as plt
-
+import _common
 from nablax import games
 from nablax.games import methods
 
@@ -25,7 +21,7 @@ def forsaken(x, y):
     return x * (y - 0.45) + well(x) - well(y)
 
 
-def main(quick: bool = False, out: Path = Path("docs/figures")) -> dict[str, float]:
+def main(short: bool, out: Path) -> dict[str, float]:
     """Draws both games; returns the distance from the solution of f = x y after the last step, by method."""
     bilinear = games.field(lambda x, y: x * y, minimize="x", maximize="y")
     chosen = {
@@ -36,10 +32,10 @@ def main(quick: bool = False, out: Path = Path("docs/figures")) -> dict[str, flo
         "FEG": methods.feg(0.15),
         "competitive": methods.competitive(0.15),
     }
-    if quick:
+    if short:
         chosen = {name: chosen[name] for name in ("simultaneous", "extra-gradient", "FEG")}
-    z0, steps = {"x": 1.0, "y": 1.0}, 20 if quick else 150
-    figure, axes = plt.subplots(1, 2, figsize=(10, 5.6), layout="constrained")
+    z0, steps = {"x": 1.0, "y": 1.0}, 20 if short else 150
+    figure, axes = _common.figure(2, size=(10, 5.6))
     games.plot_trajectories(bilinear, chosen, z0, steps=steps, ax=axes[0], limits=2.6)
     axes[0].set_title("f(x, y) = x y")
 
@@ -50,15 +46,13 @@ def main(quick: bool = False, out: Path = Path("docs/figures")) -> dict[str, flo
         "consensus": methods.consensus(0.05, 0.5),
         "symplectic": methods.symplectic(0.05, 1.0),
     }
-    if quick:
+    if short:
         few = {"consensus": few["consensus"]}
     games.plot_trajectories(
-        curved, few, {"x": 0.6, "y": -0.6}, steps=20 if quick else 800, ax=axes[1], limits=1.6
+        curved, few, {"x": 0.6, "y": -0.6}, steps=20 if short else 800, ax=axes[1], limits=1.6
     )
     axes[1].set_title("a game with a limit cycle")
-    out.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out / "games_trajectories.png", dpi=66)
-    plt.close(figure)
+    _common.save(figure, out, "games_trajectories")
 
     ends = {}
     for name, method in chosen.items():
@@ -69,8 +63,4 @@ def main(quick: bool = False, out: Path = Path("docs/figures")) -> dict[str, flo
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--out", type=Path, default=Path("docs/figures"))
-    arguments = parser.parse_args()
-    main(arguments.quick, arguments.out)
+    _common.run(main, __doc__)

@@ -4,14 +4,13 @@ A policy chooses arm i with probability softmax(theta)_i; arm i pays reward_i. P
 noise and taking the argmax samples that policy, so that the gradient of the perturbed reward is the policy
 gradient.
 
-    python examples/perturbations_bandit.py [--quick] [--figure FILE]
+    python examples/perturbations_bandit.py [--short] [--out FOLDER]
 """
-
-import argparse
 
 import jax
 import jax.numpy as jnp
 
+import _common
 from nablax.perturbations import Gumbel, gradient_statistics, make_perturbed_fun
 
 REWARDS = jnp.array([5.0, 5.5, 6.0, 4.0, 5.2])
@@ -35,12 +34,9 @@ def train(baseline, steps, samples=16):
     return jax.jit(jax.vmap(run))(jax.random.split(jax.random.key(0), 20))
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--figure")
-    arguments = parser.parse_args()
-    steps = 20 if arguments.quick else 150
+def main(short, out):
+    """Trains with each baseline; returns the mean reward of the policies at the end, by baseline."""
+    steps = 20 if short else 150
     curves = {}
     for baseline in ("none", "leave_one_out", "linear"):
         curves[baseline] = train(baseline, steps)
@@ -55,26 +51,22 @@ def main():
             f"{baseline:14} mean reward {curves[baseline][:, -1].mean():.3f} of 6; signal to noise "
             f"{s.signal_to_noise:.3f}, samples for 10% error {s.recommended_num_samples:.0f}"
         )
-    if arguments.figure:
-        import matplotlib
 
-        matplotlib.use("Agg")
-        import matplotlib.pyplot as plt
-
-        figure, axis = plt.subplots(figsize=(6, 3.5), layout="constrained")
-        for baseline, curve in curves.items():
-            low, middle, high = jnp.percentile(curve, jnp.array([10, 50, 90]), axis=0)
-            axis.plot(middle, label=baseline)
-            axis.fill_between(range(steps), low, high, alpha=0.2)
-        axis.axhline(6, color="black", linewidth=0.8, linestyle=":")
-        axis.set(
-            xlabel="step (16 samples each)",
-            ylabel="mean reward of the policy",
-            title="Policy gradient, five-armed bandit",
-        )
-        axis.legend(title="baseline", loc="lower right")
-        figure.savefig(arguments.figure, dpi=90)
+    figure, axis = _common.figure(size=(6, 3.5))
+    for baseline, curve in curves.items():
+        low, middle, high = jnp.percentile(curve, jnp.array([10, 50, 90]), axis=0)
+        axis.plot(middle, label=baseline)
+        axis.fill_between(range(steps), low, high, alpha=0.2)
+    axis.axhline(6, color="black", linewidth=0.8, linestyle=":")
+    axis.set(
+        xlabel="step (16 samples each)",
+        ylabel="mean reward of the policy",
+        title="Policy gradient, five-armed bandit",
+    )
+    axis.legend(title="baseline", loc="lower right")
+    _common.save(figure, out, "perturbations_bandit")
+    return {name: float(curve[:, -1].mean()) for name, curve in curves.items()}
 
 
 if __name__ == "__main__":
-    main()
+    _common.run(main, __doc__)

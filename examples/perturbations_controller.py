@@ -4,14 +4,13 @@ The controller pushes left or right, by the sign of a linear function of the sta
 long the pole leans) is piecewise constant in places and jumps in others. Centred ranks and any optimizer do
 the rest; here a plain momentum step.
 
-    python examples/perturbations_controller.py [--quick] [--figure FILE]
+    python examples/perturbations_controller.py [--short] [--out FOLDER]
 """
-
-import argparse
 
 import jax
 import jax.numpy as jnp
 
+import _common
 from nablax.perturbations import es_value_and_gradient
 
 STARTS = jnp.array([[0.0, 0.0, 0.2, 0.0], [0.0, 0.0, -0.15, 0.1], [0.3, 0.0, 0.1, -0.2]])
@@ -40,12 +39,9 @@ def cost(gains):
     )
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--figure")
-    arguments = parser.parse_args()
-    steps, samples = (5, 8) if arguments.quick else (120, 64)
+def main(short, out):
+    """Trains; returns the controller's cost at first and at last."""
+    steps, samples = (5, 8) if short else (120, 64)
 
     def step(carry, key):
         gains, velocity = carry
@@ -58,24 +54,20 @@ def main():
         jax.random.key(0)
     )
     print(f"cost {own[0]:.3f} at first, {own[-1]:.3f} at last; gains {gains.round(2)}")
-    if arguments.figure:
-        import matplotlib
 
-        matplotlib.use("Agg")
-        import matplotlib.pyplot as plt
-
-        figure, axes = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
-        axes[0].plot(own, label="controller")
-        axes[0].plot(mean, label="mean of its perturbations")
-        axes[0].set(xlabel="step", ylabel="cost", title="Evolution strategies, 64 trials a step")
-        axes[0].legend()
-        seconds = 0.02 * jnp.arange(200)
-        axes[1].plot(seconds, jnp.clip(simulate(jnp.zeros(4), STARTS[0])[:, 2], -1.6, 1.6), label="before")
-        axes[1].plot(seconds, simulate(gains, STARTS[0])[:, 2], label="after")
-        axes[1].set(xlabel="seconds", ylabel="lean of the pole (radians)", title="One start")
-        axes[1].legend()
-        figure.savefig(arguments.figure, dpi=80)
+    figure, axes = _common.figure(2, size=(8, 3.2))
+    axes[0].plot(own, label="controller")
+    axes[0].plot(mean, label="mean of its perturbations")
+    axes[0].set(xlabel="step", ylabel="cost", title="Evolution strategies, 64 trials a step")
+    axes[0].legend()
+    seconds = 0.02 * jnp.arange(200)
+    axes[1].plot(seconds, jnp.clip(simulate(jnp.zeros(4), STARTS[0])[:, 2], -1.6, 1.6), label="before")
+    axes[1].plot(seconds, simulate(gains, STARTS[0])[:, 2], label="after")
+    axes[1].set(xlabel="seconds", ylabel="lean of the pole (radians)", title="One start")
+    axes[1].legend()
+    _common.save(figure, out, "perturbations_controller")
+    return float(own[0]), float(own[-1])
 
 
 if __name__ == "__main__":
-    main()
+    _common.run(main, __doc__)

@@ -3,14 +3,13 @@
 A map of four kinds of terrain has unknown costs. Shown only the cheapest paths of training maps, a
 Fenchel-Young loss learns one cost for each kind of terrain, up to their common scale.
 
-    python examples/perturbations_shortest_path.py [--quick] [--figure FILE]
+    python examples/perturbations_shortest_path.py [--short] [--out FOLDER]
 """
-
-import argparse
 
 import jax
 import jax.numpy as jnp
 
+import _common
 import nablax
 from nablax.perturbations import Normal, fenchel_young_loss, shortest_path_oracle
 from nablax.schedules import cosine_decay_schedule
@@ -24,12 +23,9 @@ def terrain(key, size):
     return jnp.digitize(field, jnp.array([-0.6, 0.0, 0.6]))
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--figure")
-    arguments = parser.parse_args()
-    size, maps, steps, samples = (5, 4, 3, 4) if arguments.quick else (12, 24, 150, 16)
+def main(short, out):
+    """Learns; returns the costs, in units of the cheapest, and the share that learned paths cost above the best."""
+    size, maps, steps, samples = (5, 4, 3, 4) if short else (12, 24, 150, 16)
     oracle = shortest_path_oracle()
     kinds = jax.vmap(lambda k: terrain(k, size))(jax.random.split(jax.random.key(0), maps))
     paths = jax.vmap(lambda m: oracle(-TRUE_COSTS[m]))(kinds)
@@ -59,27 +55,23 @@ def main():
         f"costs relative to the cheapest: {[round(float(c), 2) for c in costs / costs[0]]}, true {TRUE_COSTS.tolist()}"
     )
     print(f"learned paths cost {100 * regret:.2f}% more than the cheapest")
-    if arguments.figure:
-        import matplotlib
 
-        matplotlib.use("Agg")
-        import matplotlib.pyplot as plt
-
-        figure, axes = plt.subplots(1, 3, figsize=(9, 3), layout="constrained")
-        for axis, path, title in (
-            (axes[0], paths[0], "cheapest path"),
-            (axes[1], found[0], "path by learned costs"),
-        ):
-            axis.imshow(TRUE_COSTS[kinds[0]], cmap="YlGn")
-            rows, columns = jnp.nonzero(path)
-            axis.scatter(columns, rows, s=18, color="crimson")
-            axis.set(title=title, xticks=[], yticks=[])
-        for kind in range(4):
-            line = axes[2].plot(history[:, kind] / history[:, 0])
-            axes[2].axhline(TRUE_COSTS[kind], color=line[0].get_color(), linewidth=0.8, linestyle=":")
-        axes[2].set(title="learned costs (dotted: true)", xlabel="step", ylabel="relative to the cheapest")
-        figure.savefig(arguments.figure, dpi=80)
+    figure, axes = _common.figure(3, size=(9, 3))
+    for axis, path, title in (
+        (axes[0], paths[0], "cheapest path"),
+        (axes[1], found[0], "path by learned costs"),
+    ):
+        axis.imshow(TRUE_COSTS[kinds[0]], cmap="YlGn")
+        rows, columns = jnp.nonzero(path)
+        axis.scatter(columns, rows, s=18, color="crimson")
+        axis.set(title=title, xticks=[], yticks=[])
+    for kind in range(4):
+        line = axes[2].plot(history[:, kind] / history[:, 0])
+        axes[2].axhline(TRUE_COSTS[kind], color=line[0].get_color(), linewidth=0.8, linestyle=":")
+    axes[2].set(title="learned costs (dotted: true)", xlabel="step", ylabel="relative to the cheapest")
+    _common.save(figure, out, "perturbations_shortest_path")
+    return {"costs": costs / costs[0], "regret": float(regret)}
 
 
 if __name__ == "__main__":
-    main()
+    _common.run(main, __doc__)

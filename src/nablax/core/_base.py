@@ -128,9 +128,12 @@ def with_extra_args_support(tx: Any) -> GradientTransformationExtraArgs:
     """
     init, update = getattr(tx, "init", None), getattr(tx, "update", None)
     if not (callable(init) and callable(update)):
+        name = getattr(tx, "__name__", "")
+        hint = f" Call it first: {name}(...)." if callable(tx) and name.isidentifier() else ""
         raise ArgumentError(
             f"A gradient transformation is an object with functions init and update, got {type(tx).__name__}: "
-            f"{tx!r}"[:300]
+            f"{tx!r}."[:300]
+            + hint
         )
     if isinstance(tx, GradientTransformationExtraArgs):
         return tx

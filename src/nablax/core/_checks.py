@@ -170,7 +170,7 @@ def of_kind(what: str, fits: Callable[[Any], bool]) -> Check:
 
     def check(who: str, name: str, value: Any, optional: bool) -> None:
         if not (fits(value) or (optional and value is None)):
-            also = " or None" if optional else ""
+            also = " or None" if optional and "None" not in what else ""
             came = repr(value) if isinstance(value, str) else f"{type(value).__name__}: {value!r}"
             raise ArgumentError(f"{who}: {name} must be {what}{also}, got {came}."[:300])
 

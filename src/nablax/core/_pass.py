@@ -42,7 +42,7 @@ def run(
     Returns:
       The updates, the new states, in order, and for each leaf the dtype that its update ought to have.
     """
-    inner = [s.inner_state if rule.mask else s for rule, s in zip(rules, states, strict=True)]
+    inner = [_inside(rule, s) for rule, s in zip(rules, states, strict=True)]
     asked = [rule.mask.tree(updates, params) if rule.mask else None for rule in rules]
     masks = [m if m is None else rule.mask.spread(m, updates) for rule, m in zip(rules, asked, strict=True)]
     flags = [{k: f.values(updates, params) for k, f in rule.flags.items()} for rule in rules]
@@ -50,6 +50,9 @@ def run(
         if "params" in rule.wiring.inputs:
             require_params(rule.name, params)
     values = [_resolve(rule, state) for rule, state in zip(rules, inner, strict=True)]
+    for rule, state in zip(rules, inner, strict=True):
+        if rule.roles and not set(rule.roles).issubset(getattr(state, "_fields", ())):
+            raise _of_another(rule, state)
     measured = _measure(rules[0], asked[0], inner[0], values[0], updates, params, extra)
     computed, inner = _scalars(rules, inner, values, measured, extra)
     shared, constants = [], []
@@ -115,6 +118,22 @@ def run(
         for rule, column in zip(rules, columns, strict=True)
     ]
     return treedef.unflatten(results), new_states, after
+
+
+def _inside(rule: Any, state: Any) -> Any:
+    """The state of a rule, without what a mask puts around it."""
+    if not rule.mask:
+        return state
+    if not hasattr(state, "inner_state"):
+        raise _of_another(rule, state)
+    return state.inner_state
+
+
+def _of_another(rule: Any, state: Any) -> StructureError:
+    return StructureError(
+        f"{rule.name}: update() got {type(state).__name__}, the state of another transformation. Call init(params) of "
+        "this one first and hand its result to update."
+    )
 
 
 def _resolve(rule: Any, state: Any) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nablax.core import HyperparameterError, StructureError
+from nablax.core import HyperparameterError, StructureError, check_number
 
 from ._operands import check_labels, floating, integers, wide
 
@@ -132,6 +132,7 @@ def _problem(
     logit_paddings, label_paddings = jnp.asarray(logit_paddings), jnp.asarray(label_paddings)
     _check_shapes(who, logits, logit_paddings, labels, label_paddings)
     classes = logits.shape[-1]
+    check_number(who, "blank_id", blank_id, integer=True)
     if not 0 <= blank_id < classes:
         raise HyperparameterError(f"{who}: blank_id must lie in [0, {classes}), got {blank_id}.")
     there = label_paddings == 0

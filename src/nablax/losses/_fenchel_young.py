@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core import project_simplex
+from nablax.core import FUNCTION, project_simplex
 
 from ._operands import broadcastable, row_labels, wide
 
@@ -30,6 +30,7 @@ def make_fenchel_young_loss(max_fun: Callable[..., Any]) -> Callable[..., jax.Ar
       Further arguments go to `max_fun`.
 
     Raises:
+      ArgumentError: max_fun is no function.
       StructureError: by the loss, when shapes do not broadcast.
 
     Source: Blondel, Martins and Niculae 2020, arXiv:1901.02324, proposition 3.
@@ -39,6 +40,8 @@ def make_fenchel_young_loss(max_fun: Callable[..., Any]) -> Callable[..., jax.Ar
     >>> print(f"{loss(jnp.array([0.0, 1.0]), jnp.array([1.0, 0.0])):.4f}")
     1.3133
     """
+
+    FUNCTION("make_fenchel_young_loss", "max_fun", max_fun)
 
     def fenchel_young_loss(scores: Any, targets: Any, *args: Any, **kwargs: Any) -> jax.Array:
         scores, targets = jnp.asarray(scores), jnp.asarray(targets)

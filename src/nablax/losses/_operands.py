@@ -19,9 +19,18 @@ from nablax.core import ArgumentError, StructureError
 Axis = int | tuple[int, ...] | None
 
 
+def _array(who: str, name: str, x: Any) -> jax.Array:
+    try:
+        return jnp.asarray(x)
+    except (TypeError, ValueError):
+        raise ArgumentError(
+            f"{who}: {name} must be an array of numbers, got {type(x).__name__}: {x!r}."[:300]
+        ) from None
+
+
 def floating(who: str, name: str, x: Any) -> jax.Array:
     """x as an array, which must be of a real floating dtype."""
-    x = jnp.asarray(x)
+    x = _array(who, name, x)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise ArgumentError(f"{who}: {name} must be of a real floating dtype, got {x.dtype}.")
     return x
@@ -29,7 +38,7 @@ def floating(who: str, name: str, x: Any) -> jax.Array:
 
 def integers(who: str, name: str, x: Any) -> jax.Array:
     """x as an array, which must be of an integer dtype."""
-    x = jnp.asarray(x)
+    x = _array(who, name, x)
     if not jnp.issubdtype(x.dtype, jnp.integer):
         raise ArgumentError(f"{who}: {name} must be of an integer dtype, got {x.dtype}.")
     return x
@@ -58,7 +67,7 @@ def same_shape(who: str, **arrays: Any) -> None:
 
 def broadcastable(who: str, **arrays: Any) -> tuple[int, ...]:
     """The shape that the arrays broadcast to; refuses arrays that do not."""
-    shapes = {name: jnp.shape(x) for name, x in arrays.items()}
+    shapes = {name: _array(who, name, x).shape for name, x in arrays.items()}
     try:
         return jnp.broadcast_shapes(*shapes.values())
     except ValueError:

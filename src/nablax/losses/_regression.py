@@ -7,6 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from nablax.core import check_number
+
 from ._operands import (
     Axis,
     axes_of,
@@ -73,7 +75,8 @@ def huber_loss(predictions: Any, targets: Any = None, *, delta: Any = 1.0) -> ja
       The losses, in the dtype the arguments promote to.
 
     Raises:
-      ArgumentError: predictions are not floating.
+      ArgumentError: predictions are not floating, or delta is no number.
+      HyperparameterError: delta is negative.
       StructureError: shapes do not broadcast.
 
     Source: Huber 1964, doi:10.1214/aoms/1177703732.
@@ -82,6 +85,7 @@ def huber_loss(predictions: Any, targets: Any = None, *, delta: Any = 1.0) -> ja
     >>> print(huber_loss(jnp.array([0.5, 3.0]), delta=1.0))
     [0.125 2.5 ]
     """
+    check_number("huber_loss", "delta", delta, 0)
     error, dtype = _difference("huber_loss", predictions, targets)
     inner = jnp.clip(error, -delta, delta)
     return to_dtype(inner * (error - 0.5 * inner), dtype)

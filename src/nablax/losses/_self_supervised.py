@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core import StructureError
+from nablax.core import StructureError, check_number
 
 from ._operands import axes_of, broadcastable, floating, wide
 from ._regression import unit
@@ -28,7 +28,8 @@ def ntxent(embeddings: Any, labels: Any, temperature: Any = 0.07) -> jax.Array:
       Scalar, in the dtype of the embeddings; 0 if there is no positive pair.
 
     Raises:
-      ArgumentError: embeddings are not floating.
+      ArgumentError: embeddings are not floating, or the temperature is no number.
+      HyperparameterError: a temperature that is not positive.
       StructureError: shapes do not fit.
 
     Source: Chen et al. 2020, arXiv:2002.05709.
@@ -39,6 +40,7 @@ def ntxent(embeddings: Any, labels: Any, temperature: Any = 0.07) -> jax.Array:
     0.5514
     """
     who = "ntxent"
+    check_number(who, "temperature", temperature, 0, open_low=True)
     embeddings = floating(who, "embeddings", embeddings)
     labels = jnp.asarray(labels)
     if embeddings.ndim != 2 or labels.shape != embeddings.shape[:1]:

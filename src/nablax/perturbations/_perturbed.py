@@ -19,7 +19,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core import ArgumentError, HyperparameterError, StructureError
+from nablax.core import FUNCTION, ArgumentError, HyperparameterError, StructureError
 
 from ._checks import check_positive, positive_int
 from ._layout import Layout, fingerprint
@@ -96,6 +96,7 @@ def make_perturbed_fun(
       >>> bool(jnp.allclose(g, 1.6, atol=0.1))
       True
     """
+    FUNCTION(_WHO, "fun", fun)
     plan = _Plan(num_samples, sigma, noise, use_baseline, estimator, baseline, batch_size)
     estimator = plan.estimator
 

@@ -37,17 +37,26 @@ def joined(params: Any, rest: Any) -> Any:
     return jax.tree.unflatten(treedef, [next(trained) if x is None else x for x in others])
 
 
+def first_other(tree: Any) -> tuple[str, Any] | None:
+    """Where in a tree the first leaf stands that is no array or number, and this leaf; None without one."""
+    for path, x in jax.tree_util.tree_leaves_with_path(tree):
+        if not _is_trainable(x) and not isinstance(x, jax.core.Tracer | bool | np.bool_):
+            return jax.tree_util.keystr(path), x
+    return None
+
+
 def check_arrays(who: str, params: Any) -> None:
     """Refuses a tree with other leaves than arrays and numbers.
 
     Raises:
       StructureError: with what to write.
     """
-    for path, x in jax.tree_util.tree_leaves_with_path(params):
-        if not _is_trainable(x) and not isinstance(x, jax.core.Tracer | bool | np.bool_):
-            raise StructureError(
-                f"{who}: params{jax.tree_util.keystr(path)} is no array, but {type(x).__name__}. Give the arrays "
-                "alone, and put the module together in the loss: params, rest = equinox.partition(model, "
-                "equinox.is_inexact_array), then equinox.combine(params, rest); or with flax, graphdef, params = "
-                "nnx.split(model), then nnx.merge(graphdef, params)."
-            )
+    found = first_other(params)
+    if found is not None:
+        path, x = found
+        raise StructureError(
+            f"{who}: params{path} is no array, but {type(x).__name__}. Give the arrays "
+            "alone, and put the module together in the loss: params, rest = equinox.partition(model, "
+            "equinox.is_inexact_array), then equinox.combine(params, rest); or with flax, graphdef, params = "
+            "nnx.split(model), then nnx.merge(graphdef, params)."
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -30,7 +30,7 @@ def join_schedules(schedules: Sequence[Schedule], boundaries: Sequence[Any]) -> 
       Function of the count. If all the schedules are nablax's, calling it is one compiled call.
 
     Raises:
-      ArgumentError: a schedule is not callable, or there is none.
+      ArgumentError: a schedule is not callable, or there is none; schedules or boundaries is no list.
       HyperparameterError: the number or the order of the boundaries is wrong.
 
     >>> from nablax.schedules import constant_schedule, linear_schedule
@@ -39,6 +39,11 @@ def join_schedules(schedules: Sequence[Schedule], boundaries: Sequence[Any]) -> 
     0.5 1.0
     """
     name = "join_schedules"
+    for argument, value in (("schedules", schedules), ("boundaries", boundaries)):
+        if not isinstance(value, Iterable):
+            raise ArgumentError(
+                f"{name}: {argument} must be a list, got {type(value).__name__}: {value!r}."[:300]
+            )
     schedules, boundaries = tuple(schedules), tuple(boundaries)
     _check_pieces(name, schedules, boundaries)
     if not boundaries:

@@ -23,7 +23,7 @@ from jax.flatten_util import ravel_pytree
 from jax.scipy.sparse import linalg
 
 from nablax import tree
-from nablax.core import ArgumentError, StructureError
+from nablax.core import FUNCTION, ArgumentError, StructureError
 
 _SOLVERS = {"cg": linalg.cg, "gmres": linalg.gmres, "bicgstab": linalg.bicgstab}
 
@@ -87,8 +87,8 @@ def custom_root(
       A decorator. The decorated solver can be jitted, mapped, and differentiated forward and in reverse.
 
     Raises:
-      ArgumentError: another `solve`; by the solver, keyword-only arguments or arguments that are no arrays; at the
-        first derivative, a solution of integers.
+      ArgumentError: optimality_fun is no function; another `solve`; by the solver, keyword-only arguments or arguments
+        that are no arrays; at the first derivative, a solution of integers.
       StructureError: at the first derivative, F does not have the structure and shapes of x.
 
     Source: Blondel et al. 2022, arXiv:2105.15183.
@@ -103,6 +103,7 @@ def custom_root(
       Array([[0.5, 0. ],
              [0. , 0.5]], dtype=float32)
     """
+    FUNCTION("custom_root", "optimality_fun", optimality_fun)
     return _decorator("custom_root", optimality_fun, has_aux, solve)
 
 
@@ -121,6 +122,7 @@ def custom_fixed_point(
     def residual(x: Any, *args: Any) -> Any:
         return tree.sub(fixed_point_fun(x, *args), x)
 
+    FUNCTION("custom_fixed_point", "fixed_point_fun", fixed_point_fun)
     return _decorator("custom_fixed_point", residual, has_aux, solve)
 
 

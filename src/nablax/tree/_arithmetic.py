@@ -41,9 +41,17 @@ def div(tree_x: Any, tree_y: Any) -> Any:
 def scale(scalar: ArrayLike, tree: Any) -> Any:
     """scalar * x for every leaf x.
 
+    Raises:
+      TypeError: scalar is a tree, as where the two arguments changed places.
+
     >>> scale(2.0, {"w": jnp.ones(2)})
     {'w': Array([2., 2.], dtype=float32)}
     """
+    if isinstance(scalar, str) or not jax.tree_util.all_leaves([scalar]):
+        raise TypeError(
+            f"tree.scale: scalar must be a number or an array, got {type(scalar).__name__}. The order is "
+            "scale(scalar, tree)."
+        )
     return jax.tree.map(lambda x: scalar * x, tree)
 
 

@@ -29,6 +29,20 @@ def at_least_float32(dtype: DTypeLike) -> Any:
     return dtype
 
 
+def as_dtype(who: str, dtype: DTypeLike | None) -> Any:
+    """A dtype by its name, a class or an object; None stays None.
+
+    Raises:
+      TypeError: nothing is called so.
+    """
+    try:
+        return dtype if dtype is None or jnp.issubdtype(dtype, jax.dtypes.extended) else jnp.dtype(dtype)
+    except TypeError:
+        raise TypeError(
+            f"{who}: dtype must be one, such as jnp.bfloat16 or 'float32', got {dtype!r}."
+        ) from None
+
+
 def _is_key(leaf: Any) -> bool:
     return jnp.issubdtype(getattr(leaf, "dtype", np.float32), jax.dtypes.prng_key)
 
@@ -70,11 +84,13 @@ def cast(tree: Any, dtype: DTypeLike | None) -> Any:
       dtype: the new dtype, or None.
 
     Raises:
+      TypeError: there is no such dtype.
       ValueError: a complex leaf would lose its imaginary part.
 
     >>> cast({"w": jnp.ones(2)}, jnp.bfloat16)
     {'w': Array([1, 1], dtype=bfloat16)}
     """
+    dtype = as_dtype("tree.cast", dtype)
     if dtype is None:
         return tree
     return jax.tree_util.tree_map_with_path(lambda path, x: cast_leaf("tree.cast", path, x, dtype), tree)
@@ -151,14 +167,17 @@ def zeros_like(tree: Any, dtype: DTypeLike | None = None) -> Any:
     >>> zeros_like({"w": jnp.ones(2), "frozen": None}, jnp.float32)
     {'frozen': None, 'w': Array([0., 0.], dtype=float32)}
     """
+    dtype = as_dtype("tree.zeros_like", dtype)
     return jax.tree.map(lambda x: jnp.zeros_like(x, dtype=dtype), tree)
 
 
 def ones_like(tree: Any, dtype: DTypeLike | None = None) -> Any:
     """Ones of every leaf's shape, in its dtype or in `dtype`."""
+    dtype = as_dtype("tree.ones_like", dtype)
     return jax.tree.map(lambda x: jnp.ones_like(x, dtype=dtype), tree)
 
 
 def full_like(tree: Any, fill_value: ArrayLike, dtype: DTypeLike | None = None) -> Any:
     """`fill_value` in every leaf's shape, in its dtype or in `dtype`."""
+    dtype = as_dtype("tree.full_like", dtype)
     return jax.tree.map(lambda x: jnp.full_like(x, fill_value, dtype=dtype), tree)

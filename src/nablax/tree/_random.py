@@ -8,13 +8,22 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from ._casting import as_dtype
+
 
 def split_key_like(rng_key: jax.Array, target_tree: Any) -> Any:
     """A tree of keys with the structure of `target_tree`, split from one key in the order of the leaves.
 
+    Raises:
+      TypeError: rng_key is no random key; so for `random_like`.
+
     >>> split_key_like(jax.random.key(0), {"w": 1.0, "frozen": None})["w"].shape
     ()
     """
+    if not hasattr(rng_key, "dtype"):
+        raise TypeError(
+            f"tree: rng_key must be a random key, such as jax.random.key(0), got {type(rng_key).__name__}: {rng_key!r}."
+        )
     leaves = jax.tree.leaves(target_tree)
     return jax.tree.unflatten(jax.tree.structure(target_tree), list(jax.random.split(rng_key, len(leaves))))
 
@@ -37,6 +46,7 @@ def random_like(
     >>> random_like(jax.random.key(0), {"w": jnp.ones(2)}, jax.random.uniform)["w"].shape
     (2,)
     """
+    dtype = as_dtype("tree.random_like", dtype)
     takes_sharding = _takes_out_sharding(sampler)
 
     def one(leaf: Any, key: jax.Array) -> Any:

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ._errors import ShapeError, user_line
+
 config: Any = jax.config
 PLAIN: set[type] = {np.ndarray}  # classes of values that are computed; JAX's joins when the first is met
 _TABLE: dict[tuple, Aval] = {}
@@ -17,6 +19,20 @@ _SCALARS = {
     float: np.dtype(np.float64),
     complex: np.dtype(complex),
 }
+
+
+def dtype_of(who: str, dtype: Any) -> Any:
+    """A dtype by its name, a class or an object, as JAX has it: 64 bits become 32 without x64.
+
+    Raises:
+      ShapeError: nothing is called so.
+    """
+    try:
+        return jax.dtypes.canonicalize_dtype(dtype)
+    except TypeError:
+        raise ShapeError(
+            f"{who}: dtype must be one, such as 'float32', got {dtype!r}. At {user_line()}."
+        ) from None
 
 
 class Aval:

@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from .._ground._aval import aval_of
-from .._ground._errors import LostTapeError, NoGradientError, user_line
+from .._ground._aval import aval_of, dtype_of
+from .._ground._errors import LostTapeError, NoGradientError, ShapeError, user_line
 from .._ground._lent import lend
 from .._path._recorded import Recorded, blank, new
 from .._path._trace import local
@@ -23,6 +23,8 @@ def make(
     kind: type | None = None,
 ) -> Any:
     """What `tensor` does; `kind` is the class, None for Tensor."""
+    if dtype is not None:
+        dtype_of("tensor", dtype)
     if isinstance(value, Recorded):
         value = realize(value)
     elif isinstance(value, list | tuple) and (
@@ -35,7 +37,12 @@ def make(
             )
         value = jax.tree.map(lambda v: np.asarray(realize(v)) if isinstance(v, Recorded) else v, value)
     if not isinstance(value, jax.Array):
-        value = np.array(value, dtype=dtype)  # a copy; it stays NumPy's until something computes with it
+        try:
+            value = np.array(value, dtype=dtype)  # a copy; it stays NumPy's until something computes with it
+        except ValueError as error:
+            raise ShapeError(
+                f"tensor: value must be numbers in rows of one length: {error} At {user_line()}."
+            ) from None
         if value.dtype.kind in "OSUMm":
             raise TypeError(f"tensor: value must consist of numbers, got {value.dtype} elements.")
         value = value.astype(jax.dtypes.canonicalize_dtype(value.dtype), copy=False)

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..._ground._aval import dtype_of
 from ..._ground._errors import user_line
 from ..._path._recorded import Recorded
 from .._make import make as tensor
@@ -23,7 +24,7 @@ FLOAT: Any = float
 
 def number_type(dtype: Any, default: Any = float) -> Any:
     """A dtype as JAX has it: Python's, NumPy's or JAX's; 64 bits become 32 without x64."""
-    return jax.dtypes.canonicalize_dtype(default if dtype is None else dtype)
+    return dtype_of("autograd", default if dtype is None else dtype)
 
 
 def make(value: Any, dtype: Any, requires_grad: bool = False, device: Any = None) -> Any:

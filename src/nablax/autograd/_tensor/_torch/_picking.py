@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._rows import Row, axis, rows
+from ._rows import Row, axis, indices, rows
 
 
 def _places(dim: int, index: Any) -> tuple[Any, ...]:
@@ -111,7 +111,9 @@ def _take_along_dim(input: Any, indices: Any, dim: Any = None) -> Any:
     return jnp.take(input, jnp.ravel(indices)) if dim is None else jnp.take_along_axis(input, indices, dim)
 
 
-def _where(condition: Any, input: Any, other: Any) -> Any:
+def _where(condition: Any, input: Any = None, other: Any = None) -> Any:
+    if input is None and other is None:
+        return tuple(indices(at) for at in jnp.nonzero(jnp.atleast_1d(condition)))
     return jnp.where(condition, input, other)
 
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..._ground._errors import user_line
 from ..._path._recorded import Recorded
 from .._lift import Lifted
 from .._views import view
@@ -50,11 +51,12 @@ Rows = dict[str, "Callable[..., Any] | Row"]
 
 
 def rows(table: Rows, **fields: Any) -> dict[str, Row]:
-    """Every entry of a theme's table as a Row, with these fields."""
-    return {
-        name: (each if isinstance(each, Row) else Row(each))._replace(**fields)
-        for name, each in table.items()
-    }
+    """Every entry of a theme's table as a Row, with these fields; a row of several names stands under each of them."""
+    found: dict[str, Row] = {}
+    for names, each in table.items():
+        row = (each if isinstance(each, Row) else Row(each))._replace(**fields)
+        found |= dict.fromkeys(names.split(), row)
+    return found
 
 
 class _Static(Lifted):
@@ -81,7 +83,10 @@ def recorded(name: str, row: Row) -> Callable[..., Any]:
                 if numpys is not None and not ITS_OWN.isdisjoint(kwargs):
                     return of_numpy[0](*args, **_numpy_words(kwargs))
                 kwargs = {IN_NUMPY.get(k, k): v for k, v in kwargs.items()}
-            found = made[0](*args, **kwargs)
+            try:
+                found = made[0](*args, **kwargs)
+            except IndexError as error:
+                raise _out_of_range(name, fn, args, kwargs) or error from None
             if is_view and args and isinstance(args[0], Recorded):
                 _viewed(args[0], found, fn, args[1:], kwargs)
             return found
@@ -89,6 +94,18 @@ def recorded(name: str, row: Row) -> Callable[..., Any]:
     call.__name__ = call.__qualname__ = name
     call.__doc__ = f"torch's {name}{shown(fn)}, recorded."
     return call
+
+
+def _out_of_range(
+    name: str, fn: Callable[..., Any], args: tuple, kwargs: dict[str, Any]
+) -> IndexError | None:
+    """The error that names the axis which the first argument does not have; None where all are there."""
+    n = max(getattr(args[0], "ndim", 0), 1) if args else 1
+    for word, value in inspect.signature(fn).bind(*args, **kwargs).arguments.items():
+        several = value if isinstance(value, tuple | list) else (value,)
+        if word.startswith("dim") and any(isinstance(d, int) and not -n <= d < n for d in several):
+            return IndexError(f"{name}: {word} must lie in {-n} to {n - 1}, got {value}. At {user_line()}.")
+    return None
 
 
 def _direct(fn: Callable[..., Any]) -> Callable[..., Any]:

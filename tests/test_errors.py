@@ -1,0 +1,221 @@
+"""Mistakes that users make: each is answered with who speaks, which argument, what is allowed and what came."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import nablax
+from nablax import autograd, losses, perturbations, schedules, second_order, tree
+from nablax.autograd import nn
+
+PARAMS = {"w": jnp.ones(3), "b": jnp.zeros(())}
+SCORES, LABELS = jnp.zeros((4, 3)), jnp.array([0, 1, 2, 0])
+
+
+def loss(params):
+    return jnp.sum(params["w"] ** 2) + params["b"]
+
+
+def a_step(loss_fn, **options):
+    tx = nablax.sgd(0.1)
+    return nablax.train_step(loss_fn, tx, donate=False, **options)(PARAMS, tx.init(PARAMS))
+
+
+def optimizer():
+    return nablax.Optimizer(nablax.adam(0.1), PARAMS)
+
+
+def x():
+    return autograd.tensor(np.zeros((2, 3), np.float32))
+
+
+MISTAKES = {
+    # trees
+    "a dtype that is a device": (
+        lambda: tree.cast(PARAMS, "cpu"),
+        TypeError,
+        "tree.cast: dtype must be one, such as jnp.bfloat16 or 'float32', got 'cpu'.",
+    ),
+    "arguments that changed places": (
+        lambda: tree.scale(PARAMS, 2.0),
+        TypeError,
+        "tree.scale: scalar must be a number or an array, got dict. The order is scale(scalar, tree).",
+    ),
+    "a seed for a key": (
+        lambda: tree.random_like(0, PARAMS),
+        TypeError,
+        "rng_key must be a random key, such as jax.random.key(0), got int: 0.",
+    ),
+    # losses and schedules
+    "labels that are no array": (
+        lambda: losses.softmax_cross_entropy_with_integer_labels(SCORES, None),
+        nablax.ArgumentError,
+        "labels must be an array of numbers, got NoneType: None.",
+    ),
+    "labels of floats": (
+        lambda: losses.softmax_cross_entropy_with_integer_labels(SCORES, LABELS * 1.0),
+        nablax.ArgumentError,
+        "labels must be of an integer dtype, got float32.",
+    ),
+    "a negative delta": (
+        lambda: losses.huber_loss(SCORES, delta=-1.0),
+        nablax.HyperparameterError,
+        "huber_loss: delta must not be negative, got -1.0.",
+    ),
+    "a temperature of 0": (
+        lambda: losses.ntxent(SCORES, LABELS, temperature=0),
+        nablax.HyperparameterError,
+        "ntxent: temperature must be positive, got 0.",
+    ),
+    "a maximum that is no function": (
+        lambda: losses.make_fenchel_young_loss("max"),
+        nablax.ArgumentError,
+        "make_fenchel_young_loss: max_fun must be a function, got 'max'.",
+    ),
+    "one schedule for a list": (
+        lambda: schedules.join_schedules(schedules.constant_schedule(1.0), [5]),
+        nablax.ArgumentError,
+        "join_schedules: schedules must be a list, got",
+    ),
+    # transformations
+    "an optimizer that was not called": (
+        lambda: nablax.chain(nablax.clip(1.0), nablax.adam),
+        nablax.ArgumentError,
+        "Call it first: adam(...).",
+    ),
+    "the state of another optimizer": (
+        lambda: nablax.adam(0.1).update(PARAMS, nablax.sgd(0.1, momentum=0.9).init(PARAMS)),
+        nablax.StructureError,
+        "scale_by_adam: update() got TraceState, the state of another transformation. Call init(params)",
+    ),
+    "the state from before a mask": (
+        lambda: nablax.adamw(0.1, mask={"w": True, "b": False}).update(
+            PARAMS, nablax.adamw(0.1).init(PARAMS), PARAMS
+        ),
+        nablax.StructureError,
+        "update() got EmptyState, the state of another transformation.",
+    ),
+    "a dtype for a moment": (
+        lambda: nablax.adam(0.1, mu_dtype="cpu"),
+        nablax.ArgumentError,
+        "adam: mu_dtype must be a floating or complex dtype or None, got 'cpu'.",
+    ),
+    # the runtime
+    "a module for its parameters": (
+        lambda: nablax.Optimizer(nablax.adam(0.1), nn.Linear(3, 4)),
+        nablax.ArgumentError,
+        "Optimizer: params must hold arrays or tensors, got Linear without any. Of an autograd module give "
+        "module.parameters().",
+    ),
+    "one callback for a list": (
+        lambda: nablax.Optimizer(nablax.adam(0.1), PARAMS, callbacks=print),
+        nablax.ArgumentError,
+        "Optimizer: callbacks must be a list of functions, got",
+    ),
+    "a loss for its gradient": (
+        lambda: optimizer().step(loss),
+        nablax.StructureError,
+        "Optimizer.step: grads must be an array, got function:",
+    ),
+    "a name inside gradients": (
+        lambda: optimizer().step({**PARAMS, "w": "w"}),
+        nablax.StructureError,
+        "Optimizer.step: grads['w'] must be an array, got str: 'w'.",
+    ),
+    "an optimizer without numbers": (
+        lambda: nablax.Optimizer(nablax.identity(), PARAMS).hyperparameters["learning_rate"],
+        KeyError,
+        "'learning_rate' is none of them; there are none",
+    ),
+    "a step without a loss": (
+        lambda: nablax.train_step(PARAMS, nablax.sgd(0.1)),
+        nablax.ArgumentError,
+        "train_step: loss_fn must be a function, got dict",
+    ),
+    "a loss that is no scalar": (
+        lambda: a_step(lambda p: p["w"]),
+        nablax.StructureError,
+        "train_step: loss_fn must return a scalar, got an array of shape (3,).",
+    ),
+    "a loss with more than it says": (
+        lambda: a_step(lambda p: (loss(p), 1.0)),
+        nablax.StructureError,
+        "train_step: loss_fn must return a scalar, got tuple. has_aux=True lets it return (loss, aux).",
+    ),
+    "a loss with less than it says": (
+        lambda: a_step(loss, has_aux=True),
+        nablax.StructureError,
+        "train_step: with has_aux=True loss_fn must return a pair (loss, aux), got an array of shape ().",
+    ),
+    "a key that the loss does not take": (
+        lambda: nablax.train_step(loss, nablax.sgd(0.1), keys="key"),
+        nablax.ArgumentError,
+        "train_step: keys names 'key', but after the parameters loss_fn takes nothing.",
+    ),
+    # other wings
+    "a perturbed name": (
+        lambda: perturbations.make_perturbed_fun("f"),
+        nablax.ArgumentError,
+        "make_perturbed_fun: fun must be a function, got 'f'.",
+    ),
+    "the root of a name": (
+        lambda: second_order.custom_root("f"),
+        nablax.ArgumentError,
+        "custom_root: optimality_fun must be a function, got 'f'.",
+    ),
+    # autograd
+    "a tensor of a device": (
+        lambda: autograd.tensor([1.0], dtype="cpu"),
+        autograd.AutogradError,
+        "tensor: dtype must be one, such as 'float32', got 'cpu'. At ",
+    ),
+    "zeros of a device": (
+        lambda: autograd.zeros(2, 3, dtype="cpu"),
+        autograd.AutogradError,
+        "dtype must be one, such as 'float32', got 'cpu'. At ",
+    ),
+    "a cast to nothing": (
+        lambda: x().to("flaot32"),
+        autograd.AutogradError,
+        "to: dtype must be one, such as 'float32', got 'flaot32'. At ",
+    ),
+    "rows of several lengths": (
+        lambda: autograd.tensor([[1.0, 2.0], [3.0]]),
+        autograd.AutogradError,
+        "tensor: value must be numbers in rows of one length: ",
+    ),
+    "a mean over no axis": (
+        lambda: x().mean(9),
+        IndexError,
+        "mean: dim must lie in -2 to 1, got 9. At ",
+    ),
+    "an extreme of no axis": (
+        lambda: x().max(dim=-3),
+        IndexError,
+        "max: dim must lie in -2 to 1, got -3. At ",
+    ),
+    "a swap with no axis": (
+        lambda: x().transpose(0, 5),
+        IndexError,
+        "transpose: dims must lie in -2 to 1, got (0, 5). At ",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_the_answer_says_what_to_do(mistake):
+    call, kind, said = MISTAKES[mistake]
+    with pytest.raises(kind, match=re.escape(said)):
+        call()
+
+
+def test_what_can_be_meant_passes():
+    assert jax.tree.leaves(nablax.Optimizer(nablax.adam(0.1), {}).params) == []
+    nablax.Optimizer(nablax.adam(0.1), PARAMS, callbacks=(print,))
+    assert tree.zeros_like(PARAMS, "bfloat16")["w"].dtype == jnp.bfloat16
+    assert float(a_step(lambda p: jnp.float32(3.0))[2]["loss"]) == 3.0
+    assert x().mean(-1).shape == (2,)
+    assert autograd.tensor([1.0], dtype="bfloat16").dtype == jnp.bfloat16
