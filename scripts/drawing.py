@@ -15,7 +15,7 @@ from pathlib import Path
 # Okabe and Ito's colours, which the color-blind tell apart, in an order that stays readable on white; and dashes.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8C6D00", "#56B4E9")
 DASHES = ("", "60 25", "15 20", "90 25 15 25", "40 40", "130 30")
-INK, GREY, GRID = "#1f2328", "#8b949e", "#e3e6ea"
+INK, GREY, PALE, GRID = "#1f2328", "#8b949e", "#c3cad2", "#e3e6ea"
 
 
 @dataclass
@@ -28,6 +28,7 @@ class Panel:
       log_y: whether y is logarithmic; its range is positive then.
       title, x_label: above and below the axes.
       x_ticks, y_ticks: values, or pairs of a value and its label.
+      grid: whether lines mark the ticks.
     """
 
     left: float
@@ -41,6 +42,7 @@ class Panel:
     x_label: str = ""
     x_ticks: Sequence[object] = ()
     y_ticks: Sequence[object] = ()
+    grid: bool = True
     _parts: list[str] = field(default_factory=list)
 
     def at(self, x: float, y: float) -> tuple[float, float]:
@@ -57,9 +59,8 @@ class Panel:
         )
 
     def line(
-        self, xs: Iterable[float], ys: Iterable[float], colour: str = INK, width: float = 1.8, dash: str = "",
-        opacity: float = 1.0,
-    ) -> None:  # fmt: skip
+        self, xs: Iterable[float], ys: Iterable[float], colour: str = INK, width: float = 1.8, dash: str = ""
+    ) -> None:
         """A curve through points; it ends where one is not finite."""
         points: list[tuple[float, float]] = []
         for x, y in zip(xs, ys, strict=True):
@@ -67,38 +68,14 @@ class Panel:
                 break
             points.append(self.at(x, y))
         style = f' stroke-dasharray="{dash}"' if dash else ""
-        style += f' opacity="{opacity:g}"' if opacity < 1 else ""
         self._parts.append(
             f'<path d="{path(points)}" stroke="{colour}" stroke-width="{round(10 * width)}"{style}/>'
-        )
-
-    def band(
-        self,
-        xs: Sequence[float],
-        low: Sequence[float],
-        high: Sequence[float],
-        colour: str,
-        opacity: float = 0.15,
-    ) -> None:
-        """The area between two curves."""
-        there = [self.at(x, y) for x, y in zip(xs, high, strict=True)]
-        back = [self.at(x, y) for x, y in zip(xs, low, strict=True)][::-1]
-        self._parts.append(
-            f'<path d="{path([*there, *back])}z" fill="{colour}" stroke="none" opacity="{opacity:g}"/>'
         )
 
     def dot(self, x: float, y: float, colour: str, radius: float = 3.5, hollow: bool = False) -> None:
         """A dot, or a ring."""
         px, py = self.at(x, y)
-        fill = 'fill="#fff" stroke-width="15"' if hollow else f'fill="{colour}" stroke-width="0"'
-        self._parts.append(
-            f'<circle cx="{_whole(px)}" cy="{_whole(py)}" r="{_whole(radius)}" stroke="{colour}" {fill}/>'
-        )
-
-    def note(self, x: float, y: float, text: str, colour: str = INK, anchor: str = "start") -> None:
-        """Words at a point of the plot."""
-        px, py = self.at(x, y)
-        self._parts.append(_text(px, py, text, colour, anchor, 11.5))
+        self._parts.append(_circle(px, py, colour, radius, hollow))
 
     def svg(self, clip: str) -> str:
         """The panel's elements. Curves are cut at the axes."""
@@ -114,7 +91,7 @@ class Panel:
             px, _ = self.at(value, self.y[1])
             grid.append(f"M{_whole(px)} {_whole(bottom)}v-{_whole(self.height)}")
             out.append(_text(px, bottom + 16, label, INK, "middle", 11))
-        if grid:
+        if grid and self.grid:
             out.append(f'<path d="{"".join(grid)}" stroke="{GRID}" stroke-width="8" fill="none"/>')
         out.append(f'<g clip-path="url(#{clip})" fill="none">{"".join(self._parts)}</g>')
         out.append(f'<rect {box} fill="none" stroke="{GREY}" stroke-width="8"/>')
@@ -137,7 +114,8 @@ def picture(
     Args:
       width, height: in pixels.
       panels: what is drawn.
-      legend: text, colour and dash of each entry, in one line below the panels, which breaks where it is full.
+      legend: text, colour and dash of each entry, in one line below the panels, which breaks where it is full. In the
+        place of a dash, "dot" and "ring" stand for what has no line.
       label: what the picture shows, for those who do not see it.
     """
     out = [
@@ -158,10 +136,7 @@ def picture(
         y = height - 12 - 18 * (len(rows) - 1 - r)
         for i in row:
             text, colour, dash = legend[i]
-            style = f' stroke-dasharray="{dash}"' if dash else ""
-            out.append(
-                f'<path d="M{_whole(x)} {_whole(y - 4)}h300" stroke="{colour}" stroke-width="22" fill="none"{style}/>'
-            )
+            out.append(_sample(x, y - 4, colour, dash))
             out.append(_text(x + 36, y, text, INK, "start", 12))
             x += widths[i]
     return "".join(out) + "</svg>\n"
@@ -198,6 +173,19 @@ def path(points: Sequence[tuple[float, float]], near: float = 0.6) -> str:
         out += f"{dy}" if dy < 0 else f" {dy}"
         first = False
     return out if not first else out + "0 0"
+
+
+def _circle(x: float, y: float, colour: str, radius: float, hollow: bool) -> str:
+    style = f'fill="#fff" stroke="{colour}" stroke-width="15"' if hollow else f'fill="{colour}" stroke="none"'
+    return f'<circle cx="{_whole(x)}" cy="{_whole(y)}" r="{_whole(radius)}" {style}/>'
+
+
+def _sample(x: float, y: float, colour: str, dash: str) -> str:
+    """What stands before a text of the legend."""
+    if dash in ("dot", "ring"):
+        return _circle(x + 22, y, colour, 4, dash == "ring")
+    style = f' stroke-dasharray="{dash}"' if dash else ""
+    return f'<path d="M{_whole(x)} {_whole(y)}h300" stroke="{colour}" stroke-width="22" fill="none"{style}/>'
 
 
 def _tick(tick: object) -> tuple[float, str]:

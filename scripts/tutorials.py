@@ -46,7 +46,7 @@ def perturbed_gradients(names: dict[str, Any]) -> str:
         for s, good, bad in zip(few, found, off, strict=True):
             panel.dot(float(s), float(bad), ORANGE, 4, hollow=True)
             panel.dot(float(s), float(good), BLUE, 4)
-    legend = [("exact", GREY, ""), ("estimated", BLUE, "1 40"), ("without 1 / sigma", ORANGE, "1 40")]
+    legend = [("exact", GREY, ""), ("estimated", BLUE, "dot"), ("without 1 / sigma", ORANGE, "ring")]
     return picture(716, 300, [left, right], legend, "Slopes of a smoothed identity and a smoothed sign")
 
 
@@ -84,7 +84,7 @@ def optimistic_adam(names: dict[str, Any]) -> str:
         x_ticks=(0, 250, 500, 750, 1000), y_ticks=(0.1, 0.3, 1, 3),
     )  # fmt: skip
     for name, colour, dash in shown:
-        if "Adam, " not in name:
+        if name in ("Adam", "optimistic, decaying"):
             left.line(*np.asarray(names["paths"][name])[0].T, colour, 1.3)
         right.line(range(1000), np.asarray(names["distance"][name]), colour, 1.8, dash)
     left.dot(*target, INK, 4)
@@ -96,20 +96,18 @@ def centralized_gradients(names: dict[str, Any]) -> str:
     shown = legend_of(["not centralized", "all centralized", "hidden layer centralized"])
     runs = [names["plain"], names["everywhere"], names["masked"]]
     left = Panel(
-        50, 34, 290, 240, (0, 400), (0.003, 0.3), log_y=True, title="Training loss", x_label="steps",
-        x_ticks=(0, 100, 200, 300, 400), y_ticks=(0.003, 0.01, 0.03, 0.1, 0.3),
+        50, 34, 290, 240, (0, 400), (1e-5, 0.3), log_y=True, title="Training loss", x_label="steps",
+        x_ticks=(0, 100, 200, 300, 400), y_ticks=((1e-5, "1e-5"), (1e-4, "1e-4"), 1e-3, 1e-2, 1e-1),
     )  # fmt: skip
-    ticks = (-1, -0.5, 0, 0.5, 1)
     right = Panel(
-        416, 34, 280, 240, (-1, 1), (-1, 1), title="Means of the tokens' vectors", x_label="before (across), after (up)",
-        x_ticks=ticks, y_ticks=ticks,
+        406, 34, 290, 240, (0, 40), (1e-9, 1), log_y=True, title="How far the means went", x_label="token",
+        x_ticks=(0, 10, 20, 30, 40), y_ticks=[(10.0**k, f"1e{k}") for k in (-8, -6, -4, -2)] + [(1.0, "1")],
     )  # fmt: skip
-    right.line((-1, 1), (-1, 1), GREY, 1)
+    before = np.asarray(names["params"]["embedding"]).mean(1)
     for (_, colour, dash), (p, losses) in zip(shown, runs, strict=True):
         left.line(range(400), np.asarray(losses), colour, 1.8, dash)
-        if colour != shown[0][1]:
-            for x, y in zip(*(np.asarray(q["embedding"]).mean(1) for q in (names["params"], p)), strict=True):
-                right.dot(x, y, colour, 3, hollow=colour == GREEN)
+        for token, moved in enumerate(np.abs(np.asarray(p["embedding"]).mean(1) - before)):
+            right.dot(token + 0.5, max(moved, 1.5e-9), colour, 3, hollow=colour == GREEN)
     return picture(716, 345, [left, right], shown, "Centralization of all arrays and of layers")
 
 

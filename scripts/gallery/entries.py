@@ -105,7 +105,7 @@ OPTIMIZERS: dict[str, list[Entry]] = {
         _entry("novograd(lr)", "Half of Adam's state; speech and language models with large batches."),
         _entry("adafactor(lr, min_dim_size_to_factor=16)", "Very large matrices whose second moments do not fit."),
         _entry("sm3(lr)", "Large embeddings with sparse gradients; Adagrad's rates for the memory of momentum."),
-        _entry("galore(lr, rank=16)", "Training all weights of a large model in little memory."),
+        _entry("galore(lr, rank=16, update_proj_gap=10)", "Training all weights of a large model in little memory."),
     ],
     "Layers and matrices": [
         _entry("lars(lr, trust_coefficient=0.1)", "Convolutional networks with batches of thousands."),

@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 
-from scripts.drawing import COLOURS, GRID, GREY, INK, Panel, legend_of, picture
+from scripts.drawing import COLOURS, GREY, INK, PALE, Panel, legend_of, picture
 
 from .entries import Entry, names
 from .runs import DIGITS_STEPS, EVERY, START, STEEPNESS, Run
@@ -18,13 +18,13 @@ def family(entries: Sequence[Entry], runs: Sequence[Run], reference: Run) -> str
     """Paths and learning curves of a family, and Adam's curve in grey."""
     valley = Panel(
         36, 34, 330, 230, (-2.2, 2.2), (-0.8, 2.6), title="A narrow valley", x_ticks=(-2, -1, 0, 1, 2),
-        y_ticks=(0, 1, 2),
+        y_ticks=(0, 1, 2), grid=False,
     )  # fmt: skip
     for xs, ys in _contours():
-        valley.line(xs, ys, GRID, 1)
+        valley.line(xs, ys, PALE, 0.9)
     digits = Panel(
-        424, 34, 280, 230, (0, DIGITS_STEPS), (3e-4, 3.0), log_y=True, title="Digits: training loss",
-        x_label="gradients", x_ticks=(0, 100, 200, 300, 400), y_ticks=(1e-3, 1e-2, 1e-1, 1),
+        424, 34, 280, 230, (0, DIGITS_STEPS), (1e-5, 3.0), log_y=True, title="Digits: training loss",
+        x_label="gradients", x_ticks=(0, 100, 200, 300, 400), y_ticks=((1e-5, "1e-5"), (1e-4, "1e-4"), 1e-3, 1e-2, 1e-1, 1),
     )  # fmt: skip
     steps = np.arange(len(reference.curve)) * EVERY
     digits.line(steps, reference.curve, GREY, 1.2)
