@@ -67,7 +67,7 @@ def _encode(row: Any, words: Any) -> Quantized:
 _DECODE, _ENCODE = Program(_decode, "decode_state"), Program(_encode, "encode_state")
 
 
-@functools.cache
+@functools.lru_cache(256)
 def _starter(form: Form, sharding: Any) -> Any:
     """What makes the first codes of an array that lies so."""
 
