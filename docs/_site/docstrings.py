@@ -81,7 +81,7 @@ def _section(title: str, body: str) -> str:
 
 
 def _item(item: str, linked: bool) -> str:
-    """`b1, b2: decays.` as a bullet; the names in bold, or as code, which becomes a link. Other lines stay what they are."""
+    """`b1, b2: decays.` as a bullet; the names in bold, or as code, which becomes a link."""
     head, _, rest = item.partition("\n")
     named = re.match(r"([*\w.`]+(?:, [*\w.`]+)*)(?: \([^)]*\))?: +", head)
     rest = textwrap.dedent(rest)
