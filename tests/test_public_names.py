@@ -10,8 +10,8 @@ import pytest
 import nablax
 
 ALL_WINGS = [
-    "assignment", "autograd", "core", "games", "linesearch", "losses", "optax", "optimizers", "perturbations",
-    "projections", "runtime", "schedules", "second_order", "transforms", "tree", "workbench",
+    "assignment", "autograd", "core", "distributed", "games", "linesearch", "losses", "optax", "optimizers",
+    "perturbations", "projections", "runtime", "schedules", "second_order", "transforms", "tree", "workbench",
 ]  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from typing import Any as _Any
 
 from nablax import core as core
+from nablax import distributed as distributed
 from nablax import optimizers as optimizers
 from nablax import runtime as runtime
 from nablax import schedules as schedules
@@ -131,6 +132,7 @@ from nablax.optimizers import sm3 as sm3
 from nablax.optimizers import sophia as sophia
 from nablax.optimizers import tiger as tiger
 from nablax.optimizers import yogi as yogi
+from nablax.runtime import CheckpointManager as CheckpointManager
 from nablax.runtime import CSVLogger as CSVLogger
 from nablax.runtime import FlatParams as FlatParams
 from nablax.runtime import JSONLinesLogger as JSONLinesLogger
@@ -150,8 +152,10 @@ from nablax.runtime import load_state_dict as load_state_dict
 from nablax.runtime import loss_scale_of as loss_scale_of
 from nablax.runtime import lr_finder as lr_finder
 from nablax.runtime import metrics_of as metrics_of
+from nablax.runtime import offload_state as offload_state
 from nablax.runtime import packed as packed
 from nablax.runtime import precision as precision
+from nablax.runtime import quantize_state as quantize_state
 from nablax.runtime import save as save
 from nablax.runtime import shard_state as shard_state
 from nablax.runtime import state_dict as state_dict

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-CONSTANT = {"zc", "ac", "vc", "q", "v3", "maskf", "holes"}
+CONSTANT = {"zc", "ac", "vc", "q", "v3", "signs", "maskf", "holes"}
 
 
 def sections():
@@ -53,6 +53,7 @@ def inputs(seed, dtype):
         "vc": r.uniform(0.2, 0.9, 3),
         "q": np.array([0.2, 0.8]),
         "v3": np.array([-0.2, 0.1, 0.4]),
+        "signs": np.sign(z + 0.05),
         "maskf": (z > 0.1) * 1.0,
         "square": np.tril(np.ones((3, 3))) > 0,
         "holes": np.array([[np.nan, np.inf, -np.inf], [1.0, -2.0, 0.5]]),

@@ -1,9 +1,7 @@
-"""Modules, init, random numbers, files, Function and the small things of torch's, against torch where it has them."""
+"""Modules, init, random numbers and the small things of torch's, against torch where it has them."""
 
-import importlib.util
 import pickle
 
-import jax
 import numpy as np
 import pytest
 
@@ -22,6 +20,9 @@ MODULES = {  # one expression that both take, and an input
     "words": ("nn.Sequential(nn.Embedding(5, 4, padding_idx=0), nn.LayerNorm(4), nn.GELU())", WORDS),
     "norms": ("nn.Sequential(nn.BatchNorm1d(6), nn.RMSNorm(6), nn.LeakyReLU(0.2), nn.Softmax(dim=1))", ROWS),
     "gru": ("nn.GRUCell(6, 3)", ROWS), "rnn": ("nn.RNNCell(6, 3)", ROWS), "lstm": ("nn.LSTMCell(6, 3)", ROWS),
+    "gru layers": ("nn.GRU(8, 3, num_layers=2, bidirectional=True, batch_first=True)", IMAGES[:, 0, :3]),
+    "lstm layers": ("nn.LSTM(6, 3, 2, bias=False)", ROWS),
+    "rnn layers": ("nn.RNN(8, 3, nonlinearity='relu')", IMAGES[0]),
 }  # fmt: skip
 
 
@@ -142,68 +143,6 @@ def test_random_numbers():
     assert z.uniform_(-1, 0).max().item() < 0
 
 
-def test_files(tmp_path):
-    model = nn.BatchNorm1d(3)
-    for name in ("a.npz", "a.pt") + (("a.safetensors",) if importlib.util.find_spec("safetensors") else ()):
-        half = autograd.tensor([1.5, 2.5]).bfloat16()
-        autograd.save({"model": model.state_dict(), "half": half, "step": 3}, tmp_path / name)
-        found = autograd.load(tmp_path / name)
-        assert found["step"].item() == 3
-        assert found["half"].dtype == half.dtype
-        assert found["half"].tolist() == [1.5, 2.5]
-        assert sorted(found) == ["half", *(f"model.{k}" for k in sorted(model.state_dict())), "step"]
-    with pytest.raises(TypeError, match=r"save\(module\.state_dict\(\), path\)"):
-        autograd.save(model, tmp_path / "b.npz")
-    with pytest.raises(TypeError, match="set at 'x'"):
-        autograd.save({"x": {1}}, tmp_path / "b.npz")
-    np.savez(tmp_path / "evil.npz", x=np.array([{1}], object))
-    with pytest.raises(ValueError, match="allow_pickle"):
-        autograd.load(tmp_path / "evil.npz")
-
-
-class Cube(autograd.Function):
-    @staticmethod
-    def forward(ctx, x, scale):
-        ctx.save_for_backward(x)
-        ctx.scale = scale
-        return scale * x**3
-
-    @staticmethod
-    def backward(ctx, g):
-        (x,) = ctx.saved_tensors
-        return g * ctx.scale * 3 * x**2, None
-
-
-class Wrong(autograd.Function):
-    @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x)
-        return x * x
-
-    @staticmethod
-    def backward(ctx, g):
-        return g * ctx.saved_tensors[0]
-
-
-def test_a_function_of_ones_own():
-    x = autograd.tensor([1.0, 2.0], requires_grad=True)
-    for scale in (2.0, 3.0):
-        x.grad = None
-        y = Cube.apply(x, scale)
-        assert y.tolist() == [scale, 8 * scale]
-        y.sum().backward()
-        assert x.grad.tolist() == [3 * scale, 12 * scale]
-    with jax.enable_x64(True):
-        at = autograd.tensor([0.5, 1.5], dtype=np.float64, requires_grad=True)
-        assert Cube.check(at, 2.0)
-        with pytest.raises(autograd.GradcheckError):
-            Wrong.check(at)
-    g = autograd.checkpoint(lambda v: (v.sin() * v).sum(), x)
-    x.grad = None
-    g.backward()
-    np.testing.assert_allclose(x.grad.numpy(), np.cos([1, 2]) * [1, 2] + np.sin([1, 2]), rtol=1e-5)
-
-
 def test_modes():
     x = autograd.tensor([1.0], requires_grad=True)
     autograd.set_grad_enabled(False)
@@ -271,3 +210,22 @@ def test_modules_are_imported_by_name():
 
     assert jnp.sin(autograd.tensor(0.0)).item() == 0
     assert f.relu(autograd.tensor(-1.0)).item() == 0
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_states_of_recurrent_networks_are_torchs(kind):
+    torch = pytest.importorskip("torch")
+    theirs = getattr(torch.nn, kind)(6, 3, num_layers=2, bidirectional=True, dropout=0.2).eval()
+    ours = getattr(nn, kind)(6, 3, num_layers=2, bidirectional=True, dropout=0.2).eval()
+    ours.load_state_dict({k: autograd.tensor(v.numpy()) for k, v in theirs.state_dict().items()})
+    for x, start in ((R.normal(size=(5, 2, 6)), R.normal(size=(4, 2, 3))), (ROWS, R.normal(size=(4, 3)))):
+        x, start = x.astype(np.float32), start.astype(np.float32)
+        given = [(library.tensor(x), library.tensor(start)) for library in (autograd, torch)]
+        found = [
+            net(a, (h, 2 * h) if kind == "LSTM" else h)
+            for net, (a, h) in zip((ours, theirs), given, strict=True)
+        ]
+        for a, b in zip(*[(out, *(end if kind == "LSTM" else [end])) for out, end in found], strict=True):
+            np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match=rf"{kind}: an input of shape \(length, batch, 6\) is needed"):
+        ours(autograd.zeros(2, 3, 4))

@@ -308,3 +308,52 @@ def test_an_update_ends_its_recording_so_that_what_follows_is_shared():
     for i in range(20):
         forward(i)
     assert programs() == before
+
+
+# -- who waits for a compilation is told ------------------------------------------------------------------------------
+
+WAITING = """
+import sys
+import numpy as np
+from nablax import autograd
+from nablax.autograd._program import _forward
+
+def step(n):
+    x = autograd.tensor(np.ones((3, 3)), requires_grad=True)
+    y = x
+    for _ in range(n):
+        y = (y @ x).tanh()
+    y.sum().item()
+    y.sum().backward()
+
+def part():
+    print("--", file=sys.stderr)
+
+with autograd.compile_notice(0.005):
+    with autograd.tiers("compiled"):
+        step(40), step(40)
+        part()
+        with autograd.compile_notice(None):
+            step(50)
+        part()
+    with autograd.tiers("interpreted"):
+        step(45)
+    part()
+    _forward.schedule = lambda *work: (1, 2)  # the second run waits for the compiler
+    step(60), step(60)
+part()
+with autograd.compile_notice(60), autograd.tiers("compiled"):
+    step(55)
+"""
+
+
+def test_who_waits_for_a_compilation_is_told_once():
+    done = run(WAITING)
+    assert done.returncode == 0, done.stderr
+    here, hidden, interpreted, beside, patient = done.stderr.split("--\n")
+    assert (hidden, interpreted, patient) == ("", "", "")
+    for text, operations in ((here, 82), (beside, 122)):
+        assert text.count("nablax.autograd: <string>:") == text.count("\n")
+        assert text.count(f"12 has waited 0.005 s for a program of {operations} operations") == 1
+    with pytest.raises(ValueError, match=r"compile_notice: seconds must be 0 or more, or None, got -1"):
+        autograd.compile_notice(-1)

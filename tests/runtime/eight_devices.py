@@ -259,6 +259,76 @@ def matrices_are_dealt_whole_to_the_devices():
     )
 
 
+def quantized(bits, inner=None):
+    return nablax.quantize_state(inner or nablax.adamw(1e-2), bits, min_size=2)
+
+
+@check
+def blocks_of_a_quantized_state_stay_whole_on_each_device():
+    params = {"w": jnp.ones((64, 32)), "t": jnp.ones((50, 2048)), "odd": jnp.ones((50, 24))}
+    gradient = jax.jit(
+        lambda p, k: jax.tree.map(lambda x: jnp.cos(jnp.arange(x.size).reshape(x.shape) + k), p)
+    )
+    for mesh in (MESH, EXPLICIT):
+        for bits in (8, 4):
+            alone = nablax.Optimizer(quantized(bits), params)
+            opt, other = (nablax.Optimizer(quantized(bits), params, mesh=mesh) for _ in range(2))
+            for k in range(3):
+                alone.step(gradient(alone.params, k))
+                opt.step(gradient(opt.params, k))
+            mu = opt.state.inner_state[0].mu
+            for name, d in (("w", 0), ("t", 1)):
+                assert mu[name].codes.sharding.spec[d] == mu[name].scales.sharding.spec[d] == "data", name
+                assert mu[name].scales.shape[d] % 8 == 0
+            assert mu["odd"].codes.sharding.is_fully_replicated
+            said = nablax.describe_memory(quantized(bits), params, mesh)
+            there = said.device - said.rows[0].device - said.rows[1].device
+            assert bytes_on(opt.state, jax.devices()[3]) == there
+            close(opt.params, alone.params, f"{bits} bits")
+            other.load_state_dict(opt.state_dict())
+            for owner in (opt, other):
+                owner.step(gradient(opt.params, 9))
+            equal((opt.params, opt.state), (other.params, other.state))
+            assert opt.compilations == 1
+
+
+@check
+def a_quantized_state_composes_with_tensor_parallel_parameters():
+    mesh = jax.make_mesh((2, 4), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
+    specs = {"w": P(None, "model"), "v": P(None, "model")}
+    params = {"w": jnp.ones((64, 1024)), "v": jnp.ones((64, 512))}
+    params = jax.tree.map(lambda x, s: jax.device_put(x, NamedSharding(mesh, s)), params, specs)
+    tx = nablax.shard_state(quantized(8), mesh, param_specs=specs)
+    updates, state = jax.jit(lambda g, p: tx.update(g, tx.init(p), p))(params, params)
+    mu = state.inner_state[0].mu
+    assert mu["w"].codes.sharding.spec == P("data", "model")  # four blocks along 1024
+    assert mu["v"].codes.sharding.spec == P("data")  # two along 512: four devices would cut them
+    assert updates["v"].sharding.spec == P(None, "model")
+    close(updates, quantized(8).update(params, quantized(8).init(params), params)[0], "updates")
+
+
+@check
+def an_offloaded_state_lies_in_the_memory_of_hosts():
+    params = {"w": jnp.ones((16, 4))}
+    plain = nablax.Optimizer(nablax.adamw(1e-2), params)
+    opts = [
+        nablax.Optimizer(
+            nablax.offload_state(nablax.shard_state(nablax.adamw(1e-2), MESH)), everywhere(params)
+        ),
+        nablax.Optimizer(nablax.offload_state(nablax.adamw(1e-2)), params, mesh=MESH),
+        nablax.Optimizer(nablax.offload_state(quantized(8)), params, mesh=MESH),
+    ]
+    for _ in range(3):
+        plain.step(params)
+        for opt in opts:
+            opt.step(everywhere(params))
+    for opt in opts:
+        close(opt.params, plain.params, "offloaded")
+        for x in jax.tree.leaves(opt.state):
+            assert x.sharding.memory_kind == ("pinned_host" if x.ndim else "device")
+    assert opts[0].state[0].mu["w"].sharding.spec == P("data")
+
+
 @check
 def what_describe_memory_says_is_allocated():
     mesh = jax.make_mesh((4, 2), ("data", "model"), axis_types=(AxisType.Auto,) * 2)

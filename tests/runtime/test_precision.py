@@ -9,7 +9,8 @@ import pytest
 
 import nablax
 from nablax import Optimizer, apply_updates, dynamic_loss_scale, ema_params, lawa, precision, swa, train_step
-from nablax.runtime._precision._rounding import join, random_bits, remainder, round_stochastically, split
+from nablax.runtime._precision._rounding import join, remainder, round_stochastically, split
+from nablax.runtime._random_bits import random_bits
 
 BF16 = jnp.bfloat16
 WAYS = (None, "stochastic", "kahan", "remainder")

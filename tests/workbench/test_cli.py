@@ -2,20 +2,22 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from nablax.workbench.__main__ import main
-from nablax.workbench._optimizers import OPTIMIZERS
+from nablax.workbench._catalogue import OPTIMIZERS, SCHEDULES
 from nablax.workbench._problems import PROBLEMS
-from nablax.workbench._schedules import SCHEDULES
 from workbench.small_problems import QUADRATIC, SLOW
 
+DPSGD = "dpsgd:l2_norm_clip=1,noise_multiplier=1,seed=0"  # takes a stack of gradients
 SMALL = ["--steps", "30", "--seeds", "2", "--lr", "1e-3,1e-2,1e3"]
 
 
@@ -33,15 +35,22 @@ def ran(tmp_path_factory):
     return out, code, stdout.getvalue(), stderr.getvalue()
 
 
-def test_it_leaves_four_files_and_a_plain_table(ran):
+def test_it_leaves_its_files_and_a_plain_table(ran):
     out, code, stdout, stderr = ran
-    assert code == 0
+    assert code == 0, stderr
     assert sorted(p.name for p in out.iterdir()) == [
+        "comparison.json",
         "curves.png",
+        "progress.log",
         "report.html",
         "results.json",
+        "runs",
         "sensitivity.png",
     ]
+    assert len(list((out / "runs").iterdir())) == 2
+    log = (out / "progress.log").read_text()
+    assert "sgd: part 2 of 2" in log
+    assert log.endswith("done\n")
     assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert (out / "sensitivity.png").read_bytes().startswith(b"\x89PNG")
     assert "adam:b1=0.8" in stdout
@@ -53,28 +62,26 @@ def test_it_leaves_four_files_and_a_plain_table(ran):
 def test_results_hold_what_reproduces_them(ran):
     out, _, _, _ = ran
     results = json.loads((out / "results.json").read_text())
-    assert results["rates"] == [0.001, 0.01, 1000.0]
-    assert (results["steps"], results["seeds"]) == (30, 2)
+    settings = results["settings"]
+    assert settings["rates"] == [0.001, 0.01, 1000.0]
+    assert (settings["budget"], settings["seeds"]) == ("30steps", 2)
     assert results["entries"][0]["options"] == {"b1": 0.8}
-    assert {"nablax", "jax", "jaxlib", "numpy", "python", "system", "device"} <= set(results["environment"])
-    assert len(results["entries"][0]["trials"][0]["loss_curves"]) == 2
+    assert {"nablax", "jax", "jaxlib", "numpy", "python", "system", "device"} <= set(settings["environment"])
+    assert np.shape(results["entries"][0]["curves"]["losses"]) == (2, 30)
     assert any(any(t["diverged"]) for t in results["entries"][1]["trials"])  # sgd at 1000
-    assert results["command"].startswith(
-        "nablax compare rosenbrock --optimizer adam:b1=0.8 --optimizer sgd --lr"
-    )
 
 
 def test_the_command_for_one_optimizer_reproduces_its_best_run(ran, tmp_path, capsys):
     import shlex
 
-    from nablax.workbench._report import reproduce
     from nablax.workbench._results import Comparison
 
-    whole = Comparison.load(ran[0] / "results.json")
-    command = shlex.split(reproduce(whole, whole.entries[0]))
-    assert main([*command[1:], "--out", str(tmp_path)]) == 0
+    whole = Comparison.from_json((ran[0] / "results.json").read_text())
+    entry = whole.entries[0]
+    command = shlex.split(whole.settings.command_for([entry.label], [entry.best_trial.rate]))
+    assert main([*command[1:], "--no-report", "--out", str(tmp_path)]) == 0
     capsys.readouterr()
-    again = Comparison.load(tmp_path / "results.json")
+    again = Comparison.from_json((tmp_path / "results.json").read_text())
     assert again.entries[0].best_trial == whole.entries[0].best_trial
 
 
@@ -92,10 +99,10 @@ def test_a_file_of_the_users_runs(tmp_path, capsys):
         "--seeds",
         "1",
     ]
-    assert main(["compare", *arguments, "--out", str(tmp_path / "out")]) == 0
+    assert main(["compare", *arguments, "--no-report", "--out", str(tmp_path / "out")]) == 0
     assert "distance" in capsys.readouterr().out
     results = json.loads((tmp_path / "out" / "results.json").read_text())
-    assert results["source"] == str(file)
+    assert results["settings"]["source"] == str(file)
     assert results["entries"][0]["schedule"] == "linear_schedule"
 
 
@@ -124,17 +131,18 @@ def evaluate(w): return mean_squared_error(np.ones(3), np.asarray(w))
         "--seeds",
         "2",
     ]
+    arguments.append("--no-report")
     assert main([*arguments, "--out", str(tmp_path / "out")]) == 0
     capsys.readouterr()
     entry = json.loads((tmp_path / "out" / "results.json").read_text())["entries"][0]
     assert entry["trials"][1]["metrics"][0] < 1e-6
-    curve = entry["trials"][0]["metric_curves"][0]
+    curve = entry["curves"]["metrics"][0]
     assert len(curve) == 15
     assert curve == sorted(curve, reverse=True)
     file.write_text(
         file.read_text().replace("mean_squared_error(np.ones(3), np.asarray(w))", "np.asarray(w)")
     )
-    assert main([*arguments, "--out", str(tmp_path / "out")]) == 2
+    assert main([*arguments, "--out", str(tmp_path / "out2")]) == 2
     assert "evaluate(params): must return a scalar, got shape (3,)" in capsys.readouterr().err
 
 
@@ -145,19 +153,45 @@ def test_one_optimizer_that_does_not_suit_stops_nobody(tmp_path, capsys):
         "--optimizer",
         "sgd",
         "--optimizer",
-        "sophia",
+        DPSGD,
         "--optimizer",
         "adam",
     ]
-    assert main([*arguments, "--lr", "0.001", "--steps", "20", "--seeds", "1", "--out", str(tmp_path)]) == 0
-    assert "sophia does not suit this problem" in capsys.readouterr().out
+    assert (
+        main(
+            [
+                *arguments,
+                "--lr",
+                "0.001",
+                "--steps",
+                "20",
+                "--seeds",
+                "1",
+                "--no-report",
+                "--out",
+                str(tmp_path),
+            ]
+        )
+        == 0
+    )
+    assert f"{DPSGD} does not suit this problem" in capsys.readouterr().out
     results = json.loads((tmp_path / "results.json").read_text())
     assert [e["label"] for e in results["entries"]] == ["sgd", "adam"]
-    assert list(results["failed"]) == ["sophia"]
+    assert list(results["failed"]) == [DPSGD]
     assert results["not_run"] == []
-    alone = ["compare", "rosenbrock", "--optimizer", "sophia", "--steps", "5", "--out", str(tmp_path / "b")]
+    alone = [
+        "compare",
+        "rosenbrock",
+        "--optimizer",
+        DPSGD,
+        "--steps",
+        "5",
+        "--no-report",
+        "--out",
+        str(tmp_path / "b"),
+    ]
     assert main(alone) == 2
-    assert "--optimizer sophia on rosenbrock" in capsys.readouterr().err
+    assert f"--optimizer {DPSGD} on rosenbrock" in capsys.readouterr().err
 
 
 def test_list_names_everything(capsys):
@@ -165,6 +199,12 @@ def test_list_names_everything(capsys):
     shown = capsys.readouterr().out
     for name in (*PROBLEMS, *OPTIMIZERS, *SCHEDULES):
         assert f"  {name} " in shown
+    assert "trust ratio" in shown
+    assert main(["list", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert set(listed["optimizers"]) == set(OPTIMIZERS)
+    assert listed["optimizers"]["adamw"]["state_bytes"] == 8
+    assert listed["optimizers"]["lbfgs"]["family"] == "lbfgs"
 
 
 @pytest.mark.parametrize(
@@ -177,6 +217,24 @@ def test_list_names_everything(capsys):
         (["compare", "rosenbrock", "--lr", "nan"], "--lr must be positive and finite, got nan."),
         (["compare", "rosenbrock", "--lr", "fast"], "--lr must be a number, got 'fast'."),
         (["compare", "rosenbrock", "--target", "nan"], "--target must be a number"),
+        (["compare", "rosenbrock", "--target", "low"], "--target must be a number or NAME=NUMBER, got 'low'"),
+        (
+            ["compare", "rosenbrock", "--target", "accuracy=1"],
+            "there is no 'accuracy' to reach; name 'loss' or",
+        ),
+        (
+            ["compare", "rosenbrock", "--budget", "much"],
+            "--budget takes a positive amount of steps, s, min or",
+        ),
+        (["compare", "rosenbrock", "--budget", "1e6tokens"], "a batch of rosenbrock has no rows to count"),
+        (["compare", "rosenbrock", "--budget", "3s", "--steps", "3"], "--steps and --budget say the same"),
+        (["compare", "rosenbrock", "--search", "random"], "'random' is not one of 'grid', 'halving'"),
+        (
+            ["compare", "rosenbrock", "--resume", "a", "--out", "b"],
+            "--resume names the folder; leave --out out",
+        ),
+        (["report", "nowhere"], "nowhere holds no comparison: there is no comparison.json."),
+        (["new-problem", "mine.txt"], "FILE must end in .py"),
         (["compare", "rosenbrock", "--steps", "0"], "'--steps': 0 is not in the range"),
         (["compare", "rosenbrock", "--seeds", "many"], "'--seeds': 'many' is not a valid integer"),
         (["compare", "rosenbrock", "--colour"], "No such option"),
@@ -210,7 +268,7 @@ def test_a_directory_that_cannot_be_written(tmp_path, capsys):
 
 
 def test_a_file_in_the_directory_that_cannot_be_written(tmp_path, capsys):
-    (tmp_path / "results.json").mkdir()
+    (tmp_path / "curves.png").mkdir()
     arguments = [
         "--optimizer",
         "sgd",
@@ -225,8 +283,8 @@ def test_a_file_in_the_directory_that_cannot_be_written(tmp_path, capsys):
     ]
     assert main(["compare", "rosenbrock", *arguments]) == 2
     said = capsys.readouterr().err.strip().split("\n")[-1]
-    assert said.startswith("nablax: compare: cannot write")
-    assert "results.json" in said
+    assert said.startswith("nablax: cannot write")
+    assert "curves.png" in said
 
 
 def test_everything_diverged_is_said_and_is_no_crash(tmp_path, capsys):
@@ -284,4 +342,69 @@ def test_importing_nablax_imports_nothing_of_the_extra():
 
 def test_the_workbench_does_without_optax():
     folder = Path(sys.modules["nablax.workbench._cli"].__file__).parent
-    assert not [p.name for p in folder.glob("*.py") if "optax" in p.read_text()]
+    assert not [p.name for p in folder.rglob("*.py") if re.search(r"(import|from) optax", p.read_text())]
+
+
+def test_a_budget_in_seconds_gives_each_optimizer_its_steps(tmp_path, capsys):
+    arguments = [
+        "--optimizer",
+        "sgd",
+        "--optimizer",
+        "adam",
+        "--lr",
+        "1e-3",
+        "--budget",
+        "0.05s",
+        "--seeds",
+        "1",
+    ]
+    assert main(["compare", "rosenbrock", *arguments, "--no-report", "--out", str(tmp_path)]) == 0
+    capsys.readouterr()
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["settings"]["budget"] == "0.05s"
+    for entry in results["entries"]:
+        assert entry["steps"] == entry["trials"][0]["steps"] > 10
+        assert len(entry["curves"]["losses"][0]) <= 200
+
+
+def test_halving_spends_most_steps_on_good_rates(tmp_path, capsys):
+    arguments = [
+        "--optimizer",
+        "adam",
+        "--lr",
+        "1e-5:1:9",
+        "--steps",
+        "90",
+        "--seeds",
+        "1",
+        "--search",
+        "halving",
+    ]
+    assert main(["compare", "rosenbrock", *arguments, "--json", "--no-report", "--out", str(tmp_path)]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads((tmp_path / "results.json").read_text())
+    entry = printed["entries"][0]
+    assert sorted(t["steps"] for t in entry["trials"]) == [10] * 6 + [30] * 2 + [90]
+    assert entry["trials"][entry["best"]]["steps"] == 90
+
+
+def test_help_names_every_command_and_the_exit_codes(capsys):
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    for name in ("compare", "report", "list", "new-problem", "doctor", "130"):
+        assert name in shown
+
+
+def test_completion_offers_names():
+    from click.shell_completion import BashComplete
+
+    from nablax.workbench._cli import cli
+
+    def offered(arguments, incomplete):
+        completion = BashComplete(cli, {}, "nablax", "_NABLAX_COMPLETE")
+        return [item.value for item in completion.get_completions(arguments, incomplete)]
+
+    assert offered([], "new") == ["new-problem"]
+    assert offered(["compare", "--optimizer"], "adamax") == ["adamax", "adamaxw"]
+    assert "digits" in offered(["compare"], "dig")
+    assert offered(["compare", "--search"], "h") == ["halving"]

@@ -7,19 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import nablax
 import nablax.optimizers
 import nablax.schedules
+from nablax import linesearch
 from nablax.core import ArgumentError, HyperparameterError, NablaxError
-from nablax.workbench import _optimizers, _schedules
-from nablax.workbench._names import nearest
-from nablax.workbench._optimizers import OPTIMIZERS, parse, parse_rates
-from nablax.workbench._schedules import SCHEDULES
+from nablax.workbench import _catalogue
+from nablax.workbench._catalogue import OPTIMIZERS, SCHEDULES, nearest, parse, parse_rates
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_each_optimizer_has_a_line_and_takes_a_step(name):
-    assert OPTIMIZERS[name] is getattr(nablax.optimizers, name)
-    assert len(_optimizers.describe(name)) > 10
+    assert len(_catalogue.describe(name)) > 10
     parameters = list(inspect.signature(OPTIMIZERS[name]).parameters.values())
     if any(p.default is p.empty for p in parameters[1:]):
         with pytest.raises(ArgumentError, match="needs"):
@@ -33,19 +32,50 @@ def test_each_optimizer_has_a_line_and_takes_a_step(name):
 def test_the_table_holds_what_everybody_expects():
     assert {"sgd", "momentum", "nesterov", "rmsprop", "adagrad", "adam", "adamw", "lion"} <= set(OPTIMIZERS)
     assert not any(name.startswith("scale_by") for name in OPTIMIZERS)
-    assert set(_optimizers.DEFAULT_OPTIMIZERS) <= set(OPTIMIZERS)
+    assert set(_catalogue.DEFAULT_OPTIMIZERS) <= set(OPTIMIZERS)
+
+
+def test_every_public_optimizer_is_in_the_table():
+    from catalogue import OPTIMIZERS as public
+
+    assert set(public) - set(OPTIMIZERS) <= {
+        "schedule_free"
+    }  # which schedule_free_sgd and _adamw are made of
+    assert set(OPTIMIZERS) - set(public) == {"lbfgs"}
+    for name, optimizer in OPTIMIZERS.items():
+        found = getattr(nablax.optimizers, name, None) or getattr(linesearch, name)
+        if next(iter(inspect.signature(found).parameters)) == "learning_rate":
+            assert optimizer is found
+
+
+def test_family_and_state_are_those_of_the_optimizer():
+    assert _catalogue.family("nadamw") == _catalogue.family("adam") == "adam"
+    assert _catalogue.family("sam") == "sam"
+    assert _catalogue.state_bytes("sgd") == 0
+    assert _catalogue.state_bytes("adamw") == pytest.approx(8, abs=0.01)
+    assert _catalogue.state_bytes("adafactor") < 0.1  # rows and columns of the kernel
+    assert _catalogue.state_bytes("lbfgs") > 80  # 2 x 10 pairs and more, 4 bytes each
+    assert _catalogue.state_bytes("dpsgd") is None  # it has to be told more than a rate
+
+
+def test_a_recipe_prints_as_the_call_that_makes_it():
+    built = parse("sam:rho=0.1").build(0.5, 10)
+    assert repr(built) == "sam(sgd(0.5), chain(normalize(), sgd(0.1)))"
+    assert built == nablax.optimizers.sam(
+        nablax.optimizers.sgd(0.5), nablax.chain(nablax.normalize(), nablax.sgd(0.1))
+    )
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_each_schedule_has_a_line_and_is_a_shape_or_says_why_not(name):
     assert SCHEDULES[name] is getattr(nablax.schedules, name)
-    assert len(_schedules.describe(name)) > 10
+    assert len(_catalogue.describe_schedule(name)) > 10
     if name in {"join_schedules", "sgdr_schedule", "piecewise_interpolate_schedule"}:
         with pytest.raises(ArgumentError, match="also needs"):
-            _schedules.resolve_name(name)
+            _catalogue.resolve_name(name)
         return
-    full = _schedules.resolve_name(name)
-    values = np.asarray(jax.vmap(_schedules.shape(full, 100))(jnp.arange(101)))
+    full = _catalogue.resolve_name(name)
+    values = np.asarray(jax.vmap(_catalogue.shape(full, 100))(jnp.arange(101)))
     assert np.isclose(values.max(), 1.0), name
     assert values.min() >= 0
 

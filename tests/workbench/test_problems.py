@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from nablax.core import ArgumentError
-from nablax.workbench._problems import PROBLEMS, split
-from nablax.workbench._user_problem import load_problem
+from nablax.workbench._problems import PROBLEMS, load_problem
+from nablax.workbench._problems._shipped import split
 from workbench.small_problems import QUADRATIC
 
 
@@ -88,7 +88,7 @@ def test_a_file_of_the_users(tmp_path):
         ),
         (QUADRATIC + "\ndef batches(key):\n    return iter(())\n", r"batches\(key\): the iterator is empty"),
         (QUADRATIC + "\nSTEPS = 'many'\n", r"STEPS must be a positive int, got 'many'"),
-        (QUADRATIC + "\nTARGET = 'low'\n", r"TARGET must be a number, got 'low'"),
+        (QUADRATIC + "\nTARGET = 'low'\n", r"TARGET must be a number or {name: number}, got 'low'"),
         (QUADRATIC + "\nraise SystemExit(3)\n", r"line 20: SystemExit: 3"),
         (QUADRATIC + "\nevaluate = 3\n", r"evaluate must be a function of params, got 3"),
     ],
@@ -100,6 +100,106 @@ def test_what_is_wrong_with_a_file_is_said_in_one_line(tmp_path, source, message
         load_problem(str(file))
     assert "\n" not in str(caught.value)
     assert "mine.py" in str(caught.value)
+
+
+def read(tmp_path, batches, loss="jnp.sum((p - batch) ** 2)", more=""):
+    """A problem with these lines for its batches."""
+    file = tmp_path / "forms.py"
+    lines = "import jax, numpy as np, jax.numpy as jnp\n" + more
+    file.write_text(
+        f"{lines}\ndef init(key): return jnp.zeros(2)\ndef loss(p, batch): return {loss}\n{batches}\n"
+    )
+    return load_problem(str(file))
+
+
+LOADER = """
+class Loader:
+    def __iter__(self):
+        return iter([np.ones(2), np.zeros(2)])
+"""
+
+FORMS = {
+    "one step": ("def batches(key): return jax.random.normal(key, (2,))", False),
+    "iterator": ("def batches(key):\n    yield np.ones(2)", True),
+    "list": ("batches = [np.ones(2), np.zeros(2)]", True),
+    "whole": ("batches = np.ones(2)", False),
+    "loader": (LOADER + "batches = Loader()", True),
+    "list of a function": ("def batches(key): return [np.ones(2)]", True),
+    "loader of a function": (LOADER + "def batches(key): return Loader()", True),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_each_form_of_batches(tmp_path, form):
+    problem = read(tmp_path, FORMS[form][0])
+    assert problem.streams == FORMS[form][1]
+    for _ in range(2):  # again and again
+        made = problem.batches(jax.random.key(0))
+        batch = next(iter(made)) if problem.streams else made
+        assert np.shape(batch) == (2,)
+        if form != "one step":
+            np.testing.assert_array_equal(batch, 1.0)
+
+
+def test_a_tree_is_taken_whole_and_a_torch_loader_is_read(tmp_path):
+    pytest.importorskip("torch")
+    problem = read(
+        tmp_path, "batches = (np.ones((5, 2)), {'y': np.zeros(5)})", "jnp.sum(p) + jnp.sum(batch[1]['y'])"
+    )
+    assert not problem.streams
+    assert problem.batches(jax.random.key(0))[0].shape == (5, 2)
+    more = "import torch\nfrom torch.utils.data import DataLoader, TensorDataset\n"
+    made = "batches = DataLoader(TensorDataset(torch.ones(6, 2), torch.zeros(6)), batch_size=3)"
+    problem = read(tmp_path, made, "jnp.sum(p - batch[0]) + jnp.sum(batch[1])", more)
+    assert problem.streams
+    assert [tuple(x.shape) for x, y in problem.batches(jax.random.key(0))] == [(3, 2), (3, 2)]
+
+
+@pytest.mark.parametrize(
+    ("batches", "said"),
+    [
+        (
+            "batches = iter([np.ones(2)])",
+            r"batches: an iterator can be read only once.*write `def batches\(key\)`",
+        ),
+        ("batches = []", r"batches: the list is empty"),
+        (
+            LOADER.replace("[np.ones(2), np.zeros(2)]", "()") + "batches = Loader()",
+            r"batches: the loader is empty",
+        ),
+        ("batches = 'data.csv'", r"batches: a leaf of a batch must be an array, got str"),
+        ("batches = [np.array(['a', 'b'])]", r"batches: a leaf of a batch must hold numbers, got dtype <U1"),
+        ("def batches(): return np.ones(2)", r"batches\(key\): TypeError: batches\(\) takes 0 positional"),
+        (
+            "def batches(key): return np.random.default_rng(int(key[0])).normal(size=2)",
+            r"batches\(key\): line ",
+        ),
+        (
+            "def batches(key): return np.random.default_rng(int(jax.random.bits(key))).normal(size=2)",
+            r"JAX traces it, and it asks for the values of the key.*let it yield",
+        ),
+        ("batches = np.ones(3)", r"loss\(params, batch\): line 4: TypeError: sub got incompatible shapes"),
+    ],
+)
+def test_a_wrong_form_of_batches_is_a_sentence(tmp_path, batches, said):
+    with pytest.raises(ArgumentError, match=said) as caught:
+        read(tmp_path, batches)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_target_is_a_loss_or_a_metric_by_name(tmp_path):
+    file = tmp_path / "mine.py"
+    for given, read_as in (
+        ("0.5", ("loss", 0.5)),
+        ("{'distance': 2}", ("distance", 2.0)),
+        ("{'loss': 1}", ("loss", 1.0)),
+    ):
+        file.write_text(QUADRATIC + f"\nTARGET = {given}\n")
+        assert load_problem(str(file)).target == read_as
+    for given in ("{'accuracy': 0.5}", "{}", "float('nan')", "{'loss': 1, 'distance': 2}", "True"):
+        file.write_text(QUADRATIC + f"\nTARGET = {given}\n")
+        with pytest.raises(ArgumentError, match="TARGET"):
+            load_problem(str(file))
 
 
 def test_a_file_finds_modules_beside_it(tmp_path, monkeypatch):

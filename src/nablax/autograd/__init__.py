@@ -1,5 +1,6 @@
 """Define-by-run differentiation at compiled speed: `y = f(x); y.backward(); x.grad`."""
 
+import sys
 from typing import Any
 
 from ._ground._errors import AnomalyError as AnomalyError
@@ -15,6 +16,7 @@ from ._ground._errors import ShapeError as ShapeError
 from ._ground._errors import ThreadError as ThreadError
 from ._ground._errors import TupleError as TupleError
 from ._ground._stats import CacheInfo as CacheInfo
+from ._program._notice import compile_notice as compile_notice
 from ._program._tiers import tiers as tiers
 from ._program._tiers import wait as wait
 from ._segment._cut import max_segment as max_segment
@@ -52,11 +54,12 @@ from ._tools._training import grads as grads
 from ._tools._training import parameters as parameters
 from ._tools._training import update as update
 from ._tools._training import values as values
-from ._torch import _names
+from ._torch import _names, _places
 from ._torch._function import Function as Function
 from ._torch._modes import inference_mode as inference_mode
 from ._torch._modes import set_grad_enabled as set_grad_enabled
 
+autograd = sys.modules[__name__]  # torch.autograd.grad, where this module was imported as torch
 globals().update({name: found for name, found in _names.functions().items() if name not in globals()})
 
 
@@ -66,7 +69,13 @@ def __getattr__(name: str) -> Any:
         return _namespaces.scipy
     if name == "special":
         return _namespaces.scipy.special
-    if name.startswith("_") or not hasattr(numpy._module, name):
-        raise AttributeError(f"module 'nablax.autograd' has no attribute '{name}'")
+    if name.startswith("_") or name in _places.ELSEWHERE or not hasattr(numpy._module, name):
+        instead = f"; {_places.ELSEWHERE[name]}" if name in _places.ELSEWHERE else ""
+        raise AttributeError(f"module 'nablax.autograd' has no attribute '{name}'{instead}")
     found = globals()[name] = getattr(numpy, name)
     return found
+
+
+def __dir__() -> list[str]:
+    """All names that are found, for tab completion."""
+    return sorted({*globals(), "scipy", "special"})

@@ -81,6 +81,9 @@ from nablax.core._fields import scalar as scalar
 from nablax.core._fields import second_moment as second_moment
 from nablax.core._fields import snapshot as snapshot
 from nablax.core._fields import statistic as statistic
+from nablax.core._fresh import copied as copied
+from nablax.core._fresh import filled_like as filled_like
+from nablax.core._fresh import zero_count as zero_count
 from nablax.core._hyperparams import check_known as check_known
 from nablax.core._hyperparams import current_values as current_values
 from nablax.core._hyperparams import described as described
@@ -107,7 +110,6 @@ from nablax.core._numerics import safe_norm as safe_norm
 from nablax.core._numerics import safe_root_mean_squares as safe_root_mean_squares
 from nablax.core._numerics import wide_moment_like as wide_moment_like
 from nablax.core._numerics import widened as widened
-from nablax.core._numerics import zero_count as zero_count
 from nablax.core._parts import Part as Part
 from nablax.core._parts import StateLeaf as StateLeaf
 from nablax.core._parts import join as join

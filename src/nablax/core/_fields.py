@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from nablax.core._base import init_empty_state
+from nablax.core._fresh import copied, filled_like, zero_count
 from nablax.core._numerics import moment_like, wide_moment_like
 from nablax.tree import at_least_float32
 
@@ -46,7 +47,7 @@ class Field:
         return self.role in ("first_moment", "second_moment", "accumulator", "snapshot")
 
 
-_COUNT = Field("count", lambda params: jnp.zeros((), jnp.int32), signed=False, per_leaf=False)
+_COUNT = Field("count", lambda params: zero_count(), signed=False, per_leaf=False)
 
 
 def count() -> Field:
@@ -83,7 +84,7 @@ def flag(value: bool) -> Field:
 
 def random_key(make: Callable[[], jax.Array]) -> Field:
     """A random key, in a buffer of its own; made by `init`, so that a constructor starts no device."""
-    return Field("key", lambda params: jnp.array(make(), copy=True), signed=False, per_leaf=False)
+    return Field("key", lambda params: copied(make()), signed=False, per_leaf=False)
 
 
 def first_moment(dtype: Any = None, fill: float = 0.0) -> Field:
@@ -111,7 +112,7 @@ def snapshot(dtype: Any = None) -> Field:
 
     def leaf(p: Any) -> jax.Array:
         wide = at_least_float32(jnp.result_type(p)) if dtype is None else _as_complex_as(p, dtype)
-        return jnp.array(p, wide, copy=True)
+        return copied(p, wide)
 
     return Field("snapshot", lambda params: jax.tree.map(leaf, params))
 
@@ -121,7 +122,7 @@ def point(copy: bool = False, dtype: Any = None) -> Field:
 
     def leaf(p: Any) -> jax.Array:
         own = jnp.result_type(p) if dtype is None else _as_complex_as(p, dtype)
-        return jnp.array(p, own, copy=True) if copy else jnp.zeros_like(p, own)
+        return copied(p, own) if copy else filled_like(p, 0, own)
 
     return Field("snapshot", lambda params: jax.tree.map(leaf, params))
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from nablax.core._errors import StructureError
+from nablax.core._fresh import filled_like
 from nablax.tree import at_least_float32
 
 
@@ -102,11 +103,6 @@ def widened(tree: Any) -> Any:
     return jax.tree.map(leaf, tree)
 
 
-def zero_count() -> jax.Array:
-    """The count of updates at the start: an int32 zero."""
-    return jnp.zeros((), jnp.int32)
-
-
 def moment_like(params: Any, dtype: Any = None, fill: float = 0.0) -> Any:
     """A first moment for each leaf, filled with a number.
 
@@ -120,7 +116,7 @@ def moment_like(params: Any, dtype: Any = None, fill: float = 0.0) -> Any:
         own = dtype
         if own is not None and jnp.issubdtype(jnp.result_type(p), jnp.complexfloating):
             own = jnp.promote_types(own, jnp.complex64)
-        return jnp.full_like(p, fill, dtype=own)
+        return filled_like(p, fill, own)
 
     return jax.tree.map(leaf, params)
 
@@ -141,6 +137,6 @@ def wide_moment_like(params: Any, dtype: Any = None, fill: float = 0.0, real: bo
         wide = at_least_float32(jnp.result_type(p)) if dtype is None else dtype
         if real:
             wide = jnp.finfo(wide).dtype if jnp.issubdtype(wide, jnp.inexact) else wide
-        return jnp.full_like(p, fill, dtype=wide)
+        return filled_like(p, fill, wide)
 
     return jax.tree.map(leaf, params)

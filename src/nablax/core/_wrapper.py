@@ -107,17 +107,18 @@ def wrapper(
 
 
 class Around(Wrapped):
-    """The body of a wrapper that remembers nothing: its state is that of the inner transformation.
+    """The body of a wrapper of which the updates come as they are from the inner transformation, as wide as they are.
 
     Args:
       tx: the inner transformation.
       init: `init(params) -> state`.
       around: `around(update, updates, state, params, extra) -> (updates, state)`, where `update` is the inner one and
         takes the same four.
+      place: of the inner transformation's state in the wrapper's; () where it is all of it.
     """
 
-    def __init__(self, tx: Any, init: Callable[[Any], Any], around: Callable[..., Any]):
-        super().__init__(init, tx.update, {"inner": tx}, {"inner": ()}, None)
+    def __init__(self, tx: Any, init: Callable[[Any], Any], around: Callable[..., Any], place: Place):
+        super().__init__(init, tx.update, {"inner": tx}, {"inner": place}, None)
         self._tx, self._around = tx, around
 
     def update(self, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
@@ -132,10 +133,12 @@ class Around(Wrapped):
         return self._tx.update(updates, state, params, **extra)
 
 
-def around(tx: Any, init: Callable[[Any], Any], update: Callable[..., Any]) -> Transformation:
-    """Makes a transformation around another that adds nothing to its state; see `Around`."""
-    body = Around(with_extra_args_support(tx), init, update)
-    return Transformation.of(Call(around, {"tx": tx, "init": init, "update": update}, body))
+def around(
+    tx: Any, init: Callable[[Any], Any], update: Callable[..., Any], place: Place = ()
+) -> Transformation:
+    """Makes a transformation around another that leaves its updates as they are; see `Around`."""
+    body = Around(with_extra_args_support(tx), init, update, place)
+    return Transformation.of(Call(around, {"tx": tx, "init": init, "update": update, "place": place}, body))
 
 
 def moving(

@@ -32,6 +32,7 @@ from nablax.core import (
     check_number,
     count,
     fields,
+    filled_like,
     leafwise,
     lerp,
     number,
@@ -79,11 +80,8 @@ def _statistic(name: str, least: int) -> Field:
         dtype = jnp.finfo(dtype).dtype if jnp.issubdtype(dtype, jnp.inexact) else jnp.float32
         axes = _factored_axes(shape, least)
         if (name == "v") != (axes is None):
-            return jnp.zeros((1,), dtype)
-        zeros = jnp.zeros_like(p, dtype=dtype)
-        if axes is None:
-            return zeros
-        return jnp.sum(zeros, axes[0 if name == "v_row" else 1])  # sharded as its updates will be
+            return filled_like(np.zeros(1), 0, dtype)
+        return filled_like(p, 0, dtype, () if axes is None else (axes[0 if name == "v_row" else 1],))
 
     return statistic(make, signed=False)
 

@@ -23,6 +23,7 @@ from nablax.core import (
     chain,
     count,
     fields,
+    filled_like,
     first_moment,
     leafwise,
     lerp,
@@ -87,7 +88,7 @@ def scale_by_novograd(
         ScaleByNovogradState,
         count=count(),
         mu=first_moment(mu_dtype),
-        nu=statistic(lambda p: jnp.zeros((), real_dtype(p)), signed=False),
+        nu=statistic(lambda p: filled_like(p, 0, real_dtype(p), range(jnp.ndim(p))), signed=False),
     )
 
     return leafwise(

@@ -24,6 +24,7 @@ from nablax.core import (
     as_array,
     chain,
     fields,
+    filled_like,
     leafwise,
     number,
     real_dtype,
@@ -87,7 +88,7 @@ def scale_by_rprop(
     """
 
     def first_step(p: Any) -> jax.Array:
-        eta = jnp.full_like(p, as_array(learning_rate), real_dtype(p))
+        eta = filled_like(p, as_array(learning_rate), real_dtype(p))
         return jax.lax.complex(eta, eta) if jnp.iscomplexobj(p) else eta
 
     state = fields(

@@ -23,6 +23,7 @@ from nablax.core import (
     abs_sq,
     chain,
     fields,
+    filled_like,
     first_moment,
     leafwise,
     lerp,
@@ -61,9 +62,8 @@ def _weight(b2: Any) -> dict[str, Any]:
 
 
 def _accumulators(p: Any) -> list[jax.Array]:
-    zeros = jnp.zeros_like(p, dtype=real_dtype(p))
-    axes = set(range(zeros.ndim))  # each sharded as its updates will be
-    return [jnp.sum(zeros, sorted(axes - {a})) for a in axes] or [zeros]
+    axes, dtype = set(range(jnp.ndim(p))), real_dtype(p)
+    return [filled_like(p, 0, dtype, sorted(axes - {a})) for a in axes] or [filled_like(p, 0, dtype)]
 
 
 @checked(counts=False, b2=number(0, 1))

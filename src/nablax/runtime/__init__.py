@@ -6,6 +6,7 @@ from nablax.runtime._averages import averaged_params as averaged_params
 from nablax.runtime._averages import ema_params as ema_params
 from nablax.runtime._averages import lawa as lawa
 from nablax.runtime._averages import swa as swa
+from nablax.runtime._checkpoints import CheckpointManager as CheckpointManager
 from nablax.runtime._live import Hyperparams as Hyperparams
 from nablax.runtime._metrics import CSVLogger as CSVLogger
 from nablax.runtime._metrics import JSONLinesLogger as JSONLinesLogger
@@ -17,6 +18,7 @@ from nablax.runtime._micro_vmap import micro_grad as micro_grad
 from nablax.runtime._micro_vmap import micro_vmap as micro_vmap
 from nablax.runtime._microbatch import microbatch as microbatch
 from nablax.runtime._microbatch import reshape_batch_axis as reshape_batch_axis
+from nablax.runtime._offload import offload_state as offload_state
 from nablax.runtime._optimizer import Optimizer as Optimizer
 from nablax.runtime._packing._flat import FlatParams as FlatParams
 from nablax.runtime._packing._flat import flat_params as flat_params
@@ -27,6 +29,9 @@ from nablax.runtime._precision import dynamic_loss_scale as dynamic_loss_scale
 from nablax.runtime._precision import loss_scale_of as loss_scale_of
 from nablax.runtime._precision import precision as precision
 from nablax.runtime._program import clear_programs as clear_programs
+from nablax.runtime._quantized import Quantized as Quantized
+from nablax.runtime._quantized import QuantizedState as QuantizedState
+from nablax.runtime._quantized import quantize_state as quantize_state
 from nablax.runtime._saving import Description as Description
 from nablax.runtime._saving import Report as Report
 from nablax.runtime._saving import Restored as Restored

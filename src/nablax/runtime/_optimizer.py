@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -13,34 +13,22 @@ from nablax.core import (
     ArgumentError,
     StructureError,
     check_number,
+    copied,
     current_values,
     under_trace,
     with_extra_args_support,
 )
 from nablax.runtime import _tensors as tensors_of
-from nablax.runtime._averages import averaged_params
+from nablax.runtime._buffers import apart, check_alive
 from nablax.runtime._held import Held
 from nablax.runtime._live import Hyperparams, Numbers, check_state_fits
 from nablax.runtime._metrics import find_metrics, ratio
-from nablax.runtime._modules import first_other, joined, parted
+from nablax.runtime._modules import first_other, parted
+from nablax.runtime._owner import Owner
 from nablax.runtime._packing._flat import FlatParams
 from nablax.runtime._packing._packed import check_packable, packed_params
 from nablax.runtime._precision import find_loss_scale
 from nablax.runtime._program import Programs, Stepper, shared_programs
-from nablax.runtime._saving import (
-    VERSION,
-    Description,
-    Report,
-    describe,
-    fitted,
-    implementation,
-    is_key,
-    named,
-    placed,
-    read_state_dict,
-    to_host,
-    write_state_dict,
-)
 from nablax.runtime._sharding import Layout, place, specs_of
 from nablax.runtime._shield import Shield
 from nablax.runtime._step import NORMS, by_group, injected_rates, learning_rates, norms, rate_paths, step
@@ -48,7 +36,7 @@ from nablax.runtime._step import NORMS, by_group, injected_rates, learning_rates
 _FUNCTIONS = 16  # programs kept for other functions among the arguments of a step
 
 
-class Optimizer:
+class Optimizer(Owner):
     """Owns parameters and the state of a transformation, and steps both in one compiled program.
 
     The program overwrites its inputs (donation): parameters and state come back in the order in which they went in,
@@ -120,7 +108,7 @@ class Optimizer:
         if not isinstance(callbacks, tuple | list) or not all(map(callable, callbacks)):
             raise ArgumentError(f"Optimizer: callbacks must be a list of functions, got {callbacks!r}."[:300])
         self._callbacks, self._every = tuple(callbacks), int(every)
-        params = jax.tree.map(lambda p: jnp.array(p, copy=not take), params)
+        params = jax.tree.map(jnp.asarray if take else copied, params)
         self._packed = packed
         if packed:
             if self._tensors is not None or mesh is not None or isinstance(params, FlatParams):
@@ -136,7 +124,7 @@ class Optimizer:
             params = place(params, self._layout.plan(params).params)
             state = self._layout.init(params)
         if donate:  # one buffer cannot be given away twice
-            params, state = _apart((params, state))
+            params, state = apart((params, state))
         self._hold(params, state, self._counter(0) if skip_nonfinite else None)
         self._steps = 0
         self._numbers = Numbers(self.tx)
@@ -183,10 +171,6 @@ class Optimizer:
             return Held.of(done.state, skipped, None), done.params, wide
 
         return Programs(self._numbers, body, (0,) if donate else ())
-
-    def _hold(self, params: Any, state: Any, skipped: Any) -> None:
-        """Holds what a step consumes; the values of tensors are theirs."""
-        self._held = Held.of(state, skipped, params if self._tensors is None else None)
 
     def step(self, grads: Any = None, **extra: Any) -> Any:
         """One update of parameters and state.
@@ -248,43 +232,10 @@ class Optimizer:
                 callback(self._steps, told)
         return self.params
 
-    def _counter(self, value: int) -> jax.Array:
-        count = jnp.asarray(value, jnp.int32)
-        return count if self._layout is None else self._layout.everywhere(count)
-
     def zero_grad(self) -> None:
         """Clears `.grad` of the tensors."""
         if self._tensors is not None:
             tensors_of.clear_gradients(self._tensors)
-
-    @property
-    def params(self) -> Any:
-        """The parameters: arrays, valid until the next step, or the tensors."""
-        if self._tensors is not None:
-            return self._tensors
-        if not self._packed and self._rest is None:
-            return self._held[2]
-        held, tree = self._shown
-        if held is not self._held:
-            tree = self._held[2].tree if self._packed else self._held[2]
-            self._shown = self._held, (tree := joined(tree, self._rest))
-        return tree
-
-    def copy_params(self) -> Any:
-        """The parameters as arrays of their own, which stay valid."""
-        with self._shield:
-            arrays = self._held[2].tree if self._packed else self._arrays()
-            return joined(jax.tree.map(lambda p: jnp.array(p, copy=True), arrays), self._rest)
-
-    @property
-    def state(self) -> Any:
-        """The transformation's state; valid until the next step."""
-        return self._held[0]
-
-    @property
-    def averaged_params(self) -> Any:
-        """The average that `ema_params`, `swa` or `lawa` in the transformation keeps: arrays, at least float32."""
-        return averaged_params(self.state)
 
     @property
     def hyperparameters(self) -> Hyperparams:
@@ -327,99 +278,10 @@ class Optimizer:
         before, one otherwise, more where shapes, dtypes or structures changed."""
         return sum(stepper.compilations for stepper in self._steppers.values())
 
-    def state_dict(self) -> dict[str, Any]:
-        """A copy of everything a restart needs.
-
-        Returns:
-          `{"version", "arrays", "keys", "steps", "skipped_steps", "hyperparameters"}`: NumPy arrays by names such as
-          `params/layers/0/kernel` and `adamw/mu/layers/0/kernel`; the generators of typed random keys; and the
-          hyperparameters by path, None where a schedule is followed.
-        """
-        with self._shield:
-            leaves = named(self.tx, self.state, self._arrays())
-            return {
-                "version": VERSION,
-                "arrays": {name: to_host(x) for name, x in leaves.items()},
-                "keys": {name: implementation(x) for name, x in leaves.items() if is_key(x)},
-                "steps": self._steps,
-                "skipped_steps": self._skipped(),
-                "hyperparameters": {k: None if v != v else v for k, v in self._live.values_now.items()},
-            }
-
-    def load_state_dict(self, found: Mapping[str, Any], *, strict: bool = True) -> Report:
-        """Continues from a `state_dict`, or from what `from_torch` or `from_optax` made of another library's.
-
-        Arrays are found by name, so another order of a chain is no matter, and go where those of this optimizer are
-        (devices, shardings). Parameters that are not in it stay as they are.
-
-        Args:
-          found: the state dict.
-          strict: refuse what does not fit; False loads what does and keeps the rest, such as the fresh state of a leaf
-            that is new.
-
-        Returns:
-          A `Report`: the names that were missing, extra or mismatched, and hyperparameters that this optimizer does not
-          have.
-
-        Raises:
-          StructureError: another version; with strict, arrays that are missing, extra, or of another shape or dtype.
-          HyperparameterError: a hyperparameter that the transformation refuses. This optimizer stays as it was.
-        """
-        with self._shield:
-            held = (self._arrays(), self.state)
-            mine = named(self.tx, self.state, held[0])
-            new, report = fitted(found, mine, strict, known=self._numbers.first)
-            numbers = self._live.candidate(found.get("hyperparameters", {}))
-            params, state = placed(new, mine, held)
-            steps = int(found.get("steps", self._steps))
-            counts = self._held[1] is not None
-            skipped = self._counter(int(found.get("skipped_steps", 0))) if counts else None
-            self._hold(params, state, skipped)
-            self._steps = steps
-            self._live.values_now = numbers
-            if self._tensors is not None:
-                tensors_of.assign(self._tensors, params)
-        return report
-
-    def save(self, path: Any) -> None:
-        """Writes the state dict to one file, of the safetensors format: all of it, or nothing.
-
-        Args:
-          path: the file, `.safetensors` as a rule; an old one stays until the new one is complete on the disk.
-
-        Raises:
-          OSError: the file cannot be written.
-        """
-        write_state_dict(path, self.state_dict())
-
-    def load(self, path: Any, *, strict: bool = True) -> Report:
-        """Continues from a file that `save` wrote, to the last digit; see `load_state_dict`.
-
-        Raises:
-          FileError: the file is truncated, altered, or of another format; the message names it.
-          StructureError, HyperparameterError: as in `load_state_dict`.
-        """
-        return self.load_state_dict(read_state_dict(path), strict=strict)
-
-    def describe(self) -> Description:
-        """Each parameter with its optimizer, group, weight decay and bytes of state; `print(opt.describe())`."""
-        layout = self._layout
-        arrays = self._held[2].tree if self._packed else self._arrays()
-        if layout is None:
-            return describe(self.tx, arrays)
-        return describe(self.tx, arrays, mesh=layout.mesh, axis=layout.axes)
-
     def lower(self, grads: Any, **extra: Any) -> Any:
         """The step's program for these gradients, lowered: `opt.lower(grads).compile().as_text()`."""
         tensors = None if self._tensors is None else self._arrays()
         return self._step.lowered(self._live.values_now, self._held, tensors, grads, extra)
-
-    def _arrays(self) -> Any:
-        return self._held[2] if self._tensors is None else tensors_of.arrays(self._tensors)
-
-    def _skipped(self) -> int:
-        skipped = self._held[1]
-        return 0 if skipped is None else int(skipped)
 
     def _current(self) -> dict[str, Any]:
         return current_values(self._numbers.rebuilt(self._live.values_now), self.state)
@@ -430,36 +292,3 @@ class Optimizer:
     def __repr__(self) -> str:
         size = sum(np.size(p) for p in jax.tree.leaves(self._arrays()))
         return f"Optimizer({size} parameters, {self._live!r})"
-
-
-def _apart(tree: Any) -> Any:
-    """The tree with a copy in the place of every array that stands in it a second time."""
-    seen: set[int] = set()
-
-    def leaf(x: Any) -> Any:
-        if not isinstance(x, jax.Array):
-            return jnp.array(x)
-        marks = {id(x)}
-        if len(x.sharding.device_set) == 1 and not jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-            marks.add(x.unsafe_buffer_pointer())
-        if x.size and marks & seen:
-            return jnp.array(x, copy=True)
-        seen.update(marks)
-        return x
-
-    return jax.tree.map(leaf, tree)
-
-
-def check_alive(tree: Any, cause: Exception) -> None:
-    """Says so where an array among the arguments was consumed by an earlier step.
-
-    Raises:
-      StructureError: an array is deleted.
-    """
-    for path, x in jax.tree_util.tree_leaves_with_path(tree):
-        if isinstance(x, jax.Array) and x.is_deleted():
-            raise StructureError(
-                f"the array at {jax.tree_util.keystr(path)} was consumed by an earlier step, which writes the new "
-                "parameters into the old ones' memory. Keep a copy before the step: opt.copy_params(), or jnp.array(x, "
-                "copy=True); or make the step with donate=False."
-            ) from cause

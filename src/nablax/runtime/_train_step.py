@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax import lax
 
-from nablax import tree
 from nablax.core import (
     FUNCTION,
     ArgumentError,
@@ -22,19 +18,19 @@ from nablax.core import (
     with_extra_args_support,
     with_hyperparams,
 )
+from nablax.runtime._buffers import check_alive
 from nablax.runtime._live import Numbers
+from nablax.runtime._loss_gradient import LossParts, key_positions, loss_gradient, noise_scale, unscaled
 from nablax.runtime._metrics import ratio
-from nablax.runtime._microbatch import reshape_batch_axis
 from nablax.runtime._modules import check_arrays
-from nablax.runtime._optimizer import check_alive
 from nablax.runtime._packing._flat import FlatParams, as_tree
 from nablax.runtime._packing._packed import check_packable
 from nablax.runtime._precision import dynamic_loss_scale, find_loss_scale, holds_loss_scale
 from nablax.runtime._program import Programs, Stepper
 from nablax.runtime._sharding import Layout
-from nablax.runtime._step import by_group, injected_rates, learning_rates, norms, rate_paths
+from nablax.runtime._step import by_group, injected_rates, learning_rates, norms
 from nablax.runtime._step import step as one_step
-from nablax.tree import at_least_float32
+from nablax.runtime._told import Told
 
 
 def train_step(
@@ -117,23 +113,24 @@ def train_step(
     numbers = Numbers(tx)
     scale = None if dynamic else loss_scale
     noise = metrics and microbatches > 1
-    parts = _Parts(loss_fn, has_aux, int(microbatches), scale, _positions(loss_fn, keys), noise)
-    told = _Told(numbers, skip_nonfinite or dynamic)
+    parts = LossParts(loss_fn, has_aux, int(microbatches), scale, key_positions(loss_fn, keys), noise)
+    told = Told(numbers, skip_nonfinite or dynamic)
 
     def program(opened: Any, params: Any, state: Any, batch: tuple[Any, ...]) -> Any:
         if isinstance(params, FlatParams):
             check_packable("train_step", tx, params.layout.dtypes)
         scaling = _scaling(state) if dynamic else None
         now = parts if scaling is None else parts._replace(scale=scaling.loss_scale)
-        loss, aux, grads, squares = _gradient(now, params, batch)
-        own = _unscale(grads, now.scale)
+        loss, aux, grads, squares = loss_gradient(now, params, batch)
+        own = unscaled(grads, now.scale)
         grads = own if scaling is None else grads  # a dynamic scale is the transformation's to divide by
         rates = learning_rates(opened, state)
-        extra = {
-            "value": loss,
-            "grad": grads,
-            "value_fn": lambda p: _first(loss_fn(as_tree(p), *batch), has_aux),
-        }
+
+        def value_fn(p: Any) -> Any:
+            out = loss_fn(as_tree(p), *batch)
+            return out[0] if has_aux else out
+
+        extra = {"value": loss, "grad": grads, "value_fn": value_fn}
         done = one_step(opened, grads, state, params, extra, skip_nonfinite, layout)
         report = {"loss": loss}
         rates |= injected_rates(done.state)
@@ -152,7 +149,7 @@ def train_step(
         if squares is not None:
             rows = next((x.shape[0] for i, x in enumerate(jax.tree.leaves(batch)) if i not in parts.keys), 0)
             small = squares if now.scale is None else squares / now.scale**2
-            report |= _noise(small, report["gradient_norm"] ** 2, rows, parts.parts)
+            report |= noise_scale(small, report["gradient_norm"] ** 2, rows, parts.parts)
         if has_aux:
             report["aux"] = aux
         return done.params, done.state, report
@@ -186,130 +183,6 @@ def train_step(
     return step
 
 
-class _Told:
-    """What metrics hold that needs no program: rates that follow no schedule, and that no step can be skipped.
-
-    Attributes:
-      rates: paths of the learning rates, if none of them follows a schedule.
-    """
-
-    def __init__(self, numbers: Numbers, skip_nonfinite: bool):
-        paths = [path for path in rate_paths(numbers.tx) if path in numbers.first]
-        steady = not any(callable(numbers.known[path].value) for path in paths)
-        self.rates = frozenset(paths if steady else ())
-        self._paths, self._skips = paths, skip_nonfinite
-        self._last: tuple[Any, dict[str, Any]] = (None, {})
-
-    def beside(self, report: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-        """The report with the rest of the metrics."""
-        of, known = self._last
-        if values is not of:
-            known = {} if self._skips else {"skipped": jnp.zeros((), jnp.int32)}
-            if self.rates:
-                wide = {path: jnp.asarray(values[path], jnp.result_type(float)) for path in self._paths}
-                known["learning_rate"] = by_group(wide)
-            if not under_trace():
-                self._last = values, known
-        return {**known, **report}
-
-
-class _Parts(NamedTuple):
-    """What `_gradient` computes: `parts` pieces of the batch; arguments at `keys` are random keys."""
-
-    loss_fn: Callable[..., Any]
-    has_aux: bool
-    parts: int
-    scale: Any
-    keys: tuple[int, ...]
-    noise: bool
-
-
-def _positions(loss_fn: Callable[..., Any], keys: Any) -> tuple[int, ...]:
-    """Positions within the batch, of positions or names."""
-    found = []
-    for key in keys if isinstance(keys, tuple | list) else (keys,):
-        if isinstance(key, str):
-            names = list(inspect.signature(loss_fn).parameters)[1:]
-            if key not in names:
-                raise ArgumentError(
-                    f"train_step: keys names {key!r}, but after the parameters loss_fn takes "
-                    f"{', '.join(names) or 'nothing'}."
-                )
-            key = names.index(key)
-        if isinstance(key, bool) or not isinstance(key, int):
-            raise ArgumentError(f"train_step: keys holds positions or names, got {key!r}.")
-        found.append(key)
-    return tuple(found)
-
-
-def _first(out: Any, has_aux: bool) -> Any:
-    return out[0] if has_aux else out
-
-
-def _parted(out: Any, has_aux: bool) -> tuple[Any, Any]:
-    """What a loss function returned as loss and aux.
-
-    Raises:
-      StructureError: it does not look so; with what to write.
-    """
-    if has_aux and not (isinstance(out, tuple | list) and len(out) == 2):
-        raise StructureError(
-            f"train_step: with has_aux=True loss_fn must return a pair (loss, aux), got {_kind(out)}."
-        )
-    loss, aux = out if has_aux else (out, None)
-    if isinstance(loss, tuple | list | dict | str | None) or jnp.shape(loss) != ():
-        hint = " has_aux=True lets it return (loss, aux)." if isinstance(out, tuple) and not has_aux else ""
-        raise StructureError(f"train_step: loss_fn must return a scalar, got {_kind(loss)}.{hint}")
-    return loss, aux
-
-
-def _kind(x: Any) -> str:
-    return f"an array of shape {x.shape}" if hasattr(x, "shape") else type(x).__name__
-
-
-def _gradient(of: _Parts, params: Any, batch: Any) -> tuple[Any, Any, Any, Any]:
-    """Loss, aux and (scaled) gradient of a batch, in pieces, and the mean of the pieces' squared norms if asked for."""
-    loss_fn, has_aux, parts, scale, keys, noise = of
-
-    def scaled(p: Any, *b: Any) -> Any:
-        out = loss_fn(as_tree(p), *b)
-        loss, aux = _parted(out, has_aux)
-        return (loss if scale is None else loss * scale), (loss, aux)
-
-    value_and_grad = jax.value_and_grad(scaled, has_aux=True)
-    if parts == 1:
-        (_, (loss, aux)), grads = value_and_grad(params, *batch)
-        return loss, aux, grads, None
-
-    def body(total: Any, piece: Any) -> Any:
-        (_, (loss, aux)), grads = value_and_grad(params, *piece)
-        found = (grads, loss, tree.norm(grads, squared=True) if noise else None)
-        return jax.tree.map(lambda t, g: t + g.astype(t.dtype), total, found), aux
-
-    pieces = tuple(
-        jax.random.split(x, parts) if i in keys else jax.tree.map(lambda x: _split(x, parts), x)
-        for i, x in enumerate(batch)
-    )
-    shapes = jax.eval_shape(value_and_grad, params, *jax.tree.map(lambda x: x[0], pieces))
-    (_, (loss_shape, _)), grad_shapes = shapes
-    squares = jax.eval_shape(lambda g: tree.norm(g, squared=True), grad_shapes) if noise else None
-    sums = (grad_shapes, loss_shape, squares)
-    wide = jax.tree.map(lambda s: jnp.zeros(s.shape, at_least_float32(s.dtype)), sums)
-    (grads, loss, squares), aux = lax.scan(body, wide, pieces)
-    grads, squares = jax.tree.map(lambda g: g / parts, (grads, squares))
-    if scale is None:
-        grads = jax.tree.map(lambda g, s: g.astype(s.dtype), grads, grad_shapes)
-    return loss / parts, aux, grads, squares
-
-
-def _noise(small: Any, big: Any, rows: int, parts: int) -> dict[str, Any]:
-    """Unbiased estimates of |G|^2 and tr(Sigma) from squared norms of gradients of rows/parts rows and of all."""
-    few = rows / parts
-    signal = (rows * big - few * small) / (rows - few)
-    noise = (small - big) / (1 / few - 1 / rows)
-    return {"gradient_signal": signal, "gradient_noise": noise, "gradient_noise_scale": noise / signal}
-
-
 def _scaling(state: Any) -> Any:
     """The state of the dynamic loss scale.
 
@@ -322,20 +195,3 @@ def _scaling(state: Any) -> Any:
             "train_step: loss_scale='dynamic' keeps its scale in the state; begin with state = step.init(params)."
         )
     return found
-
-
-def _unscale(grads: Any, scale: Any) -> Any:
-    """Divides by the loss scale, in at least float32: cast back, what the scale saved would be lost again."""
-    if scale is None:
-        return grads
-    return jax.tree.map(lambda g: g.astype(at_least_float32(g.dtype)) / scale, grads)
-
-
-def _split(x: Any, parts: int) -> Any:
-    shape = np.shape(x)
-    if not shape or shape[0] % parts:
-        raise StructureError(
-            f"train_step: each array of the batch needs a leading axis that microbatches={parts} divides, got shape "
-            f"{shape}."
-        )
-    return reshape_batch_axis(x, shape[0] // parts)

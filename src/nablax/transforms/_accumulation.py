@@ -33,6 +33,7 @@ from nablax.core import (
     checked,
     count,
     fields,
+    filled_like,
     inner_state,
     leafwise,
     number,
@@ -319,4 +320,4 @@ def _as_inner_updates(tx: Any, updates: Any, state: Any, params: Any, extra: dic
 def _zeros_to_accumulate(p: Any, dtype: Any) -> jax.Array:
     """The accumulator of one leaf, in no less precision than the leaf, and at least float32."""
     wide = tree.at_least_float32(jnp.result_type(p) if dtype is None else dtype)
-    return jnp.zeros_like(p, dtype=jnp.promote_types(wide, jnp.result_type(p)))
+    return filled_like(p, 0, jnp.promote_types(wide, jnp.result_type(p)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-_EXTRA = ("click", "rich", "matplotlib", "sklearn")
+_EXTRA = ("click", "rich", "matplotlib", "scipy", "sklearn")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,224 +1,70 @@
-"""The command line: `nablax compare` and `nablax list`."""
+"""The command line: the table of commands, the exit codes, and what is set up before any of them.
+
+0    done
+1    `nablax doctor` found something wrong; whoever read our output closed it
+2    bad input, said in one line on stderr
+130  interrupted by Ctrl-C; what was finished is written
+"""
 
 from __future__ import annotations
 
+import importlib
 import os
-import shlex
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+import jax
 
 from nablax.core import ArgumentError, HyperparameterError
 
-from . import _figures, _optimizers, _report, _runner, _schedules, _table
-from ._environment import environment
-from ._problems import PROBLEMS, Problem
-from ._results import Comparison
-from ._results import compare as summarise
-from ._user_problem import load_problem
-
-RESULTS = "results.json"
 INTERRUPTED = 130  # what a shell reports for a process that SIGINT ended
 
+COMMANDS = ("compare", "report", "list", "new-problem", "launch", "doctor")
+"""Each is `command` in the file of its name, `_commands/_new_problem.py`, which is imported when it is asked for."""
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+
+class _Commands(click.Group):
+    def list_commands(self, context: click.Context) -> list[str]:
+        return [*COMMANDS, *super().list_commands(context)]
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return super().get_command(context, name)
+        module = importlib.import_module(f"{__package__}._commands._{name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+
+_EPILOG = """\b
+Exit codes: 0 done; 1 nablax doctor found something wrong; 2 bad input; 130 interrupted, what was finished is written.
+Completion: eval "$(_NABLAX_COMPLETE=bash_source nablax)", or zsh_source, or fish_source."""
+
+
+@click.group(
+    cls=_Commands,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(package_name="nablax", prog_name="nablax")
 def cli() -> None:
     """Compare optimizers, on real data or on your own problem."""
 
 
-@cli.command("list")
-def list_command() -> None:
-    """Name the problems, the optimizers and the schedules, with a line each."""
-    tables = {
-        "Problems": {name: shipped.summary for name, shipped in PROBLEMS.items()},
-        "Optimizers": {name: _optimizers.describe(name) for name in _optimizers.OPTIMIZERS},
-        "Schedules": {name: _schedules.describe(name) for name in _schedules.SCHEDULES},
-    }
-    width = max(len(name) for table in tables.values() for name in table)
-    for title, table in tables.items():
-        click.secho(title, bold=True)
-        for name, line in table.items():
-            click.echo(f"  {name:{width}}  {line}")
+def keep_compiled_programs() -> None:
+    """Turns JAX's persistent compilation cache on, unless it has been given a folder already.
 
-
-@cli.command("compare")
-@click.argument("problem", default="digits")
-@click.option(
-    "--optimizer", "optimizers", multiple=True, metavar="NAME[:key=value,...]",
-    help="One to compare; give it again for more. The key schedule=NAME multiplies the rate by a schedule. "
-    f"Without any: {', '.join(_optimizers.DEFAULT_OPTIMIZERS)}.",
-)  # fmt: skip
-@click.option(
-    "--lr", "rates", multiple=True, metavar="NUMBERS",
-    help="Learning rates to try: 1e-3,1e-2 or LOW:HIGH:COUNT, a geometric grid.",
-)  # fmt: skip
-@click.option("--steps", type=click.IntRange(min=1), help="Updates in each run.")
-@click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Runs at each rate.")
-@click.option("--target", type=float, help="Training loss for the column 'steps to loss'.")
-@click.option("--out", type=Path, metavar="DIR", help="Where the report goes. [default: nablax-PROBLEM]")
-def compare_command(
-    problem: str,
-    optimizers: tuple[str, ...],
-    rates: tuple[str, ...],
-    steps: int | None,
-    seeds: int,
-    target: float | None,
-    out: Path | None,
-) -> None:
-    """Run optimizers on PROBLEM at several learning rates and seeds; rank them and write a report.
-
-    PROBLEM is a name from `nablax list` [default: digits], or a Python file that defines init(key),
-    loss(params, batch), batches(key) and perhaps evaluate(params).
+    It lies in ~/.cache/nablax (or under XDG_CACHE_HOME): a second comparison on the same problem compiles nothing.
     """
-    specs = [_optimizers.parse(text) for text in dict.fromkeys(optimizers or _optimizers.DEFAULT_OPTIMIZERS)]
-    given = _optimizers.parse_rates(rates) if rates else None
-    if target is not None and target != target:
-        raise HyperparameterError("compare: --target must be a number, got nan.")
-    loaded = load_problem(problem)
-    out = out or Path(f"nablax-{loaded.name}")
-    _check_writable(out)
-    comparison = _run(loaded, specs, given or list(loaded.rates), steps or loaded.steps, seeds, target, out)
-    if comparison is None:
-        click.echo("nablax: interrupted before any optimizer had finished; nothing was written.", err=True)
-        raise click.exceptions.Exit(INTERRUPTED)
-    _write(comparison, out)
-    console = Console()
-    _table.show(comparison, console if console.is_terminal else Console(width=200))
-    click.echo(f"\nreport: {out / 'report.html'}")
-    if comparison.not_run:
-        raise click.exceptions.Exit(INTERRUPTED)
-
-
-def _check_writable(out: Path) -> None:
-    probe = out / f".nablax-{os.getpid()}"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise ArgumentError(f"compare: --out {out}: cannot write there: {error.strerror}.") from error
-
-
-def _run(
-    problem: Problem,
-    specs: list[_optimizers.Spec],
-    rates: list[float],
-    steps: int,
-    seeds: int,
-    target: float | None,
-    out: Path,
-) -> Comparison | None:
-    """Runs the optimizers one after the other; after Ctrl-C, what was finished. None if that is nothing.
-
-    The results are written anew after each optimizer, so that even a killed process leaves them.
-    """
-    options = [word for spec in specs for word in ("--optimizer", spec.text)]
-    command = [
-        "nablax", "compare", problem.source or problem.name, *options, "--lr", ",".join(map(repr, rates)),
-        "--steps", str(steps), "--seeds", str(seeds), *([] if target is None else ["--target", repr(target)]),
-    ]  # fmt: skip
-    started = datetime.now(UTC).isoformat(timespec="seconds")
-    done: list[tuple[_optimizers.Spec, _runner.Sweep]] = []
-    failed: dict[str, str] = {}
-    errors: list[ArgumentError] = []
-
-    def summary() -> Comparison:
-        return summarise(
-            problem, done, rates, target,
-            seeds=seeds, not_run=[spec.text for spec in specs[len(done) + len(failed) :]], failed=failed,
-            environment=environment(), started=started, command=shlex.join(command),
-        )  # fmt: skip
-
-    console = Console(stderr=True)
-    try:
-        with _heard_between_calls() as check, _progress(console) as progress:
-
-            def tick() -> None:
-                progress.advance(task)
-                check()
-
-            task = progress.add_task("preparing", total=len(specs) * _runner.ticks(steps))
-            start = _runner.Start.of(problem, seeds)
-            for spec in specs:
-                progress.update(task, description=spec.text)
-                try:
-                    swept = _runner.sweep(problem, spec, rates, start, steps, tick)
-                except _runner.Unsuited as error:  # the others go on
-                    failed[spec.text] = error.reason
-                    errors.append(error)
-                    progress.advance(task, _runner.ticks(steps))
-                    continue
-                done.append((spec, swept))
-                summary().save(out / RESULTS)
-    except KeyboardInterrupt:
-        if not done:
-            return None
-    if not done:
-        raise errors[0]
-    return summary()
-
-
-@contextmanager
-def _heard_between_calls() -> Iterator[Callable[[], None]]:
-    """Holds Ctrl-C back until the function it gives is called, which then raises KeyboardInterrupt.
-
-    Raised in the midst of a compilation it could get lost in a callback. A second Ctrl-C is not held back.
-    """
-    heard = False
-
-    def listen(signum: int, frame: Any) -> None:
-        nonlocal heard
-        if heard:
-            raise KeyboardInterrupt
-        heard = True
-
-    def check() -> None:
-        if heard:
-            raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():  # where Python delivers no signals
-        yield check
-        return
-    before = signal.signal(signal.SIGINT, listen)
-    try:
-        yield check
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description:<12}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(compact=True),
-        TextColumn("left"),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-
-
-def _write(comparison: Comparison, out: Path) -> None:
-    """The results first: they are there even if Ctrl-C comes while the figures are drawn."""
-    comparison.save(out / RESULTS)
-    (out / "curves.png").write_bytes(_figures.png(_figures.curves(comparison)))
-    (out / "sensitivity.png").write_bytes(_figures.png(_figures.sensitivity(comparison)))
-    (out / "report.html").write_text(_report.html(comparison), encoding="utf-8")
+    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(home / "nablax" / "jax"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
 def run(arguments: list[str] | None) -> int:
-    """Runs the command line and returns its exit code: 2 after bad input, which is said in one line on stderr."""
+    """Runs the command line and returns its exit code."""
+    keep_compiled_programs()
     try:
         code = cli.main(arguments, prog_name="nablax", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -234,7 +80,7 @@ def run(arguments: list[str] | None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        return _refuse(f"compare: cannot write {error.filename}: {error.strerror}.")
+        return _refuse(f"cannot write {error.filename2 or error.filename}: {error.strerror}.")
     return code or 0
 
 

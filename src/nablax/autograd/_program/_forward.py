@@ -19,6 +19,7 @@ from .._path._trie import State
 from ._code import Code
 from ._execute import Pull
 from ._line import Line
+from ._notice import Notice
 from ._outline import Outline
 from ._pack import Plan, pack
 from ._replay import pullback, run
@@ -38,6 +39,7 @@ class Forward(Outline):
         self._places: list[int] = []
         self._plan: Plan = []
         self._handed: list[Any] = []
+        self.notice = Notice(len(self.steps))
         self._machine = 0  # bytes of machine code
         self._pulls: dict[tuple, Hot] = {}
         self._chains: dict[tuple, Any] = {}
@@ -48,7 +50,7 @@ class Forward(Outline):
         """When and how this program is compiled."""
         code = self.code
         start, count = schedule(code.calls, code.elements, len(self.inputs) + len(self.slots))
-        return Hot(self._compile, start, count)
+        return Hot(self._compile, start, count, self.notice)
 
     def forward(self, values: list[Any], tracing: bool, x64: bool) -> tuple[Sequence[Any], Any]:
         """Results, and the residual for the backward: a pair of its kind and its data, None without gradients."""
@@ -62,7 +64,7 @@ class Forward(Outline):
             return [handed(env[s]) for s in self.slots], ("env", env) if self.targets else None
         stats.hits += 1
         self.quick = not self.donates and (not self.targets or self.tiny)
-        self.compiled = program
+        self.compiled = self.hot.use
         for i in self.donates:
             value = values[i]
             if getrefcount(value) > 3 or not isinstance(value, jax.Array) or is_lent(value):

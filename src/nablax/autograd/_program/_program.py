@@ -45,7 +45,7 @@ class Program(Forward):
         hot = self._pulls.get(key)
         if hot is None:
             build = partial(self._compile_pull, given, wants, mask)
-            hot = self._pulls[key] = Hot(build, self.hot.start, self.hot.count)
+            hot = self._pulls[key] = Hot(build, self.hot.start, self.hot.count, self.notice)
         if kind == "env":
             program, env = None, data
             hot.runs += 1
@@ -107,7 +107,8 @@ class Program(Forward):
                     (ct,) = self.pull_again(entering, [ct], (k,), (want,))
                 return ct
 
-            program = self._chains[key] = jax.jit(chain)
+            self._chains[key] = jax.jit(chain)
+            program = self.notice.first(self._chains[key])
         if self.x64 == config.jax_enable_x64:
             return program(values, ct)
         with jax.enable_x64(self.x64):
@@ -141,7 +142,7 @@ class Program(Forward):
         hot = self._pulls.get(key)
         if hot is None:
             build = partial(self._compile_between, given, targets, stops)
-            hot = self._pulls[key] = Hot(build, self.hot.start, self.hot.count)
+            hot = self._pulls[key] = Hot(build, self.hot.start, self.hot.count, self.notice)
         program = hot.ready() if now()[0] is None and all(map(plain, values)) else hot.now()
         with x64_as(self.x64):
             if program is None:

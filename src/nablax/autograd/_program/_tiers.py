@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from .._ground._settings import now, under
 from ._compiler import compiler
+from ._notice import Notice
 
 Tier = Literal["auto", "compiled", "interpreted", "eager-switch"]
 _TIERS = ("auto", "compiled", "interpreted", "eager-switch")
@@ -60,13 +61,28 @@ def schedule(calls: int, elements: int, crossing: int) -> tuple[int, int]:
 class Hot:
     """One program on its way from the first tier to a compiled one.
 
-    build: compiles, and returns what is called instead.
+    build: compiles, and returns what is called instead.  notice: what is said where somebody waits for that.
     """
 
-    __slots__ = ("_done", "_settings", "_warned", "build", "count", "error", "made", "runs", "start", "use")
+    __slots__ = (
+        "_done",
+        "_settings",
+        "_warned",
+        "build",
+        "count",
+        "error",
+        "made",
+        "notice",
+        "runs",
+        "start",
+        "use",
+    )
 
-    def __init__(self, build: Callable[[bool], Any], start: int, count: int) -> None:
+    def __init__(
+        self, build: Callable[[bool], Any], start: int, count: int, notice: Notice | None = None
+    ) -> None:
         self.build = build
+        self.notice = notice or Notice(0)
         self.start = start
         self.count = count
         self.runs = 0
@@ -98,17 +114,18 @@ class Hot:
         return self._take()
 
     def now(self) -> Any:
-        """The compiled program, compiled here if it is not there."""
+        """The compiled program, compiled here if it is not there: when it is called for the first time."""
         if self.use is None:
             if self.made is None:
-                self.made = self.build(False)
+                self.made = self.use = self.build(False)
+                return self.notice.first(self.use)
             self.use = self.made
         return self.use
 
     def _take(self) -> Any:
         done = self._done
         if self.made is None and done is not None:
-            done.wait()
+            self.notice.during(done.wait)
         if self.made is None and self.error is None:
             return self.now()  # it fell out of the queue
         if self.error is not None:

@@ -14,52 +14,66 @@
     y = Square.apply(x)
 
 It is jax.custom_vjp of the two methods, lifted: both are traced and become operations, so they may use
-everything that tensors know, but cannot look at a tensor's value.
+everything that tensors know, but cannot look at a tensor's value. A second derivative differentiates backward; what it
+saved has the derivative of what it is: of the argument, of this function where it is a result, and of forward's
+own operations where it was computed on the way (which torch takes for a constant).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._ground._errors import NoGradientError
 from .._ground._lent import lend
 from .._path._apart import apart
 from .._path._recorded import Recorded, as_tensor
+from .._path._trace import local
 from .._segment._flush import realize
 from .._tensor._namespaces import lift
 from .._tensor._tensor import Tensor
 from .._tools._checks import gradcheck
-from .._tools._functional import functional
 
 
 class Context:
     """What forward leaves for backward: saved tensors, and attributes of any kind.
 
-    needs_input_grad: for each argument, whether it is a tensor of floating or complex numbers.
+    needs_input_grad: for each argument, whether it is a tensor that requires grad.
     """
 
     def __init__(self, needs: tuple[bool, ...]) -> None:
         self.needs_input_grad = needs
         self.saved_tensors: tuple[Any, ...] = ()
+        self.non_differentiable: tuple[Any, ...] = ()
 
     def save_for_backward(self, *tensors: Any) -> None:
         """Tensors (or None) that backward finds in saved_tensors."""
         self.saved_tensors = tensors
 
     def mark_non_differentiable(self, *outputs: Any) -> None:
-        """Nothing to do: what backward returns is what counts."""
+        """Results through which no gradient flows: they do not require grad, and backward gets zeros for them."""
+        self.non_differentiable = outputs
 
     def set_materialize_grads(self, value: bool) -> None:
         """Gradients that nobody asks for are always 0, never None."""
 
+    def mark_dirty(self, *inputs: Any) -> None:
+        """Refused: forward computes new tensors, and leaves its arguments as they are."""
+        raise NotImplementedError(
+            "mark_dirty: forward's arguments are not changed in place; return the new tensor, and write x.copy_(f(x))."
+        )
+
 
 class Function:
     """Base of functions with a derivative of their own; see the head of this file, and `check`.
+
+    In place of forward(ctx, *args), a class may have forward(*args) and setup_context(ctx, inputs, output).
 
     >>> from nablax import autograd
     >>> class Square(autograd.Function):
@@ -77,9 +91,11 @@ class Function:
     tensor(6.)
     """
 
+    setup_context: Callable[..., None] | None = None
+
     @staticmethod
-    def forward(ctx: Any, *args: Any) -> Any:
-        """The value, from tensors and whatever else `apply` was given."""
+    def forward(*args: Any) -> Any:
+        """The value, from a context, tensors and whatever else `apply` was given."""
         raise NotImplementedError("Function: a static method forward(ctx, *args) is needed.")
 
     @staticmethod
@@ -92,9 +108,11 @@ class Function:
         """Compute forward(ctx, *args), recorded with backward as its derivative."""
         places = tuple(i for i, a in enumerate(args) if isinstance(a, Recorded | jax.Array | np.ndarray))
         others = tuple((i, a) for i, a in enumerate(args) if i not in places)
-        needs = tuple(i in places and bool(jnp.issubdtype(a.dtype, jnp.inexact)) for i, a in enumerate(args))
+        needs = tuple(i in places and _needs(a) for i, a in enumerate(args))
         run = functools.partial(_run, cls, places, others, needs)
-        return lift(run)(*[args[i] for i in places])
+        found: _Results = lift(run)(*[args[i] for i in places])
+        results = [x.detach() if mark else x for x, mark in zip(found.results, found.marks, strict=True)]
+        return tuple(results) if found.several else results[0]
 
     @classmethod
     def check(cls, *args: Any, **options: Any) -> bool:
@@ -108,25 +126,94 @@ class Function:
         return gradcheck(of, tensors, **options)
 
 
-def _run(cls: Any, places: tuple, others: tuple, needs: tuple, *arrays: Any) -> Any:
-    """forward on arrays, with backward as its derivative."""
-    context: list[Any] = []
+def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """Of a backward: its result cannot be differentiated again.
 
-    def forward(*given: Any) -> tuple[Any, Any]:
+    Raises:
+      NoGradientError: a second derivative.
+    """
+
+    @functools.wraps(backward)
+    def once(ctx: Any, *grads: Any) -> Any:
+        return jax.tree.map(lambda g: lift(_once)(g) if isinstance(g, Recorded) else g, backward(ctx, *grads))
+
+    return once
+
+
+@jax.custom_jvp
+def _once(x: Any) -> Any:
+    return x
+
+
+@_once.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    raise NoGradientError("once_differentiable: this backward was said not to be differentiated again.")
+
+
+def _needs(x: Any) -> bool:
+    """Whether a gradient may flow to an argument: JAX does not tell before it has traced."""
+    if not jnp.issubdtype(x.dtype, jnp.inexact):
+        return False
+    value = getattr(x, "_v", None) if isinstance(x, Recorded) else x
+    return isinstance(value, jax.core.Tracer) or (
+        isinstance(x, Recorded) and (x.requires_grad or local.trace.tracing)
+    )
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass, data_fields=["results"], meta_fields=["marks", "several"]
+)
+@dataclasses.dataclass
+class _Results:
+    """Results of forward, which of them are marked, and whether they came in a tuple."""
+
+    results: tuple[Any, ...]
+    marks: tuple[bool, ...]
+    several: bool
+
+
+class _Left:
+    """All that forward left in its context: arrays, and apart from them everything else.
+
+    roles: for each array, the number of the result that it is, or None.
+    """
+
+    def __init__(self, ctx: Context, results: tuple[Any, ...]) -> None:
+        leaves, self.tree = jax.tree.flatten(vars(ctx))
+        self.static = [None if isinstance(leaf, Recorded) else leaf for leaf in leaves]
+        self.places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Recorded)]
+        self.arrays = [leaves[i] for i in self.places]
+        self.roles = [next((k for k, r in enumerate(results) if r is a), None) for a in self.arrays]
+
+    def context(self, arrays: Any) -> Context:
+        """The context again, with these arrays."""
+        leaves = list(self.static)
+        for i, array in zip(self.places, arrays, strict=True):
+            leaves[i] = array
+        ctx = Context(())
+        vars(ctx).update(jax.tree.unflatten(self.tree, leaves))
+        return ctx
+
+
+def _run(cls: Any, places: tuple, others: tuple, needs: tuple, *arrays: Any) -> _Results:
+    """forward on arrays, with backward as its derivative."""
+    left: list[_Left] = []  # by forward, where it was traced last
+
+    def forward(*given: Any) -> tuple[_Results, Any]:
         ctx = Context(needs)
-        args = dict(others) | dict(zip(places, given, strict=True))
-        out = cls.forward(ctx, *[args[i] for i in sorted(args)])
-        kept = {k: v for k, v in vars(ctx).items() if k not in ("saved_tensors", "needs_input_grad")}
-        held = {k: v for k, v in kept.items() if isinstance(v, Recorded)}
-        context[:] = [{k: v for k, v in kept.items() if k not in held}]
-        return out, (ctx.saved_tensors, held)
+        by_place = dict(others) | dict(zip(places, given, strict=True))
+        args = [by_place[i] for i in sorted(by_place)]
+        out = cls.forward(ctx, *args) if cls.setup_context is None else cls.forward(*args)
+        if cls.setup_context is not None:
+            cls.setup_context(ctx, tuple(args), out)
+        several = isinstance(out, tuple | list)
+        results = tuple(out) if several else (out,)
+        marks = tuple(any(r is m for m in ctx.non_differentiable) for r in results)
+        left[:] = [_Left(ctx, results)]
+        return _Results(results, marks, several), left[0].arrays
 
     def backward(saved: Any, *cotangents: Any) -> list[Any]:
-        ctx: Any = Context(needs)
-        vars(ctx).update(context[0])
-        ctx.saved_tensors, held = saved
-        vars(ctx).update(held)
-        found = cls.backward(ctx, *cotangents)
+        found = cls.backward(left[0].context(saved), *cotangents)
         found = tuple(found) if isinstance(found, tuple | list) else (found,)
         if len(found) < len(needs):
             raise TypeError(
@@ -143,12 +230,19 @@ def _run(cls: Any, places: tuple, others: tuple, needs: tuple, *arrays: Any) -> 
 
     def fwd(*given: Any) -> Any:
         out, saved = of_arrays(*given)
-        return out, (saved, given)
+        roles = left[0].roles
+        if any(role is not None for role in roles):  # a result has the derivative of this function
+            out = fn(*given)
+            saved = [s if role is None else out.results[role] for s, role in zip(saved, roles, strict=True)]
+        return out, (saved, given, [jnp.zeros(r.shape, r.dtype) for r in out.results])
 
-    def bwd(residual: Any, cotangents: Any) -> Any:
-        saved, given = residual
-        given_cts: Sequence[Any] = cotangents if isinstance(cotangents, tuple | list) else (cotangents,)
-        found = _pure(backward)(saved, *given_cts)
+    def bwd(residual: Any, cotangents: _Results) -> Any:
+        saved, given, zeros = residual
+        kept = [
+            zero if mark or g.dtype == jax.dtypes.float0 else g
+            for g, zero, mark in zip(cotangents.results, zeros, cotangents.marks, strict=True)
+        ]
+        found = _pure(backward)(saved, *kept)
         return tuple(_cotangent(g, x) for g, x in zip(found, given, strict=True))
 
     fn.defvjp(fwd, bwd)
@@ -170,11 +264,3 @@ def _cotangent(g: Any, x: Any) -> Any:
     if not jnp.issubdtype(x.dtype, jnp.inexact):
         return np.zeros(x.shape, jax.dtypes.float0)
     return jnp.zeros_like(x) if g is None else jnp.asarray(g, x.dtype)
-
-
-def checkpoint(function: Callable[..., Any], *args: Any, use_reentrant: bool = False) -> Any:
-    """function(*args), recorded so that its backward computes it again instead of keeping what is inside.
-
-    The function takes tensors; tensors that it only closes over count as constants, so pass parameters as arguments.
-    """
-    return lift(jax.checkpoint(functional(function)))(*args)

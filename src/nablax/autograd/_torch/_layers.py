@@ -18,8 +18,8 @@ from ._module import Module
 F: dict[str, Callable[..., Any]] = {name: recorded(name, row) for name, row in _ROWS.items()}
 
 
-def _parameter(shape: tuple[int, ...], bound: float) -> Any:
-    """Uniform in [-bound, bound]."""
+def uniform(shape: tuple[int, ...], bound: float) -> Any:
+    """A parameter, uniform in [-bound, bound]."""
     return _init.uniform_(Parameter(np.zeros(shape, np.float32)), -bound, bound)
 
 
@@ -38,8 +38,8 @@ class Linear(Module):
         super().__init__()
         self.in_features, self.out_features = in_features, out_features
         bound = 1 / math.sqrt(in_features) if in_features else 0.0
-        self.weight = _parameter((out_features, in_features), bound)
-        self.bias = _parameter((out_features,), bound) if bias else None
+        self.weight = uniform((out_features, in_features), bound)
+        self.bias = uniform((out_features,), bound) if bias else None
 
     def forward(self, input: Any) -> Any:
         y = input @ self.weight.T
@@ -61,8 +61,8 @@ class _Conv(Module):
         self.kernel_size, self.stride, self.padding = many(kernel_size, self.n), stride, padding
         self.dilation, self.groups = dilation, groups
         bound = 1 / math.sqrt(in_channels // groups * math.prod(self.kernel_size))
-        self.weight = _parameter((out_channels, in_channels // groups, *self.kernel_size), bound)
-        self.bias = _parameter((out_channels,), bound) if bias else None
+        self.weight = uniform((out_channels, in_channels // groups, *self.kernel_size), bound)
+        self.bias = uniform((out_channels,), bound) if bias else None
 
     def forward(self, input: Any) -> Any:
         return F[f"conv{self.n}d"](
@@ -94,8 +94,8 @@ class ConvTranspose2d(Module):
         self.options = (stride, padding, output_padding, groups, dilation)
         size = many(kernel_size, 2)
         bound = 1 / math.sqrt(out_channels // groups * math.prod(size))
-        self.weight = _parameter((in_channels, out_channels // groups, *size), bound)
-        self.bias = _parameter((out_channels,), bound) if bias else None
+        self.weight = uniform((in_channels, out_channels // groups, *size), bound)
+        self.bias = uniform((out_channels,), bound) if bias else None
 
     def forward(self, input: Any) -> Any:
         return F["conv_transpose2d"](input, self.weight, self.bias, *self.options)
@@ -272,61 +272,6 @@ class Unflatten(Module):
 
     def forward(self, input: Any) -> Any:
         return input.unflatten(self.dim, self.unflattened_size)
-
-
-class _Cell(Module):
-    """Gates of a recurrent cell: W_ih x + b_ih and W_hh h + b_hh, uniform within 1 / sqrt(hidden)."""
-
-    gates = 1
-
-    def __init__(self, input_size: int, hidden_size: int, bias: bool = True) -> None:
-        super().__init__()
-        self.input_size, self.hidden_size = input_size, hidden_size
-        rows, bound = self.gates * hidden_size, 1 / math.sqrt(hidden_size)
-        self.weight_ih = _parameter((rows, input_size), bound)
-        self.weight_hh = _parameter((rows, hidden_size), bound)
-        self.bias_ih = _parameter((rows,), bound) if bias else None
-        self.bias_hh = _parameter((rows,), bound) if bias else None
-
-    def _sums(self, input: Any, h: Any) -> tuple[Any, Any]:
-        return F["linear"](input, self.weight_ih, self.bias_ih), F["linear"](h, self.weight_hh, self.bias_hh)
-
-    def _start(self, input: Any) -> Any:
-        return tensor(np.zeros((*input.shape[:-1], self.hidden_size), input.dtype))
-
-
-class RNNCell(_Cell):
-    """h' = tanh(W_ih x + b_ih + W_hh h + b_hh)."""
-
-    def forward(self, input: Any, hx: Any = None) -> Any:
-        a, b = self._sums(input, self._start(input) if hx is None else hx)
-        return (a + b).tanh()
-
-
-class GRUCell(_Cell):
-    """Gated recurrent unit. Source: Cho et al. 2014, arXiv:1406.1078; gates in torch's order (r, z, n)."""
-
-    gates = 3
-
-    def forward(self, input: Any, hx: Any = None) -> Any:
-        h = self._start(input) if hx is None else hx
-        a, b = (each.chunk(3, -1) for each in self._sums(input, h))
-        r, z = (a[0] + b[0]).sigmoid(), (a[1] + b[1]).sigmoid()
-        n = (a[2] + r * b[2]).tanh()
-        return (1 - z) * n + z * h
-
-
-class LSTMCell(_Cell):
-    """Long short-term memory, (h, c); gates in torch's order (i, f, g, o)."""
-
-    gates = 4
-
-    def forward(self, input: Any, hx: Any = None) -> Any:
-        h, c = (self._start(input), self._start(input)) if hx is None else hx
-        a, b = self._sums(input, h)
-        i, f, g, o = (a + b).chunk(4, -1)
-        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-        return o.sigmoid() * c.tanh(), c
 
 
 # -- modules that are a function with its options ---------------------------------------------------------------------

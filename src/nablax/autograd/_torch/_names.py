@@ -13,18 +13,23 @@ from .._tensor._torch._making import FUNCTIONS as MAKING
 from .._tensor._torch._random import FUNCTIONS as RANDOM
 from .._tensor._torch._rows import recorded
 from .._tensor._torch._table import DTYPES, FUNCTIONS
-from . import _init, _layers, _module
+from . import _init, _layers, _module, _recurrent
+from ._checkpoint import checkpoint
 from ._files import load, save
-from ._function import Function, checkpoint
+from ._function import Function, once_differentiable
 from ._modes import inference_mode, set_grad_enabled
+from ._places import CUDA
+from ._places import FUNCTIONS as PLACES
 
 
 def functions() -> dict[str, Callable[..., Any]]:
     """What the top level of autograd gets."""
     return {
         **{name: recorded(name, row) for name, row in FUNCTIONS.items()}, **MAKING, **RANDOM, **DTYPES,
+        **PLACES, "cuda": cuda,
         "clone": lambda input: input.clone(), "detach": lambda input: input.detach(), "save": save, "load": load,
-        "Function": Function, "checkpoint": checkpoint, "set_grad_enabled": set_grad_enabled,
+        "Function": Function, "checkpoint": checkpoint, "once_differentiable": once_differentiable,
+        "set_grad_enabled": set_grad_enabled,
         "inference_mode": inference_mode,
     }  # fmt: skip
 
@@ -64,11 +69,12 @@ def _module_of(name: str, doc: str, names: dict[str, Any]) -> types.ModuleType:
     return made
 
 
+cuda = _module_of("cuda", "torch.cuda: whether there is a GPU.", CUDA)
 functional = _module_of("nn.functional", "torch.nn.functional: activations, layers and losses.", _layers.F)
 _UTILS = {f.__name__: f for f in (clip_grad_norm_, clip_grad_value_, parameters_to_vector)}
 MODULES = {
     name: found
-    for of in (_module, _layers)
+    for of in (_module, _layers, _recurrent)
     for name, found in vars(of).items()
     if isinstance(found, type) and issubclass(found, _module.Module) and not name.startswith("_")
 } | _layers.SIMPLE_MODULES  # fmt: skip

@@ -16,14 +16,17 @@ from .._tensor._torch._table import FUNCTIONS, METHODS, TABLE
 from . import _names
 from ._functional._table import TABLE as FUNCTIONAL
 from ._init import FUNCTIONS as INIT
+from ._places import ELSEWHERE
 
 HEAD = """# From PyTorch
 
 *Made from the tables in `src/nablax/autograd/_tensor/_torch` by `python -m nablax.autograd._torch._page`; do not edit.*
 
-    from nablax import autograd as torch
-    from nablax.autograd import nn
-    import nablax.autograd.nn.functional as F
+```python
+from nablax import autograd as torch
+from nablax.autograd import nn
+import nablax.autograd.nn.functional as F
+```
 
 A name of torch's that is here does what it does in torch: values, gradients, dtypes and shapes of every row are
 tested against torch (torch's own samples, too: `benchmarks/torch_operators.py`).
@@ -46,8 +49,12 @@ names of the axis.
   they are drawn once.
 - `from_numpy` and `numpy()` copy. Storage is not shared, `is_contiguous()` is always true, `stride()` that of a
   contiguous tensor.
+- `Tensor` is no constructor: `tensor(data)`; and `x.type()` says `tensor.float32`.
 - There is no `out=`. Devices are JAX's: `.cuda()` raises where there is none. Files are `.npz` or `.safetensors`,
   never pickles.
+- The methods of an `autograd.Function` are traced: they cannot look at a tensor's value, and do not change their
+  arguments in place. In a second derivative, what forward computed on the way and saved has its own derivative, where
+  torch's is 0. Gradients that nobody asks for are zeros, never None.
 - Complex gradients are JAX's, the conjugates of torch's.
 - An index out of range that is only recorded gives NaN or is clipped; one that is known raises.
 """
@@ -72,6 +79,8 @@ def page() -> str:
     parts += _section("nn.init", INIT)
     parts += ["", f"## nn: {len(_names.MODULES)} modules", ""]
     parts.append(", ".join(f"`{name}`" for name in sorted(_names.MODULES)) + ".")
+    parts += ["", "## Names of torch's that are elsewhere", "", "| torch | here |", "|---|---|"]
+    parts += [f"| `{name}` | {where} |" for name, where in sorted(ELSEWHERE.items())]
     return "\n".join(parts) + "\n"
 
 

@@ -31,6 +31,7 @@ from nablax.core import (
     with_extra_args_support,
 )
 from nablax.runtime._precision._ways import PROGRAMS, WAYS, Way
+from nablax.runtime._quantized import is_quantized
 from nablax.tree import is_none
 
 ROUNDINGS = ("stochastic", "kahan", "remainder")
@@ -183,7 +184,10 @@ def _stored(tx: Any, state: Any, dtype: Any) -> Any:
     def change(field: Field, value: Any) -> Any:
         if not field.like_params or (field.role == "second_moment" and not lifts):
             return value
-        return jax.tree.map(lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x, value)
+        return jax.tree.map(store, value, is_leaf=is_quantized)
+
+    def store(x: Any) -> Any:
+        return x if is_quantized(x) or not jnp.issubdtype(x.dtype, jnp.floating) else x.astype(dtype)
 
     return map_fields(tx, state, change)
 

@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nablax.core import Field, Program, accumulator, snapshot, statistic
-from nablax.runtime._precision._rounding import join, random_bits, remainder, round_stochastically, split
+from nablax.core import Field, Program, accumulator, filled_like, snapshot, statistic
+from nablax.runtime._precision._rounding import join, remainder, round_stochastically, split
+from nablax.runtime._random_bits import random_bits
 
 
 def _nearest(w: jax.Array, p: jax.Array, draw: Any) -> jax.Array:
@@ -76,14 +77,14 @@ WAYS: dict[str, Way] = {
     "stochastic": Way(None, lambda p: (), _wide, _without_bias, lambda w, p: ()),
     "kahan": Way(
         accumulator,
-        jnp.zeros_like,
+        lambda p: filled_like(p, 0),
         lambda p, c: p.astype(jnp.float32) + c.astype(jnp.float32),
         _nearest,
         lambda w, p: jnp.where(jnp.isfinite(p), w - p.astype(jnp.float32), 0).astype(p.dtype),
     ),
     "remainder": Way(
         lambda: statistic(lambda p: None),
-        lambda p: jnp.zeros(p.shape, jnp.int16),
+        lambda p: filled_like(p, 0, jnp.int16),
         join,
         lambda w, p, draw: split(w),
         remainder,

@@ -97,6 +97,12 @@ def from_bytes(data: Any, code: str, shape: tuple[int, ...], name: str | None) -
     return array.astype(true)
 
 
+def restored(code: str, shape: Any, name: str | None) -> tuple[tuple[int, ...], Any]:
+    """The shape and dtype that `from_bytes` gives."""
+    true = jnp.dtype(name or _DTYPES[code])
+    return tuple(shape[:-1] if true.name.startswith("complex") else shape), true
+
+
 def known(code: Any) -> bool:
     """Whether a file's code of a dtype is one that can be read."""
     return code in _DTYPES

@@ -29,7 +29,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from nablax.core import ArgumentError, FileError
-from nablax.runtime._saving._dtypes import Stored, from_bytes, itemsize, known, stored, to_bytes
+from nablax.runtime._saving._dtypes import Stored, from_bytes, itemsize, known, restored, stored, to_bytes
 
 VERSION = 1
 _LARGEST_HEADER = 100_000_000  # what other readers allow
@@ -115,10 +115,10 @@ def _replacing(path: str) -> Iterator[BinaryIO]:
         with contextlib.suppress(OSError):
             os.unlink(beside)
         raise
-    _sync_folder(folder)
+    sync_folder(folder)
 
 
-def _sync_folder(folder: str) -> None:
+def sync_folder(folder: str) -> None:
     """Puts the new name on the disk, too, where the system can."""
     if not hasattr(os, "O_DIRECTORY"):
         return
@@ -166,6 +166,19 @@ class File:
     def names(self) -> list[str]:
         """The names of the arrays, in the file's order."""
         return list(self._table)
+
+    def shape(self, name: str) -> tuple[tuple[int, ...], Any]:
+        """The shape and dtype of an array, which is not read.
+
+        Raises:
+          KeyError: there is none of this name.
+          FileError: the manifest has no such dtype.
+        """
+        entry = self._table[name]
+        try:
+            return restored(entry["dtype"], entry["shape"], self.notes.get(name, {}).get("dtype"))
+        except TypeError as e:
+            raise self._error(f"the manifest's dtype of {name} does not fit: {e}") from e
 
     def read(self, name: str) -> np.ndarray:
         """One array, in memory of its own.

@@ -33,13 +33,33 @@ def shape_of(x: Any) -> tuple[tuple[int, ...], Any]:
     return tuple(x.shape), np.dtype(x.dtype)
 
 
+class Kept:
+    """An array that is kept elsewhere and read when its place is known, by each process the parts that it needs.
+
+    Attributes:
+      shape, dtype: of all of it; of keys, those of their data.
+    """
+
+    shape: tuple[int, ...]
+    dtype: Any
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        """All of it, in memory of its own."""
+        raise NotImplementedError
+
+    def at(self, sharding: Any) -> jax.Array:
+        """A new array that is laid out so."""
+        raise NotImplementedError
+
+
 def to_place(host: Any, like: Any) -> Any:
     """An array of the host, copied to where an array of its kind is: its devices and sharding."""
-    host = np.array(host)
     data = jax.random.key_data(like) if is_key(like) and isinstance(like, jax.Array) else like
     sharding = getattr(data, "sharding", None)
     if sharding is None or not getattr(data, "committed", True):
-        new = jnp.array(host)
+        new = jnp.array(np.asarray(host))
+    elif isinstance(host, Kept):
+        new = host.at(sharding)
     else:
-        new = jax.device_put(host, sharding)
+        new = jax.device_put(np.array(host), sharding)
     return jax.random.wrap_key_data(new, impl=implementation(like)) if is_key(like) else new

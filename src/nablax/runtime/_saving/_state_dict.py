@@ -18,7 +18,7 @@ import numpy as np
 
 from nablax.core import StructureError, join, leaf_names, state_leaves, unique
 from nablax.runtime._saving._format import File, write
-from nablax.runtime._saving._host import implementation, is_key, shape_of, to_host, to_place
+from nablax.runtime._saving._host import Kept, implementation, is_key, shape_of, to_host, to_place
 
 VERSION = 2
 _PARAMS = "params"
@@ -147,7 +147,7 @@ def fitted(
     if version != VERSION:
         raise StructureError(f"load_state_dict: expected a state dict of version {VERSION}, got {version!r}.")
     try:
-        arrays = {name: np.asarray(x) for name, x in found["arrays"].items()}
+        arrays = {name: x if isinstance(x, Kept) else np.asarray(x) for name, x in found["arrays"].items()}
         keys, numbers = dict(found.get("keys", {})), dict(found.get("hyperparameters", {}))
     except (KeyError, AttributeError, TypeError, ValueError) as e:
         raise StructureError(f"load_state_dict: this is no state dict: {e!r}.") from e
@@ -174,7 +174,7 @@ def _of_params(name: str) -> bool:
     return name == _PARAMS or name.startswith(_PARAMS + "/")
 
 
-def _difference(array: np.ndarray, generator: str | None, mine: Any) -> str:
+def _difference(array: np.ndarray | Kept, generator: str | None, mine: Any) -> str:
     """What is different in a saved array, in words; "" where it fits."""
     here = implementation(mine) if is_key(mine) else None
     shape, dtype = shape_of(mine)

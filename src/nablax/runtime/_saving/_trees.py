@@ -11,7 +11,7 @@ import numpy as np
 from nablax.core import ArgumentError, StructureError, leaf_names
 from nablax.runtime import _tensors as tensors_of
 from nablax.runtime._saving._format import File, write
-from nablax.runtime._saving._host import implementation, is_key, shape_of, to_host, to_place
+from nablax.runtime._saving._host import Kept, implementation, is_key, shape_of, to_host, to_place
 
 _OUT = {
     "bool": bool,
@@ -26,7 +26,7 @@ _IN: dict[str, Any] = {
 
 
 def _is_array(x: Any) -> bool:
-    return isinstance(x, np.ndarray | np.generic | jax.Array | jax.ShapeDtypeStruct)
+    return isinstance(x, np.ndarray | np.generic | jax.Array | jax.ShapeDtypeStruct | Kept)
 
 
 def _leaves(who: str, tree: Any) -> dict[str, Any]:
@@ -70,18 +70,28 @@ def save(path: Any, tree: Any) -> None:
       >>> load(path, like={"layers": [{"kernel": jnp.zeros(2)}], "epoch": 0})
       {'epoch': 3, 'layers': [{'kernel': Array([1., 1.], dtype=float32)}]}
     """
-    leaves = _leaves("save", tree)
-    arrays = {name: _Fetched(x) for name, x in leaves.items() if _is_array(x)}
+    arrays, values = arrays_and_values("save", tree)
+    notes = {name: {"key": implementation(x)} for name, x in arrays.items() if is_key(x)}
+    write(path, {name: Fetched(x) for name, x in arrays.items()}, {"values": values}, notes)
+
+
+def arrays_and_values(who: str, tree: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The arrays of a tree by name, and the numbers and strings as a manifest has them.
+
+    Raises:
+      ArgumentError: a leaf of another kind; `who` says so.
+    """
+    leaves = _leaves(who, tree)
+    arrays = {name: x for name, x in leaves.items() if _is_array(x)}
     values = {
         name: {kind: _OUT[kind](x)}  # type: ignore[operator]
         for name, x in leaves.items()
         if name not in arrays and (kind := type(x).__name__)
     }
-    notes = {name: {"key": implementation(leaves[name])} for name in arrays if is_key(leaves[name])}
-    write(path, arrays, {"values": values}, notes)
+    return arrays, values
 
 
-class _Fetched:
+class Fetched:
     """An array that is fetched from its device when it is written."""
 
     def __init__(self, array: Any):
@@ -111,7 +121,7 @@ def load(path: Any, like: Any = None) -> Any:
     """
     with File(path) as file:
         found = _read(file)
-    return found if like is None else _fitted(found, like, file.path)
+    return found if like is None else fitted_tree(found, like, file.path)
 
 
 def _read(file: File) -> dict[str, Any]:
@@ -122,13 +132,20 @@ def _read(file: File) -> dict[str, Any]:
         found[name] = (
             array if generator is None else jax.random.wrap_key_data(jax.numpy.asarray(array), impl=generator)
         )
-    for name, value in file.manifest.get("values", {}).items():
-        ((kind, x),) = value.items()
-        found[name] = _IN[kind](x)
-    return found
+    return {**found, **read_values(file.manifest.get("values", {}))}
 
 
-def _fitted(found: Mapping[str, Any], like: Any, path: str) -> Any:
+def read_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers and strings of a manifest."""
+    return {name: _IN[kind](x) for name, value in values.items() for kind, x in value.items()}
+
+
+def fitted_tree(found: Mapping[str, Any], like: Any, path: str) -> Any:
+    """The tree of `like` with arrays and values found by name.
+
+    Raises:
+      StructureError: a leaf is missing or different in what was found, or it has more.
+    """
     wanted = _leaves("load", like)
     wrong = [f"{name} is missing" for name in wanted if name not in found]
     wrong += [f"{name} is not asked for" for name in found if name not in wanted]
@@ -159,4 +176,4 @@ def _at(found: Any, like: Any) -> Any:
         return like.dtype.type(found)
     if isinstance(like, jax.Array | jax.ShapeDtypeStruct):
         return to_place(jax.random.key_data(found), like) if is_key(like) else to_place(found, like)
-    return found
+    return np.asarray(found) if isinstance(found, Kept) else found

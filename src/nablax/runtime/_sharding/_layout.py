@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from nablax.core import ArgumentError, Deal, PerLeaf, dealing, frozen, leaf_roles, under_trace
+from nablax.runtime._quantized import Form, is_quantized
 from nablax.runtime._sharding._specs import check_mesh, own_spec, place, spread
 from nablax.tree import is_none, is_params_placeholder
 
@@ -94,12 +95,20 @@ class Layout:
         params = treedef.unflatten(shapes)
         state = jax.eval_shape(self.tx.init, params)
         known = _Known(params, specs)
-        mine = jax.tree_util.tree_leaves_with_path(state)
-        roles = leaf_roles(self.tx, state)
-        state_specs = [
-            self._state_spec(path, x.shape, role, known) for (path, x), role in zip(mine, roles, strict=True)
-        ]
-        within = [spread(x.shape, spec, self.mesh, self.axes) for x, spec in zip(shapes, specs, strict=True)]
+        nodes = jax.tree_util.tree_leaves_with_path(state, is_leaf=is_quantized)
+        for path, x in nodes:
+            if is_quantized(x):
+                known.keep_whole(path, x.form)
+        roles = iter(leaf_roles(self.tx, state))
+        state_specs = []
+        for path, x in nodes:
+            if is_quantized(x):
+                _, role = next(roles), next(roles)  # of codes and scales
+                spec = self._state_spec(path, x.form.shape, role, known)
+                state_specs += [x.form.fitting(spec, self.mesh)] * 2
+            else:
+                state_specs.append(self._state_spec(path, x.shape, next(roles), known))
+        within = [spread(p.shape, p.spec, self.mesh, self.axes, p.box) for p in known.params.values()]
 
         def shardings(structure: Any, specs: list[PartitionSpec]) -> Any:
             return structure.unflatten([NamedSharding(self.mesh, spec) for spec in specs])
@@ -115,10 +124,10 @@ class Layout:
     ) -> PartitionSpec:
         if role in _REPLICATED:
             return PartitionSpec()
-        found = known.leaf_of(path, shape)
+        found = known.param_of(path, shape)
         if found is not None:
-            ahead, spec = found  # dimensions before the leaf's own: a memory of several
-            inner = spread(shape[ahead:], spec, self.mesh, self.axes)
+            ahead, p = found  # dimensions before the leaf's own: a memory of several
+            inner = spread(p.shape, p.spec, self.mesh, self.axes, p.box)
             return PartitionSpec(*[None] * ahead, *inner) if ahead else inner
         # A statistic of another shape; what others keep and nobody declared stays whole.
         return PartitionSpec() if role is None else spread(shape, PartitionSpec(), self.mesh, self.axes)
@@ -166,27 +175,49 @@ def _fitting(tree: Any, shardings: Any, like: Any) -> Any:
     return place(tree, treedef.unflatten([s if fit else None for s, fit in zip(wanted, fits, strict=True)]))
 
 
+class _Param(NamedTuple):
+    """shape, spec: of a parameter. box: of the parts that stay whole, where the state holds it in blocks."""
+
+    shape: tuple[int, ...]
+    spec: PartitionSpec
+    box: tuple[int, ...] | None = None
+
+
 class _Known:
-    """The parameters by path and by shape."""
+    """The parameters, found by path and by shape.
+
+    Attributes:
+      params: by path, in their order.
+    """
 
     def __init__(self, params: Any, specs: list[PartitionSpec]):
         paths = [_names(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
-        rows = list(zip(jax.tree.leaves(params), specs, strict=True))
-        self._by_path = dict(zip(paths, rows, strict=True))
-        self._by_shape = {x.shape: spec for x, spec in reversed(rows)}
+        shapes = [x.shape for x in jax.tree.leaves(params)]
+        self.params = {path: _Param(*row) for path, *row in zip(paths, shapes, specs, strict=True)}
+        self._by_shape = dict(reversed(list(zip(shapes, paths, strict=True))))
 
-    def leaf_of(self, path: Any, shape: tuple[int, ...]) -> tuple[int, PartitionSpec] | None:
-        """The spec of the parameter that an array of a state belongs to, and how many dimensions it has before it."""
+    def keep_whole(self, path: Any, form: Form) -> None:
+        """Keeps the blocks of the parameter that a quantised array belongs to."""
+        found = self._find(path, form.shape)
+        if found is not None:
+            self.params[found[1]] = self.params[found[1]]._replace(box=form.box)
+
+    def param_of(self, path: Any, shape: tuple[int, ...]) -> tuple[int, _Param] | None:
+        """The parameter that an array of a state belongs to, and how many dimensions the array has before its own."""
+        found = self._find(path, shape)
+        return None if found is None else (found[0], self.params[found[1]])
+
+    def _find(self, path: Any, shape: tuple[int, ...]) -> tuple[int, tuple[str, ...]] | None:
         names = _names(path)
         for length in range(len(names), -1, -1):
             for start in range(len(names) - length + 1):
-                found = self._by_path.get(names[start : start + length])
-                if found is None:
+                key = names[start : start + length]
+                if key not in self.params:
                     continue
-                own, spec = found
-                ahead = len(shape) - len(own.shape)
-                if own.shape and ahead >= 0 and shape[ahead:] == own.shape:
-                    return ahead, spec
+                own = self.params[key].shape
+                ahead = len(shape) - len(own)
+                if own and ahead >= 0 and shape[ahead:] == own:
+                    return ahead, key
         return (0, self._by_shape[shape]) if shape and shape in self._by_shape else None
 
 

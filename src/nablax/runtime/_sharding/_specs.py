@@ -48,10 +48,17 @@ def names_in(spec: PartitionSpec) -> tuple[str, ...]:
     )
 
 
-def spread(shape: Sequence[int], spec: PartitionSpec, mesh: Any, axes: tuple[str, ...]) -> PartitionSpec:
+def spread(
+    shape: Sequence[int],
+    spec: PartitionSpec,
+    mesh: Any,
+    axes: tuple[str, ...],
+    box: Sequence[int] | None = None,
+) -> PartitionSpec:
     """The spec, and the largest dimension that is still free and divisible spread over the axes, too.
 
-    Where no dimension is, or the spec uses one of the axes already, the spec itself.
+    Where no dimension is, or the spec uses one of the axes already, the spec itself. Boxes of the shape `box` stay
+    whole.
 
     Example:
       >>> mesh = jax.sharding.AbstractMesh((2, 4), ("data", "model"))
@@ -62,7 +69,8 @@ def spread(shape: Sequence[int], spec: PartitionSpec, mesh: Any, axes: tuple[str
         return spec
     entries = [*spec, *[None] * (len(shape) - len(spec))]
     parts = math.prod(mesh.shape[a] for a in axes)
-    free = [d for d, n in enumerate(shape) if entries[d] is None and n and n % parts == 0]
+    whole = [1] * len(shape) if box is None else box
+    free = [d for d, n in enumerate(shape) if entries[d] is None and n and n % (parts * whole[d]) == 0]
     if not free or parts == 1:
         return spec
     largest = max(free, key=lambda d: shape[d])  # the first of equal ones

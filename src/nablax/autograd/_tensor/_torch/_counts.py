@@ -12,7 +12,7 @@ from ._rows import Row, rows
 
 
 def _nonzero(input: Any, *, as_tuple: bool = False) -> Any:
-    found = numpy.nonzero(input.reshape(1) if not input.shape else input)
+    found = numpy.nonzero(numpy.atleast_1d(input))
     at = tuple(i.astype(int) for i in found)
     return at if as_tuple else numpy.stack(at, 1) if input.shape else numpy.zeros((len(at[0]), 0), jnp.int_)
 
@@ -24,19 +24,19 @@ def _unique(input: Any, sorted: bool = True, return_inverse: bool = False, retur
         return found
     found = list(found)
     if return_inverse and dim is None:
-        found[1] = found[1].reshape(input.shape)
+        found[1] = numpy.reshape(found[1], input.shape)
     return (found[0], *[i.astype(int) for i in found[1:]])
 
 
 def _bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
-    n = max(int(input.max()) + 1 if input.size else 0, minlength)
+    n = max(int(numpy.max(input)) + 1 if input.size else 0, minlength)
     found = numpy.bincount(input, weights, length=n)
     return found if weights is not None else found.astype(int)
 
 
 def _histc(input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Any:
     x = input.detach()
-    low, high = (x.min().item(), x.max().item()) if min == max == 0 else (min, max)
+    low, high = (numpy.min(x).item(), numpy.max(x).item()) if min == max == 0 else (min, max)
     return numpy.histogram(x, bins, (low, high))[0].astype(x.dtype)
 
 

@@ -71,16 +71,15 @@ def _unfold(input: Any, dimension: int, size: int, step: int) -> Any:
 
 
 TABLE: dict[str, Row] = rows({
-    "cat": _cat,
-    "concat": _cat,
-    "concatenate": _cat,
+    "cat concat concatenate": _cat,
     "stack": lambda tensors, dim=0: jnp.stack(tensors, dim),
     "hstack": lambda tensors: jnp.hstack(tensors),
-    "vstack": lambda tensors: jnp.vstack(tensors),
+    "vstack row_stack": lambda tensors: jnp.vstack(tensors),
     "dstack": lambda tensors: jnp.dstack(tensors),
     "column_stack": lambda tensors: jnp.column_stack(tensors),
     "block_diag": lambda *tensors: jax.scipy.linalg.block_diag(*tensors),
     "meshgrid": Row(_meshgrid, differs="indexing='ij'; autograd.numpy.meshgrid has NumPy's 'xy'"),
+    "broadcast_tensors": lambda *tensors: tuple(jnp.broadcast_arrays(*tensors)),
     "cartesian_prod": lambda *tensors: jnp.stack([g.ravel() for g in jnp.meshgrid(*tensors, indexing="ij")], 1)
     if len(tensors) > 1 else tensors[0],
     "combinations": _combinations,

@@ -7,11 +7,10 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ._reductions import TABLE as REDUCTIONS
+from ._reductions import norm
 from ._rows import Row, axes, rows
 
 slogdet = namedtuple("slogdet", ("sign", "logabsdet"))
-_norm = REDUCTIONS["norm"].fn
 
 
 def _axes_of(name: str, *wanted: tuple[Any, int]) -> None:
@@ -45,8 +44,8 @@ def _dot(input: Any, tensor: Any) -> Any:
     return jnp.dot(input, tensor)
 
 
-def _cdist(x1: Any, x2: Any, p: float = 2.0) -> Any:
-    return _norm(x1[..., :, None, :] - x2[..., None, :, :], p, -1)
+def _cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: Any = None) -> Any:
+    return norm(x1[..., :, None, :] - x2[..., None, :, :], p, -1)
 
 
 def _cross(input: Any, other: Any, dim: Any = None) -> Any:
@@ -82,8 +81,7 @@ TABLE: dict[str, Row] = rows({
     "dot": Row(_dot, differs="of matrices, too, as NumPy's"),
     "vdot": lambda input, other: jnp.vdot(input, other),
     "inner": lambda input, other: jnp.inner(input, other),
-    "outer": lambda input, vec2: jnp.outer(input, vec2),
-    "ger": lambda input, vec2: jnp.outer(input, vec2),
+    "outer ger": lambda input, vec2: jnp.outer(input, vec2),
     "kron": lambda input, other: jnp.kron(input, other),
     "cross": Row(_cross, numpy=jnp.cross),
     "addmm": lambda input, mat1, mat2, *, beta=1, alpha=1: beta * input + alpha * _mm(mat1, mat2),
@@ -101,7 +99,7 @@ TABLE: dict[str, Row] = rows({
     "matrix_power": lambda input, n: jnp.linalg.matrix_power(input, n),
     "einsum": _einsum,
     "tensordot": lambda a, b, dims=2: jnp.tensordot(a, b, axes(dims)),
-    "cdist": _cdist,
+    "cdist": Row(_cdist, differs="compute_mode has no effect: distances are exact"),
     "chain_matmul": lambda *matrices: _chain(matrices),
     "corrcoef": lambda input: jnp.corrcoef(input),
     "cov": lambda input, *, correction=1: jnp.cov(input, ddof=correction),

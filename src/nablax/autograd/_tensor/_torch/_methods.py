@@ -17,8 +17,10 @@ from .._grad_mode import no_grad
 from .._make import make
 from .._namespaces import numpy
 from .._views import replace
+from ._elementwise import TABLE as ELEMENTWISE
 from ._making import FUNCTIONS, place
 from ._random import noise
+from ._table import UNARY
 
 
 class Size(int):
@@ -178,16 +180,24 @@ def _of_method(method: str) -> Callable[..., Any]:
     return lambda x, *args, **kwargs: getattr(x, method)(*args, **kwargs)
 
 
+def _filled_diagonal(x: Any, fill_value: Any, wrap: bool = False) -> Any:
+    if wrap or x.ndim != 2:
+        raise ValueError(f"fill_diagonal_: a matrix is needed, without wrap=True, got shape {x.shape}.")
+    return numpy.where(np.eye(*x.shape, dtype=np.bool_), fill_value, x)
+
+
+_NOT_IN_PLACE = {  # elementwise, and another dtype or no method in torch
+    "isnan", "isfinite", "isinf", "isposinf", "isneginf", "isreal", "signbit", "conj", "conjugate", "angle",
+    "positive", "softplus", "rsub", "maximum", "minimum", "fmax", "fmin", "logaddexp", "logaddexp2", "isclose",
+}  # fmt: skip
+_ALSO_IN_PLACE = (
+    "addmm", "addmv", "addr", "addbmm", "baddbmm", "scatter", "scatter_add", "scatter_reduce", "index_add",
+    "index_copy", "index_fill", "masked_scatter", "tril", "triu", "cumsum", "cumprod", "renorm",
+)  # fmt: skip
+
 IN_PLACE: dict[str, Callable[..., Any]] = {
-    **{f"{name}_": _of_method(name) for name in (
-        "abs", "ceil", "floor", "round", "trunc", "frac", "log", "log1p", "log2", "log10", "exp", "exp2", "expm1",
-        "sqrt", "rsqrt", "square", "reciprocal", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh",
-        "sigmoid", "relu", "neg", "sign", "erf", "erfinv", "logit", "nan_to_num", "lerp", "addcmul", "addcdiv", "addmm",
-        "clamp_min", "clamp_max", "maximum", "minimum", "remainder", "fmod", "floor_divide", "masked_fill", "scatter",
-        "scatter_add", "scatter_reduce", "index_add", "index_copy", "index_fill", "masked_scatter", "tril", "triu",
-        "cumsum", "cumprod", "logical_and", "logical_or", "logical_xor", "logical_not", "eq", "ne", "lt", "le",
-        "gt", "ge",        "true_divide", "multiply", "divide", "subtract", "renorm",
-    )},
+    **{f"{name}_": _of_method(name) for name in (*UNARY, *ELEMENTWISE, *_ALSO_IN_PLACE) if name not in _NOT_IN_PLACE},
+    "fill_diagonal_": _filled_diagonal,
     "normal_": _drawn("normal_", "standard_normal", lambda z, mean=0.0, std=1.0: mean + std * z),
     "uniform_": _drawn("uniform_", "random", lambda u, a=0.0, b=1.0: a + (b - a) * u),
     "exponential_": _drawn("exponential_", "standard_exponential", lambda z, lambd=1.0: z / lambd),

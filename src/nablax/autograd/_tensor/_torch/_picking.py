@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._rows import Row, axis, rows
+from ._rows import Row, axis, indices, rows
 
 
 def _places(dim: int, index: Any) -> tuple[Any, ...]:
@@ -102,7 +102,8 @@ def _index_select(input: Any, dim: int, index: Any) -> Any:
 
 
 def _masked_scatter(input: Any, mask: Any, source: Any) -> Any:
-    mask = jnp.broadcast_to(mask, input.shape)
+    shape = jnp.broadcast_shapes(jnp.shape(input), jnp.shape(mask))
+    input, mask = jnp.broadcast_to(input, shape), jnp.broadcast_to(mask, shape)
     at = jnp.cumsum(mask.ravel()).reshape(mask.shape) - 1
     return jnp.where(mask, jnp.ravel(source)[jnp.clip(at, 0)], input)
 
@@ -111,12 +112,15 @@ def _take_along_dim(input: Any, indices: Any, dim: Any = None) -> Any:
     return jnp.take(input, jnp.ravel(indices)) if dim is None else jnp.take_along_axis(input, indices, dim)
 
 
-def _where(condition: Any, input: Any, other: Any) -> Any:
+def _where(condition: Any, input: Any = None, other: Any = None) -> Any:
+    if input is None and other is None:
+        return tuple(indices(at) for at in jnp.nonzero(jnp.atleast_1d(condition)))
     return jnp.where(condition, input, other)
 
 
-def _bucketize(input: Any, boundaries: Any, *, right: bool = False) -> Any:
-    return jnp.searchsorted(boundaries, input, side="right" if right else "left").astype(int)
+def _bucketize(input: Any, boundaries: Any, *, out_int32: bool = False, right: bool = False) -> Any:
+    found = jnp.searchsorted(boundaries, input, side="right" if right else "left")
+    return found.astype(jnp.int32 if out_int32 else int)
 
 
 def _searchsorted(sorted_sequence: Any, input: Any, *, right: bool = False, side: Any = None) -> Any:

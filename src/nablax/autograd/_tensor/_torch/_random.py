@@ -116,11 +116,13 @@ def _of(name: str, how: str, doc: str) -> Callable[..., Any]:
 _LIKE: dict[str, Callable[..., Any]] = {}
 
 
-def randint(low: Any, high: Any = None, size: Any = None, *, generator: Generator | None = None, dtype: Any = None,
-            requires_grad: bool = False, device: Any = None) -> Any:  # fmt: skip
+def randint(low: Any = None, high: Any = None, size: Any = None, *, generator: Generator | None = None,
+            dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Any:  # fmt: skip
     """Integers of low (or 0) to high, which is left out."""
     if size is None and isinstance(high, tuple | list):  # randint(high, size)
         low, high, size = 0, low, high
+    if low is None:
+        low = 0
     if size is None or high is None:
         if size is None:
             raise TypeError("randint: a size is needed: randint(high, size) or randint(low, high, size).")

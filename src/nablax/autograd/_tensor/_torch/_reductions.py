@@ -129,7 +129,8 @@ def _spread(of: Any) -> Any:
     return fn
 
 
-def _norm(input: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+def norm(input: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    """The p-norm over axes; `fro` is 2, and `nuc` the sum of singular values."""
     x = jnp.asarray(input, dtype)
     if p == "nuc":
         return jnp.linalg.norm(x, "nuc", axes(dim) or (-2, -1), keepdim)
@@ -167,6 +168,7 @@ def _softmax(of: Any) -> Any:
     return fn
 
 
+softmax, log_softmax = _softmax(jax.nn.softmax), _softmax(jax.nn.log_softmax)
 _std, _var = _spread(_kinks.std), _spread(jnp.var)
 _BIASED = "Bessel's correction unless unbiased=False, correction=0, or NumPy's ddof= says otherwise"
 
@@ -215,15 +217,15 @@ TABLE: dict[str, Row] = rows({
     "logcumsumexp": lambda input, dim: jax.lax.cumlogsumexp(input, axis(dim, jnp.ndim(input))),
     "logsumexp": lambda input, dim=None, keepdim=False: jax.scipy.special.logsumexp(
         input, axes(dim), keepdims=keepdim),
-    "softmax": _softmax(jax.nn.softmax),
-    "log_softmax": _softmax(jax.nn.log_softmax),
-    "norm": Row(_norm, numpy=_kinks.norm, differs="NumPy's norm of a matrix with ord="),
-    "dist": lambda input, other, p=2: _norm(input - other, p),
+    "softmax": softmax,
+    "log_softmax": log_softmax,
+    "norm": Row(norm, numpy=_kinks.norm, differs="NumPy's norm of a matrix with ord="),
+    "dist": lambda input, other, p=2: norm(input - other, p),
     "renorm": lambda input, p, dim, maxnorm: _renorm(input, p, dim, maxnorm),
     "diff": Row(lambda input, n=1, dim=-1, prepend=None, append=None: jnp.diff(
         input, n, dim, prepend=prepend, append=append)),
-    "trapezoid": lambda y, x=None, *, dx=1.0, dim=-1: jnp.trapezoid(y, x, dx, dim),
-    "equal": Row(lambda input, other: bool(input.shape == other.shape and (input == other).all()), direct=True),
+    "trapezoid trapz": lambda y, x=None, *, dx=1.0, dim=-1: jnp.trapezoid(y, x, dx, dim),
+    "equal": Row(lambda input, other: input.shape == other.shape and bool(numpy.all(input == other)), direct=True),
     "allclose": Row(lambda input, other, rtol=1e-05, atol=1e-08, equal_nan=False: _allclose(
         input, other, rtol, atol, equal_nan), direct=True),
 })  # fmt: skip
@@ -231,7 +233,7 @@ TABLE: dict[str, Row] = rows({
 
 def _renorm(input: Any, p: Any, dim: int, maxnorm: float) -> Any:
     others = tuple(i for i in range(jnp.ndim(input)) if i != axis(dim, jnp.ndim(input)))
-    size = _norm(input, p, others, True)
+    size = norm(input, p, others, True)
     return jnp.where(size > maxnorm, input * (maxnorm / (size + 1e-7)), input)
 
 
@@ -252,8 +254,14 @@ def _of_numbers(fn: Any) -> Any:
     return call
 
 
-TABLE |= {
-    name: row._replace(fn=_of_numbers(row.fn))
-    for name, row in TABLE.items()
-    if not row.direct and "dim" in inspect.signature(row.fn).parameters
-}
+def _with_numbers(table: dict[str, Row]) -> dict[str, Row]:
+    """The table, its rows that take `dim` for single numbers, too; names of one row stay names of one row."""
+    made = {
+        id(row): row._replace(fn=_of_numbers(row.fn))
+        for row in table.values()
+        if not row.direct and "dim" in inspect.signature(row.fn).parameters
+    }
+    return {name: made.get(id(row), row) for name, row in table.items()}
+
+
+TABLE = _with_numbers(TABLE)

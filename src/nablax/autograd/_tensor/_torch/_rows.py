@@ -51,11 +51,12 @@ Rows = dict[str, "Callable[..., Any] | Row"]
 
 
 def rows(table: Rows, **fields: Any) -> dict[str, Row]:
-    """Every entry of a theme's table as a Row, with these fields."""
-    return {
-        name: (each if isinstance(each, Row) else Row(each))._replace(**fields)
-        for name, each in table.items()
-    }
+    """Every entry of a theme's table as a Row, with these fields; a row of several names stands under each of them."""
+    found: dict[str, Row] = {}
+    for names, each in table.items():
+        row = (each if isinstance(each, Row) else Row(each))._replace(**fields)
+        found |= dict.fromkeys(names.split(), row)
+    return found
 
 
 class _Static(Lifted):

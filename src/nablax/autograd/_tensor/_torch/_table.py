@@ -12,9 +12,10 @@ _THEMES = (_elementwise, _reductions, _shapes, _joins, _picking, _counts, _linea
 TABLE: dict[str, Row] = UNARY | {name: row for theme in _THEMES for name, row in theme.TABLE.items()}
 
 ONLY_FUNCTIONS = {
-    "cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "column_stack", "block_diag", "meshgrid",
-    "cartesian_prod", "combinations", "atleast_1d", "atleast_2d", "atleast_3d", "trapezoid", "std_mean", "var_mean",
-    "rsub", "bucketize", "searchsorted", "where", "einsum", "tensordot", "chain_matmul", "cdist", "unique",
+    "cat", "concat", "concatenate", "stack", "hstack", "vstack", "row_stack", "dstack", "column_stack", "block_diag",
+    "meshgrid", "cartesian_prod", "combinations", "atleast_1d", "atleast_2d", "atleast_3d", "trapezoid", "trapz",
+    "broadcast_tensors", "std_mean", "var_mean", "rsub", "bucketize", "searchsorted", "where", "einsum", "tensordot",
+    "chain_matmul", "cdist", "unique",
 }  # fmt: skip
 ONLY_METHODS = {
     "view", "view_as", "reshape_as", "expand", "expand_as", "repeat", "unfold", "masked_scatter",

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from ..._tensor import _kinks
-from ..._tensor._torch._reductions import TABLE as REDUCTIONS
+from ..._tensor._torch._reductions import log_softmax, softmax
 from ..._tensor._torch._rows import Row, rows
 
 nn = jax.nn
@@ -89,7 +89,7 @@ TABLE: dict[str, Row] = rows({
     "threshold": _threshold,
     "glu": _glu,
     "prelu": _prelu,
-    "softmax": REDUCTIONS["softmax"].fn,
-    "log_softmax": REDUCTIONS["log_softmax"].fn,
-    "softmin": lambda input, dim=None, *, dtype=None: REDUCTIONS["softmax"].fn(-input, dim, dtype=dtype),
+    "softmax": softmax,
+    "log_softmax": log_softmax,
+    "softmin": lambda input, dim=None, *, dtype=None: softmax(-input, dim, dtype=dtype),
 })  # fmt: skip

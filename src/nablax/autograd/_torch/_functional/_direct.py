@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ..._tensor._lift import lifted
@@ -40,11 +39,11 @@ def _dropout_channels(n: int) -> Callable[..., Any]:
 
 
 def _one_hot(input: Any, num_classes: int) -> Any:
-    return jax.nn.one_hot(input, num_classes, dtype=jnp.int_)
+    return jax.nn.one_hot(input, num_classes, dtype=jax.dtypes.canonicalize_dtype(int))
 
 
 def _one_hot_of(tensor: Any, num_classes: int = -1) -> Any:
-    n = int(tensor.max()) + 1 if num_classes == -1 else num_classes
+    n = int(numpy.max(tensor)) + 1 if num_classes == -1 else num_classes
     return lifted(_one_hot, "one_hot", ("F", "one_hot"))(tensor, num_classes=n)
 
 

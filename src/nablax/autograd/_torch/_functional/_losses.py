@@ -11,10 +11,9 @@ import jax.numpy as jnp
 
 from ..._tensor import _kinks
 from ..._tensor._torch._rows import Row, rows
-from ._distances import TABLE as DISTANCES
+from ._distances import cosine_similarity, pairwise_distance
 
 nn = jax.nn
-_cosine_similarity, _distance = DISTANCES["cosine_similarity"].fn, DISTANCES["pairwise_distance"].fn
 
 
 def _reduced(each: Any, reduction: str, name: str) -> Any:
@@ -140,7 +139,7 @@ def _hinge_embedding(input: Any, target: Any, margin: Any = 1.0, *, reduction: s
 def _cosine_embedding(
     input1: Any, input2: Any, target: Any, margin: Any = 0.0, *, reduction: str = "mean"
 ) -> Any:
-    near = _cosine_similarity(input1, input2, -1)
+    near = cosine_similarity(input1, input2, -1)
     return _reduced(
         jnp.where(target == 1, 1 - near, nn.relu(near - margin)), reduction, "cosine_embedding_loss"
     )
@@ -148,10 +147,10 @@ def _cosine_embedding(
 
 def _triplet_margin(anchor: Any, positive: Any, negative: Any, margin: Any = 1.0, p: Any = 2.0, eps: Any = 1e-6,
                     swap: bool = False, *, reduction: str = "mean") -> Any:  # fmt: skip
-    far = _distance(anchor, negative, p, eps)
+    far = pairwise_distance(anchor, negative, p, eps)
     if swap:
-        far = jnp.minimum(far, _distance(positive, negative, p, eps))
-    return _reduced(nn.relu(_distance(anchor, positive, p, eps) - far + margin), reduction,
+        far = jnp.minimum(far, pairwise_distance(positive, negative, p, eps))
+    return _reduced(nn.relu(pairwise_distance(anchor, positive, p, eps) - far + margin), reduction,
                     "triplet_margin_loss")  # fmt: skip
 
 

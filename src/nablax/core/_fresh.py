@@ -1,0 +1,61 @@
+"""New buffers, without a program: XLA takes 30 ms to compile even a copy or a fill, and for each shape again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nablax.core._program import under_trace
+
+_SENT = 2**20  # bytes that are sent to an accelerator rather than filled in there
+
+
+def copied(x: Any, dtype: Any = None) -> jax.Array:
+    """An array in a buffer of its own, laid out over the same devices.
+
+    Args:
+      x: an array, a number, or what is being traced.
+      dtype: None is its own.
+    """
+    is_array = isinstance(x, np.ndarray) or (_is_there(x) and x.is_fully_addressable)
+    if is_array and (dtype is None or dtype == x.dtype) and not under_trace():
+        return jax.device_put(x, may_alias=False)
+    return jnp.array(x, dtype, copy=True)
+
+
+def filled_like(p: Any, fill: Any, dtype: Any = None, without: Sequence[int] = ()) -> jax.Array:
+    """An array like another, filled with a number: of its shape, on its devices.
+
+    Args:
+      p: an array, a number, or what is being traced.
+      fill: the number.
+      dtype: None is that of p; numbers stay weakly typed.
+      without: axes of p that it lacks; it is sharded as a sum over them.
+    """
+    if not _is_simple(p) or not isinstance(fill, int | float) or under_trace():
+        full = jnp.full_like(p, fill, dtype=dtype)
+        return jnp.max(full, tuple(without), initial=fill) if without else full
+    dtype = jnp.result_type(p) if dtype is None else jax.dtypes.canonicalize_dtype(dtype)
+    shape = [n for axis, n in enumerate(p.shape) if axis not in without]
+    where = p.sharding if isinstance(p, jax.Array) and p.committed else None
+    return jax.device_put(np.full(shape, fill, dtype), where, may_alias=False)
+
+
+def zero_count() -> jax.Array:
+    """The count of updates at the start: an int32 zero."""
+    return filled_like(np.zeros((), np.int32), 0)
+
+
+def _is_there(x: Any) -> bool:
+    return isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer)
+
+
+def _is_simple(p: Any) -> bool:
+    """Whether one like it is best made by NumPy: it lies on one device, and is small or on a CPU."""
+    if not isinstance(p, np.ndarray) and not (_is_there(p) and not p.weak_type and len(p.devices()) == 1):
+        return False
+    return p.nbytes <= _SENT or jax.default_backend() == "cpu"

@@ -1,0 +1,39 @@
+"""What the metrics of a step hold that needs no program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+
+from nablax.core import under_trace
+from nablax.runtime._live import Numbers
+from nablax.runtime._step import by_group, rate_paths
+
+
+class Told:
+    """What metrics hold that needs no program: rates that follow no schedule, and that no step can be skipped.
+
+    Attributes:
+      rates: paths of the learning rates, if none of them follows a schedule.
+    """
+
+    def __init__(self, numbers: Numbers, skip_nonfinite: bool):
+        paths = [path for path in rate_paths(numbers.tx) if path in numbers.first]
+        steady = not any(callable(numbers.known[path].value) for path in paths)
+        self.rates = frozenset(paths if steady else ())
+        self._paths, self._skips = paths, skip_nonfinite
+        self._last: tuple[Any, dict[str, Any]] = (None, {})
+
+    def beside(self, report: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+        """The report with the rest of the metrics."""
+        of, known = self._last
+        if values is not of:
+            known = {} if self._skips else {"skipped": jnp.zeros((), jnp.int32)}
+            if self.rates:
+                wide = {path: jnp.asarray(values[path], jnp.result_type(float)) for path in self._paths}
+                known["learning_rate"] = by_group(wide)
+            if not under_trace():
+                self._last = values, known
+        return {**known, **report}

@@ -1,0 +1,1 @@
+"""The commands of `nablax`, one a file; `_cli.py` registers them."""

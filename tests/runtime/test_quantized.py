@@ -1,0 +1,467 @@
+"""States of 8 and 4 bits: the maps, blocks, and what runs with them."""
+
+import functools
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import nablax
+from catalogue import OPTIMIZERS, extras, square_sum
+from nablax import Optimizer, apply_updates, quantize_state
+from nablax.runtime._offload import check_host_memory
+from nablax.runtime._quantized._blocks import Form, box_of, decode, encode
+from nablax.runtime._quantized._maps import dynamic, linear
+from nablax.runtime._random_bits import random_bits
+
+MAPS = {
+    "signed 8": dynamic(7, zero=True),
+    "positive 8": dynamic(8, zero=False),
+    "signed 4": dynamic(3, zero=True),
+    "positive 4": linear(4),
+}
+PARAMS = {
+    "w": jnp.linspace(-1, 1, 24 * 10).reshape(24, 10),
+    "odd": jnp.linspace(0.2, 1, 3 * 7 * 5).reshape(3, 7, 5),
+    "vector": jnp.linspace(-1, 0.5, 37),
+    "scalar": jnp.float32(0.3),
+}
+
+
+def values(known):
+    """The numbers of a map, by its codes."""
+    return np.asarray(jax.jit(known.value)(jnp.arange(known.last + 1, dtype=jnp.float32)), np.float64)
+
+
+def smallest(known):
+    return values(known)[0] if known.last == 15 else values(known)[1]
+
+
+def form(shape, bits=8, signed=True, block=256, dtype="float32"):
+    return Form.of(jax.ShapeDtypeStruct(shape, dtype), bits, signed, block)
+
+
+def back_and_forth(x, known):
+    return decode(encode(x, known))
+
+
+def twice(x, known):
+    q = encode(x, known)
+    back = decode(q)
+    return q, back, encode(jax.lax.optimization_barrier(back), known)
+
+
+def gradient(params, k=0):
+    return jax.tree.map(lambda x: jnp.cos(3 * x + k) - 0.2 * x, params)
+
+
+def equal(a, b):
+    jax.tree.map(lambda x, y: np.testing.assert_array_equal(np.asarray(x), np.asarray(y)), a, b)
+
+
+def nbytes(tree):
+    return sum(x.nbytes for x in jax.tree.leaves(tree))
+
+
+# -- maps -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_dynamic_map_is_the_tree_of_the_paper_with_powers_of_eight():
+    for bits in (3, 7, 8):
+        wanted = [0.0]
+        for i in range(bits):  # 2^i middles of equal parts from an eighth of the range's end to the end
+            ends = np.linspace(8.0**i / 8, 8.0**i, 2**i + 1)
+            wanted += list((ends[1:] + ends[:-1]) / 2)
+        np.testing.assert_array_equal(values(dynamic(bits, zero=True)), wanted)
+        assert dynamic(bits, zero=True).top == wanted[-1]
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_the_nearest_code_is_the_nearest_of_all(name):
+    known, rng = MAPS[name], np.random.default_rng(0)
+    table = values(known)
+    middles = np.float32((table[1:] + table[:-1]) / 2)
+    x = [[0, 1e-45, 1e-40, 1.2e-38, 1], table, rng.random(20_000) * known.top]
+    x += [known.top * 10 ** rng.uniform(-12, 0, 20_000), np.nextafter(middles, 0), middles]
+    x = np.concatenate([*x, np.nextafter(middles, np.float32(known.top))]).astype(np.float32)
+    got = np.asarray(jax.jit(known.nearest)(jnp.asarray(x)))
+    x = np.where(got == np.searchsorted(table, smallest(known)), np.maximum(x, smallest(known)), x)
+    if "signed" in name:
+        assert (got[x == 0] == 0).all()
+    else:  # no zero
+        assert (table[got] > 0).all()
+    distances = np.abs(np.float64(x)[:, None] - table)
+    mine = distances[np.arange(len(x)), got]
+    assert (mine <= distances.min(1) + 2.0**-21 * x).all()  # of two as near in float32, either
+    far = np.abs(np.float64(x)[:, None] - middles).min(1) > 2.0**-20 * x
+    np.testing.assert_array_equal(got[far], distances.argmin(1)[far])
+    np.testing.assert_array_equal(known.nearest(jnp.float32(table))[1:], np.arange(1, len(table)))
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_a_random_neighbour_is_right_in_the_mean(name):
+    known, n = MAPS[name], 1 << 14
+    table = values(known)
+    low = smallest(known)
+    x = np.float32([low, 1.3 * low, 0.01 * known.top, 0.3 * known.top, 0.987 * known.top, known.top])
+    x = np.maximum(x, np.float32(low))
+    up = random_bits(jnp.array([1, 2], jnp.uint32), 3, (len(x), n)) >> 8
+    draw = jax.jit(lambda x, up: known.neighbour(x, up.astype(jnp.float32) * 2.0**-24))
+    got = table[np.asarray(draw(jnp.repeat(jnp.asarray(x)[:, None], n, 1), up))]
+    assert (np.abs(got - x[:, None]) < np.diff(table).max() + 1e-3).all()
+    for mean, spread, wanted in zip(got.mean(1), got.std(1), x, strict=True):
+        assert abs(mean - wanted) <= 4.5 * spread / np.sqrt(n) + 1e-6 * wanted
+
+
+# -- blocks -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pair", [1, 2])
+@pytest.mark.parametrize(
+    "shape", [(50257,), (7,), (1,), (1000, 768), (1024, 10), (3, 3, 64, 64), (50, 257), (2, 1, 1)]
+)
+def test_blocks_hold_enough_entries_and_no_more_than_allowed(shape, pair):
+    box = box_of(shape, 256, pair)
+    assert np.prod(box) <= 256
+    filled = [-(-n // b) * b for n, b in zip(shape, box, strict=True)]
+    assert filled[max(len(shape) - 2, 0)] % pair == 0
+    assert np.prod(filled) <= 1.02 * np.prod(shape) + 16
+    blocks = np.prod(filled) / np.prod(box)
+    assert blocks <= max(1, 4.2 * np.prod(shape) / 256)
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("shape", [(50, 30), (257,), (3, 7, 5)])
+def test_an_array_comes_back_to_within_half_a_step_of_its_block(shape, bits):
+    x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    x.reshape(-1)[0] = 7.0
+    for signed in (True, False):
+        known = form(shape, bits, signed, 64)
+        here = jnp.asarray(x if signed else x**2)
+        q, back, again = jax.jit(twice, static_argnums=1)(here, known)
+        assert q.codes.dtype == jnp.uint8
+        assert q.codes.size == np.prod(known.filled) * bits // 8
+        assert (back.shape, back.dtype) == (shape, jnp.float32)
+        half = np.diff(values(known.map)).max() / known.map.top / 2
+        scale = np.asarray(known.cut(known.each(q.scales)))
+        assert (np.abs(np.asarray(back) - np.asarray(here)) <= (half + 1e-6) * scale).all() or (
+            bits == 4 and not signed  # no zero: the smallest number is 1/16
+        )
+        np.testing.assert_allclose(np.abs(back).max(), np.abs(here).max(), rtol=1e-6)
+        np.testing.assert_array_equal(again.codes, q.codes)
+        np.testing.assert_allclose(again.scales, q.scales, rtol=3e-7)
+
+
+def test_what_a_float_cannot_hold_stays_in_its_block():
+    x = np.ones((12, 64), np.float32)
+    x[0, 3], x[2, 5], x[4, 7], x[6:8], x[8:10] = np.nan, -np.inf, np.inf, 1e-40, 0
+    for bits in (8, 4):
+        known = form(x.shape, bits, True, 128 if bits == 4 else 64)
+        back = np.asarray(jax.jit(back_and_forth, static_argnums=1)(jnp.asarray(x), known))
+        for row in (0, 2, 4):
+            assert np.isnan(back[row]).all()
+        np.testing.assert_array_equal(back[6:10], 0)
+        np.testing.assert_array_equal(back[10:], 1)
+
+
+def test_blocks_of_any_size():
+    x = np.float32(np.random.default_rng(0).normal(size=(4, 64)))
+    x /= np.abs(x).max()
+    for signed, bits in ((True, 8), (False, 8), (True, 4), (False, 4)):
+        here = jnp.asarray(x if signed else np.abs(x))
+        there = jax.jit(functools.partial(back_and_forth, known=form(x.shape, bits, signed, 64)))
+        for size in (2.0**-98, 2.0**-60, 2.0**60, 2.0**127):
+            np.testing.assert_allclose(np.asarray(there(here * size)) / size, there(here), rtol=1e-6)
+
+
+def test_no_second_moment_becomes_zero():
+    x = 10.0 ** jnp.linspace(-20, 0, 256)
+    for bits in (8, 4):
+        back = decode(encode(x, form(x.shape, bits, False)))
+        assert (back > 0).all()
+        assert decode(encode(jnp.zeros(256), form(x.shape, bits, False))).max() == 0
+
+
+def test_signs_and_halves_of_bytes_are_kept():
+    x = jnp.where(jnp.arange(128) % 3 == 0, -1.0, 1.0).reshape(8, 16)
+    for bits in (8, 4):
+        np.testing.assert_allclose(decode(encode(x, form(x.shape, bits))), x, rtol=1e-6)
+
+
+# -- the wrapper ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("bits", "bytes_"), [(8, 2.1), (4, 1.1)])
+def test_bytes_a_parameter(bits, bytes_):
+    shapes = {"w": (512, 768), "kernel": (3, 3, 64, 64), "head": (1024, 10), "bias": (4097,)}
+    params = jax.tree.map(jnp.ones, shapes, is_leaf=lambda x: isinstance(x, tuple))
+    tx = quantize_state(nablax.adamw(1e-3), bits)
+    size = sum(x.size for x in jax.tree.leaves(params))
+    assert nbytes(tx.init(params)) < bytes_ * size
+    memory = nablax.describe(tx, params).memory
+    rows = {row.what: row.total for row in memory.rows}
+    assert rows["first_moment"] + rows["second_moment"] + rows["count"] == nbytes(tx.init(params))
+    assert nbytes(nablax.adamw(1e-3).init(params)) > 8 * size
+
+
+def runs(name, bits, steps=3):
+    """Parameters after some steps, of float32 and of few bits, and the latter's state: one program."""
+
+    def train(tx):
+        def step(carry, _):
+            params, state = carry
+            g = jax.tree.map(lambda x: 2 * x + 0.1, params)
+            g = jax.tree.map(lambda x: jnp.stack([x, x]), g) if name == "dpsgd" else g
+            updates, state = tx.update(g, state, params, **extras(name, square_sum(params), square_sum))
+            return (apply_updates(params, updates), state), None
+
+        return jax.lax.scan(step, (PARAMS["w"], tx.init(PARAMS["w"])), None, length=steps)[0]
+
+    tx = OPTIMIZERS[name](0.01)
+    return jax.jit(lambda: (train(tx)[0], *train(quantize_state(tx, bits, min_size=2))))()
+
+
+FOUR_BITS = ("adamw", "lion", "momentum", "muon", "rmsprop")
+
+
+@pytest.mark.parametrize(("name", "bits"), [*[(n, 8) for n in OPTIMIZERS], *[(n, 4) for n in FOUR_BITS]])
+def test_every_optimizer_with_few_bits(name, bits):
+    plain, params, state = runs(name, bits)
+    for x in jax.tree.leaves((params, state)):
+        assert not jnp.issubdtype(x.dtype, jnp.floating) or np.isfinite(x).all()
+    moved = float(jnp.abs(plain - PARAMS["w"]).max())
+    assert float(jnp.abs(params - plain).mean()) <= {8: 0.1, 4: 0.4}[bits] * moved
+
+
+def test_roles_decide():
+    state = quantize_state(nablax.schedule_free_adamw(1e-3), min_size=1).init(PARAMS)
+    found = {type(x).__name__ for x in jax.tree.leaves(state, is_leaf=lambda x: hasattr(x, "form"))}
+    assert "Quantized" in found
+    for tx in (nablax.sm3(0.1), nablax.sgd(0.1)):
+        before, after = tx.init(PARAMS), quantize_state(tx, min_size=10**6).init(PARAMS).inner_state
+        equal(before, after)
+    kept = quantize_state(nablax.adam(1e-3)).init({"w": jnp.ones(4095), "x": jnp.ones(4096)}).inner_state[0]
+    assert isinstance(kept.mu["w"], jax.Array)
+    assert kept.mu["x"].codes.shape == (4096,)
+    ints = (
+        quantize_state(nablax.adam(1e-3), min_size=1).init({"c": jnp.ones(8, jnp.complex64)}).inner_state[0]
+    )
+    assert ints.mu["c"].dtype == jnp.complex64
+
+
+def test_masks_groups_chains_and_accumulation():
+    params = {"w": jnp.ones((16, 32)), "b": jnp.ones(3), "none": None}
+    small = functools.partial(quantize_state, min_size=64)
+    decay = {"w": True, "b": False, "none": None}
+    for tx in (
+        small(nablax.chain(nablax.clip_by_global_norm(1.0), nablax.adamw(1e-2, mask=decay))),
+        nablax.chain(
+            nablax.clip_by_global_norm(1.0), small(nablax.scale_by_adam()), nablax.scale_by_learning_rate(0.1)
+        ),
+        nablax.partition_by_path({"w": small(nablax.adamw(1e-2))}, default=nablax.sgd(0.1)),
+        small(nablax.MultiSteps(nablax.adam(1e-2), 2)),
+        nablax.MultiSteps(small(nablax.adam(1e-2)), 2),
+        nablax.ema_params(small(nablax.adam(1e-2)), 0.9),
+        nablax.dynamic_loss_scale(small(nablax.adam(1e-2)), 1.0),
+    ):
+        opt = Optimizer(tx, params)
+        assert any(x.dtype == jnp.uint8 for x in jax.tree.leaves(opt.state))
+        for k in range(3):
+            new = opt.step(gradient(params, k))
+        assert opt.compilations == 1
+        assert 0 < float(jnp.abs(new["w"] - 1).max()) < 0.5
+
+
+def test_narrow_parameters():
+    params = {"w": jnp.full((16, 16), 0.7, jnp.bfloat16)}
+    adam = nablax.adamw(1e-3)
+    small = functools.partial(quantize_state, min_size=2)
+    exact = Optimizer(nablax.precision(adam), params)
+    kinds = [
+        small(nablax.precision(adam)),
+        nablax.precision(small(adam)),
+        nablax.precision(small(adam), "remainder"),
+        nablax.precision(small(adam), state_dtype=jnp.bfloat16),
+        small(nablax.precision(adam, state_dtype=jnp.bfloat16)),
+    ]
+    opts = [Optimizer(tx, params) for tx in kinds]
+    for k in range(8):
+        g = gradient(exact.params, k)
+        exact.step(g)
+        for opt in opts:
+            opt.step(g)
+    for opt in opts:
+        assert opt.params["w"].dtype == jnp.bfloat16
+        off = jnp.abs(opt.params["w"].astype(jnp.float32) - exact.params["w"].astype(jnp.float32)).max()
+        assert float(off) < 0.01
+        scales = [x for x in jax.tree.leaves(opt.state) if x.shape == (1, 1)]
+        assert {x.dtype.name for x in scales} == {"float32"}
+    updates, _ = small(adam).update(params, small(adam).init(params), params)
+    assert updates["w"].dtype == adam.update(params, adam.init(params), params)[0]["w"].dtype
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_a_restart_resumes_bit_for_bit(bits, tmp_path):
+    tx = quantize_state(nablax.adamw(1e-2), bits, stochastic=True, min_size=2, seed=5)
+    opt, other = Optimizer(tx, PARAMS), Optimizer(tx, PARAMS)
+    for k in range(3):
+        opt.step(gradient(opt.params, k))
+    opt.save(tmp_path / "x")
+    names = list(opt.state_dict()["arrays"])
+    assert "quantize_state/inner/mu/w/codes" in names
+    assert "quantize_state/inner/nu/odd/scales" in names
+    other.load(tmp_path / "x")
+    for k in range(3):
+        equal(opt.step(gradient(opt.params, k)), other.step(gradient(other.params, k)))
+    equal(opt.state, other.state)
+    template = jax.eval_shape(lambda: opt.state)
+    nablax.save(tmp_path / "y", opt.state)
+    equal(nablax.load(tmp_path / "y", like=template), opt.state)
+    wide = Optimizer(nablax.adamw(1e-2), PARAMS)
+    with pytest.raises(nablax.StructureError, match="missing"):
+        wide.load(tmp_path / "x")
+
+
+def test_random_codes_hang_on_step_and_leaf_and_seed():
+    params = {"a": jnp.ones(256), "b": jnp.ones(256)}
+    g = {"a": jnp.linspace(0.1, 1, 256), "b": jnp.linspace(0.1, 1, 256)}
+
+    def codes(seed):
+        tx = quantize_state(nablax.sgd(0.0, momentum=1e-6), stochastic=True, min_size=2, seed=seed)
+        _, first = tx.update(g, tx.init(params), params)
+        _, second = tx.update(g, first, params)
+        at = [s.inner_state[0].trace for s in (first, second)]
+        return [np.asarray(x[k].codes) for x in at for k in ("a", "b")]
+
+    found = [*codes(0), *codes(1)[:1]]
+    for i, x in enumerate(found):
+        assert np.abs(np.int32(x) - np.int32(found[0])).max() <= 1
+        for y in found[:i]:
+            assert 0.05 < (x != y).mean() < 0.6
+    equal(codes(0), codes(0))
+
+
+def test_numbers_are_live_and_calls_are_values():
+    opt = Optimizer(quantize_state(nablax.adam(0.1), min_size=2), jnp.ones(64))
+    opt.step(jnp.ones(64))
+    before = np.asarray(opt.params)
+    opt.hyperparameters["learning_rate"] = 0.0
+    np.testing.assert_array_equal(opt.step(jnp.ones(64)), before)
+    assert opt.compilations == 1
+    tx = quantize_state(nablax.adam(0.1), 4, block=64)
+    assert repr(tx) == "quantize_state(adam(0.1), bits=4, block=64)"
+    assert tx.replace(bits=8) == quantize_state(nablax.adam(0.1), block=64)
+
+
+def test_a_batch_of_states():
+    tx = quantize_state(nablax.adam(0.1), min_size=2)
+    many = jnp.stack([jnp.linspace(-1, k, 64) for k in range(1, 4)])
+    state = jax.vmap(tx.init)(many)
+    updates, state = jax.vmap(tx.update)(many, state)
+    for k in range(3):
+        one, alone = tx.update(many[k], tx.init(many[k]))
+        np.testing.assert_allclose(updates[k], one, rtol=1e-5)
+        equal(jax.tree.map(lambda x, k=k: x[k], state), alone)
+
+
+def test_eager_and_compiled_steps_agree():
+    tx = quantize_state(nablax.adamw(1e-2), min_size=2)
+    state = tx.init(PARAMS)
+    for eager, compiled in zip(
+        jax.tree.leaves(tx.update(gradient(PARAMS), state, PARAMS)),
+        jax.tree.leaves(jax.jit(tx.update)(gradient(PARAMS), state, PARAMS)),
+        strict=True,
+    ):
+        np.testing.assert_allclose(np.float32(eager), np.float32(compiled), atol=1, rtol=1e-5)
+
+
+def test_a_training_step_and_flat_parameters():
+    def loss(p, x):
+        return jnp.mean((jnp.tanh(x @ p["w"]) @ p["v"]) ** 2)
+
+    def params():
+        return {"w": jnp.full((8, 16), 0.1), "v": jnp.full((16, 2), 0.3)}
+
+    tx = quantize_state(nablax.adam(1e-2), min_size=100)
+    step = nablax.train_step(loss, tx)
+    for start in (params(), nablax.flat_params(params())):
+        p, s, losses = start, step.init(start), []
+        for _ in range(5):
+            p, s, metrics = step(p, s, jnp.ones((4, 8)))
+            losses.append(float(metrics["loss"]))
+        assert losses == sorted(losses, reverse=True)
+    packed = Optimizer(tx, params(), packed=True)
+    packed.step(params())
+    assert any(x.dtype == jnp.uint8 for x in jax.tree.leaves(packed.state))
+
+
+def test_a_classifier_of_digits_learns_as_with_float32():
+    sys.path.insert(0, str(Path(__file__).parent.parent.parent / "benchmarks"))
+    try:
+        from quantized_losses import STATES, mlp, train
+    finally:
+        sys.path.pop(0)
+    found = {name: train(mlp(), STATES[name], steps=100)[1] for name in ("float32", "8 bits")}
+    assert float(found["float32"].mean()) < 0.4  # from 2.3
+    assert abs(float(found["8 bits"].mean() / found["float32"].mean()) - 1) < 0.01
+
+
+# -- the host's memory ------------------------------------------------------------------------------------------------
+
+
+def test_an_offloaded_state_steps_saves_and_resumes_as_any(tmp_path):
+    tx = nablax.adamw(1e-2)
+    plain = Optimizer(tx, PARAMS)
+    opt, other = (Optimizer(nablax.offload_state(tx), PARAMS, skip_nonfinite=True) for _ in range(2))
+    for k in range(3):
+        equal(plain.step(gradient(plain.params, k)), opt.step(gradient(opt.params, k)))
+    equal(plain.state, opt.state)
+    opt.save(tmp_path / "x")
+    other.load(tmp_path / "x")
+    equal(other.step(PARAMS), opt.step(PARAMS))
+    for owner in (opt, other):
+        for x in jax.tree.leaves(owner.state):
+            assert x.sharding.memory_kind == ("pinned_host" if x.ndim else "device")
+        assert owner.compilations == 1
+
+
+def test_an_offloaded_state_scans():
+    tx = nablax.offload_state(quantize_state(nablax.adam(1e-2), min_size=2))
+
+    def body(carry, _):
+        p, s = carry
+        updates, s = tx.update(gradient(p), s, p)
+        return (apply_updates(p, updates), s), None
+
+    _, state = jax.jit(lambda p: jax.lax.scan(body, (p, tx.init(p)), None, length=3)[0])(PARAMS)
+    kinds = {x.sharding.memory_kind for x in jax.tree.leaves(state) if x.ndim}
+    assert kinds == {"pinned_host"}
+
+
+def test_a_backend_without_such_memory_is_named():
+    check_host_memory("offload_state", "gpu", ["device", "pinned_host"])
+    with pytest.raises(
+        nablax.ArgumentError, match="backend 'rocket' has not; it has 'device', 'unpinned_host'"
+    ):
+        check_host_memory("offload_state", "rocket", ["unpinned_host", "device"])
+    with pytest.raises(nablax.ArgumentError, match="it has no kinds of memory"):
+        check_host_memory("offload_state", "rocket", [])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: quantize_state(3), "quantize_state: inner must be a gradient transformation"),
+        (lambda: quantize_state(nablax.adam(0.1), 5), "quantize_state: bits must be 8 or 4, got int: 5"),
+        (lambda: quantize_state(nablax.adam(0.1), block=1), "block must be an integer >= 2 or None"),
+        (lambda: quantize_state(nablax.adam(0.1), min_size=0), "min_size must be an integer >= 1"),
+        (lambda: quantize_state(nablax.adam(0.1), seed=-1), "seed"),
+        (lambda: nablax.offload_state("adam"), "offload_state: inner must be a gradient transformation"),
+    ],
+)
+def test_what_is_wrong_is_named(make, message):
+    with pytest.raises((nablax.ArgumentError, nablax.HyperparameterError), match=message):
+        make()
