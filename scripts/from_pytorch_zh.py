@@ -123,7 +123,11 @@ def page_zh() -> str:
         body,
         flags=re.MULTILINE,
     )
-    body = body.replace("| name | how |", "| 名字 | 不同之处 |").replace("| torch | here |", "| torch | 这里 |").replace("\nIn place: ", "\n就地操作：")
+    body = (
+        body.replace("| name | how |", "| 名字 | 不同之处 |")
+        .replace("| torch | here |", "| torch | 这里 |")
+        .replace("\nIn place: ", "\n就地操作：")
+    )
     body = re.sub(
         r"^\| (`[^|]*`) \| (.*) \|$", lambda m: f"| {m[1]} | {HOW[m[2]]} |", body, flags=re.MULTILINE
     )
