@@ -147,7 +147,7 @@ def _tick_labels_out_of_view(figure, renderer):
     return out
 
 
-@pytest.mark.parametrize("style", [_canvas.FILE, _canvas.WIDE, _canvas.NARROW])
+@pytest.mark.parametrize("style", [_canvas.FILE, _canvas.NARROW])
 @pytest.mark.parametrize("draw", [_figures.curves, _figures.sensitivity])
 def test_figures_have_titles_units_a_legend_and_no_overlapping_text(full, draw, style):
     figure = draw(full, style)
