@@ -62,6 +62,10 @@ def equal(a, b):
     jax.tree.map(lambda x, y: np.testing.assert_array_equal(np.asarray(x), np.asarray(y)), a, b)
 
 
+def close(a, b):
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(np.asarray(x), np.asarray(y), 1e-5, 1e-7), a, b)
+
+
 def nbytes(tree):
     return sum(x.nbytes for x in jax.tree.leaves(tree))
 
@@ -421,8 +425,8 @@ def test_an_offloaded_state_steps_saves_and_resumes_as_any(tmp_path):
     plain = Optimizer(tx, PARAMS)
     opt, other = (Optimizer(nablax.offload_state(tx), PARAMS, skip_nonfinite=True) for _ in range(2))
     for k in range(3):
-        equal(plain.step(gradient(plain.params, k)), opt.step(gradient(opt.params, k)))
-    equal(plain.state, opt.state)
+        close(plain.step(gradient(plain.params, k)), opt.step(gradient(opt.params, k)))
+    close(plain.state, opt.state)
     opt.save(tmp_path / "x")
     other.load(tmp_path / "x")
     equal(other.step(PARAMS), opt.step(PARAMS))
