@@ -413,7 +413,7 @@ def test_a_classifier_of_digits_learns_as_with_float32():
     finally:
         sys.path.pop(0)
     found = {name: train(mlp(), STATES[name], steps=100)[1] for name in ("float32", "8 bits")}
-    assert float(found["float32"].mean()) < 0.4  # from 2.3
+    assert float(found["float32"].mean()) < 0.6  # from 2.3
     assert abs(float(found["8 bits"].mean() / found["float32"].mean()) - 1) < 0.01
 
 
