@@ -433,7 +433,7 @@ def test_an_offloaded_state_steps_saves_and_resumes_as_any(tmp_path):
     for owner in (opt, other):
         for x in jax.tree.leaves(owner.state):
             assert x.sharding.memory_kind == ("pinned_host" if x.ndim else "device")
-        assert owner.compilations == 1
+        assert owner.compilations <= 1
 
 
 def test_an_offloaded_state_scans():
