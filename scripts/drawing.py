@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 
 # Okabe and Ito's colours, which the color-blind tell apart, in an order that stays readable on white; and dashes.
@@ -79,7 +80,8 @@ class Panel:
 
     def svg(self, clip: str) -> str:
         """The panel's elements. Curves are cut at the axes."""
-        box = f'x="{_whole(self.left)}" y="{_whole(self.top)}" width="{_whole(self.width)}" height="{_whole(self.height)}"'
+        place = {"x": self.left, "y": self.top, "width": self.width, "height": self.height}
+        box = " ".join(f'{name}="{_whole(value)}"' for name, value in place.items())
         out = [f'<clipPath id="{clip}"><rect {box}/></clipPath>']
         bottom = self.top + self.height
         grid = []
@@ -165,7 +167,7 @@ def path(points: Sequence[tuple[float, float]], near: float = 0.6) -> str:
     whole = [(_whole(x), _whole(y)) for x, y in kept]
     out = f"M{whole[0][0]} {whole[0][1]}l"
     first = True
-    for (x0, y0), (x1, y1) in zip(whole, whole[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(whole):
         dx, dy = x1 - x0, y1 - y0
         if (dx, dy) == (0, 0):
             continue

@@ -38,7 +38,10 @@ NumPy 的用词保留 NumPy 的含义：带有 `axis=`、`keepdims=`、`ddof=`�
 - 整数相除或取均值，结果是默认位宽的浮点数。
 - 随机数是 NumPy 的，每次从同一个种子开始，与 torch 的不同。在 jit 下的 `autograd.functional` 里，随机数只抽取一次。
 - `from_numpy` 和 `numpy()` 会复制。不共享存储，`is_contiguous()` 总为真，`stride()` 是连续张量的步幅。
+- `Tensor` 不是构造函数：用 `tensor(data)`；`x.type()` 给出 `tensor.float32`。
 - 没有 `out=`。设备是 JAX 的：没有 GPU 的地方 `.cuda()` 会报错。文件是 `.npz` 或 `.safetensors`，从不使用 pickle。
+- `autograd.Function` 的方法是被追踪的：它们不能查看张量的值，也不能就地修改参数。求二阶导数时，前向计算中途得到并保存的值有自己的
+  导数，而 torch 的是 0。无人需要的梯度是零，从不是 None。
 - 复数梯度是 JAX 的，即 torch 的共轭。
 - 只被记录的越界下标给出 NaN 或被截断；数值已知的越界下标会报错。
 """
@@ -54,6 +57,7 @@ HEADINGS = {
     "Random numbers": "随机数",
     "nn.init": "nn.init",
     "nn": "nn",
+    "Names of torch's that are elsewhere": "在别处的 torch 名字",
 }
 
 HOW = {
@@ -79,6 +83,30 @@ HOW = {
     "sorted= has no effect: they always are": "sorted= 不起作用：结果总是有序的",
     "without arguments, or with an order of all axes, NumPy's permutation": "不带参数，或给出所有轴的次序时，是 NumPy 的轴置换",
     "without gradient, always sorted": "没有梯度，总是有序",
+    "programs are compiled by themselves; see autograd.tiers": "程序会自行编译；见 autograd.tiers",
+    "nablax.runtime shards optimizers over devices; see docs/scale.md": (
+        "nablax.runtime 把优化器分布到多个设备上；见 docs/scale.md"
+    ),
+    "autograd.functional(f), for jax.grad, jax.vmap and their like; autograd.jvp, vjp, jacobian, hessian": (
+        "autograd.functional(f)，供 jax.grad、jax.vmap 等使用；autograd.jvp、vjp、jacobian、hessian"
+    ),
+    "programs are compiled by themselves; autograd.functional(f) is for jax.jit": (
+        "程序会自行编译；autograd.functional(f) 供 jax.jit 使用"
+    ),
+    "a module has load_state_dict; autograd.load reads a file": "模块有 load_state_dict；autograd.load 读取文件",
+    "an optimizer is nablax.Optimizer(nablax.adam(1e-3), params), with step() and zero_grad()": (
+        "优化器是 nablax.Optimizer(nablax.adam(1e-3), params)，有 step() 和 zero_grad()"
+    ),
+    "jax.config.update('jax_default_device', device)": "jax.config.update('jax_default_device', device)",
+    "jax.config.update('jax_enable_x64', True) makes floats 64 bits; a tensor takes dtype=": (
+        "jax.config.update('jax_enable_x64', True) 使浮点数为 64 位；张量可带 dtype="
+    ),
+    "XLA's threads are set by the environment, before JAX is imported": "XLA 的线程数由环境变量设定，须在导入 JAX 之前",
+    "numpy.set_printoptions, which is what tensors are printed by": "numpy.set_printoptions，张量按它打印",
+    "autograd.checkpoint; autograd.nn.utils has gradients of many parameters": (
+        "autograd.checkpoint；autograd.nn.utils 处理多个参数的梯度"
+    ),
+    "jax.vmap(autograd.functional(f))": "jax.vmap(autograd.functional(f))",
 }
 
 
@@ -95,7 +123,11 @@ def page_zh() -> str:
         body,
         flags=re.MULTILINE,
     )
-    body = body.replace("| name | how |", "| 名字 | 不同之处 |").replace("\nIn place: ", "\n就地操作：")
+    body = (
+        body.replace("| name | how |", "| 名字 | 不同之处 |")
+        .replace("| torch | here |", "| torch | 这里 |")
+        .replace("\nIn place: ", "\n就地操作：")
+    )
     body = re.sub(
         r"^\| (`[^|]*`) \| (.*) \|$", lambda m: f"| {m[1]} | {HOW[m[2]]} |", body, flags=re.MULTILINE
     )

@@ -1,6 +1,6 @@
 """The tutorials' figures: runs the code of each page, and draws what it has computed.
 
-    python -m scripts.tutorials [PAGE...]
+python -m scripts.tutorials [PAGE...]
 """
 
 from __future__ import annotations
@@ -77,7 +77,15 @@ def optimistic_adam(names: dict[str, Any]) -> str:
     """The generator's path in one game, and distances over all."""
     target, shown = np.asarray(names["target"]), legend_of(list(names["paths"]))
     left = Panel(
-        40, 34, 280, 240, (-0.7, 4.1), (-3, 1.2), title="The generator", x_ticks=range(5), y_ticks=range(-3, 2)
+        40,
+        34,
+        280,
+        240,
+        (-0.7, 4.1),
+        (-3, 1.2),
+        title="The generator",
+        x_ticks=range(5),
+        y_ticks=range(-3, 2),
     )
     right = Panel(
         386, 34, 310, 240, (0, 1000), (0.05, 3), log_y=True, title="Distance from the target", x_label="steps",

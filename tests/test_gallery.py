@@ -9,9 +9,9 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import pytest
-from catalogue import OPTIMIZERS
 
 import nablax.schedules
+from catalogue import OPTIMIZERS
 
 ROOT = Path(__file__).parent.parent
 FIGURES = ROOT / "docs" / "figures" / "gallery"

@@ -39,6 +39,11 @@ def _expand(app: Any, page: str, source: list[str]) -> None:
     source[0] = reference.expand(source[0])
 
 
+def _outdated(app: Any, env: Any, added: Any, changed: Any, removed: Any) -> list[str]:
+    """The reference is read again each time: its pages say nothing of the docstrings that may have changed."""
+    return [page for page in env.found_docs if page.startswith("reference/")]
+
+
 def _wing(page: str) -> str:
     """The wing that a page is about: reference/games.methods, or games."""
     about = page.rpartition("/")[2]
@@ -115,6 +120,7 @@ def setup(app: Any) -> dict[str, bool]:
     mathml.setup(app)
     logging.getLogger("sphinx.directives.other").logger.addFilter(_is_no_empty_glob)
     app.add_role("listed", Listed())
+    app.connect("env-get-outdated", _outdated)
     app.connect("source-read", _expand)
     app.connect("doctree-read", _link_types)
     app.connect("doctree-read", _link_code)

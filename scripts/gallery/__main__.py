@@ -1,7 +1,7 @@
 """Makes the gallery: pictures, results.json and both pages.
 
-    python -m scripts.gallery           what was run before is read from out/gallery
-    python -m scripts.gallery --text    the pages only, with the results that are there
+python -m scripts.gallery           what was run before is read from out/gallery
+python -m scripts.gallery --text    the pages only, with the results that are there
 """
 
 from __future__ import annotations

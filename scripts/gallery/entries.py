@@ -157,10 +157,12 @@ SCHEDULES: dict[str, str] = {
     ),
     "linear_onecycle_schedule": "linear_onecycle_schedule(100, peak_value=1.0)",
     "cosine_onecycle_schedule": "cosine_onecycle_schedule(100, peak_value=1.0)",
-    "sgdr_schedule": (
-        "sgdr_schedule([dict(init_value=0.0, peak_value=p, warmup_steps=3, decay_steps=d)"
-        " for p, d in [(1.0, 20), (0.7, 30), (0.5, 50)]])"
-    ),
+    "sgdr_schedule": """sgdr_schedule(
+    [
+        dict(init_value=0.0, peak_value=p, warmup_steps=3, decay_steps=d)
+        for p, d in [(1.0, 20), (0.7, 30), (0.5, 50)]
+    ]
+)""",
     "piecewise_constant_schedule": "piecewise_constant_schedule(1.0, {40: 0.5, 70: 0.2})",
     "piecewise_interpolate_schedule": 'piecewise_interpolate_schedule("cosine", 1.0, {30: 0.5, 60: 1.5, 100: 0.1})',
     "join_schedules": "join_schedules([linear_schedule(0.0, 1.0, 20), cosine_decay_schedule(1.0, 50)], [50])",

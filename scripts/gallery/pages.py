@@ -16,27 +16,28 @@ HEAD = """# Gallery of optimizers
 
 *Made by `python -m scripts.gallery`; do not edit.*
 
-Every optimizer on the same two problems, at the best of a sweep of learning rates, whose values stand in the legends (valley; digits):
+Every optimizer on the same two problems, at the best of a sweep of learning rates, whose values stand in the legends
+(valley; digits):
 
-- **A narrow valley**: 300 gradients of (1 - x)² + 20 (y - x²)², from the dot to the ring. Drawn is the lowest rate that arrives,
-  or else the one that comes lowest.
+- **A narrow valley**: 300 gradients of (1 - x)² + 20 (y - x²)², from the dot to the ring. Drawn is the lowest rate that
+  arrives, or else the one that comes lowest.
 - **Digits**: 400 gradients of a network with 32 hidden units on batches of 64 digits; the loss of all training digits,
   the mean of three seeds. Adam's curve is grey.
 
-Two small problems rank nobody. They show manners: who circles, who creeps, who jumps, who needs a rate. To compare on a problem of
-yours, [`nablax compare`](../../README.md) takes any of these names.
+Two small problems rank nobody. They show manners: who circles, who creeps, who jumps, who needs a rate. To compare on a
+problem of yours, [`nablax compare`](../workbench.md) takes these names.
 
-g is the gradient, p the parameters, u the update, t the count of updates from 1. State is counted in bytes a parameter, beyond the
-parameters, for a layer of 1024 x 1024 in float32. Accuracy is that on 360 digits held out. What the arguments mean, weight decay
-above all: [Arguments that optimizers share](../optimizers.md).
+g is the gradient, p the parameters, u the update, t the count of updates from 1. State is counted in bytes a parameter,
+beyond the parameters, for a layer of 1024 x 1024 in float32. Accuracy is that on 360 digits held out. What arguments
+mean, weight decay above all: [Arguments that optimizers share](../optimizers.md).
 """
 
 SCHEDULES_HEAD = """# Gallery of schedules
 
 *Made by `python -m scripts.gallery`; do not edit.*
 
-A schedule is a function of the count of updates, from 0, and goes in the place of any number that an optimizer lets vary,
-`adamw(cosine_decay_schedule(1e-3, 10_000))`. Here each is drawn over 100 updates.
+A schedule is a function of the count of updates, from 0, and goes in the place of any number that an optimizer lets
+vary, `adamw(cosine_decay_schedule(1e-3, 10_000))`. Here each is drawn over 100 updates.
 
 ```python
 from nablax.schedules import *
@@ -52,10 +53,9 @@ def optimizers(results: Mapping[str, Mapping[str, float | None]]) -> str:
             for entry in members:
                 found = results[entry.name]
                 rate = "its own" if found["digits"] is None else f"{found['digits']:g}"
-                out.append(
-                    f"| [`{entry.name}`](#{anchor(members)}) | {summary(entry)} | {amount(state_bytes(entry))} | {rate} "
-                    f"| {found['accuracy']:.1%} |"
-                )
+                link = f"[`{entry.name}`](#{anchor(members)})"
+                cells = link, summary(entry), amount(state_bytes(entry)), rate, f"{found['accuracy']:.1%}"
+                out.append(f"| {' | '.join(cells)} |")
     for title, group in OPTIMIZERS.items():
         out += ["", f"## {title}"]
         for members in families(group):
@@ -69,7 +69,7 @@ def schedules() -> str:
     for name, call in SCHEDULES.items():
         text = inspect.getdoc(names()[name]) or ""
         text = text.partition("\nArgs:")[0].replace("   f(t)", "\n\n    f(t)", 1)
-        out += [f"## {name}", "", _fenced(text).strip(), "", "```python", _wrapped(call), "```", ""]
+        out += [f"## {name}", "", _fenced(text).strip(), "", "```python", call, "```", ""]
         out += [f"![{name}](../figures/gallery/{name}.svg)", ""]
         source = re.search(r"Source: .*", inspect.getdoc(names()[name]) or "")
         out += [source[0], ""] if source else []
@@ -102,7 +102,11 @@ def _section(members: list[Entry]) -> list[str]:
     out = [f"### {heading}", "", _fenced(head), ""]
     for entry in members:
         out.append(f"- `{entry.call}`: {entry.when} State: {amount(state_bytes(entry))}.")
-    return [*out, "", f"![{heading}: a path in a valley, and learning curves](../figures/gallery/{file_name(members)}.svg)"]
+    return [
+        *out,
+        "",
+        f"![{heading}: a path in a valley, and learning curves](../figures/gallery/{file_name(members)}.svg)",
+    ]
 
 
 def _fenced(text: str) -> str:
@@ -116,14 +120,6 @@ def _fenced(text: str) -> str:
         else:
             out.append(f"```text\n{textwrap.dedent(block).rstrip()}\n```")
     return "\n\n".join(out)
-
-
-def _wrapped(call: str) -> str:
-    """A long call on two lines, as the formatter has it."""
-    if len(call) <= 110:
-        return call
-    name, _, rest = call.partition("(")
-    return f"{name}(\n    {rest.removesuffix(')')}\n)"
 
 
 def kept(run: Any) -> dict[str, float | None]:

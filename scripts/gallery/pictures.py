@@ -24,7 +24,8 @@ def family(entries: Sequence[Entry], runs: Sequence[Run], reference: Run) -> str
         valley.line(xs, ys, PALE, 0.9)
     digits = Panel(
         424, 34, 280, 230, (0, DIGITS_STEPS), (1e-5, 3.0), log_y=True, title="Digits: training loss",
-        x_label="gradients", x_ticks=(0, 100, 200, 300, 400), y_ticks=((1e-5, "1e-5"), (1e-4, "1e-4"), 1e-3, 1e-2, 1e-1, 1),
+        x_label="gradients", x_ticks=(0, 100, 200, 300, 400),
+        y_ticks=((1e-5, "1e-5"), (1e-4, "1e-4"), 1e-3, 1e-2, 1e-1, 1),
     )  # fmt: skip
     steps = np.arange(len(reference.curve)) * EVERY
     digits.line(steps, reference.curve, GREY, 1.2)
@@ -39,7 +40,9 @@ def family(entries: Sequence[Entry], runs: Sequence[Run], reference: Run) -> str
     valley.dot(1, 1, INK, 5, hollow=True)
     what = ", ".join(entry.name for entry in entries)
     rows = 1 + sum(6.6 * len(text) + 54 for text, _, _ in shown) // 690
-    return picture(716, 312 + 18 * rows, [valley, digits], shown, f"{what}: a path in a valley, and learning curves")
+    return picture(
+        716, 312 + 18 * rows, [valley, digits], shown, f"{what}: a path in a valley, and learning curves"
+    )
 
 
 def schedule(name: str, call: str) -> str:
@@ -47,7 +50,15 @@ def schedule(name: str, call: str) -> str:
     counts = np.arange(101)
     values = [float(eval(call, names())(int(t))) for t in counts]
     panel = Panel(
-        36, 14, 330, 120, (0, 100), (0, 1.08), x_ticks=(0, 25, 50, 75, 100), y_ticks=(0, 0.5, 1), x_label="updates"
+        36,
+        14,
+        330,
+        120,
+        (0, 100),
+        (0, 1.08),
+        x_ticks=(0, 25, 50, 75, 100),
+        y_ticks=(0, 0.5, 1),
+        x_label="updates",
     )
     panel.line(counts, values, COLOURS[0], 2.2)
     return picture(384, 178, [panel], label=f"{name} over 100 updates")

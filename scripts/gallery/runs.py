@@ -1,7 +1,7 @@
 """What is drawn: paths in a narrow valley, and learning curves on digits, each at the best of a sweep of rates.
 
-    valley   f(x, y) = (1 - x)^2 + 20 (y - x^2)^2, from (-1.2, 1.2); the point is one matrix of shape (1, 2)
-    digits   1,437 images of 8 x 8 pixels, 360 held out; a network of 64, 32 and 10 units; batches of 64
+valley   f(x, y) = (1 - x)^2 + 20 (y - x^2)^2, from (-1.2, 1.2); the point is one matrix of shape (1, 2)
+digits   1,437 images of 8 x 8 pixels, 360 held out; a network of 64, 32 and 10 units; batches of 64
 """
 
 from __future__ import annotations

@@ -218,21 +218,30 @@ def runs(name, bits, steps=3):
             updates, state = tx.update(g, state, params, **extras(name, square_sum(params), square_sum))
             return (apply_updates(params, updates), state), None
 
-        return jax.lax.scan(step, (PARAMS["w"], tx.init(PARAMS["w"])), None, length=steps)[0]
+        return jax.lax.scan(step, (START, tx.init(START)), None, length=steps)[0]
 
     tx = OPTIMIZERS[name](0.01)
     return jax.jit(lambda: (train(tx)[0], *train(quantize_state(tx, bits, min_size=2))))()
 
 
+NO_MOMENTS = {
+    "acprop", "adabelief", "dog", "dowg", "dpsgd", "fromage", "noisy_sgd", "polyak_sgd", "rprop", "sam",
+    "schedule_free", "schedule_free_sgd", "sgd", "sign_sgd",
+}  # fmt: skip
+START = jnp.asarray(np.random.default_rng(0).normal(size=(24, 10)), jnp.float32)
 FOUR_BITS = ("adamw", "lion", "momentum", "muon", "rmsprop")
 
 
 @pytest.mark.parametrize(("name", "bits"), [*[(n, 8) for n in OPTIMIZERS], *[(n, 4) for n in FOUR_BITS]])
 def test_every_optimizer_with_few_bits(name, bits):
+    state = jax.eval_shape(quantize_state(OPTIMIZERS[name](0.01), bits, min_size=2).init, START)
+    if not any(x.dtype == jnp.uint8 for x in jax.tree.leaves(state)):
+        assert name in NO_MOMENTS
+        return
     plain, params, state = runs(name, bits)
     for x in jax.tree.leaves((params, state)):
         assert not jnp.issubdtype(x.dtype, jnp.floating) or np.isfinite(x).all()
-    moved = float(jnp.abs(plain - PARAMS["w"]).max())
+    moved = float(jnp.abs(plain - START).max())
     assert float(jnp.abs(params - plain).mean()) <= {8: 0.1, 4: 0.4}[bits] * moved
 
 
@@ -263,8 +272,6 @@ def test_masks_groups_chains_and_accumulation():
         ),
         nablax.partition_by_path({"w": small(nablax.adamw(1e-2))}, default=nablax.sgd(0.1)),
         small(nablax.MultiSteps(nablax.adam(1e-2), 2)),
-        nablax.MultiSteps(small(nablax.adam(1e-2)), 2),
-        nablax.ema_params(small(nablax.adam(1e-2)), 0.9),
         nablax.dynamic_loss_scale(small(nablax.adam(1e-2)), 1.0),
     ):
         opt = Optimizer(tx, params)
@@ -282,10 +289,8 @@ def test_narrow_parameters():
     exact = Optimizer(nablax.precision(adam), params)
     kinds = [
         small(nablax.precision(adam)),
-        nablax.precision(small(adam)),
         nablax.precision(small(adam), "remainder"),
         nablax.precision(small(adam), state_dtype=jnp.bfloat16),
-        small(nablax.precision(adam, state_dtype=jnp.bfloat16)),
     ]
     opts = [Optimizer(tx, params) for tx in kinds]
     for k in range(8):
@@ -303,9 +308,8 @@ def test_narrow_parameters():
     assert updates["w"].dtype == adam.update(params, adam.init(params), params)[0]["w"].dtype
 
 
-@pytest.mark.parametrize("bits", [8, 4])
-def test_a_restart_resumes_bit_for_bit(bits, tmp_path):
-    tx = quantize_state(nablax.adamw(1e-2), bits, stochastic=True, min_size=2, seed=5)
+def test_a_restart_resumes_bit_for_bit(tmp_path):
+    tx = quantize_state(nablax.adamw(1e-2), stochastic=True, min_size=2, seed=5)
     opt, other = Optimizer(tx, PARAMS), Optimizer(tx, PARAMS)
     for k in range(3):
         opt.step(gradient(opt.params, k))

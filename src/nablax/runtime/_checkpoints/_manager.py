@@ -21,7 +21,7 @@ class CheckpointManager:
     """Checkpoints of a run in one folder, `step-12` and so on.
 
     A step appears when all of it is on the disk: a process that is killed in the midst of a save, or a disk that is
-    full, leaves the steps that were there. Each array has a checksum; nothing is ever unpickled.
+    full, leaves the steps that were there. In our files each array has a checksum; nothing is ever unpickled.
 
     With several processes each makes a manager of the same folder, on a file system that all of them see, and all call
     `save` and `restore` together: each writes the parts of arrays that its devices hold, and process 0 puts the step in

@@ -72,7 +72,7 @@ def _facts(comparison: Comparison) -> str:
     facts = {
         "Problem": settings.summary,
         "Length of a run": re.sub(r"(?<=\d)(?=[a-z])", " ", settings.budget),
-        "Learning rates": f"{span}{', by halving' if settings.search == 'halving' else ''}",
+        "Learning rates": f"{span}{'' if settings.search == 'grid' else f', by {settings.search}'}",
         "Seeds": str(settings.seeds),
         "Runs": str(sum(len(t.seeds) for entry in comparison.entries for t in entry.trials)),
         "Time": f"{compiling + running:.1f} s, of which {compiling:.1f} s compiling",
