@@ -36,7 +36,7 @@ def gradient(params, x, y):
     return jnp.mean(softmax_cross_entropy_with_integer_labels(predict(params, x), y))
 
 
-def work(folder, steps, pause):
+def work(folder, steps, pause=0.0):
     """Trains to `steps`, from the last file on if there is one; writes a line a step to folder/log.jsonl."""
     (x, y), _ = _common.digits()
     rng = np.random.default_rng(0)
@@ -57,24 +57,27 @@ def work(folder, steps, pause):
             time.sleep(pause)  # a larger model would take this long
 
 
-def lives(folder, steps, kills, pause=0.01):
-    """Runs the worker until it ends, killing it `kills` times on the way; the losses of each life by step."""
-    log, told = folder / "log.jsonl", []
-    folder.mkdir(parents=True)
+def losses_in(folder, begin=0):
+    """The lines of the log from line `begin` on: {"step": int, "loss": float} each."""
+    log = folder / "log.jsonl"
+    text = log.read_text() if log.exists() else ""
+    whole = text[: text.rfind("\n") + 1]  # a kill may cut the last line off
+    return [json.loads(line) for line in whole.splitlines()[begin:]]
 
-    def lines():
-        text = log.read_text() if log.exists() else ""
-        whole = text[: text.rfind("\n") + 1]  # a kill may cut the last line off
-        return [json.loads(line) for line in whole.splitlines()[sum(map(len, told)) :]]
 
+def lives(folder, steps, kills):
+    """Runs the worker until it ends, killing it `kills` times on the way; the lines of each life."""
+    told = []
     for life in range(kills + 1):
-        worker = subprocess.Popen([sys.executable, __file__, "--worker", folder, str(steps), str(pause)])
-        while life < kills and worker.poll() is None and len(lines()) < steps // (kills + 1) + 7:
+        worker = subprocess.Popen([sys.executable, __file__, "--worker", folder, str(steps)])
+        begin = sum(map(len, told))
+        while life < kills and worker.poll() is None:
+            if len(losses_in(folder, begin)) >= steps // (kills + 1) + 7:
+                worker.send_signal(signal.SIGKILL)
+                break
             time.sleep(0.01)
-        if life < kills:
-            worker.send_signal(signal.SIGKILL)
         code = worker.wait()
-        told.append(lines())
+        told.append(losses_in(folder, begin))
         first, last = told[-1][0]["step"], told[-1][-1]["step"]
         end = "killed" if code == -signal.SIGKILL else f"ended with {code}"
         print(f"life {life + 1}: steps {first} to {last}, {end}")
@@ -86,8 +89,9 @@ def main(short, out):
     steps, kills = (40, 1) if short else (300, 3)
     for name in ("killed", "undisturbed"):
         shutil.rmtree(out / name, ignore_errors=True)
+        (out / name).mkdir(parents=True)
     told = lives(out / "killed", steps, kills)
-    undisturbed = lives(out / "undisturbed", steps, 0, pause=0)
+    work(out / "undisturbed", steps)
     killed, whole = (nablax.load(out / name / "run.safetensors") for name in ("killed", "undisturbed"))
     same = killed.keys() == whole.keys() and all(np.array_equal(killed[key], whole[key]) for key in whole)
     print(
@@ -99,7 +103,7 @@ def main(short, out):
     def draw(losses, label, **line):
         ax.semilogy([at["step"] for at in losses], [at["loss"] for at in losses], label=label, **line)
 
-    draw(undisturbed[0], "undisturbed", color="#bbbbbb", linewidth=4)
+    draw(losses_in(out / "undisturbed"), "undisturbed", color="#bbbbbb", linewidth=4)
     for life, losses in enumerate(told, 1):
         draw(losses, f"life {life}", linewidth=1)
         if life <= kills:
@@ -112,6 +116,6 @@ def main(short, out):
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--worker"]:
-        work(Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))
+        work(Path(sys.argv[2]), int(sys.argv[3]), pause=0.01)
     else:
         _common.run(main, __doc__)
