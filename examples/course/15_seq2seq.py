@@ -66,7 +66,7 @@ opt = nablax.Optimizer(
     nablax.chain(nablax.clip_by_global_norm(1.0), nablax.adam(1e-2)), list(model.parameters())
 )
 loss = None
-for step in range(short(60, 8)):
+for step in range(short(50, 8)):
     said, meant = problem(BATCH)
     loss = F.cross_entropy(model(said, meant).flatten(0, 1), meant.flatten())
     opt.zero_grad()

@@ -229,3 +229,22 @@ def test_states_of_recurrent_networks_are_torchs(kind):
             np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-4, atol=1e-5)
     with pytest.raises(ValueError, match=rf"{kind}: an input of shape \(length, batch, 6\) is needed"):
         ours(autograd.zeros(2, 3, 4))
+
+
+def test_the_first_lines_of_a_tutorial():
+    device = autograd.device("cuda" if autograd.cuda.is_available() else "cpu")
+    x = autograd.ones(2, 3, device=device)
+    assert x.to(device).size() == autograd.Size([2, 3])
+    assert autograd.cuda.device_count() >= 0
+    assert autograd.autograd.grad((x.requires_grad_() ** 2).sum(), [x])[0].tolist() == [[2.0] * 3] * 2
+    assert autograd.FloatTensor([1, 2]).dtype == autograd.get_default_dtype() == np.float32
+    assert autograd.LongTensor(2, 3).tolist() == [[0, 0, 0]] * 2
+    assert autograd.randint(high=5, size=(4,)).shape == (4,)
+    square = autograd.zeros(2, 2)
+    square.fill_diagonal_(3)
+    assert square.tolist() == [[3.0, 0.0], [0.0, 3.0]]
+    assert {"special", "scipy", "cat"} <= set(dir(autograd))
+    with pytest.raises(AttributeError, match=r"no attribute 'optim'; an optimizer is nablax\.Optimizer"):
+        autograd.optim  # noqa: B018
+    with pytest.raises(RuntimeError, match="JAX has none here"):
+        autograd.device("cuda", 99)

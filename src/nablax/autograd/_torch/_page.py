@@ -29,7 +29,8 @@ import nablax.autograd.nn.functional as F
 ```
 
 A name of torch's that is here does what it does in torch: values, gradients, dtypes and shapes of every row are
-tested against torch (torch's own samples, too: `benchmarks/torch_operators.py`).
+tested against torch. Of torch's own samples, 894 agree and 39 do not, over the 302 of its operators that are here:
+`benchmarks/torch_operators.py`, which prints those that differ.
 NumPy's words keep NumPy's meaning: with `axis=`, `keepdims=`, `ddof=`, `ord=` or `axes=` a
 method, and a function at the top level, is NumPy's (`x.max(axis=1)` is an array, `x.max(1)` and `x.max(dim=1)` are
 values and indices). `autograd.numpy`, `.linalg`, `.fft`, `.scipy` are JAX's, with `dim=` and `keepdim=` as other
