@@ -1,8 +1,8 @@
 """Makes the gallery: pictures, results.json and both pages.
 
-    python -m scripts.gallery             everything (half an hour on 2 cores); runs are kept in out/gallery
-    python -m scripts.gallery adam lion   the families of these optimizers, and the pages
-    python -m scripts.gallery --text      the pages only, with the results that are there
+python -m scripts.gallery             everything (half an hour on 2 cores); runs are kept in out/gallery
+python -m scripts.gallery adam lion   the families of these optimizers, and the pages
+python -m scripts.gallery --text      the pages only, with the results that are there
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ from .entries import ENTRIES, SCHEDULES, families
 from .runs import run
 
 ROOT = Path(__file__).parents[2]
-PAGES, FIGURES, RUNS = ROOT / "docs" / "gallery", ROOT / "docs" / "figures" / "gallery", ROOT / "out" / "gallery"
+PAGES, FIGURES, RUNS = (
+    ROOT / "docs" / "gallery",
+    ROOT / "docs" / "figures" / "gallery",
+    ROOT / "out" / "gallery",
+)
 RESULTS = Path(__file__).parent / "results.json"
 
 
