@@ -21,18 +21,12 @@ HEAD_ZH = """# 来自 PyTorch
     from nablax.autograd import nn
     import nablax.autograd.nn.functional as F
 
-这里有的 torch 名字，做的就是它在 torch 里做的事：每一行的值、梯度、dtype 和形状都与 torch 对照测试过（包括 torch 自己的样例：
-`benchmarks/torch_operators.py`）。
-NumPy 的用词保留 NumPy 的含义：带有 `axis=`、`keepdims=`、`ddof=`、`ord=` 或 `axes=` 时，方法和顶层函数就是 NumPy 的
-（`x.max(axis=1)` 是一个数组，`x.max(1)` 和 `x.max(dim=1)` 是值与下标）。`autograd.numpy`、`.linalg`、`.fft`、`.scipy` 是 JAX 的，
-其中轴也可以叫作 `dim=` 和 `keepdim=`。
+这里有的 torch 名字，做的就是它在 torch 里做的事：每一行的值、梯度、dtype 和形状都与 torch 对照测试过（包括 torch 自己的样例：`benchmarks/torch_operators.py`）。NumPy 的用词保留 NumPy 的含义：带有 `axis=`、`keepdims=`、`ddof=`、`ord=` 或 `axes=` 时，方法和顶层函数就是 NumPy 的（`x.max(axis=1)` 是一个数组，`x.max(1)` 和 `x.max(dim=1)` 是值与下标）。`autograd.numpy`、`.linalg`、`.fft`、`.scipy` 是 JAX 的，其中轴也可以叫作 `dim=` 和 `keepdim=`。
 
 ## 处处有意不同之处
 
-- 对单个张量，`autograd.grad(y, x)` 就是梯度，而不是元组；对它取 `[0]` 或拆包会报错。
-  `autograd.grad(y, [x])[0]` 在两边都对。
-- 对视图（`y[0]`、`y.view(-1)`、`y.T`、`p.data`、`y.detach()`）的写入会写到它的基张量。如果取出视图之后基张量变了，
-  视图仍可读到原来的值，但写入会报错。
+- 对单个张量，`autograd.grad(y, x)` 就是梯度，而不是元组；对它取 `[0]` 或拆包会报错。`autograd.grad(y, [x])[0]` 在两边都对。
+- 对视图（`y[0]`、`y.view(-1)`、`y.T`、`p.data`、`y.detach()`）的写入会写到它的基张量。如果取出视图之后基张量变了，视图仍可读到原来的值，但写入会报错。
 - 一个操作所记录的张量保留旧值，不论之后怎样就地修改；没有版本错误。
 - 除非启用 x64，整数为 32 位，浮点数为 32 位；启用后，Python 的浮点数为 64 位。未启用时 `.double()` 会给出警告。
 - 整数相除或取均值，结果是默认位宽的浮点数。
@@ -40,8 +34,7 @@ NumPy 的用词保留 NumPy 的含义：带有 `axis=`、`keepdims=`、`ddof=`�
 - `from_numpy` 和 `numpy()` 会复制。不共享存储，`is_contiguous()` 总为真，`stride()` 是连续张量的步幅。
 - `Tensor` 不是构造函数：用 `tensor(data)`；`x.type()` 给出 `tensor.float32`。
 - 没有 `out=`。设备是 JAX 的：没有 GPU 的地方 `.cuda()` 会报错。文件是 `.npz` 或 `.safetensors`，从不使用 pickle。
-- `autograd.Function` 的方法是被追踪的：它们不能查看张量的值，也不能就地修改参数。求二阶导数时，前向计算中途得到并保存的值有自己的
-  导数，而 torch 的是 0。无人需要的梯度是零，从不是 None。
+- `autograd.Function` 的方法是被追踪的：它们不能查看张量的值，也不能就地修改参数。求二阶导数时，前向计算中途得到并保存的值有自己的导数，而 torch 的是 0。无人需要的梯度是零，从不是 None。
 - 复数梯度是 JAX 的，即 torch 的共轭。
 - 只被记录的越界下标给出 NaN 或被截断；数值已知的越界下标会报错。
 """

@@ -87,8 +87,8 @@ def anchor(members: list[Entry]) -> str:
 
 
 def amount(size: float) -> str:
-    """Bytes a parameter, to two digits."""
-    return f"{size:.2g} B" if size < 10 else f"{size:.0f} B"
+    """Bytes a parameter, to two digits; a count or a key for all parameters is nothing."""
+    return f"{round(size, 3):.2g} B" if size < 10 else f"{size:.0f} B"
 
 
 def file_name(members: list[Entry]) -> str:

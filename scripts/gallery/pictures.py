@@ -75,7 +75,7 @@ def _contours() -> list[tuple[np.ndarray, np.ndarray]]:
     """Lines of equal loss: y = x^2 +- sqrt((c - (1 - x)^2) / steepness), which close where the root is zero."""
     lines = []
     for level in (0.3, 2.0, 8.0, 25.0, 80.0):
-        half = np.pi * np.linspace(-1, 1, 61)
+        half = np.pi * np.linspace(-1, 1, 121)
         x = 1 + level**0.5 * np.sin(half)
         y = x**2 + (level / STEEPNESS) ** 0.5 * np.cos(half)
         lines.append((x, y))
