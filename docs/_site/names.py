@@ -27,6 +27,7 @@ WINGS = (
     "nablax.perturbations",
     "nablax.games",
     "nablax.games.methods",
+    "nablax.distributed",
     "nablax.runtime",
     "nablax.autograd",
     "nablax.autograd.nn",
