@@ -21,7 +21,9 @@ from nablax.autograd._tensor._torch._table import FUNCTIONS, TABLE
 from nablax.autograd._torch._functional._table import TABLE as FUNCTIONAL
 
 OTHER_ORDER = {"where": lambda x, condition, other: x.where(condition, other),
-               "einsum": lambda operands, equation: autograd.einsum(equation, *operands)}  # fmt: skip
+               "einsum": lambda operands, equation: autograd.einsum(equation, *operands),
+               "nn.functional.embedding": lambda weight, at, **options: functional.embedding(at, weight, **options),
+               }  # fmt: skip
 
 
 def table():

@@ -52,7 +52,7 @@ def save(figure, out, name, dpi=80):
     drawn = io.BytesIO()
     figure.savefig(drawn, dpi=dpi)
     plt.close(figure)
-    Image.open(drawn).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(
+    Image.open(drawn).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
         out / f"{name}.png", optimize=True
     )
     print(f"figure: {out / name}.png")

@@ -11,9 +11,8 @@ from jax.experimental.compilation_cache import compilation_cache
 
 DOCS = Path(__file__).parent.parent / "docs"
 BLOCK = re.compile(r"```python\n(.*?)```(?:\n\n((?:    [^\n]*\n)+))?", re.DOTALL)
-# The Chinese pages have the same code.
-ENGLISH = [p for p in DOCS.rglob("*.md") if DOCS / "zh" not in p.parents]
-PAGES = sorted(p.relative_to(DOCS).as_posix() for p in ENGLISH if BLOCK.search(p.read_text()))
+FOUND = sorted(p.relative_to(DOCS).as_posix() for p in DOCS.rglob("*.md") if BLOCK.search(p.read_text()))
+PAGES = [page for page in FOUND if not page.startswith("zh/")]  # translated pages have the same code
 ALONE = set()  # pages whose blocks do not build on each other
 CACHE = (
     "compilation_cache_dir",

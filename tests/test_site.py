@@ -13,7 +13,7 @@ from _site.signatures import signature
 
 DOCS = Path(__file__).parent.parent / "docs"
 HEADS = sorted((Path(nablax.__file__).parent / "optimizers").glob("_*.py"))
-ENTRY = re.compile(r"^`+\{py:\w+\} (\w+)|^\| \{listed\}`(\w+) <", re.MULTILINE)
+ENTRY = re.compile(r"^`+\{py:\w+\} (\w+)|^\| \{listed\}`[\w.]+\.(\w+) <", re.MULTILINE)
 
 
 @pytest.mark.parametrize("module", names.MODULES)
@@ -55,7 +55,7 @@ def test_the_notation():
 def test_docstrings_become_lists_and_links():
     text = markdown(nablax.adamw.__doc__.replace("\n    ", "\n"))
     assert "**Arguments**" in text
-    assert "- `weight_decay`: multiplied by the learning rate, as in PyTorch." in text
+    assert "- **weight\\_decay**: multiplied by the learning rate, as in PyTorch." in text
     assert "[arXiv:1711.05101](https://arxiv.org/abs/1711.05101)" in text
     assert "```pycon" in markdown(nablax.adam.__doc__.replace("\n    ", "\n"))
     assert markdown("a * b < c and x_1") == r"a \* b &lt; c and x\_1"

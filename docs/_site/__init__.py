@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from docutils import nodes
@@ -15,23 +16,38 @@ LOG = logging.getLogger(__name__)
 
 
 class Listed(SphinxRole):
-    """{listed}`adam <nablax.adam>`: a second name, in the inventory and to be linked to."""
+    """{listed}`nablax.adam <nablax.optimizers.adam>`: a second name, in the inventory, that leads to the first."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-        short, _, full = self.text.rstrip(">").partition(" <")
-        anchor = nodes.literal(short, short, ids=[full], classes=["listed"])
+        full, _, home = self.text.rstrip(">").partition(" <")
+        short = full.rpartition(".")[2]
+        anchor = nodes.literal(short, short, ids=[full])
         kind = "data" if short[0].isupper() else "function"
         self.env.get_domain("py").note_object(full, kind, full, aliased=True, location=anchor)
-        return [anchor], []
+        link = _to(home, self.env.current_document.docname)
+        link += anchor
+        return [link], []
+
+
+def _to(home: str, page: str) -> addnodes.pending_xref:
+    return addnodes.pending_xref(
+        "", reftype="obj", refdomain="py", reftarget=home, refexplicit=True, refdoc=page, refwarn=True
+    )
 
 
 def _expand(app: Any, page: str, source: list[str]) -> None:
     source[0] = reference.expand(source[0])
 
 
+def _outdated(app: Any, env: Any, added: Any, changed: Any, removed: Any) -> list[str]:
+    """The reference is read again each time: its pages say nothing of the docstrings that may have changed."""
+    return [page for page in env.found_docs if page.startswith("reference/")]
+
+
 def _wing(page: str) -> str:
     """The wing that a page is about: reference/games.methods, or games."""
-    name = f"nablax.{page.rpartition('/')[2]}"
+    about = page.rpartition("/")[2]
+    name = "nablax." + ("autograd" if about == "from-pytorch" else about)
     return name if name in names.WINGS else ""
 
 
@@ -52,20 +68,15 @@ def _link_types(app: Any, tree: nodes.document) -> None:
 
 
 def _link_code(app: Any, tree: nodes.document) -> None:
-    """A code span that is a public name becomes a link: `adamw`, `nablax.adamw`, `games.solve`."""
+    """A code span that is a public name, or a call of one, becomes a link: `adamw`, `games.solve(...)`."""
     page = app.env.current_document.docname
     wing = _wing(page)
     spaces = [wing] if wing.startswith("nablax.autograd") else [wing, "nablax"]
     for span in list(tree.findall(nodes.literal)):
-        if "listed" in span["classes"] or _within(
-            span, (nodes.reference, nodes.title, addnodes.pending_xref)
-        ):
-            continue
-        home = _home(span.astext().removesuffix("()"), [s for s in spaces if s])
-        if home:
-            link = addnodes.pending_xref(
-                "", reftype="obj", refdomain="py", reftarget=home, refexplicit=True, refdoc=page, refwarn=True
-            )
+        name = re.match(r"[\w.]+(?=\(.*\)$|$)", span.astext())
+        home = _home(name.group(), [s for s in spaces if s]) if name else ""
+        if home and not _within(span, (nodes.reference, nodes.title, addnodes.pending_xref)):
+            link = _to(home, page)
             span.replace_self(link)
             link += span
 
@@ -109,6 +120,7 @@ def setup(app: Any) -> dict[str, bool]:
     mathml.setup(app)
     logging.getLogger("sphinx.directives.other").logger.addFilter(_is_no_empty_glob)
     app.add_role("listed", Listed())
+    app.connect("env-get-outdated", _outdated)
     app.connect("source-read", _expand)
     app.connect("doctree-read", _link_types)
     app.connect("doctree-read", _link_code)

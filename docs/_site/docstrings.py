@@ -77,11 +77,11 @@ def _until_blank(lines: list[str]) -> list[str]:
 def _section(title: str, body: str) -> str:
     if title in ("Returns", "Yields", "Note", "Notes", "Source", "Sources", "Example", "Examples"):
         return markdown(body)
-    return "\n".join(_item(item) for item in re.split(r"\n(?=\S)", body))
+    return "\n".join(_item(item, title == "Raises") for item in re.split(r"\n(?=\S)", body))
 
 
-def _item(item: str) -> str:
-    """`b1, b2: decays.` as a bullet; a line without a name stays what it is."""
+def _item(item: str, linked: bool) -> str:
+    """`b1, b2: decays.` as a bullet; the names in bold, or as code, which becomes a link."""
     head, _, rest = item.partition("\n")
     named = re.match(r"([*\w.`]+(?:, [*\w.`]+)*)(?: \([^)]*\))?: +", head)
     rest = textwrap.dedent(rest)
@@ -89,7 +89,8 @@ def _item(item: str) -> str:
     body = markdown(text + ("\n" + rest if rest else ""))
     if not named:
         return "- " + textwrap.indent(body, "  ").lstrip()
-    names = ", ".join(f"`{n.strip('`')}`" for n in named.group(1).split(", "))
+    found = [n.strip("`") for n in named.group(1).split(", ")]
+    names = ", ".join(f"`{n}`" if linked else f"**{prose(n)}**" for n in found)
     return f"- {names}: " + textwrap.indent(body, "  ").lstrip()
 
 

@@ -127,12 +127,11 @@ def summary(value: Any) -> str:
 
 
 def _table(name: str, rows: list[tuple[str, Any, str]]) -> str:
-    """Names with a link to their home; `links` gives each an entry in the inventory."""
-    lines = [f"| {name} | at home in | what |", "|---|---|---|"]
+    """Names with a link to their home, and an entry in the inventory each."""
+    lines = ["| name | lives in | what |", "|---|---|---|"]
     for short, value, home in rows:
         wing, _, last = home.rpartition(".")
-        place = f"{{py:obj}}`{wing.removeprefix('nablax.')} <{home}>`"
         what = "a type" if not _group(value) else summary(value)
         what = what if last == short else f"the same as `{last}`"
-        lines.append(f"| {{listed}}`{short} <{name}.{short}>` | {place} | {what} |")
+        lines.append(f"| {{listed}}`{name}.{short} <{home}>` | {wing.removeprefix('nablax.')} | {what} |")
     return "\n".join(lines)

@@ -55,9 +55,10 @@ def _annotation(annotation: Any) -> str:
         if annotation == getattr(core, name):
             return name
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    text = re.sub(r"ForwardRef\('([^']*)'\)", r"\1", text)
     text = re.sub(r"\b(?:jax\.jaxlib\._jax|jaxlib\._jax|jax\._src\.\w+)\.", "jax.", text)
     text = re.sub(r"\b(?:typing|collections\.abc|nablax(?:\.\w+)+)\.(?=\w)", "", text).strip("'\"")
-    return "" if "<" in text or len(text) > 120 else text
+    return "" if text == "Any" or "<" in text or len(text) > 120 else text
 
 
 def _default(value: Any) -> str:

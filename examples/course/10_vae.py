@@ -48,7 +48,7 @@ def drawn(image):
 model = VAE()
 opt = nablax.Optimizer(nablax.adam(3e-3), list(model.parameters()))
 draw = batches(len(x), 100)
-for step in range(short(500, 50)):
+for step in range(short(300, 50)):
     loss, code = bound(model, x[next(draw)])
     opt.zero_grad()
     loss.backward()

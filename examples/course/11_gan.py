@@ -40,7 +40,7 @@ def radius(points):
 
 with torch.no_grad():
     print("before: radius {:.2f} +- {:.2f}; wanted 2.00 +- 0.05".format(*radius(made(1000))))
-for step in range(short(900, 60)):
+for step in range(short(500, 60)):
     # The judge learns to tell them apart; the generator's part of the graph is cut off.
     fake = made(BATCH).detach()
     loss_j = F.binary_cross_entropy_with_logits(judge(ring(BATCH)), real_label)
@@ -54,7 +54,7 @@ for step in range(short(900, 60)):
     opt_g.zero_grad()
     loss_g.backward()
     opt_g.step()
-    if step % 150 == 0:
+    if step % 100 == 0:
         print(f"step {step:4d}  judge {loss_j.item():.3f}  generator {loss_g.item():.3f}")
 
 with torch.no_grad():

@@ -35,7 +35,7 @@ class Guess(nn.Module):
 
 model = Guess()
 opt = nablax.Optimizer(nablax.adam(3e-3), list(model.parameters()))
-for step in range(short(600, 40)):
+for step in range(short(250, 40)):
     clean, _ = moons(BATCH)
     t = torch.randint(TIMES, (BATCH,))
     noise = torch.randn(BATCH, 2)
@@ -44,7 +44,7 @@ for step in range(short(600, 40)):
     opt.zero_grad()
     loss.backward()
     opt.step()
-    if step % 100 == 0:
+    if step % 50 == 0:
         print(f"step {step:4d}  loss {loss.item():.3f}")
 
 
@@ -60,12 +60,12 @@ def made(n):
     return x
 
 
-points, real = made(short(400, 100)), moons(400)[0]
+points, real = made(short(300, 100)), moons(300)[0]
 rows = [[" "] * 48 for _ in range(16)]
 for px, py in points.tolist():
     i, j = int(8 - 6 * py), int(24 + 13 * px)
     if 0 <= i < 16 and 0 <= j < 48:
         rows[i][j] = "*"
 print("\n".join("".join(row) for row in rows))
-print(f"noise is {torch.cdist(torch.randn(400, 2), real).amin(dim=1).mean():.3f} away from the moons")
+print(f"noise is {torch.cdist(torch.randn(300, 2), real).amin(dim=1).mean():.3f} away from the moons")
 print(f"points made are {torch.cdist(points, real).amin(dim=1).mean():.3f} away from the moons")

@@ -56,7 +56,7 @@ params = weights()
 tests = [task() for _ in range(short(20, 5))]
 print("before learning to learn: loss {:.2f}, after one step {:.2f}".format(*judged(params, tests)))
 opt = nablax.Optimizer(nablax.adam(3e-3), params)
-for step in range(short(300, 15)):
+for step in range(short(200, 15)):
     opt.zero_grad()
     total = 0.0
     for _ in range(TASKS):

@@ -66,13 +66,13 @@ opt = nablax.Optimizer(
     nablax.chain(nablax.clip_by_global_norm(1.0), nablax.adam(1e-2)), list(model.parameters())
 )
 loss = None
-for step in range(short(160, 8)):
+for step in range(short(60, 8)):
     said, meant = problem(BATCH)
     loss = F.cross_entropy(model(said, meant).flatten(0, 1), meant.flatten())
     opt.zero_grad()
     loss.backward()
     opt.step()
-    if step % 40 == 0:
+    if step % 10 == 0:
         print(f"step {step:3d}  loss {loss.item():.3f}")
 
 
@@ -94,7 +94,7 @@ def beam(said, width=3):
     return "".join(WRITE[i] for i in beams[0][1][1:])
 
 
-said, meant = problem(short(20, 2))
+said, meant = problem(short(8, 2))
 right = 0
 for i in range(len(said)):
     answer, wanted = beam(said[i]), "".join(WRITE[c] for c in meant[i].tolist())

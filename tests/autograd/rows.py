@@ -183,15 +183,16 @@ def refused(library, expression):
 
 
 def spelled(row, call):
-    """A call by all names of a row: as methods, of which the first also in place, and as functions."""
+    """A call as method and as function; the first one also in place, and by all names of the row."""
     if row.startswith("F."):
         return [f"{row}({call})"]
     of, _, more = call.partition("|")
     found = []
-    for name in row.split():
+    first = call == CALLS[row][0]
+    for name in row.split() if first else row.split()[:1]:
         if of and name in METHODS and hasattr(torch.Tensor, name):
             found.append(f"{of}.{name}({more})")
-            if call == CALLS[row][0] and f"{name}_" in IN_PLACE and hasattr(torch.Tensor, f"{name}_"):
+            if first and f"{name}_" in IN_PLACE and hasattr(torch.Tensor, f"{name}_"):
                 found.append(f"{of}.detach().clone().{name}_({more})")
         if name in FUNCTIONS and hasattr(torch, name):
             found.append(f"t.{name}({', '.join(filter(None, (of, more)))})")
@@ -207,8 +208,20 @@ def arguments_are_torchs(name):
     assert ours <= theirs, f"{name}: torch has no arguments {ours - theirs}"
 
 
+def arguments_are_in_torchs_order(name):
+    """Where torch's function tells its arguments."""
+    try:
+        theirs = [p.name for p in inspect.signature(getattr(torch.nn.functional, name)).parameters.values()]
+    except ValueError:
+        return
+    ours = inspect.signature(FUNCTIONAL[name].fn).parameters.values()
+    positions = [p.name for p in ours if p.kind is p.POSITIONAL_OR_KEYWORD]
+    if "args" not in theirs:
+        assert positions == theirs[: len(positions)]
+
+
 def check(row):
-    """Everything that is asked of a row, by all of its names: in float64, as users have it, and in float32 with x64."""
+    """Everything that is asked of a row: in float64, as users have it (without x64), and in float32 with x64."""
     calls = F_CALLS[row[2:]] if row.startswith("F.") else CALLS[row]
     with alone(row):
         for call in calls:
@@ -221,7 +234,9 @@ def check(row):
                 refused(library, f"{row}({more})")
             for more in ERRORS.get(row.split()[0], ()):
                 refused(library, f"z.{row.split()[0]}({more})")
-    if not row.startswith("F."):
+    if row.startswith("F."):
+        arguments_are_in_torchs_order(row[2:])
+    else:
         for name in row.split():
             if name not in UNARY:
                 arguments_are_torchs(name)

@@ -53,11 +53,12 @@ def saved(tmp_path_factory):
     return folder, [json.loads(rank[-1]) for rank in by_rank(lines)]
 
 
-def test_two_processes_save_and_restore(saved):
+def test_two_processes_join_batches_and_save_and_restore(saved):
     for found in saved[1]:
         assert found["devices"] == 8
+        assert found["batch"] == [True, True]
         for backend in ("files", "orbax"):
-            assert found[backend] == {"same": True, "steps": [1, 3]}
+            assert found[backend] == {"same": True, "steps": [1, 4]}
 
 
 def test_each_part_is_written_once(saved):
@@ -76,7 +77,7 @@ def test_where_one_process_fails_none_saves(saved):
 def test_one_process_with_other_devices_reads_what_two_wrote(saved):
     lines, _ = run(HERE / "topologies.py", "load", saved[0], devices=4)
     found = json.loads(lines[-1])
-    assert len(found) == 6
+    assert len(found) == 8
     assert all(found.values()), found
 
 

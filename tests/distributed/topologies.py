@@ -56,6 +56,14 @@ def save(folder):
     opt, found = optimizer(mesh), {"devices": jax.device_count()}
     for _ in range(2):
         opt.step(jax.jit(lambda p: jax.tree.map(jnp.cos, p))(opt.params))
+    index = jax.process_index()
+    rows = np.arange(16.0).reshape(8, 2)
+    split = nablax.distributed.make_global_batch({"x": rows[4 * index :][:4]}, mesh)["x"]
+    shared = nablax.distributed.make_global_batch(rows, jax.make_mesh((1, 8), ("data", "model")))
+    found["batch"] = [
+        bool(np.array_equal(whole(split), rows) and np.array_equal(whole(shared), rows)),
+        [s.data.shape for s in split.addressable_shards] == [(2, 2)] * 4,
+    ]
     local = {"epoch": 3, "x": np.arange(4.0), "y": jnp.arange(3)}  # what each process has for itself
     for backend in BACKENDS:
         manager = nablax.CheckpointManager(
@@ -63,6 +71,11 @@ def save(folder):
         )
         for step, loss in ((1, 0.5), (2, 0.9), (3, 0.7)):
             manager.save(step, opt, {"loss": loss})
+        manager.wait()
+        manager = nablax.CheckpointManager(
+            f"{folder}/{backend}", backend=backend, best=("loss", "min"), keep=1
+        )
+        manager.save(4, opt, {"loss": 0.8})  # after a restart: the losses are read
         manager.wait()
         nablax.distributed.exchange()
         other = optimizer(mesh)
@@ -108,6 +121,7 @@ def load(folder):
     meshes = {
         "two by two": jax.sharding.Mesh(devices.reshape(2, 2), ("data", "model")),
         "four by one": jax.sharding.Mesh(devices.reshape(4, 1), ("data", "model")),
+        "one by four": jax.sharding.Mesh(devices.reshape(1, 4), ("data", "model")),
         "alone": None,
     }
     for backend in BACKENDS:

@@ -144,6 +144,21 @@ def test_damage_is_named_and_an_earlier_step_is_there(tmp_path):
         nablax.CheckpointManager(tmp_path / "none").restore(tree)
 
 
+def test_a_truncated_step_of_orbax_is_named(tmp_path):
+    manager, tree = nablax.CheckpointManager(tmp_path, backend="orbax"), {"x": np.arange(5000.0), "n": 1}
+    manager.save(1, tree)
+    manager.wait()
+    files = [path for path in (tmp_path / "step-1").rglob("*") if path.name in ("_METADATA", "metadata")]
+    files.append(max((tmp_path / "step-1").rglob("*"), key=lambda path: path.stat().st_size * path.is_file()))
+    for path in files:
+        whole = path.read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(nablax.FileError, match="step-1 cannot be read by Orbax"):
+            manager.restore(tree)
+        path.write_bytes(whole)
+    assert manager.restore(tree)["n"] == 1
+
+
 def test_a_damaged_file_changes_no_optimizer(tmp_path):
     manager, opt = nablax.CheckpointManager(tmp_path), optimizer()
     manager.save(1, opt)

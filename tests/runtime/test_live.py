@@ -11,7 +11,7 @@ from catalogue import OPTIMIZERS, extras, square_sum
 from nablax import core, transforms
 from nablax.core import HyperparameterError, StructureError, hyperparams, with_hyperparams
 from nablax.optimizers import adam, adamw, lion, muon, sgd
-from nablax.runtime import Optimizer, train_step
+from nablax.runtime import Optimizer, offload_state, quantize_state, train_step
 
 PARAMS = {"w": jnp.linspace(-1.0, 1.0, 12).reshape(3, 4), "b": jnp.array([0.5, -2.0, 1.0])}
 SCHEDULES = {
@@ -27,6 +27,8 @@ WRAPPERS = {
     "partition": lambda lr: transforms.partition({"a": adam(lr), "b": sgd(lr, 0.9)}, {"w": "a", "b": "b"}),
     "named_chain": lambda lr: core.named_chain(("clip", transforms.clip(1.0)), ("step", adam(lr))),
     "flatten": lambda lr: transforms.flatten(adam(lr)),
+    "quantize_state": lambda lr: quantize_state(adam(lr), min_size=2),
+    "offload_state": lambda lr: offload_state(adam(lr)),
     "reduce_on_plateau": lambda lr: core.chain(adam(lr), transforms.reduce_on_plateau(patience=2)),
     "add_noise": lambda lr: core.chain(transforms.add_noise(0.1, 0.5, 0), sgd(lr)),
     "clip_by_global_norm": lambda lr: core.chain(transforms.clip_by_global_norm(0.5), sgd(lr)),

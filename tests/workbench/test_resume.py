@@ -119,6 +119,30 @@ def test_halving_goes_on_with_optimizers_only(tmp_path, capsys):
     assert set(Folder(tmp_path).runs()) == {"sgd", "adam"}
 
 
+def test_optuna_chooses_rates_and_goes_on_as_it_would_have(tmp_path, capsys):
+    pytest.importorskip("optuna")
+    base = ["rosenbrock", "--optimizer", "sgd", "--steps", "20", "--seeds", "1", "--search", "optuna", "--lr"]
+    assert compare(*base, "1e-5:1e-1:7", "--out", tmp_path / "whole") == 0
+    whole = Folder(tmp_path / "whole").runs()["sgd"]
+    assert len(set(whole.rates)) == 7
+    assert min(whole.rates) >= 1e-5
+    assert max(whole.rates) <= 1e-1
+    first = tmp_path / "first"
+    assert compare(*base, "1e-5:1e-1:7", "--out", first) == 0
+    part = {
+        **vars(whole),
+        **{
+            name: getattr(whole, name)[:3]
+            for name in ("rates", "seeds", "done", "losses", "ratios", "metrics")
+        },
+    }
+    Folder(first).write_runs(type(whole)(**part))  # as if it had been killed after three
+    assert compare("--resume", first) == 0
+    np.testing.assert_array_equal(Folder(first).runs()["sgd"].rates, whole.rates)
+    assert compare("--resume", first, "--seeds", "2") == 2
+    assert "a search by optuna goes on with more optimizers only" in capsys.readouterr().err
+
+
 def test_resume_begins_a_comparison_and_the_default_folder_is_a_new_one(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert compare("rosenbrock", *BASE, "--resume", "new") == 0

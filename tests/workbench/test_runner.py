@@ -10,7 +10,7 @@ from nablax.core import ArgumentError, apply_updates
 from nablax.tree import norm
 from nablax.workbench._catalogue import parse
 from nablax.workbench._problems import PROBLEMS, load_problem
-from nablax.workbench._running import Start, parse_budget, steps_in, sweep
+from nablax.workbench._running import Start, Unsuited, parse_budget, steps_in, sweep
 from nablax.workbench._running._budget import tokens
 from nablax.workbench._running._runs import Runs, means, pieces, smoothed
 from nablax.workbench._running._search import cost, rungs, survivors
@@ -154,6 +154,16 @@ def test_optimizers_get_what_their_update_asks_for(quadratic):
         assert np.isfinite(runs.losses).all(), name
 
 
+def test_what_fails_while_it_runs_does_not_suit(tmp_path):
+    file = tmp_path / "late.py"
+    fails = "def late(w):\n    raise RuntimeError('no such row')\n"
+    call = "jax.pure_callback(late, jax.ShapeDtypeStruct((), 'float32'), params['w'])"
+    file.write_text(QUADRATIC.replace('jnp.linalg.norm(params["w"] - 1.0)', call) + fails)
+    problem = load_problem(str(file))
+    with pytest.raises(Unsuited, match=r"--optimizer sgd on late: .*"):
+        sweep(problem, parse("sgd"), [0.1], Start.of(problem, [0]), 5)
+
+
 def test_a_schedule_free_optimizer_is_evaluated_at_its_average(quadratic):
     runs = sweep(quadratic, parse("schedule_free_sgd"), [0.3], Start.of(quadratic, [0]), 20)
     init_key, key = jax.random.split(jax.random.key(0))
@@ -212,6 +222,7 @@ def test_pieces_and_means():
     values = np.arange(14, dtype=np.float32).reshape(2, 7)
     np.testing.assert_allclose(means(values, pieces(7, 3)), [[0.5, 3, 5.5], [7.5, 10, 12.5]])
     np.testing.assert_allclose(smoothed(np.arange(4.0), 2), [0, 0.5, 1.5, 2.5])
+    np.testing.assert_allclose(smoothed(np.array([1e6, 1e6, 1e-12, 1e-12]), 2)[-1], 1e-12)
 
 
 def test_budgets(quadratic, stream):

@@ -77,7 +77,7 @@ def frozen(x: Any) -> Any:
 
 
 def _frozen_array(x: Any) -> Any:
-    if isinstance(x, jax.Array) and jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+    if isinstance(x, jax.Array) and jax.numpy.issubdtype(x.dtype, jax.dtypes.prng_key):
         return "key", str(jax.random.key_impl(x)), _frozen_array(jax.random.key_data(x))
     host = np.asarray(x)
     return "array", host.dtype.str, host.dtype.name, host.shape, host.tobytes()

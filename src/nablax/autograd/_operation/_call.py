@@ -19,7 +19,8 @@ from .._ground._errors import ShapeError, user_line
 from .._ground._stats import stats
 from ._general import General, Traced, kind
 from ._joint import Joint, split, trace, without_extra
-from ._kernel import Kernel, kernel
+from ._kernel import kernel
+from ._numpy import Kernel
 
 MOST_CALLS, MOST_SHAPES, MOST_KINDS = 4096, 512, 64
 FIXED, CHECKED, ALIKE = range(3)

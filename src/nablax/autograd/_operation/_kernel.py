@@ -51,7 +51,7 @@ def entering(value: Any, aval: Aval) -> Any:
     if kind is np.ndarray:
         return value if value.dtype == aval.dtype else value.astype(aval.dtype)
     if isinstance(value, jax.Array):
-        if jax.dtypes.issubdtype(value.dtype, EXTENDED) or not on_host():
+        if jnp.issubdtype(value.dtype, EXTENDED) or not on_host():
             return value
         return np.asarray(value)
     return np.asarray(value, aval.dtype)

@@ -118,7 +118,7 @@ def _basic(index: Any) -> bool:
 def _at_once(value: Any, index: Any) -> Any:
     """The slice itself, as a view where NumPy can see the buffer; None where that would move data between devices."""
     if isinstance(value, jax.Array):
-        if isinstance(value, jax.core.Tracer) or jax.dtypes.issubdtype(value.dtype, jax.dtypes.extended):
+        if isinstance(value, jax.core.Tracer) or jax.numpy.issubdtype(value.dtype, jax.dtypes.extended):
             return None
         if any(device.platform != "cpu" for device in value.devices()):
             return None

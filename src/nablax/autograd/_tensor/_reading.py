@@ -192,7 +192,8 @@ class _Reader:
             inner = getattr(value, "__wrapped__", None)
             return Same(value) if inner is None else (Same(value), self.key(inner, depth))
         if fields is None or library:
-            if kind.__hash__ is not object.__hash__ and kind.__hash__ is not None:
+            own: Any = kind.__hash__
+            if own is not object.__hash__ and own is not None:
                 try:
                     hash(value)
                     return (kind, value)  # by value, where the class says so

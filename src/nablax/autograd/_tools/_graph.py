@@ -223,7 +223,7 @@ def _shown(value: Any) -> str:
         return ""
     array = (
         np.asarray(value)
-        if not jax.dtypes.issubdtype(getattr(value, "dtype", float), jax.dtypes.extended)
+        if not jax.numpy.issubdtype(getattr(value, "dtype", float), jax.dtypes.extended)
         else None
     )
     if array is None:

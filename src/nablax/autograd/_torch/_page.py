@@ -22,9 +22,11 @@ HEAD = """# From PyTorch
 
 *Made from the tables in `src/nablax/autograd/_tensor/_torch` by `python -m nablax.autograd._torch._page`; do not edit.*
 
-    from nablax import autograd as torch
-    from nablax.autograd import nn
-    import nablax.autograd.nn.functional as F
+```python
+from nablax import autograd as torch
+from nablax.autograd import nn
+import nablax.autograd.nn.functional as F
+```
 
 A name of torch's that is here does what it does in torch: values, gradients, dtypes and shapes of every row are
 tested against torch (torch's own samples, too: `benchmarks/torch_operators.py`).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -20,7 +21,7 @@ class CheckpointManager:
     """Checkpoints of a run in one folder, `step-12` and so on.
 
     A step appears when all of it is on the disk: a process that is killed in the midst of a save, or a disk that is
-    full, leaves the steps that were there. Each array has a checksum; nothing is ever unpickled.
+    full, leaves the steps that were there. In our files each array has a checksum; nothing is ever unpickled.
 
     With several processes each makes a manager of the same folder, on a file system that all of them see, and all call
     `save` and `restore` together: each writes the parts of arrays that its devices hold, and process 0 puts the step in
@@ -105,7 +106,8 @@ class CheckpointManager:
           opt: an `Optimizer`, made as the one that was saved; it takes everything over. Or a tree with the structure,
             shapes and dtypes that are expected, `jax.ShapeDtypeStruct` (with shardings) for arrays being enough.
           step: which one; None is the newest. Should that be damaged, the error says so, and an earlier one can be
-            asked for: nothing is passed over silently.
+            asked for: nothing is passed over silently. A run that goes back for good deletes the later steps, which
+            would still count as the newest.
 
         Returns:
           The `Optimizer` itself, or a new tree, whose arrays lie as those of `opt` do.
@@ -182,7 +184,8 @@ class CheckpointManager:
             best = None if self._score is None else self.best_step()
             for step in old:
                 if step != best:
-                    remove(self._folder, step)
+                    with contextlib.suppress(FileNotFoundError):  # another manager was first
+                        remove(self._folder, step)
                     self._metrics.pop(step, None)
 
 

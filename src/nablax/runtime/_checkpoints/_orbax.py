@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -87,8 +88,9 @@ class Orbax:
         self._checkpointer.wait_until_finished()
 
     def _told(self, step: int) -> dict[str, Any]:
-        args = self._ocp.args
-        return self._restored(step, args.Composite(told=args.JsonRestore()))["told"]
+        """What is told of a step. Every process reads it by itself."""
+        with self._naming(step) as path:
+            return self._ocp.JsonCheckpointHandler().restore(Path(path) / "told")
 
     def _arrays(self, step: int, wanted: Mapping[str, Any]) -> dict[str, Any]:
         if not wanted:
@@ -105,12 +107,15 @@ class Orbax:
                 how[number] = self._ocp.ArrayRestoreArgs(sharding=sharding, global_shape=shape, dtype=dtype)
         args = self._ocp.args
         told = args.PyTreeRestore(shapes, restore_args=how, partial_restore=True)
-        return self._restored(step, args.Composite(arrays=told))["arrays"]
+        with self._naming(step) as path:
+            return self._checkpointer.restore(path, args=args.Composite(arrays=told))["arrays"]
 
-    def _restored(self, step: int, what: Any) -> Any:
+    @contextlib.contextmanager
+    def _naming(self, step: int) -> Iterator[str]:
+        """Within it, what Orbax cannot read is an error that names the step."""
         path = path_of(self._folder, step)
         try:
-            return self._checkpointer.restore(path, args=what)
+            yield path
         except (ValueError, KeyError, OSError) as e:
             raise FileError(f"{path} cannot be read by Orbax: {e}") from e
 

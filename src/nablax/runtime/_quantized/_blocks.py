@@ -191,7 +191,8 @@ def encode(x: jax.Array, form: Form, draw: Any = None) -> Quantized:
     if draw is None:
         codes = form.map.nearest(unit)
     else:
-        bits = random_bits(*draw, form.filled) >> 8
+        words, leaf = draw
+        bits = random_bits(words, leaf, form.filled) >> 8
         codes = form.map.neighbour(unit, bits.astype(jnp.float32) * 2.0**-24)
     if form.signed:
         sign = lax.bitcast_convert_type(x, jnp.uint32) >> 31

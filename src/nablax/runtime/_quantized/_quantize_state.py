@@ -67,7 +67,7 @@ def _encode(row: Any, words: Any) -> Quantized:
 _DECODE, _ENCODE = Program(_decode, "decode_state"), Program(_encode, "encode_state")
 
 
-@functools.cache
+@functools.lru_cache(256)
 def _starter(form: Form, sharding: Any) -> Any:
     """What makes the first codes of an array that lies so."""
 
@@ -84,7 +84,7 @@ def _starter(form: Form, sharding: Any) -> Any:
 
 def _integer(low: int) -> Any:
     def fits(x: Any) -> bool:
-        return isinstance(x, int | np.integer) and not isinstance(x, bool) and x >= low
+        return isinstance(x, int | np.integer) and not isinstance(x, bool) and bool(x >= low)
 
     return of_kind(f"an integer >= {low}", fits)
 
@@ -174,6 +174,7 @@ def quantize_state(
 
     def update(step: Any, updates: Any, state: Any, params: Params, extra: dict[str, Any]) -> tuple[Any, Any]:
         nodes: Any
+        treedef: Any
         nodes, treedef = jax.tree.flatten(state.inner_state, is_leaf=is_quantized)
         small = [i for i, node in enumerate(nodes) if is_quantized(node)]
         wide = list(nodes)

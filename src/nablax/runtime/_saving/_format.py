@@ -172,9 +172,13 @@ class File:
 
         Raises:
           KeyError: there is none of this name.
+          FileError: the manifest has no such dtype.
         """
         entry = self._table[name]
-        return restored(entry["dtype"], entry["shape"], self.notes.get(name, {}).get("dtype"))
+        try:
+            return restored(entry["dtype"], entry["shape"], self.notes.get(name, {}).get("dtype"))
+        except TypeError as e:
+            raise self._error(f"the manifest's dtype of {name} does not fit: {e}") from e
 
     def read(self, name: str) -> np.ndarray:
         """One array, in memory of its own.

@@ -65,7 +65,7 @@ def _fitted(found: Any, like: Any, where: str) -> Any:
 def _leaf(found: Any, like: Any, where: str) -> Any:
     if np.shape(found) != like.shape:
         raise StructureError(f"from_optax: {where} has shape {np.shape(found)}, expected {like.shape}.")
-    if jax.dtypes.issubdtype(like.dtype, jax.dtypes.prng_key):
+    if jax.numpy.issubdtype(like.dtype, jax.dtypes.prng_key):
         return found
     return np.asarray(found).astype(like.dtype)
 

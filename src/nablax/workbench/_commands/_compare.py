@@ -15,7 +15,7 @@ from .._catalogue import DEFAULT_OPTIMIZERS, OPTIMIZERS, parse, parse_rates
 from .._environment import environment
 from .._problems import PROBLEMS, Problem, load_problem
 from .._results import Folder, Settings
-from .._running import SEARCHES, parse_budget
+from .._running import SEARCHES, parse_budget, require_optuna
 from ._output import show, write
 from ._session import finish
 
@@ -47,7 +47,8 @@ def _complete_optimizer(context: Any, parameter: Any, incomplete: str) -> list[s
 @click.option("--steps", type=click.IntRange(min=1), help="The same as --budget in steps.")
 @click.option(
     "--search", type=click.Choice(SEARCHES),
-    help="grid runs every rate to the end; halving goes on with the better third, twice or more.  [default: grid]",
+    help="grid runs every rate to the end; halving goes on with the better third, twice or more; optuna chooses as "
+    "many rates itself, between the lowest and the highest.  [default: grid]",
 )  # fmt: skip
 @click.option("--seeds", type=click.IntRange(min=1), help="Runs at each rate.  [default: 3]")
 @click.option(
@@ -122,6 +123,8 @@ def _decide(asked: _Asked) -> tuple[Problem, Settings, Folder]:
         parse(text)
     rates = parse_rates(asked.rates) if asked.rates else []
     length = asked.length
+    if asked.search == "optuna":
+        require_optuna()
     folder = Folder(asked.resume or asked.out or Path())
     before = folder.settings() if asked.resume and folder.is_taken else None
     problem = load_problem(asked.problem or (before and (before.source or before.problem)) or "digits")
@@ -191,9 +194,9 @@ def _continued(before: Settings, new: Settings, asked: _Asked, rates: bool, fold
         raise ArgumentError(
             f"compare: --resume {folder.path}: it has {before.seeds} seeds, --seeds {wider.seeds} would take some away."
         )
-    if wider.search == "halving" and (wider.rates, wider.seeds) != (before.rates, before.seeds):
+    if wider.search != "grid" and (wider.rates, wider.seeds) != (before.rates, before.seeds):
         raise ArgumentError(
-            f"compare: --resume {folder.path}: a search by halving goes on with more optimizers only: other rates or "
-            "seeds would have stopped other rates."
+            f"compare: --resume {folder.path}: a search by {wider.search} goes on with more optimizers only: with "
+            "other rates or seeds it would have gone another way."
         )
     return wider

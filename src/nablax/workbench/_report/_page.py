@@ -72,7 +72,7 @@ def _facts(comparison: Comparison) -> str:
     facts = {
         "Problem": settings.summary,
         "Length of a run": re.sub(r"(?<=\d)(?=[a-z])", " ", settings.budget),
-        "Learning rates": f"{span}{', by halving' if settings.search == 'halving' else ''}",
+        "Learning rates": f"{span}{'' if settings.search == 'grid' else f', by {settings.search}'}",
         "Seeds": str(settings.seeds),
         "Runs": str(sum(len(t.seeds) for entry in comparison.entries for t in entry.trials)),
         "Time": f"{compiling + running:.1f} s, of which {compiling:.1f} s compiling",
@@ -93,9 +93,7 @@ def _swatch(comparison: Comparison, entry: Entry) -> str:
 
 def _table(comparison: Comparison) -> str:
     headers = _words.headers(comparison)
-    head = "".join(
-        f'<th scope="col">{escape(h).replace(" ↑", "&nbsp;↑").replace(" ↓", "&nbsp;↓")}</th>' for h in headers
-    )
+    head = "".join(f'<th scope="col">{re.sub(" (?=[↑↓s]$)", "&nbsp;", escape(h))}</th>' for h in headers)
     rows = []
     for place, entry in comparison.places():
         shown = "&ndash;" if place is None else place

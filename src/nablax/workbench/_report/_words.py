@@ -95,6 +95,11 @@ def notes(comparison: Comparison) -> list[str]:
             "Search by halving: all rates ran for a part of the steps, the better third of them went on; only rates "
             "that ran to the end can be best."
         )
+    if settings.search == "optuna":
+        lines.append(
+            f"Search by Optuna: {len(settings.rates)} rates between {rate(settings.rates[0])} and "
+            f"{rate(settings.rates[-1])}, each suggested from what was seen before."
+        )
     if _lengths_differ(comparison):
         lines.append(f"Each run took {settings.budget}: an optimizer made as many steps as it could.")
     if not comparison.target_is_given and settings.target is not None:

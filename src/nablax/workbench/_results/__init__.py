@@ -9,3 +9,4 @@ from ._settings import Settings as Settings
 from ._trial import Curves as Curves
 from ._trial import Entry as Entry
 from ._trial import Trial as Trial
+from ._trial import trials_of as trials_of

@@ -25,11 +25,11 @@ from ._start import Start
 
 
 class Unsuited(ArgumentError):
-    """An optimizer, or the problem with it, failed while its program was built; `reason` says how."""
+    """An optimizer, or the problem with it, failed while its program was built or ran; `reason` says how."""
 
-    def __init__(self, problem: Problem, spec: Spec, reason: str):
-        super().__init__(f"compare: --optimizer {spec.text} on {problem.name}: {reason}")
-        self.reason = reason
+    def __init__(self, problem: Problem, spec: Spec, error: Exception):
+        self.reason = str(error).strip().partition("\n")[0]
+        super().__init__(f"compare: --optimizer {spec.text} on {problem.name}: {self.reason}")
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Program:
     """`length` steps of `size` runs, compiled; steps past the last do nothing.
 
     Raises:
-      Unsuited: the optimizer or the problem fails while it is built.
+      Unsuited: the optimizer or the problem fails while it is built; when called, while it runs.
     """
 
     def __init__(
@@ -66,19 +66,23 @@ class Program:
             lambda p: (p, spec.build(1e-3, steps).init(p)),
             len(group.rate),
         )
+        self._problem, self._spec = problem, spec
         try:
             stretch = _stretch(problem, spec, steps, length)
             first = (self.blank(), np.int32(0), group, start, data)
             self._call = jax.jit(stretch, donate_argnums=0).lower(*first).compile()
         except Exception as error:  # whatever the user's functions raise while they are traced
-            raise Unsuited(problem, spec, str(error).strip().partition("\n")[0]) from error
+            raise Unsuited(problem, spec, error) from error
 
     def __call__(self, carry: Any, first: int, group: Group, data: Any) -> Any:
         """(carry, losses (n, length), ratios (n, length), look) after the steps from `first` on.
 
         look: the metric (n,); the parameters to take it at, (n, ...), where JAX cannot; None where there is none.
         """
-        return self._call(carry, np.int32(first), group, self._start, data)
+        try:
+            return jax.block_until_ready(self._call(carry, np.int32(first), group, self._start, data))
+        except jax.errors.JaxRuntimeError as error:  # no memory left; a callback of the user's failed
+            raise Unsuited(self._problem, self._spec, error) from error
 
     def blank(self) -> Any:
         """Room for parameters and states of the runs; the program fills it in before its first step."""

@@ -125,12 +125,12 @@ def means(values: np.ndarray, ends: np.ndarray) -> np.ndarray:
 def smoothed(values: np.ndarray, part: int) -> np.ndarray:
     """Mean over the points up to each, as many as fit `part` times into the whole; fewer at the start. float64."""
     width = max(1, values.shape[-1] // part)
-    totals = np.concatenate(
-        [np.zeros((*values.shape[:-1], 1)), np.cumsum(values, axis=-1, dtype=np.float64)], axis=-1
+    ends = range(
+        1, values.shape[-1] + 1
+    )  # not by differences of sums, in which small values behind large ones are lost
+    return np.stack(
+        [values[..., max(0, end - width) : end].mean(axis=-1, dtype=np.float64) for end in ends], axis=-1
     )
-    index = np.arange(1, values.shape[-1] + 1)
-    first = np.maximum(index - width, 0)
-    return (totals[..., index] - totals[..., first]) / (index - first)
 
 
 def plain(value: Any) -> Any:

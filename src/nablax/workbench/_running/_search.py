@@ -1,8 +1,8 @@
 """How far each learning rate is followed.
 
-A grid runs all to the end. Halving (successive halving: Jamieson & Talwalkar 2016, arXiv:1502.07943, Algorithm 1, with
-a third kept at a time as in Li et al. 2018, arXiv:1603.06560) runs all for a part, and goes on with the better third,
-so that most of the steps go to good rates.
+A grid runs all to the end, and so does Optuna, which chooses them itself (`_suggest.py`). Halving (successive halving:
+Jamieson & Talwalkar 2016, arXiv:1502.07943, Algorithm 1, with a third kept at a time as in Li et al. 2018,
+arXiv:1603.06560) runs all for a part, and goes on with the better third, so that most of the steps go to good rates.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-SEARCHES = ("grid", "halving")
+SEARCHES = ("grid", "halving", "optuna")
 KEPT = 3  # one of so many goes on
 
 
@@ -21,7 +21,7 @@ def rungs(search: str, rates: int, stretches: int) -> dict[int, int]:
       >>> rungs("halving", 11, 20)
       {2: 4, 7: 2}
     """
-    if search == "grid":
+    if search != "halving":
         return {}
     levels = int(math.log(rates, KEPT) + 1e-9)
     found: dict[int, int] = {}

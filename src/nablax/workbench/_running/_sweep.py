@@ -34,29 +34,34 @@ def sweep(
     steps: int,
     search: str = "grid",
     tick: Callable[[float], None] = lambda part: None,
+    compiled_before: dict[int, Program] | None = None,
 ) -> Runs:
     """Runs the optimizer at each rate from each start.
 
     Args:
       search: how far each rate is followed, see `_search.py`.
       tick: called along the way with the part that is done, up to 1.
+      compiled_before: programs of earlier sweeps that differ in their rates alone, by the size of their groups; takes
+        a new one up.
 
     Raises:
-      Unsuited: the optimizer or the problem fails while its program is built.
+      Unsuited: the optimizer or the problem fails while its program is built or runs.
     """
     length = -(-steps // STRETCHES)
     stretches, seeds = -(-steps // length), len(start.seeds)
-    together = jax.default_backend() != "cpu" and search == "grid"  # an accelerator takes all at once
+    together = jax.default_backend() != "cpu" and search != "halving"  # an accelerator takes all at once
     groups = [Group.of(rates, seeds)] if together else [Group.of([rate], seeds) for rate in rates]
     batches = feed(problem, start.keys, length)
     began = time.perf_counter()
     data = next(batches)
-    program = Program(problem, spec, start, data, steps=steps, length=length, group=groups[0])
+    programs, size = {} if compiled_before is None else compiled_before, len(groups[0].rate)
+    if size not in programs:
+        programs[size] = Program(problem, spec, start, data, steps=steps, length=length, group=groups[0])
+    program = programs[size]
     compiled = time.perf_counter()
     total, ticked = cost(search, len(groups), stretches), 0
     tick(0.0)
 
-    size = len(groups[0].rate)
     carries = {i: program.blank() for i in range(len(groups))}
     losses, ratios = (np.full((len(groups), size, stretches * length), np.nan, np.float32) for _ in range(2))
     metrics = np.full((len(groups), size, stretches), np.nan, np.float32)

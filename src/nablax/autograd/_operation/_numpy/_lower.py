@@ -193,7 +193,7 @@ def _relevant(eqn: Any) -> dict[str, Any]:
 
 def _host(value: Any) -> Any:
     dtype = getattr(value, "dtype", None)
-    if dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.extended):
+    if dtype is not None and jax.numpy.issubdtype(dtype, jax.dtypes.extended):
         return value
     return np.asarray(value)
 

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..._path._recorded import Recorded
+from .._namespaces import numpy
 from ._rows import Row, axis, ints, rows
 
 
@@ -41,7 +43,12 @@ def _repeat(input: Any, *repeats: Any) -> Any:
 
 
 def _repeat_interleave(input: Any, repeats: Any, dim: Any = None, *, output_size: Any = None) -> Any:
-    return jnp.repeat(input, repeats, dim, total_repeat_length=output_size)
+    if isinstance(repeats, int):
+        return numpy.repeat(input, repeats, dim)
+    counts = np.asarray(repeats.detach() if isinstance(repeats, Recorded) else repeats)  # type: ignore[attr-defined]
+    along = numpy.ravel(input) if dim is None else input
+    at = np.repeat(np.arange(along.shape[dim or 0]), counts)
+    return numpy.take(along, at, dim or 0)
 
 
 def _flip(input: Any, *dims: Any) -> Any:
@@ -88,7 +95,7 @@ TABLE: dict[str, Row] = rows({
     "atleast_3d": lambda input: jnp.atleast_3d(input),
     "repeat": Row(_repeat, numpy=jnp.repeat, differs="repeats the tensor; every element with NumPy's axis="),
     "tile": lambda input, *dims: jnp.tile(input, ints(dims)),
-    "repeat_interleave": _repeat_interleave,
+    "repeat_interleave": Row(_repeat_interleave, direct=True),
     "flip": Row(_flip_dims, numpy=jnp.flip),
     "fliplr": lambda input: jnp.fliplr(input),
     "flipud": lambda input: jnp.flipud(input),

@@ -44,7 +44,7 @@ def _dot(input: Any, tensor: Any) -> Any:
     return jnp.dot(input, tensor)
 
 
-def _cdist(x1: Any, x2: Any, p: float = 2.0) -> Any:
+def _cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: Any = None) -> Any:
     return norm(x1[..., :, None, :] - x2[..., None, :, :], p, -1)
 
 
@@ -99,7 +99,7 @@ TABLE: dict[str, Row] = rows({
     "matrix_power": lambda input, n: jnp.linalg.matrix_power(input, n),
     "einsum": _einsum,
     "tensordot": lambda a, b, dims=2: jnp.tensordot(a, b, axes(dims)),
-    "cdist": _cdist,
+    "cdist": Row(_cdist, differs="compute_mode has no effect: distances are exact"),
     "chain_matmul": lambda *matrices: _chain(matrices),
     "corrcoef": lambda input: jnp.corrcoef(input),
     "cov": lambda input, *, correction=1: jnp.cov(input, ddof=correction),

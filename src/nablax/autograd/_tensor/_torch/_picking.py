@@ -102,7 +102,8 @@ def _index_select(input: Any, dim: int, index: Any) -> Any:
 
 
 def _masked_scatter(input: Any, mask: Any, source: Any) -> Any:
-    mask = jnp.broadcast_to(mask, input.shape)
+    shape = jnp.broadcast_shapes(jnp.shape(input), jnp.shape(mask))
+    input, mask = jnp.broadcast_to(input, shape), jnp.broadcast_to(mask, shape)
     at = jnp.cumsum(mask.ravel()).reshape(mask.shape) - 1
     return jnp.where(mask, jnp.ravel(source)[jnp.clip(at, 0)], input)
 
@@ -117,8 +118,9 @@ def _where(condition: Any, input: Any = None, other: Any = None) -> Any:
     return jnp.where(condition, input, other)
 
 
-def _bucketize(input: Any, boundaries: Any, *, right: bool = False) -> Any:
-    return jnp.searchsorted(boundaries, input, side="right" if right else "left").astype(int)
+def _bucketize(input: Any, boundaries: Any, *, out_int32: bool = False, right: bool = False) -> Any:
+    found = jnp.searchsorted(boundaries, input, side="right" if right else "left")
+    return found.astype(jnp.int32 if out_int32 else int)
 
 
 def _searchsorted(sorted_sequence: Any, input: Any, *, right: bool = False, side: Any = None) -> Any:

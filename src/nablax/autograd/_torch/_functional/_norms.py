@@ -58,7 +58,10 @@ def _group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = Non
     return _scaled(_standard(x, (-1,), eps).reshape(input.shape), weight, bias, _channels(input))
 
 
-def _instance_norm(input: Any, weight: Any = None, bias: Any = None, eps: Any = 1e-5) -> Any:
+def _instance_norm(input: Any, running_mean: Any = None, running_var: Any = None, weight: Any = None, bias: Any = None,
+                   use_input_stats: bool = True, momentum: Any = 0.1, eps: Any = 1e-5) -> Any:  # fmt: skip
+    if not use_input_stats:
+        return _batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     x = _standard(input, tuple(range(2, jnp.ndim(input))), eps)
     return _scaled(x, weight, bias, _channels(input))
 
@@ -68,5 +71,5 @@ TABLE: dict[str, Row] = rows({
     "rms_norm": _rms_norm,
     "batch_norm": Row(_batch_norm, differs="leaves running_mean and running_var as they are; modules do not"),
     "group_norm": _group_norm,
-    "instance_norm": _instance_norm,
+    "instance_norm": Row(_instance_norm, differs="leaves running_mean and running_var as they are"),
 })  # fmt: skip
