@@ -17,9 +17,11 @@ HEAD_ZH = """# 来自 PyTorch
 
 *由 `python -m scripts.from_pytorch_zh` 根据 `src/nablax/autograd/_tensor/_torch` 中的表格生成；请勿手动修改。*
 
-    from nablax import autograd as torch
-    from nablax.autograd import nn
-    import nablax.autograd.nn.functional as F
+```python
+from nablax import autograd as torch
+from nablax.autograd import nn
+import nablax.autograd.nn.functional as F
+```
 
 这里有的 torch 名字，做的就是它在 torch 里做的事：每一行的值、梯度、dtype 和形状都与 torch 对照测试过（包括 torch 自己的样例：`benchmarks/torch_operators.py`）。NumPy 的用词保留 NumPy 的含义：带有 `axis=`、`keepdims=`、`ddof=`、`ord=` 或 `axes=` 时，方法和顶层函数就是 NumPy 的（`x.max(axis=1)` 是一个数组，`x.max(1)` 和 `x.max(dim=1)` 是值与下标）。`autograd.numpy`、`.linalg`、`.fft`、`.scipy` 是 JAX 的，其中轴也可以叫作 `dim=` 和 `keepdim=`。
 
@@ -54,7 +56,8 @@ HEADINGS = {
 }
 
 HOW = {
-    "leaves running_mean and running_var as they are; modules do not": "不改变 running_mean 和 running_var；模块则会改变",
+    "leaves running_mean and running_var as they are": "不改变 running_mean 和 running_var",
+    "compute_mode has no effect: distances are exact": "compute_mode 不起作用：距离是精确的",
     "random numbers of its own": "使用自己的随机数",
     "an index out of range gives NaN, as in JAX": "越界的下标给出 NaN，与 JAX 相同",
     "mode='nearest' only": "只有 mode='nearest'",
