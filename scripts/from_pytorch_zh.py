@@ -56,6 +56,7 @@ HEADINGS = {
 }
 
 HOW = {
+    "leaves running_mean and running_var as they are": "不改变 running_mean 和 running_var",
     "leaves running_mean and running_var as they are; modules do not": "不改变 running_mean 和 running_var；模块则会改变",
     "leaves running_mean and running_var as they are": "不改变 running_mean 和 running_var",
     "compute_mode has no effect: distances are exact": "compute_mode 不起作用：距离是精确的",
