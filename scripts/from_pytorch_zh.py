@@ -58,7 +58,6 @@ HEADINGS = {
 HOW = {
     "leaves running_mean and running_var as they are": "不改变 running_mean 和 running_var",
     "leaves running_mean and running_var as they are; modules do not": "不改变 running_mean 和 running_var；模块则会改变",
-    "leaves running_mean and running_var as they are": "不改变 running_mean 和 running_var",
     "compute_mode has no effect: distances are exact": "compute_mode 不起作用：距离是精确的",
     "random numbers of its own": "使用自己的随机数",
     "an index out of range gives NaN, as in JAX": "越界的下标给出 NaN，与 JAX 相同",
