@@ -28,7 +28,7 @@ def compiled():
 NAMES = ["adam", "adamw", "sgd", "momentum", "lion", "adafactor", "sm3", "rmsprop", "novograd"]
 
 
-@pytest.mark.parametrize(("name", "size"), zip(NAMES, range(211, 300), strict=False))
+@pytest.mark.parametrize(("name", "size"), list(zip(NAMES, range(211, 220), strict=True)))
 def test_a_first_state_compiles_nothing(name, size, compiled):
     tx = OPTIMIZERS[name](0.1)
     params = {
