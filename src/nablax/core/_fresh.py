@@ -11,7 +11,9 @@ import numpy as np
 
 from nablax.core._program import under_trace
 
-_SENT = 2**20  # bytes that are sent to an accelerator rather than filled in there
+_SMALL = (
+    2**20
+)  # bytes; what is larger is filled in where it lies, and NumPy's would be there twice for a while
 
 
 def copied(x: Any, dtype: Any = None) -> jax.Array:
@@ -55,7 +57,6 @@ def _is_there(x: Any) -> bool:
 
 
 def _is_simple(p: Any) -> bool:
-    """Whether one like it is best made by NumPy: it lies on one device, and is small or on a CPU."""
-    if not isinstance(p, np.ndarray) and not (_is_there(p) and not p.weak_type and len(p.devices()) == 1):
-        return False
-    return p.nbytes <= _SENT or jax.default_backend() == "cpu"
+    """Whether one like it is best made by NumPy: it is small and lies on one device."""
+    alone = isinstance(p, np.ndarray) or (_is_there(p) and not p.weak_type and len(p.devices()) == 1)
+    return alone and p.nbytes <= _SMALL
