@@ -26,7 +26,7 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-RUNTIME := optimizer owning train_step precision packing programs quantized
+RUNTIME := optimizer owning train_step precision packing programs
 AS_USERS := tests/core $(RUNTIME:%=tests/runtime/test_%.py) tests/test_readme.py tests/test_examples.py \
             tests/autograd/test_functional.py tests/autograd/test_tour.py
 
