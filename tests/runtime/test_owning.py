@@ -172,7 +172,9 @@ def test_microbatches_are_whole_and_keys_are_split():
             parts = zip(x.reshape(2, 4).T, jax.random.split(key, 4), strict=True)
             expected = np.mean([float(noisy(0.0, *part)) for part in parts])
             np.testing.assert_allclose(float(metrics["loss"]), expected, rtol=1e-6)
-    with pytest.raises(core.ArgumentError, match="keys names 'rng', but after the parameters loss_fn takes x, key"):
+    with pytest.raises(
+        core.ArgumentError, match="keys names 'rng', but after the parameters loss_fn takes x, key"
+    ):
         train_step(noisy, sgd(0.1), microbatches=4, keys="rng")
 
 
