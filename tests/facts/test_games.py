@@ -45,7 +45,7 @@ EXACT = {
     ),
     "forward-backward-forward": (methods.forward_backward_forward(LR), 1 - A**2 + A**4),
     "mirror-prox, Euclidean": (methods.mirror_prox(LR, games.euclidean()), 1 - A**2 + A**4),
-    "competitive": (methods.competitive(LR, tolerance=1e-12), 1 / (1 + A**2)),
+    "competitive": (methods.competitive(LR, tol=1e-12), 1 / (1 + A**2)),
     # In general (1 - lr weight s^2)^2 + lr^2 s^2; the list has s = 1.
     "consensus": (methods.consensus(LR, 0.8), (1 - LR * 0.8 * SINGULAR**2) ** 2 + A**2),
     "symplectic": (methods.symplectic(LR, 0.8), (1 - LR * 0.8 * SINGULAR**2) ** 2 + A**2),
@@ -64,7 +64,7 @@ def test_the_competitive_step_of_a_bilinear_game_is_the_proximal_point():
     a = jnp.asarray(rng.normal(size=(4, 3)))
     F = games.field(lambda x, y: x @ a @ y, minimize="x", maximize="y")
     z0 = {"x": jnp.asarray(rng.normal(size=4)), "y": jnp.asarray(rng.normal(size=3))}
-    path = games.trajectory(methods.competitive(LR, tolerance=1e-12), F, z0, steps=3)
+    path = games.trajectory(methods.competitive(LR, tol=1e-12), F, z0, steps=3)
     for k in range(3):
         before, after = ({p: path[p][i] for p in "xy"} for i in (k, k + 1))
         velocity = {"x": a @ after["y"], "y": -(after["x"] @ a)}

@@ -26,7 +26,7 @@ def _mean_over_samples(
     who: str, sample: Callable[[Any], Any], like: Any, key: jax.Array, samples: int
 ) -> Any:
     if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
-        raise HyperparameterError(f"{who}: samples must be an integer of at least 1, got {samples!r}.")
+        raise HyperparameterError(f"{who}: num_samples must be an integer of at least 1, got {samples!r}.")
 
     def body(total: Any, k: jax.Array) -> tuple[Any, None]:
         drawn = sample(tree.random_like(k, like, jax.random.rademacher))
@@ -39,7 +39,7 @@ def _mean_over_samples(
 
 
 def hutchinson_trace(
-    product: Callable[[Any], Any], like: Any, key: jax.Array, samples: int = 16
+    product: Callable[[Any], Any], like: Any, key: jax.Array, num_samples: int = 16
 ) -> jax.Array:
     """An unbiased estimate of the trace of a linear map.
 
@@ -47,7 +47,7 @@ def hutchinson_trace(
       product: v -> A v on trees like `like`; `hessian_product(fun, x)` for a Hessian.
       like: tree of arrays of the shapes and dtypes of v.
       key: random key.
-      samples: products, at least 1; the standard error falls with their square root.
+      num_samples: products, at least 1; the standard error falls with their square root.
 
     Returns:
       Scalar, at least float32.
@@ -58,23 +58,23 @@ def hutchinson_trace(
       >>> from nablax.second_order import hessian_product
       >>> x = jnp.array([1.0, 2.0])
       >>> product = hessian_product(lambda x: jnp.sum(x**3), x)  # 6 diag(x)
-      >>> hutchinson_trace(product, x, jax.random.key(0), samples=1)
+      >>> hutchinson_trace(product, x, jax.random.key(0), num_samples=1)
       Array(18., dtype=float32)
     """
     return _mean_over_samples(
-        "hutchinson_trace", lambda z: jnp.asarray(tree.vdot(z, product(z))), like, key, samples
+        "hutchinson_trace", lambda z: jnp.asarray(tree.vdot(z, product(z))), like, key, num_samples
     )
 
 
-def hutchinson_diag(product: Callable[[Any], Any], like: Any, key: jax.Array, samples: int = 16) -> Any:
+def hutchinson_diag(product: Callable[[Any], Any], like: Any, key: jax.Array, num_samples: int = 16) -> Any:
     """An unbiased estimate of the diagonal of a linear map.
 
     Args:
-      product, like, key, samples: as in `hutchinson_trace`.
+      product, like, key, num_samples: as in `hutchinson_trace`.
 
     Returns:
       Tree of the shapes of `like`, at least float32.
 
     Source: Bekas, Kokiopoulou & Saad 2007, doi:10.1016/j.apnum.2007.01.003.
     """
-    return _mean_over_samples("hutchinson_diag", lambda z: tree.mul(z, product(z)), like, key, samples)
+    return _mean_over_samples("hutchinson_diag", lambda z: tree.mul(z, product(z)), like, key, num_samples)

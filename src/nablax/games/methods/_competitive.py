@@ -20,7 +20,7 @@ from nablax.games.methods._method import Method, Step, as_base, move, need_playe
 
 
 def competitive(
-    learning_rate: float, *, base: Any = None, tolerance: float = 1e-6, max_iterations: int | None = None
+    learning_rate: float, *, base: Any = None, tol: float = 1e-6, max_steps: int | None = None
 ) -> Method:
     """Competitive gradient descent, for games of two players.
 
@@ -29,16 +29,16 @@ def competitive(
     Args:
       learning_rate: positive number: lr above.
       base: any gradient transformation, fed (dx, dy) / -lr; default: the step (dx, dy) itself.
-      tolerance: of the linear solve, relative to its right side.
-      max_iterations: of the linear solve; default: until the tolerance, ten times the unknowns at most.
+      tol: of the linear solve, relative to its right side.
+      max_steps: of the linear solve; default: until the tolerance, ten times the unknowns at most.
 
     Raises:
-      HyperparameterError: a step size or tolerance that is not positive.
+      HyperparameterError: a step size or tol that is not positive.
       ArgumentError: (in `solve`) the game does not have two players.
 
     Source: Schaefer & Anandkumar 2019, arXiv:1905.12103, Algorithm 1.
     """
-    for name, value in {"learning_rate": learning_rate, "tolerance": tolerance}.items():
+    for name, value in {"learning_rate": learning_rate, "tol": tol}.items():
         check_number("competitive", name, value, 0, open_low=True)
     tx = as_base("competitive", learning_rate if base is None else base)
     lr = learning_rate
@@ -62,7 +62,7 @@ def competitive(
         solve = cg if isinstance(field, ZeroSum) else bicgstab
         right = tree.add_scale(value[x], -lr, j_xy(value[y]))
         along_x, _ = solve(
-            lambda v: tree.add_scale(v, -(lr**2), j_xy(j_yx(v))), right, tol=tolerance, maxiter=max_iterations
+            lambda v: tree.add_scale(v, -(lr**2), j_xy(j_yx(v))), right, tol=tol, maxiter=max_steps
         )
         along_y = tree.add_scale(value[y], -lr, j_yx(along_x))
         along = {p: along_x if p == x else along_y for p in z}

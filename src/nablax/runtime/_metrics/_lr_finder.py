@@ -63,7 +63,7 @@ class Found(NamedTuple):
 
 
 def lr_finder(
-    loss: Callable[..., Any],
+    loss_fn: Callable[..., Any],
     params: Any,
     batches: Iterable[Any],
     *,
@@ -76,7 +76,7 @@ def lr_finder(
     """Trains with a learning rate that grows from step to step, in one program, and looks where the loss falls.
 
     Args:
-      loss: `loss(params, *batch)` returns a scalar.
+      loss_fn: `loss_fn(params, *batch)` returns a scalar.
       params: where the run begins; they stay as they are.
       batches: batches of one shape, each a tuple or a single array or tree; they are taken in turns, at most `steps`.
       tx: the optimizer whose rate is sought. All of its learning rates follow the ramp.
@@ -117,9 +117,9 @@ def lr_finder(
         p, s = carry
         rate, k = now
         batch = jax.tree.map(lambda x: x[k % len(taken)], stacked)
-        value, grads = jax.value_and_grad(loss)(p, *batch)
+        value, grads = jax.value_and_grad(loss_fn)(p, *batch)
         chosen = with_hyperparams(tx, dict.fromkeys(paths, rate))
-        extra = {"value": value, "grad": grads, "value_fn": lambda q: loss(q, *batch)}
+        extra = {"value": value, "grad": grads, "value_fn": lambda q: loss_fn(q, *batch)}
         return advance(chosen, grads, s, p, extra)[:2], value
 
     @jax.jit
