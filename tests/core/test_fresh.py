@@ -56,6 +56,17 @@ def test_a_copy_has_a_buffer_of_its_own_and_the_same_layout():
     np.testing.assert_array_equal(x, np.arange(6.0))
 
 
+def test_on_a_mesh_first_states_have_the_types_that_jax_gives_them():
+    mesh = jax.make_mesh((1,), ("x",), axis_types=(jax.sharding.AxisType.Explicit,))
+    with jax.set_mesh(mesh):
+        params = {"w": jax.device_put(np.ones((3, 4)), jax.sharding.PartitionSpec("x", None))}
+        tx = nablax.chain(nablax.add_noise(0.1, 0.5, 0), nablax.adamw(0.1))
+        state = tx.init(params)
+        after = jax.jit(tx.update)(params, state, params)[1]
+        assert jax.tree.map(jax.typeof, state) == jax.tree.map(jax.typeof, after)
+        assert jax.typeof(filled_like(params["w"], 0.5)) == jax.typeof(params["w"])
+
+
 def test_filled_like_is_full_like():
     cases = [np.ones((2, 3)), jnp.ones((2, 3), jnp.bfloat16), jnp.ones((), jnp.int32), jnp.ones((0, 2)), 1.0]
     for p in cases:

@@ -24,7 +24,7 @@ def copied(x: Any, dtype: Any = None) -> jax.Array:
       dtype: None is its own.
     """
     is_array = isinstance(x, np.ndarray) or (_is_there(x) and x.is_fully_addressable)
-    if is_array and (dtype is None or dtype == x.dtype) and not under_trace():
+    if is_array and (dtype is None or dtype == x.dtype) and not under_trace() and not _has_mesh():
         return jax.device_put(x, may_alias=False)
     return jnp.array(x, dtype, copy=True)
 
@@ -56,7 +56,16 @@ def _is_there(x: Any) -> bool:
     return isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer)
 
 
+def _has_mesh() -> bool:
+    """Whether a mesh is set, which gives new arrays their types."""
+    return not jax.sharding.get_abstract_mesh().empty
+
+
 def _is_simple(p: Any) -> bool:
-    """Whether one like it is best made by NumPy: it is small and lies on one device."""
-    alone = isinstance(p, np.ndarray) or (_is_there(p) and not p.weak_type and len(p.devices()) == 1)
-    return alone and p.nbytes <= _SMALL
+    """Whether one like it is best made by NumPy: it is small and lies on one device, and no mesh is set or known."""
+    if _has_mesh():
+        return False
+    if isinstance(p, np.ndarray):
+        return p.nbytes <= _SMALL
+    alone = _is_there(p) and isinstance(p.sharding, jax.sharding.SingleDeviceSharding)
+    return alone and not p.weak_type and p.nbytes <= _SMALL
