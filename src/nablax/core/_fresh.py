@@ -9,11 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nablax.core._program import under_trace
+from nablax.core._program import is_traced, under_trace
 
-_SMALL = (
-    2**20
-)  # bytes; what is larger is filled in where it lies, and NumPy's would be there twice for a while
+_SMALL = 2**20  # bytes; of what is larger there would be NumPy's, too, for a while
 
 
 def copied(x: Any, dtype: Any = None) -> jax.Array:
@@ -24,7 +22,7 @@ def copied(x: Any, dtype: Any = None) -> jax.Array:
       dtype: None is its own.
     """
     is_array = isinstance(x, np.ndarray) or (_is_there(x) and x.is_fully_addressable)
-    if is_array and (dtype is None or dtype == x.dtype) and not under_trace() and not _has_mesh():
+    if is_array and (dtype is None or dtype == x.dtype) and _nobody_decides():
         return jax.device_put(x, may_alias=False)
     return jnp.array(x, dtype, copy=True)
 
@@ -38,7 +36,7 @@ def filled_like(p: Any, fill: Any, dtype: Any = None, without: Sequence[int] = (
       dtype: None is that of p; numbers stay weakly typed.
       without: axes of p that it lacks; it is sharded as a sum over them.
     """
-    if not _is_simple(p) or not isinstance(fill, int | float) or under_trace():
+    if not (_is_simple(p) and isinstance(fill, int | float) and _nobody_decides()):
         full = jnp.full_like(p, fill, dtype=dtype)
         return jnp.max(full, tuple(without), initial=fill) if without else full
     dtype = jnp.result_type(p) if dtype is None else jax.dtypes.canonicalize_dtype(dtype)
@@ -53,18 +51,16 @@ def zero_count() -> jax.Array:
 
 
 def _is_there(x: Any) -> bool:
-    return isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer)
+    return isinstance(x, jax.Array) and not is_traced(x)
 
 
-def _has_mesh() -> bool:
-    """Whether a mesh is set, which gives new arrays their types."""
-    return not jax.sharding.get_abstract_mesh().empty
+def _nobody_decides() -> bool:
+    """Whether no trace is on, and no mesh is set, which gives new arrays their types."""
+    return not under_trace() and jax.sharding.get_abstract_mesh().empty
 
 
 def _is_simple(p: Any) -> bool:
-    """Whether one like it is best made by NumPy: it is small and lies on one device, and no mesh is set or known."""
-    if _has_mesh():
-        return False
+    """Whether one like it is best made by NumPy: it is small and lies on one device."""
     if isinstance(p, np.ndarray):
         return p.nbytes <= _SMALL
     alone = _is_there(p) and isinstance(p.sharding, jax.sharding.SingleDeviceSharding)

@@ -145,8 +145,10 @@ class Signals:
                 self.stopped_by = self.stopped_by or number
 
 
-def _attempt(given: argparse.Namespace, restart: int, signals: Signals, keeper: Keeper) -> Rank | None:
-    """Runs all ranks once. The first that failed, or None; nothing is left of any."""
+def _attempt(
+    given: argparse.Namespace, restart: int, signals: Signals, keeper: Keeper
+) -> tuple[Rank | None, list[str]]:
+    """Runs all ranks once: the first that failed, or None, and the last words of all. Nothing is left of any."""
     address = f"127.0.0.1:{_free_port()}"
     env = {
         "NABLAX_COORDINATOR": address,
@@ -155,12 +157,12 @@ def _attempt(given: argparse.Namespace, restart: int, signals: Signals, keeper: 
         "JAX_COORDINATOR_BIND_ADDRESS": address,  # nobody else's machine can reach it
     }
     ranks: list[Rank] = []
+    failed: Rank | None = None
     try:
         for i in range(given.processes):
             mine = range(i * given.devices, (i + 1) * given.devices)
             own = {"NABLAX_PROCESS": str(i), "JAX_LOCAL_DEVICE_IDS": ",".join(map(str, mine))}
             ranks.append(Rank(given.command, i, {**env, **own}, keeper))
-        failed: Rank | None = None
         deadline = float("inf")
         while any(rank.code is None for rank in ranks) and time.monotonic() < deadline:
             signals.handle(ranks)
@@ -171,11 +173,11 @@ def _attempt(given: argparse.Namespace, restart: int, signals: Signals, keeper: 
                     if rank.code is None:
                         rank.signal(signal.SIGTERM)
             time.sleep(_TICK)
-        return failed or next((rank for rank in ranks if rank.code), None)
+        failed = failed or next((rank for rank in ranks if rank.code), None)
     finally:
         for rank in ranks:
             rank.end()
-        _say(*_last_words(ranks), to=given.words)
+    return failed, list(_last_words(ranks))
 
 
 def _free_port() -> int:
@@ -190,10 +192,7 @@ def _last_words(ranks: list[Rank]) -> Iterator[str]:
         yield from (f"    {line}" for line in rank.errors)
 
 
-def _say(*lines: str, to: list[str] | None = None) -> None:
-    if to is not None:
-        to[:] = lines
-        return
+def _say(*lines: str) -> None:
     with contextlib.suppress(OSError):
         print(*lines, sep="\n", file=sys.stderr, flush=True)
 
@@ -202,23 +201,24 @@ def main(arguments: list[str]) -> int:
     """Runs the command line; the exit code is 0, that of the rank that failed first, or 128 + n after signal n."""
     given = _parsed(arguments)
     given.command = [sys.executable, *given.command]
-    given.words = []
     keeper = Keeper()
     signals = Signals()
     restart = 0
     try:
-        while (failed := _attempt(given, restart, signals, keeper)) is not None:
+        while True:
+            failed, words = _attempt(given, restart, signals, keeper)
+            if failed is None:
+                return 0
             if signals.stopped_by:
                 return 128 + signals.stopped_by
             if restart == given.restarts:
                 _say(
                     f"nablax launch: {failed.fate()}; gave up after {restart} restarts. The ranks' last errors:"
                 )
-                _say(*given.words)
+                _say(*words)
                 return failed.code or 1
             restart += 1
             _say(f"nablax launch: {failed.fate()}; restart {restart} of {given.restarts}")
-        return 0
     finally:
         keeper.close()
 

@@ -15,6 +15,7 @@ from nablax.core import (
     Params,
     around,
     checked,
+    is_traced,
     with_extra_args_support,
 )
 
@@ -43,12 +44,8 @@ def check_host_memory(who: str, platform: str, kinds: Iterable[str]) -> None:
 
 def _devices(tree: Any) -> Iterable[Any]:
     """The devices of the arrays, those that steps run on where nothing is known of them."""
-    found = [x.devices() for x in jax.tree.leaves(tree) if isinstance(x, jax.Array) and not _is_traced(x)]
+    found = [x.devices() for x in jax.tree.leaves(tree) if isinstance(x, jax.Array) and not is_traced(x)]
     return frozenset().union(*found) or jax.devices()[:1]
-
-
-def _is_traced(x: Any) -> bool:
-    return isinstance(x, jax.core.Tracer)
 
 
 def _moved(state: Any, space: Any) -> Any:

@@ -56,15 +56,13 @@ class Owner:
             return self._held[2]
         held, tree = self._shown
         if held is not self._held:
-            tree = self._held[2].tree if self._packed else self._held[2]
-            self._shown = self._held, (tree := joined(tree, self._rest))
+            self._shown = self._held, (tree := joined(self._tree(), self._rest))
         return tree
 
     def copy_params(self) -> Any:
         """The parameters as arrays of their own, which stay valid."""
         with self._shield:
-            arrays = self._held[2].tree if self._packed else self._arrays()
-            return joined(jax.tree.map(copied, arrays), self._rest)
+            return joined(jax.tree.map(copied, self._tree()), self._rest)
 
     @property
     def state(self) -> Any:
@@ -163,10 +161,9 @@ class Owner:
     def describe(self) -> Description:
         """Each parameter with its optimizer, group, weight decay and bytes of state; `print(opt.describe())`."""
         layout = self._layout
-        arrays = self._held[2].tree if self._packed else self._arrays()
         if layout is None:
-            return describe(self.tx, arrays)
-        return describe(self.tx, arrays, mesh=layout.mesh, axis=layout.axes)
+            return describe(self.tx, self._tree())
+        return describe(self.tx, self._tree(), mesh=layout.mesh, axis=layout.axes)
 
     def _hold(self, params: Any, state: Any, skipped: Any) -> None:
         """Holds what a step consumes; the values of tensors are theirs."""
@@ -176,7 +173,12 @@ class Owner:
         count = jnp.asarray(value, jnp.int32)
         return count if self._layout is None else self._layout.everywhere(count)
 
+    def _tree(self) -> Any:
+        """The parameters as the user knows them, as arrays."""
+        return self._held[2].tree if self._packed else self._arrays()
+
     def _arrays(self) -> Any:
+        """The parameters as the transformation gets them."""
         return self._held[2] if self._tensors is None else tensors_of.arrays(self._tensors)
 
     def _skipped(self) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from nablax.core import under_trace
+from nablax.core import under_trace, zero_count
 from nablax.runtime._live import Numbers
 from nablax.runtime._step import by_group, rate_paths
 
@@ -30,7 +30,7 @@ class Told:
         """The report with the rest of the metrics."""
         of, known = self._last
         if values is not of:
-            known = {} if self._skips else {"skipped": jnp.zeros((), jnp.int32)}
+            known = {} if self._skips else {"skipped": zero_count()}
             if self.rates:
                 wide = {path: jnp.asarray(values[path], jnp.result_type(float)) for path in self._paths}
                 known["learning_rate"] = by_group(wide)

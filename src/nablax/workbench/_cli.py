@@ -26,11 +26,11 @@ COMMANDS = ("compare", "report", "list", "new-problem", "launch", "doctor")
 
 class _Commands(click.Group):
     def list_commands(self, context: click.Context) -> list[str]:
-        return [*COMMANDS, *super().list_commands(context)]
+        return list(COMMANDS)
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
-            return super().get_command(context, name)
+            return None
         module = importlib.import_module(f"{__package__}._commands._{name.replace('-', '_')}")
         command: click.Command = module.command
         return command

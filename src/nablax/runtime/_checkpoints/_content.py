@@ -9,7 +9,7 @@ import jax
 
 from nablax.core import StructureError
 from nablax.runtime._optimizer import Optimizer
-from nablax.runtime._saving import arrays_and_values, fitted_tree, implementation, is_key, read_values
+from nablax.runtime._saving import arrays_and_values, fitted_tree, implementation, is_key, key_of, read_values
 
 
 class Content(NamedTuple):
@@ -64,9 +64,6 @@ def put_back(opt: Any, found: Content, where: str) -> Any:
         opt.load_state_dict({**found.told[kind], "arrays": found.arrays, "keys": found.keys})
         return opt
     arrays = {
-        name: jax.random.wrap_key_data(jax.numpy.asarray(x), impl=found.keys[name])
-        if name in found.keys
-        else x
-        for name, x in found.arrays.items()
+        name: key_of(x, found.keys[name]) if name in found.keys else x for name, x in found.arrays.items()
     }
     return fitted_tree({**arrays, **read_values(found.told[kind])}, opt, where)

@@ -10,6 +10,7 @@ from nablax.runtime._saving._format import write as write
 from nablax.runtime._saving._host import Kept as Kept
 from nablax.runtime._saving._host import implementation as implementation
 from nablax.runtime._saving._host import is_key as is_key
+from nablax.runtime._saving._host import key_of as key_of
 from nablax.runtime._saving._host import shape_of as shape_of
 from nablax.runtime._saving._host import to_host as to_host
 from nablax.runtime._saving._optax import from_optax as from_optax

@@ -52,6 +52,11 @@ class Kept:
         raise NotImplementedError
 
 
+def key_of(data: Any, generator: str) -> jax.Array:
+    """Random keys of their data."""
+    return jax.random.wrap_key_data(jnp.asarray(data), impl=generator)
+
+
 def to_place(host: Any, like: Any) -> Any:
     """An array of the host, copied to where an array of its kind is: its devices and sharding."""
     data = jax.random.key_data(like) if is_key(like) and isinstance(like, jax.Array) else like
@@ -62,4 +67,4 @@ def to_place(host: Any, like: Any) -> Any:
         new = host.at(sharding)
     else:
         new = jax.device_put(np.array(host), sharding)
-    return jax.random.wrap_key_data(new, impl=implementation(like)) if is_key(like) else new
+    return key_of(new, implementation(like)) if is_key(like) else new

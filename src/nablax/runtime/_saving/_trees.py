@@ -11,7 +11,7 @@ import numpy as np
 from nablax.core import ArgumentError, StructureError, leaf_names
 from nablax.runtime import _tensors as tensors_of
 from nablax.runtime._saving._format import File, write
-from nablax.runtime._saving._host import Kept, implementation, is_key, shape_of, to_host, to_place
+from nablax.runtime._saving._host import Kept, implementation, is_key, key_of, shape_of, to_host, to_place
 
 _OUT = {
     "bool": bool,
@@ -129,9 +129,7 @@ def _read(file: File) -> dict[str, Any]:
     for name in file.names:
         array = file.read(name)
         generator = file.notes.get(name, {}).get("key")
-        found[name] = (
-            array if generator is None else jax.random.wrap_key_data(jax.numpy.asarray(array), impl=generator)
-        )
+        found[name] = array if generator is None else key_of(array, generator)
     return {**found, **read_values(file.manifest.get("values", {}))}
 
 
