@@ -20,7 +20,7 @@ from nablax.core import (
 )
 from nablax.runtime import _tensors as tensors_of
 from nablax.runtime._buffers import apart, check_alive
-from nablax.runtime._held import Held
+from nablax.runtime._held import Arrangement, Held
 from nablax.runtime._live import Hyperparams, Numbers, check_state_fits
 from nablax.runtime._metrics import find_metrics, ratio
 from nablax.runtime._modules import first_other, parted
@@ -142,21 +142,22 @@ class Optimizer(Owner):
 
     def _stepper(self, functions: tuple[Any, ...]) -> Stepper:
         """What calls the program of a step with these functions among its extra arguments."""
-        stepper = self._steppers.get(functions)
+        key = self._held.arrangement, functions
+        stepper = self._steppers.get(key)
         if stepper is None:
-            key = (*self._kind, functions)
-            stepper = Stepper(shared_programs(key, lambda: self._programs(functions)))
+            stepper = Stepper(shared_programs((*self._kind, *key), lambda: self._programs(*key)))
             if len(self._steppers) >= _FUNCTIONS:
                 self._steppers.pop(next(iter(self._steppers)))
-            self._steppers[functions] = stepper
+            self._steppers[key] = stepper
         return stepper
 
-    def _programs(self, functions: tuple[Any, ...]) -> Programs:
+    def _programs(self, arrangement: Arrangement, functions: tuple[Any, ...]) -> Programs:
         _, skip_nonfinite, reports, donate, layout = self._kind
 
-        def body(tx: Any, held: Held, tensors: Any, grads: Any, extra: Any) -> Any:
-            state, skipped = held[0], held[1]
-            params = held[2] if tensors is None else tensors
+        def body(tx: Any, leaves: list[Any], tensors: Any, grads: Any, extra: Any) -> Any:
+            owned = Held(arrangement, leaves)
+            state, skipped = owned[0], owned[1]
+            params = owned[2] if tensors is None else tensors
             if isinstance(params, FlatParams) and not isinstance(grads, FlatParams):
                 grads = params.like(grads)
             before = learning_rates(tx, state) if "learning_rates" in reports else {}
@@ -166,9 +167,9 @@ class Optimizer(Owner):
                 skipped = skipped + 1 - done.finite.astype(jnp.int32)
             told = list(before.values()) + (list(norms(grads, done).values()) if NORMS[0] in reports else [])
             wide = jnp.stack([jnp.asarray(x, jnp.result_type(float)) for x in told]) if told else None
-            if tensors is None:
-                return Held.of(done.state, skipped, done.params), None, wide
-            return Held.of(done.state, skipped, None), done.params, wide
+            held = Held.of(done.state, skipped, done.params if tensors is None else None)
+            given = None if tensors is None else done.params
+            return (held.leaves if held.arrangement is arrangement else held), given, wide
 
         return Programs(self._numbers, body, (0,) if donate else ())
 
@@ -212,7 +213,7 @@ class Optimizer(Owner):
             tensors = None if self._tensors is None else tensors_of.arrays(self._tensors, numpy=True)
             now = self._live.values_now
             try:
-                self._held, new, self._report = call(now, self._held, tensors, grads, extra)
+                held, new, self._report = call(now, self._held.leaves, tensors, grads, extra)
             except (RuntimeError, ValueError, TypeError) as e:
                 check_alive((grads, extra), e)
                 other = first_other(grads)
@@ -222,6 +223,11 @@ class Optimizer(Owner):
                         f"Optimizer.step: grads{path} must be an array, got {type(x).__name__}: {x!r}."[:300]
                     ) from e
                 raise
+            if type(held) is list:
+                self._held = Held(self._held.arrangement, held)
+            else:  # of another structure than before
+                self._held = held
+                self._step = self._stepper(())
             self._steps += 1
             self._last = now
             if tensors is not None:
@@ -281,7 +287,7 @@ class Optimizer(Owner):
     def lower(self, grads: Any, **extra: Any) -> Any:
         """The step's program for these gradients, lowered: `opt.lower(grads).compile().as_text()`."""
         tensors = None if self._tensors is None else self._arrays()
-        return self._step.lowered(self._live.values_now, self._held, tensors, grads, extra)
+        return self._step.lowered(self._live.values_now, self._held.leaves, tensors, grads, extra)
 
     def _current(self) -> dict[str, Any]:
         return current_values(self._numbers.rebuilt(self._live.values_now), self.state)

@@ -4,12 +4,14 @@ there is a moment in which an exception would lose both.
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # what `signal` wraps; the wrappers take 2 us each, which is much of a small step
 import threading
+
+# What `signal` wraps: the wrappers take 2 us each, which is much of a small step.
+from _signal import SIGINT, getsignal, signal  # type: ignore[import-not-found]
+from threading import get_ident
 from typing import Any
 
 _MAIN = threading.main_thread().ident
-_SIGINT = _signal.SIGINT
 
 
 class Shield:
@@ -28,11 +30,11 @@ class Shield:
 
     def __enter__(self) -> None:
         # Python runs handlers in the main thread, and only it may set them.
-        if threading.get_ident() == _MAIN:
-            before = _signal.getsignal(_SIGINT)
+        if get_ident() == _MAIN:
+            before = getsignal(SIGINT)
             if callable(before):
                 self._before = before
-                _signal.signal(_SIGINT, self._noting)
+                signal(SIGINT, self._noting)
         self._lock.acquire()
 
     def _note(self, number: int, frame: Any) -> None:
@@ -40,9 +42,9 @@ class Shield:
 
     def __exit__(self, *error: Any) -> None:
         self._lock.release()
-        if threading.get_ident() == _MAIN and self._before is not None:
+        if get_ident() == _MAIN and self._before is not None:
             before, self._before = self._before, None
             caught, self._caught = self._caught, None
-            _signal.signal(_SIGINT, before)
+            signal(SIGINT, before)
             if caught is not None:
                 before(*caught)

@@ -157,17 +157,20 @@ def train_step(
     call = Stepper(Programs(numbers, program, (0, 1) if donate else ()))
     first = numbers.first
 
+    def at_paths(hyperparams: dict[str, Any] | None) -> dict[str, Any]:
+        return {path: v for name, v in (hyperparams or {}).items() for path in resolve(name, first)}
+
     def step(
         params: Any, state: Any, *batch: Any, hyperparams: dict[str, Any] | None = None
     ) -> tuple[Any, Any, dict[str, Any]]:
-        given = {path: v for name, v in (hyperparams or {}).items() for path in resolve(name, first)}
         if under_trace():
+            given = at_paths(hyperparams)
             params, state, report = program(with_hyperparams(tx, given), params, state, batch)
             return params, state, told.beside(report, {**first, **given})
         values = first
-        if given:
+        if hyperparams:
             values = dict(first)
-            for path, value in given.items():
+            for path, value in at_paths(hyperparams).items():
                 values[path] = numbers.checked(f"train_step: hyperparams[{path!r}]", path, value)
         try:
             params, state, report = call(values, params, state, batch)
