@@ -44,6 +44,7 @@ def mezo(
     key: jax.Array,
     params: Any,
     learning_rate: Any,
+    *,
     sigma: Any = 1e-3,
     num_samples: int = 1,
 ) -> tuple[Any, MezoInfo]:
@@ -65,7 +66,7 @@ def mezo(
       StructureError: fun returns no real scalar, or params are not real floating arrays.
     """
     check_number("mezo", "learning_rate", learning_rate)
-    params, info = mezo_slopes(fun, key, params, sigma, num_samples)
+    params, info = mezo_slopes(fun, key, params, sigma=sigma, num_samples=num_samples)
 
     def descend(i: jax.Array, moved: Any) -> Any:
         return _move(moved, jax.random.fold_in(key, i), -learning_rate * info.slopes[i] / num_samples)
@@ -74,7 +75,7 @@ def mezo(
 
 
 def mezo_slopes(
-    fun: Callable[[Any], Any], key: jax.Array, params: Any, sigma: Any = 1e-3, num_samples: int = 1
+    fun: Callable[[Any], Any], key: jax.Array, params: Any, *, sigma: Any = 1e-3, num_samples: int = 1
 ) -> tuple[Any, MezoInfo]:
     """The slopes of the loss along random directions: the evaluations of `mezo` without its step.
 

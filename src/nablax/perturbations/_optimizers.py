@@ -32,6 +32,7 @@ Oracle = Callable[[Any], Any]
 
 def perturbed_optimizer(
     oracle: Oracle,
+    *,
     num_samples: int = 1000,
     sigma: Any = 0.1,
     noise: Any = _NORMAL,
@@ -54,6 +55,7 @@ def perturbed_optimizer(
 def perturbed_argmax(
     key: jax.Array,
     scores: jax.Array,
+    *,
     num_samples: int = 1000,
     sigma: Any = 0.1,
     noise: Any = _GUMBEL,
@@ -86,6 +88,7 @@ def perturbed_top_k(
     key: jax.Array,
     scores: jax.Array,
     k: int,
+    *,
     num_samples: int = 1000,
     sigma: Any = 0.1,
     noise: Any = _GUMBEL,
@@ -103,6 +106,7 @@ def perturbed_top_k(
 def perturbed_sort(
     key: jax.Array,
     scores: jax.Array,
+    *,
     num_samples: int = 1000,
     sigma: Any = 0.1,
     noise: Any = _NORMAL,
@@ -121,6 +125,7 @@ def perturbed_sort(
 def perturbed_rank(
     key: jax.Array,
     scores: jax.Array,
+    *,
     num_samples: int = 1000,
     sigma: Any = 0.1,
     noise: Any = _NORMAL,
@@ -137,10 +142,10 @@ def perturbed_rank(
 def perturbed_shortest_path(
     key: jax.Array,
     costs: jax.Array,
+    *,
     num_samples: int = 1000,
     sigma: Any = 0.1,
     noise: Any = _NORMAL,
-    *,
     diagonal: bool = True,
     **options: Any,
 ) -> jax.Array:
@@ -152,13 +157,14 @@ def perturbed_shortest_path(
       costs: array of shape (height, width) of positive costs of the cells.
       diagonal: paths move to eight neighbours, or to four.
     """
-    return make_perturbed_fun(shortest_path_oracle(diagonal), num_samples, sigma, noise, **options)(
+    return make_perturbed_fun(shortest_path_oracle(diagonal=diagonal), num_samples, sigma, noise, **options)(
         key, -costs
     )
 
 
 def fenchel_young_loss(
     oracle: Oracle,
+    *,
     num_samples: int = 1000,
     sigma: Any = 0.1,
     noise: Any = _NORMAL,
@@ -178,7 +184,7 @@ def fenchel_young_loss(
       y_sigma(theta) - target, its Hessian and so on are unbiased. It raises StructureError for a target of
       other shapes.
     """
-    mean_solution = perturbed_optimizer(oracle, num_samples, sigma, noise, **options)
+    mean_solution = perturbed_optimizer(oracle, num_samples=num_samples, sigma=sigma, noise=noise, **options)
 
     def best(theta: Any) -> jax.Array:
         return _vdot(oracle(theta), theta)

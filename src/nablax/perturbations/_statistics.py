@@ -36,8 +36,8 @@ class GradientStatistics(NamedTuple):
 def gradient_statistics(
     estimator: Callable[[jax.Array], Any],
     key: jax.Array,
-    num_repeats: int = 100,
     *,
+    num_repeats: int = 100,
     num_samples: int = 1,
     target_error: Any = 0.1,
     batch_size: int | None = None,
@@ -59,7 +59,7 @@ def gradient_statistics(
     Example:
       >>> import jax, jax.numpy as jnp
       >>> noisy = lambda key: jnp.array([3.0, 4.0]) + jax.random.normal(key, (2,))
-      >>> bool(10 < gradient_statistics(noisy, jax.random.key(0), 10_000).signal_to_noise < 16)
+      >>> bool(10 < gradient_statistics(noisy, jax.random.key(0), num_repeats=10_000).signal_to_noise < 16)
       True
     """
     who = "gradient_statistics"

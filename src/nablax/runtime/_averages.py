@@ -172,7 +172,7 @@ def ema_params(
 
 
 @checked(inner=TRANSFORMATION, start=_START, period=COUNT)
-def swa(inner: Any, start: int = 0, period: int = 1) -> GradientTransformationExtraArgs:
+def swa(inner: Any, *, start: int = 0, period: int = 1) -> GradientTransformationExtraArgs:
     """Stochastic weight averaging: the plain mean of the parameters after `start` updates, one every `period` updates.
 
     Args:
@@ -190,7 +190,7 @@ def swa(inner: Any, start: int = 0, period: int = 1) -> GradientTransformationEx
 
 
 @checked(inner=TRANSFORMATION, size=COUNT, period=COUNT)
-def lawa(inner: Any, size: int = 5, period: int = 100) -> GradientTransformationExtraArgs:
+def lawa(inner: Any, *, size: int = 5, period: int = 100) -> GradientTransformationExtraArgs:
     """Latest weight averaging: the mean of the last `size` points, taken every `period` updates.
 
     It forgets old points at once, where an exponential average still hangs on them, and takes `size` copies.

@@ -39,7 +39,7 @@ def _mean_over_samples(
 
 
 def hutchinson_trace(
-    product: Callable[[Any], Any], like: Any, key: jax.Array, num_samples: int = 16
+    product: Callable[[Any], Any], like: Any, key: jax.Array, *, num_samples: int = 16
 ) -> jax.Array:
     """An unbiased estimate of the trace of a linear map.
 
@@ -66,7 +66,9 @@ def hutchinson_trace(
     )
 
 
-def hutchinson_diag(product: Callable[[Any], Any], like: Any, key: jax.Array, num_samples: int = 16) -> Any:
+def hutchinson_diag(
+    product: Callable[[Any], Any], like: Any, key: jax.Array, *, num_samples: int = 16
+) -> Any:
     """An unbiased estimate of the diagonal of a linear map.
 
     Args:

@@ -68,7 +68,7 @@ def _solve(linear_solver: Callable[[Any, Any], Any], matvec: Callable[[Any], Any
 
 
 def custom_root(
-    optimality_fun: Callable[..., Any], has_aux: bool = False, solve: Any = "gmres"
+    optimality_fun: Callable[..., Any], *, has_aux: bool = False, solve: Any = "gmres"
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A decorator for solvers: differentiates their solution by the implicit function theorem.
 
@@ -108,7 +108,7 @@ def custom_root(
 
 
 def custom_fixed_point(
-    fixed_point_fun: Callable[..., Any], has_aux: bool = False, solve: Any = "gmres"
+    fixed_point_fun: Callable[..., Any], *, has_aux: bool = False, solve: Any = "gmres"
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Like `custom_root`, for solvers of x = T(x, *args).
 

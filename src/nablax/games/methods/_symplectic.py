@@ -20,7 +20,7 @@ from nablax.games.methods._method import Method, Step, as_base, move
 _EPSILON = 0.1  # of the source, section 3.5: tells weak attraction from weak repulsion
 
 
-def symplectic(learning_rate: Any, weight: float = 1.0, *, align: bool = False) -> Method:
+def symplectic(learning_rate: Any, *, weight: float = 1.0, align: bool = False) -> Method:
     """Symplectic gradient adjustment: one evaluation and two products with the Jacobian a step.
 
     Made for games without constraints: where a projection is active, its resting points are not the game's.

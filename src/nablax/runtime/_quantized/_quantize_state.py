@@ -99,10 +99,10 @@ def _integer(low: int) -> Any:
 def quantize_state(
     inner: Any,
     bits: int = 8,
+    *,
     block: int | None = None,
     stochastic: bool = False,
     min_size: int = 4096,
-    *,
     seed: int = 0,
 ) -> GradientTransformationExtraArgs:
     """Holds the moments of a transformation in 8 or 4 bits between steps: 2 bytes a parameter for Adam instead of 8.
