@@ -11,7 +11,7 @@ SECTION = re.compile(
     r"^(Args|Arguments|Attributes|Returns|Yields|Raises|Examples?|Notes?|Methods|Sources?|Players):\s*$"
 )
 TITLES = {"Args": "Arguments", "Attributes": "Fields"}
-SOURCE = re.compile(r"^(Sources?|Returns|Raises|Example|Note): ")
+SOURCE = re.compile(r"^(Sources?|Defaults|Returns|Raises|Example|Note): ")
 SPAN = re.compile(r"(``[^`]+``|`[^`]+`)")
 
 

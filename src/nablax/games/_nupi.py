@@ -73,6 +73,8 @@ def nupi(
     Raises:
       HyperparameterError: a number out of its range.
 
+    Defaults: ours: proportional and integral control in equal parts, without averaging; the paper tunes kp.
+
     Source: Sohrabi et al. 2024, arXiv:2406.04558, Algorithm 1.
 
     Example:

@@ -79,6 +79,8 @@ def solve(
       HyperparameterError: steps, tol or max_growth out of range.
       StructureError: z0 does not have the field's players, or the field's value differs from it.
 
+    Defaults: tol = 0 goes all the steps; max_growth is far beyond what a method that converges does.
+
     Example:
       >>> import jax.numpy as jnp
       >>> from nablax import games

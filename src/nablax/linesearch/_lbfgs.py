@@ -158,6 +158,8 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Gr
       HyperparameterError: memory_size < 1.
       MissingParamsError: `update` without params.
 
+    Defaults: as in Optax; a memory of 3 to 20 pairs is what Nocedal & Wright 2006, section 7.2, recommend.
+
     Source: Liu & Nocedal 1989, doi:10.1007/BF01589116.
     """
     check_number("scale_by_lbfgs", "memory_size", memory_size, 1, integer=True)
@@ -224,6 +226,8 @@ def lbfgs(
     Raises:
       HyperparameterError: a number out of its range.
       ArgumentError: at `update`, a missing keyword argument.
+
+    Defaults: as in Optax; a memory of 3 to 20 pairs is what Nocedal & Wright 2006, section 7.2, recommend.
 
     Source: Liu & Nocedal 1989, doi:10.1007/BF01589116; Nocedal & Wright 2006, Algorithms 7.4 and 7.5.
 

@@ -52,6 +52,9 @@ def minimize(
       HyperparameterError: tol or max_steps out of range, a lower bound above its upper one, NaN as a bound.
       StructureError: fun's value is no real scalar, bounds do not fit x0, or x0 is complex and bounded.
 
+    Defaults: tol = 1e-5 is that of SciPy's BFGS and L-BFGS-B for the gradient; max_steps a bound that stops what goes
+    on for ever.
+
     Source: Liu & Nocedal 1989, doi:10.1007/BF01589116; under bounds Bertsekas 1982, doi:10.1137/0320018.
 
     Example:

@@ -58,6 +58,8 @@ def dice_loss(
       StructureError: shapes differ.
       HyperparameterError: another reduction.
 
+    Defaults: as in Optax: alpha = beta = 0.5 is the Dice coefficient.
+
     Source: Milletari et al. 2016, arXiv:1606.04797; Salehi et al. 2017, arXiv:1706.05721.
 
     >>> import jax.numpy as jnp
@@ -108,6 +110,8 @@ def binary_dice_loss(
       ArgumentError: predictions are not floating.
       StructureError: shapes differ.
 
+    Defaults: as in Optax.
+
     Source: Milletari et al. 2016, arXiv:1606.04797.
     """
     predictions, targets = (
@@ -143,6 +147,8 @@ def multiclass_generalized_dice_loss(
     Raises:
       ArgumentError: predictions are not floating.
       StructureError: shapes differ.
+
+    Defaults: as in Optax.
 
     Source: Sudre et al. 2017, arXiv:1707.03237.
     """

@@ -32,6 +32,8 @@ def ntxent(embeddings: Any, labels: Any, temperature: Any = 0.07) -> jax.Array:
       HyperparameterError: a temperature that is not positive.
       StructureError: shapes do not fit.
 
+    Defaults: as in Optax.
+
     Source: Chen et al. 2020, arXiv:2002.05709.
 
     >>> import jax.numpy as jnp
@@ -84,6 +86,8 @@ def triplet_margin_loss(
     Raises:
       ArgumentError: an argument is not floating.
       StructureError: shapes do not broadcast, or axis is not theirs.
+
+    Defaults: as in Optax and torch.nn.TripletMarginLoss.
 
     Source: Balntas et al. 2016, doi:10.5244/C.30.119.
 

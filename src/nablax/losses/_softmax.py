@@ -93,6 +93,8 @@ def poly_loss_cross_entropy(
       ArgumentError: logits are not floating.
       StructureError: shapes do not broadcast.
 
+    Defaults: as in Optax.
+
     Source: Leng et al. 2022, arXiv:2204.12511.
     """
     x, y, mask, axes, dtype = _distributions("poly_loss_cross_entropy", logits, labels, axis, where)

@@ -85,6 +85,9 @@ def es_value_and_gradient(
       HyperparameterError: a number out of range, or an unknown shaping.
       StructureError: fun returns no scalar.
 
+    Defaults: sigma as in `make_perturbed_fun`; 100 evaluations are a start, `gradient_statistics` says how many are
+    needed.
+
     Example:
       >>> import jax, jax.numpy as jnp
       >>> x = jnp.array([3.0, -3.0])
@@ -114,7 +117,10 @@ def es_gradient(
     batch_size: int | None = None,
 ) -> Any:
     """The gradient of `es_value_and_gradient`, whose arguments it takes; a tree like params, for any
-    optimizer's `update`."""
+    optimizer's `update`.
+
+    Defaults: as in `es_value_and_gradient`.
+    """
     _, gradient = _estimate(
         "es_gradient",
         fun, key, params, num_samples, sigma, noise,
@@ -145,6 +151,9 @@ def spsa(
 
     Returns:
       Tree like params: exact on average for quadratic losses, else up to O(sigma^2).
+
+    Defaults: two evaluations are the method of Spall 1992; sigma = 1e-2 is ours, for parameters of order 1 in float32:
+    differences keep five digits.
     """
     return _estimate("spsa", fun, key, params, num_samples, sigma, noise)[1]
 

@@ -64,6 +64,8 @@ def mezo(
     Raises:
       HyperparameterError: sigma or num_samples out of range, a learning rate that is NaN.
       StructureError: fun returns no real scalar, or params are not real floating arrays.
+
+    Defaults: sigma = 1e-3 and one direction a step are those of Malladi et al. 2023, arXiv:2305.17333, Algorithm 1.
     """
     check_number("mezo", "learning_rate", learning_rate)
     params, info = mezo_slopes(fun, key, params, sigma=sigma, num_samples=num_samples)
@@ -84,6 +86,8 @@ def mezo_slopes(
 
     Returns:
       (params moved along and back, MezoInfo). `mezo_gradient` turns the key and the slopes into a gradient.
+
+    Defaults: as in `mezo`.
     """
     num_samples = positive_int("mezo", "num_samples", num_samples)
     check_positive("mezo", "sigma", sigma)

@@ -48,6 +48,8 @@ def perturbed_optimizer(
 
     Returns:
       A function of a key and of theta.
+
+    Defaults: as in `make_perturbed_fun`; Gaussian noise is that of Berthet et al. 2020.
     """
     return make_perturbed_fun(oracle, num_samples, sigma, noise, **options)
 
@@ -71,6 +73,8 @@ def perturbed_argmax(
       scores: real array; axes before the last are separate problems.
       num_samples, sigma, noise: as in `make_perturbed_fun`.
       **options: the keyword-only arguments of `make_perturbed_fun`.
+
+    Defaults: as in `make_perturbed_fun`.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -99,6 +103,8 @@ def perturbed_top_k(
     Args:
       key, scores, num_samples, sigma, noise, **options: as in `perturbed_argmax`.
       k: how many are chosen.
+
+    Defaults: as in `make_perturbed_fun`.
     """
     return make_perturbed_fun(top_k_oracle(k), num_samples, sigma, noise, **options)(key, scores)
 
@@ -116,6 +122,8 @@ def perturbed_sort(
 
     Args:
       key, scores, num_samples, sigma, noise, **options: as in `perturbed_argmax`.
+
+    Defaults: as in `perturbed_optimizer`.
     """
     return make_perturbed_fun(functools.partial(jnp.sort, axis=-1), num_samples, sigma, noise, **options)(
         key, scores
@@ -135,6 +143,8 @@ def perturbed_rank(
 
     Args:
       key, scores, num_samples, sigma, noise, **options: as in `perturbed_argmax`.
+
+    Defaults: as in `perturbed_optimizer`.
     """
     return make_perturbed_fun(rank_oracle, num_samples, sigma, noise, **options)(key, scores)
 
@@ -156,6 +166,8 @@ def perturbed_shortest_path(
       key, num_samples, sigma, noise, **options: as in `perturbed_argmax`.
       costs: array of shape (height, width) of positive costs of the cells.
       diagonal: paths move to eight neighbours, or to four.
+
+    Defaults: as in `perturbed_optimizer`.
     """
     return make_perturbed_fun(shortest_path_oracle(diagonal=diagonal), num_samples, sigma, noise, **options)(
         key, -costs
@@ -183,6 +195,8 @@ def fenchel_young_loss(
       A function of a key, of theta and of the target, both of one structure. Its gradient in theta,
       y_sigma(theta) - target, its Hessian and so on are unbiased. It raises StructureError for a target of
       other shapes.
+
+    Defaults: as in `perturbed_optimizer`.
     """
     mean_solution = perturbed_optimizer(oracle, num_samples=num_samples, sigma=sigma, noise=noise, **options)
 

@@ -56,6 +56,8 @@ def gradient_statistics(
     Raises:
       HyperparameterError: num_repeats < 2, num_samples < 1, target_error not positive.
 
+    Defaults: 100 repeats tell a standard deviation to about 7%.
+
     Example:
       >>> import jax, jax.numpy as jnp
       >>> noisy = lambda key: jnp.array([3.0, 4.0]) + jax.random.normal(key, (2,))

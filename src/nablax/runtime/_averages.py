@@ -150,6 +150,8 @@ def ema_params(
       HyperparameterError: a number out of its range.
       MissingParamsError: `update` without params.
 
+    Defaults: decay = 0.999 is that of Tarvainen & Valpola 2017.
+
     Source: Polyak & Juditsky 1992, doi:10.1137/0330046; Tarvainen & Valpola 2017, arXiv:1703.01780. The warm-up is that
     of TensorFlow's ExponentialMovingAverage.
 
@@ -184,6 +186,8 @@ def swa(inner: Any, *, start: int = 0, period: int = 1) -> GradientTransformatio
       HyperparameterError: a number out of its range.
       MissingParamsError: `update` without params.
 
+    Defaults: every step from the start on; the paper takes one point an epoch.
+
     Source: Izmailov et al. 2018, arXiv:1803.05407.
     """
     return _weighted(inner, "swa", lambda n, weight: 1.0 - 1.0 / jnp.maximum(n, 1), start, period)
@@ -203,6 +207,8 @@ def lawa(inner: Any, *, size: int = 5, period: int = 100) -> GradientTransformat
     Raises:
       HyperparameterError: a number out of its range.
       MissingParamsError: `update` without params.
+
+    Defaults: both are ours; the paper takes a point an epoch.
 
     Source: Kaddour 2022, arXiv:2209.14981.
     """

@@ -44,6 +44,8 @@ def linear_onecycle_schedule(
     Raises:
       HyperparameterError: a number outside its range.
 
+    Defaults: as in Optax; div_factor, final_div_factor and pct_start are those of torch's OneCycleLR.
+
     Source: Smith and Topin 2017, arXiv:1708.07120.
 
     >>> f = linear_onecycle_schedule(100, peak_value=1.0)
@@ -86,6 +88,8 @@ def cosine_onecycle_schedule(
 
     Raises:
       HyperparameterError: a number outside its range.
+
+    Defaults: as in Optax; div_factor, final_div_factor and pct_start are those of torch's OneCycleLR.
 
     Source: Smith and Topin 2017, arXiv:1708.07120.
 

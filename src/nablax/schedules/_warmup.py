@@ -77,6 +77,8 @@ def warmup_cosine_decay_schedule(
     Raises:
       HyperparameterError: decay_steps <= warmup_steps, or an argument is NaN.
 
+    Defaults: as in Optax.
+
     Source: Loshchilov and Hutter 2017, arXiv:1608.03983; warm-up: Goyal et al. 2017, arXiv:1706.02677.
 
     >>> f = warmup_cosine_decay_schedule(0.0, 1.0, warmup_steps=10, decay_steps=110)
@@ -127,6 +129,8 @@ def warmup_exponential_decay_schedule(
 
     Raises:
       HyperparameterError: an argument is NaN.
+
+    Defaults: as in Optax.
 
     >>> f = warmup_exponential_decay_schedule(0.0, 1.0, 4, transition_steps=2, decay_rate=0.25)
     >>> print(f(2), f(4), f(6))

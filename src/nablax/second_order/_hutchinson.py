@@ -52,6 +52,9 @@ def hutchinson_trace(
     Returns:
       Scalar, at least float32.
 
+    Defaults: 16 products: a relative standard error of at most sqrt(2 / 16), about 35%, of a positive matrix of rank 1,
+    and less of others.
+
     Source: Hutchinson 1990, doi:10.1080/03610919008812866.
 
     Example:
@@ -76,6 +79,8 @@ def hutchinson_diag(
 
     Returns:
       Tree of the shapes of `like`, at least float32.
+
+    Defaults: as in `hutchinson_trace`.
 
     Source: Bekas, Kokiopoulou & Saad 2007, doi:10.1016/j.apnum.2007.01.003.
     """

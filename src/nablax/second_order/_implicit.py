@@ -91,6 +91,9 @@ def custom_root(
         that are no arrays; at the first derivative, a solution of integers.
       StructureError: at the first derivative, F does not have the structure and shapes of x.
 
+    Defaults: GMRES takes any regular system. The authors' implementation solves normal equations, whose condition
+    number is squared.
+
     Source: Blondel et al. 2022, arXiv:2105.15183.
 
     Example:
@@ -115,6 +118,8 @@ def custom_fixed_point(
     Args:
       fixed_point_fun: `T(x, *args)`, a tree like x.
       has_aux, solve: as in `custom_root`.
+
+    Defaults: as in `custom_root`.
 
     Source: Blondel et al. 2022, arXiv:2105.15183.
     """

@@ -28,6 +28,8 @@ def consensus(learning_rate: Any, *, weight: float = 1.0) -> Method:
     Raises:
       HyperparameterError: a step size that is not positive, or a negative weight.
 
+    Defaults: weight = 1 is a place to start; the paper tunes it.
+
     Source: Mescheder et al. 2017, arXiv:1705.10461.
     """
     base = as_base("consensus", learning_rate)

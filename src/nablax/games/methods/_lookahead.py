@@ -40,6 +40,8 @@ def lookahead_minmax(inner: Method, *, sync_period: int = 5, slow_step_size: flo
       ArgumentError: `inner` is no method.
       HyperparameterError: a number out of its range.
 
+    Defaults: k = 5 and alpha = 0.5 are those of Zhang et al. 2019, arXiv:1907.08610.
+
     Source: Chavdarova et al. 2021, arXiv:2006.14567.
     """
     if not isinstance(inner, Method):

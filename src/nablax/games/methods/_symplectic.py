@@ -33,6 +33,8 @@ def symplectic(learning_rate: Any, *, weight: float = 1.0, align: bool = False) 
     Raises:
       HyperparameterError: a step size that is not positive, or a weight that is NaN.
 
+    Defaults: weight = 1 is the paper's adjustment with lambda = 1.
+
     Source: Balduzzi et al. 2018, arXiv:1802.05642, Algorithm 1.
     """
     base = as_base("symplectic", learning_rate)

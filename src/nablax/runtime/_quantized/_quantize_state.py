@@ -136,6 +136,8 @@ def quantize_state(
       ArgumentError: an argument of the wrong kind.
       HyperparameterError: seed out of its range.
 
+    Defaults: 8 bits and min_size are those of the source, whose blocks have 2,048 entries.
+
     Source: Dettmers et al. 2021, arXiv:2110.02861; with 4 bits Li et al. 2023, arXiv:2309.01507 (blocks of 128 for both
     moments; their rank-1 scales need whole rows and columns, which a sharded array has not).
 
