@@ -198,7 +198,7 @@ def adafactor(
       HyperparameterError: a number out of its range.
       MissingParamsError: `update` without params.
 
-    Defaults: as in Optax; decay_rate, clipping_threshold and eps (its epsilon_1) are those that the paper proposes.
+    Defaults: as in Optax; decay_rate, clipping_threshold and eps, its eps_1, are those that the paper proposes.
 
     Source: Shazeer & Stern 2018, arXiv:1804.04235.
     """

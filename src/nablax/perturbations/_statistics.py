@@ -21,7 +21,7 @@ class GradientStatistics(NamedTuple):
       mean: tree like one gradient: its mean over all repeats.
       standard_error: tree like it: the standard error of each entry of ONE estimate (not of `mean`, which is
         sqrt(num_repeats) better).
-      signal_to_noise: |gradient|^2 / E |estimate - gradient|^2, a scalar; the noise that the squared mean
+      signal_to_noise: |gradient|^2 / (E |estimate - gradient|^2), a scalar; the noise that the squared mean
         contains is taken off, so that pure noise gives about 0.
       recommended_num_samples: samples in one estimate for which the root of E |estimate - gradient|^2 is
         target_error |gradient|; a float scalar, rounded up; inf where no signal was seen.
