@@ -23,6 +23,7 @@ from nablax import tree
 from nablax.core import (
     COUNT,
     RATE,
+    TRANSFORMATION,
     GradientTransformation,
     GradientTransformationExtraArgs,
     MissingParamsError,
@@ -244,6 +245,7 @@ def lbfgs(
       >>> bool(jnp.allclose(x, 2.0, atol=1e-3))
       True
     """
+    TRANSFORMATION("lbfgs", "linesearch", linesearch, optional=True)
     rate = scale(-1.0) if learning_rate is None else scale_by_learning_rate(learning_rate)
     return chain(
         scale_by_lbfgs(memory_size, scale_init_precond),

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core import ArgumentError, check_number, with_extra_args_support
+from nablax.core import TRANSFORMATION, ArgumentError, check_number, with_extra_args_support
 from nablax.linesearch._bounds import bounds_like
 from nablax.linesearch._loop import run
 from nablax.linesearch._result import Minimum
@@ -75,7 +75,16 @@ def minimize(
     check_number("minimize", "tol", tol, 0)
     check_number("minimize", "max_steps", max_steps, 1, integer=True)
     x0 = jax.tree.map(_as_float, x0)
+    if not jax.tree.leaves(x0):
+        raise ArgumentError(f"minimize: x0 must hold numbers to move, got {x0!r}.")
+    for argument, value in {"tol": tol, "max_steps": max_steps}.items():
+        if jnp.ndim(value):
+            raise ArgumentError(
+                f"minimize: {argument} must be a number, got an array of shape {jnp.shape(value)}."
+            )
     box = None if bounds is None else bounds_like(bounds, x0)
+    if not isinstance(method, str):
+        TRANSFORMATION("minimize", "method", method)
     tx = None if isinstance(method, str) else with_extra_args_support(method)
     return run(x0, args, box, tol, max_steps, fun=fun, tx=tx, has_aux=has_aux)
 

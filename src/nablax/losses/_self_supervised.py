@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from nablax.core import StructureError, check_number
 
-from ._operands import axes_of, broadcastable, floating, wide
+from ._operands import array, axes_of, broadcastable, floating, scalar, wide
 from ._regression import unit
 
 
@@ -44,7 +44,7 @@ def ntxent(embeddings: Any, labels: Any, temperature: Any = 0.07) -> jax.Array:
     who = "ntxent"
     check_number(who, "temperature", temperature, 0, open_low=True)
     embeddings = floating(who, "embeddings", embeddings)
-    labels = jnp.asarray(labels)
+    labels = array("ntxent", "labels", labels)
     if embeddings.ndim != 2 or labels.shape != embeddings.shape[:1]:
         raise StructureError(
             f"{who}: embeddings must have shape (batch, features) and labels (batch,), "
@@ -99,6 +99,7 @@ def triplet_margin_loss(
     who = "triplet_margin_loss"
     arrays = {"anchors": anchors, "positives": positives, "negatives": negatives}
     a, p, n = (floating(who, name, x) for name, x in arrays.items())
+    scalar(who, norm_degree=norm_degree, margin=margin, eps=eps)
     (axis,) = axes_of(who, axis, len(broadcastable(who, **arrays)))
 
     def distance(x: jax.Array, y: jax.Array) -> jax.Array:

@@ -31,7 +31,7 @@ _SOLVERS = {"cg": linalg.cg, "gmres": linalg.gmres, "bicgstab": linalg.bicgstab}
 def _linear_solver(who: str, solve: Any) -> Callable[[Any, Any], Any]:
     if callable(solve):
         return solve
-    if solve not in _SOLVERS:
+    if not isinstance(solve, str) or solve not in _SOLVERS:
         raise ArgumentError(
             f"{who}: solve must be one of {', '.join(map(repr, _SOLVERS))} or a function (matvec, b) -> x, got "
             f"{solve!r}."
