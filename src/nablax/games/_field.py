@@ -319,8 +319,12 @@ def structures(*trees: Any) -> list[Any]:
     return [jax.tree.structure(t) for t in trees]
 
 
-def as_field(f: Any) -> Field:
+def as_field(who: str, f: Any) -> Field:
     """`f` itself where it is a `Field`; `operator(f)` for any other function."""
+    if not (isinstance(f, Field) or callable(f)):
+        raise ArgumentError(
+            f"{who}: field must be a field or a function of the point, got {type(f).__name__}: {f!r}."[:300]
+        )
     return f if isinstance(f, Field) else operator(f)
 
 

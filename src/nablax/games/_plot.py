@@ -62,7 +62,7 @@ def plot_trajectories(
         raise ImportError("games.plot_trajectories needs matplotlib: pip install 'nablax[workbench]'.") from e
     if not methods:
         raise ArgumentError("games.plot_trajectories: give at least one method.")
-    field = as_field(field)
+    field = as_field("games.plot_trajectories", field)
     _, _, start = prepare(next(iter(methods.values())), field, z0)
     flat, unravel = ravel_pytree(start)
     if flat.size != 2:

@@ -123,7 +123,7 @@ def prepare(method: Any, field: Any, z0: Any) -> tuple[Method, Field, Any]:
                 f"transformation, got {type(method).__name__}."
             )
         method = simultaneous(method)
-    return method, as_field(field), jax.tree.map(_as_float, z0)
+    return method, as_field("games.solve", field), jax.tree.map(_as_float, z0)
 
 
 def _as_float(x: Any) -> jax.Array:

@@ -74,9 +74,9 @@ def minimize(
         raise ArgumentError(f"minimize: method must be 'lbfgs' or a gradient transformation, got {method!r}.")
     check_number("minimize", "tol", tol, 0)
     check_number("minimize", "max_steps", max_steps, 1, integer=True)
+    if x0 is None:
+        raise ArgumentError("minimize: x0 must be a number, an array or a tree of them, got None.")
     x0 = jax.tree.map(_as_float, x0)
-    if not jax.tree.leaves(x0):
-        raise ArgumentError(f"minimize: x0 must hold numbers to move, got {x0!r}.")
     for argument, value in {"tol": tol, "max_steps": max_steps}.items():
         if jnp.ndim(value):
             raise ArgumentError(
@@ -93,6 +93,9 @@ def _as_float(x: Any) -> jax.Array:
     """As a floating array that is not weakly typed: a loop keeps its types."""
     if isinstance(x, jax.Array) and not x.weak_type and jnp.issubdtype(x.dtype, jnp.inexact):
         return x
-    x = jnp.asarray(x)
+    try:
+        x = jnp.asarray(x)
+    except (TypeError, ValueError):
+        raise ArgumentError(f"minimize: x0 must hold numbers, got {type(x).__name__}: {x!r}."[:300]) from None
     dtype = x.dtype if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.result_type(float)
     return jnp.asarray(x, dtype)

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nablax.core import HyperparameterError
+from nablax.core import FUNCTION, HyperparameterError
 
 from ._checks import check_positive, check_real, check_scalar, positive_int
 from ._layout import Layout
@@ -177,6 +177,7 @@ def _estimate(
     members = 2 if antithetic else 1
     if num_samples % members:
         raise HyperparameterError(f"{who}: num_samples must be even for antithetic pairs, got {num_samples}.")
+    FUNCTION(who, "fun", fun)
     key = as_key(key, who)
     check_scalar(who, jax.eval_shape(fun, params))
     if shaping is None:

@@ -54,7 +54,7 @@ def check_arrays(who: str, **trees: Any) -> None:
 
 def _holds_numbers(dtype: Any) -> bool:
     try:
-        return bool(jnp.issubdtype(dtype, np.number) or dtype == bool)
+        return bool(jnp.issubdtype(dtype, np.number) or jnp.issubdtype(dtype, np.bool_))
     except TypeError:
         return False
 

@@ -131,7 +131,7 @@ def train_step(
             return out[0] if has_aux else out
 
         extra = {"value": loss, "grad": grads, "value_fn": value_fn}
-        done = one_step(opened, grads, state, params, extra, skip_nonfinite, layout)
+        done = one_step(opened, grads, state, params, extra, skip_nonfinite=skip_nonfinite, layout=layout)
         report = {"loss": loss}
         rates |= injected_rates(done.state)
         if not rates.keys() <= told.rates:
