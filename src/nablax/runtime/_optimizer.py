@@ -164,7 +164,7 @@ class Optimizer(Owner):
                 grads = params.like(grads)
             before = learning_rates(tx, state) if "learning_rates" in reports else {}
             extra = {"grad": grads, **extra, **dict(functions)}
-            done = step(tx, grads, state, params, extra, skip_nonfinite, layout)
+            done = step(tx, grads, state, params, extra, skip_nonfinite=skip_nonfinite, layout=layout)
             if skip_nonfinite:
                 skipped = skipped + 1 - done.finite.astype(jnp.int32)
             told = list(before.values()) + (list(norms(grads, done).values()) if NORMS[0] in reports else [])

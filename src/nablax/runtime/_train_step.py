@@ -73,7 +73,7 @@ def train_step(
         steps first; McCandlish et al. 2018, arXiv:1812.06162).
       donate: params and state are overwritten in place and the ones handed in become invalid.
       mesh, axis, param_specs: spread the state over the devices of a mesh, as `shard_state` does. The state for the
-        first step is that of `shard_state(tx, mesh, axis, param_specs).init(params)`.
+        first step is that of `shard_state(tx, mesh, axis=axis, param_specs=param_specs).init(params)`.
 
     Returns:
       `step(params, state, *batch, hyperparams={})` -> `(params, state, metrics)`; `step.init(params)` is the first
@@ -132,7 +132,7 @@ def train_step(
             return out[0] if has_aux else out
 
         extra = {"value": loss, "grad": grads, "value_fn": value_fn}
-        done = one_step(opened, grads, state, params, extra, skip_nonfinite, layout)
+        done = one_step(opened, grads, state, params, extra, skip_nonfinite=skip_nonfinite, layout=layout)
         report = {"loss": loss}
         rates |= injected_rates(done.state)
         if not rates.keys() <= told.rates:
