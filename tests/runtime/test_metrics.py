@@ -73,6 +73,25 @@ def test_callbacks_and_their_period():
     assert seen == [(3, 3), (6, 6)]
 
 
+def test_norms_are_computed_where_somebody_reads_them():
+    def opts(**options):
+        return Optimizer(nablax.adam(nablax.linear_schedule(0.1, 0.0, 20)), PARAMS, metrics=True, **options)
+
+    seen, clear = {}, ("gradient_norm", "update_norm", "parameter_norm", "update_ratio", "learning_rate")
+    opt, always = opts(every=3, callbacks=[lambda step, m: seen.update({step: m})]), opts()
+    assert "reduce" not in opt.lower(GRADS).as_text()
+    assert "reduce" in always.lower(GRADS).as_text()
+    for k in range(1, 8):
+        jax.tree.map(np.testing.assert_array_equal, opt.step(GRADS), always.step(GRADS))
+        if k % 3 == 0:
+            assert {name: seen[k][name] for name in clear} == {name: always.metrics[name] for name in clear}
+        else:
+            assert opt.metrics["learning_rate"] == always.metrics["learning_rate"]
+            assert opt.metrics.get("measured_step") == (k // 3 * 3 or None)
+            assert opt.metrics.get("gradient_norm") == (seen[k // 3 * 3]["gradient_norm"] if k > 3 else None)
+    assert sorted(seen) == [3, 6]
+
+
 @pytest.mark.parametrize("kind", [RuntimeError, KeyboardInterrupt])
 def test_what_a_callback_raises_costs_nothing(kind):
     def failing(step, metrics):
@@ -136,7 +155,7 @@ def test_many_steps_take_no_memory():
     step, tx = train_step(lambda p, x: jnp.sum(p["w"] * x), nablax.sgd(0.1)), nablax.sgd(0.1)
     p = jax.tree.map(jnp.copy, PARAMS)
     s = tx.init(p)
-    for k in range(2000):
+    for k in range(10_000):
         if k == 100:
             before = len(jax.live_arrays())
         opt.step(GRADS)

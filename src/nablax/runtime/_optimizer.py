@@ -50,10 +50,11 @@ class Optimizer(Owner):
         equinox, say) are carried along: `opt.params` is the module. Or a tree of `autograd` tensors, leaves
         of the graph: then `step()` reads their `.grad` and gives them new values, and `zero_grad()` clears it.
         Their buffers are not donated: graphs that were recorded before may still need them.
-      metrics: also compute the norms of gradients, updates and parameters in each step.
+      metrics: also compute the norms of gradients, updates and parameters.
       callbacks: functions `callback(step, metrics)`, called after a step with its number, from 1, and `metrics`;
         loggers are such functions. What one raises comes out of `step`, which has done its work by then.
-      every: call them after every so many steps only; the others then wait for nothing.
+      every: compute the norms and call the callbacks at every so many steps only. The other steps run a program without
+        norms, which has nothing to write down for them, and wait for nothing.
       skip_nonfinite: leave parameters and state as they are where a gradient is infinite or NaN.
       donate: False keeps old parameters valid, at the price of a second copy in memory.
       take: take the arrays themselves instead of a copy; the first step consumes them.
@@ -131,28 +132,31 @@ class Optimizer(Owner):
         self._live = Hyperparams(self._numbers, self._current, self._check_fits)
         self._rates = {path: self._numbers.known[path].value for path in rate_paths(self.tx)}
         follows = any(map(callable, self._rates.values()))
-        self._reports = (*(["learning_rates"] if follows else []), *(NORMS if metrics else []))
+        self._reports: tuple[str, ...] = ("learning_rates",) if follows else ()
+        self._metrics = metrics
         self._report: Any = None
+        self._measured: Any = None  # number and report of the last step that computed norms
         self._shown: tuple[Any, Any] = (None, None)  # what held the packed parameters, and their tree
         self._last: Any = self._live.values_now
         self._shield = Shield()
-        self._kind = (self._numbers.structure, skip_nonfinite, self._reports, donate, self._layout)
+        self._kind = (self._numbers.structure, skip_nonfinite, donate, self._layout)
         self._steppers: dict[Any, Stepper] = {}
-        self._step = self._stepper(())
+        self._step = self._stepper((), metrics and self._every == 1)
 
-    def _stepper(self, functions: tuple[Any, ...]) -> Stepper:
-        """What calls the program of a step with these functions among its extra arguments."""
-        stepper = self._steppers.get(functions)
+    def _stepper(self, functions: tuple[Any, ...], measures: bool) -> Stepper:
+        """What calls the program of a step, with norms or without, and these functions among its extra arguments."""
+        reports = (*self._reports, *(NORMS if measures else ()))
+        stepper = self._steppers.get((functions, reports))
         if stepper is None:
-            key = (*self._kind, functions)
-            stepper = Stepper(shared_programs(key, lambda: self._programs(functions)))
+            key = (*self._kind, functions, reports)
+            stepper = Stepper(shared_programs(key, lambda: self._programs(functions, reports)))
             if len(self._steppers) >= _FUNCTIONS:
                 self._steppers.pop(next(iter(self._steppers)))
-            self._steppers[functions] = stepper
+            self._steppers[functions, reports] = stepper
         return stepper
 
-    def _programs(self, functions: tuple[Any, ...]) -> Programs:
-        _, skip_nonfinite, reports, donate, layout = self._kind
+    def _programs(self, functions: tuple[Any, ...], reports: tuple[str, ...]) -> Programs:
+        _, skip_nonfinite, donate, layout = self._kind
 
         def body(tx: Any, held: Held, tensors: Any, grads: Any, extra: Any) -> Any:
             state, skipped = held[0], held[1]
@@ -205,8 +209,9 @@ class Optimizer(Owner):
                 "Optimizer.step needs the gradients: step(grads). Only tensors carry their own."
             )
         call = self._step
-        if extra:
-            call = self._stepper(tuple((k, v) for k, v in sorted(extra.items()) if callable(v)))
+        measures = self._metrics and (self._steps + 1) % self._every == 0
+        if extra or (measures and self._every > 1):
+            call = self._stepper(tuple((k, v) for k, v in sorted(extra.items()) if callable(v)), measures)
             extra = {k: v for k, v in extra.items() if not callable(v)}
         with self._shield:
             tensors = None if self._tensors is None else tensors_of.arrays(self._tensors, numpy=True)
@@ -224,6 +229,8 @@ class Optimizer(Owner):
                 raise
             self._steps += 1
             self._last = now
+            if measures:
+                self._measured = self._steps, self._report
             if tensors is not None:
                 tensors_of.assign(self._tensors, new)
         if self._callbacks and self._steps % self._every == 0:
@@ -245,8 +252,9 @@ class Optimizer(Owner):
     @property
     def metrics(self) -> dict[str, Any]:
         """Of the last step: steps, skipped_steps, learning_rate (a number, or a dict of one a group where there are
-        several), with `metrics=True` the norms and the ratio of update to parameters, the loss scale where there is
-        one, and what `with_metrics` in the transformation measured.
+        several), with `metrics=True` the norms and the ratio of update to parameters (with `every` those of the last
+        step that measured, `measured_step`), the loss scale where there is one, and what `with_metrics` in the
+        transformation measured.
 
         The rate of `inject_hyperparams` is read from its state. Transformations of other libraries keep theirs to
         themselves: without any other rate there is no entry.
@@ -258,14 +266,15 @@ class Optimizer(Owner):
             found = current_values(self._numbers.tx, self.state)
             paths = [path for path in self._rates if path in found]
             rates = {**rates, **dict(zip(paths, told, strict=False))} if told else found
-            told = told[len(paths) :]
             rates = {path: float(rates[path]) for path in paths}
         rates |= {path: float(rate) for path, rate in injected_rates(self.state).items()}
         if rates:
             out["learning_rate"] = by_group(rates)
-        out |= dict(zip(NORMS, told, strict=False))
-        if told:
+        if self._measured is not None:
+            at, report = self._measured
+            out |= dict(zip(NORMS, np.asarray(report)[-len(NORMS) :].tolist(), strict=True))
             out["update_ratio"] = float(ratio(out["update_norm"], out["parameter_norm"]))
+            out |= {"measured_step": at} if self._every > 1 else {}
         scaling, measured = find_loss_scale(self.state), find_metrics(self.state)
         if scaling is not None:
             out["loss_scale"] = float(scaling.loss_scale)
