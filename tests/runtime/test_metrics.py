@@ -51,6 +51,30 @@ def test_metrics_scan_and_change_nothing():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), run(plain), run(tx))
 
 
+def test_metrics_of_every_third_update():
+    tx, always = (with_metrics(nablax.adam(0.1), per_leaf=True, **o) for o in ({"every": 3}, {}))
+    state, other, p = tx.init(PARAMS), always.init(PARAMS), PARAMS
+    update = jax.jit(tx.update)
+    for k in range(1, 8):
+        g = jax.tree.map(lambda x, k=k: jnp.cos(k * x), p)
+        (u, state), (v, other) = update(g, state, p), always.update(g, other, p)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), u, v)
+        p = nablax.apply_updates(p, u)
+        if k % 3 == 0:
+            known = metrics_of(other)
+        seen = known if k >= 3 else jax.tree.map(jnp.zeros_like, metrics_of(state))
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), metrics_of(state), seen)
+    assert "count" not in "".join(nablax.state_dict(always, other)["arrays"]).replace("inner/count", "")
+
+
+def test_a_step_with_metrics_now_and_then_copies_nothing():
+    params = {"w": jnp.ones((64, 512)), "v": jnp.ones((64, 512))}
+    opt = Optimizer(with_metrics(nablax.adamw(0.1), every=100), params)
+    compiled = opt.lower(params).compile()
+    assert not [line for line in compiled.as_text().splitlines() if " copy(" in line and "64,512" in line]
+    assert compiled.memory_analysis().temp_size_in_bytes < 4 * 2 * params["w"].nbytes  # of the branch that measures
+
+
 def test_the_optimizer_has_them_with_groups_too():
     tx = nablax.partition_by_path({"b": nablax.sgd(0.1)}, default=nablax.adam(0.2))
     opt = Optimizer(with_metrics(nablax.dynamic_loss_scale(tx, 8.0)), PARAMS)
