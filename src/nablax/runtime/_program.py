@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from nablax.core import Source, Unfilled
+from nablax.core import Source, Unfilled, in_place_compile_options
 from nablax.runtime._live import Numbers
 from nablax.runtime._shield import watched
 
@@ -39,7 +39,8 @@ class Variant:
             with self.source.reading(vector):
                 return body(numbers.opened(self.source), *given)
 
-        self.compiled = jax.jit(step, donate_argnums=donate)
+        options = in_place_compile_options() if donate else None
+        self.compiled = jax.jit(step, donate_argnums=donate, compiler_options=options)
 
 
 class Programs:
