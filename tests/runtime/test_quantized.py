@@ -21,7 +21,7 @@ MAPS = {
     "signed 8": power_map(7, 2, zero=True),
     "positive 8": power_map(8, 2, zero=False),
     "signed 4": power_map(3, 1, zero=True),
-    "positive 4": power_map(4, 1, zero=False),
+    "positive 4": power_map(4, 2, zero=False),
 }
 PARAMS = {
     "w": jnp.linspace(-1, 1, 24 * 10).reshape(24, 10),
