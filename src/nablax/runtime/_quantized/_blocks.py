@@ -58,7 +58,7 @@ class Form:
 
     @property
     def map(self) -> Map:
-        """The map of the codes, the sign's bit apart: of the fourth power; with the 3 bits that a sign leaves, the second."""
+        """The map of the codes, the sign's bit apart: of the fourth power, or of the second where 3 bits are left."""
         bits = self.bits - self.signed
         return power_map(bits, 1 if bits < 4 else 2, zero=self.signed)
 

@@ -136,9 +136,9 @@ def quantize_state(
       ArgumentError: an argument of the wrong kind.
       HyperparameterError: seed out of its range.
 
-    Source: Dettmers et al. 2021, arXiv:2110.02861, for blocks and for steps that grow with the numbers; with 4 bits Li et
-    al. 2023, arXiv:2309.01507 (blocks of 128 for both moments; their rank-1 scales need whole rows and columns, which a
-    sharded array has not). The powers, in place of their maps, are two operations on a float's bits.
+    Source: Dettmers et al. 2021, arXiv:2110.02861, for blocks and for steps that grow with the numbers; with 4 bits Li
+    et al. 2023, arXiv:2309.01507 (blocks of 128 for both moments; their rank-1 scales need whole rows and columns,
+    which a sharded array has not). The powers, in place of their maps, are two operations on a float's bits.
 
     Example:
       >>> import jax, jax.numpy as jnp
