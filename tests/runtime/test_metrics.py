@@ -72,9 +72,8 @@ def test_a_step_with_metrics_now_and_then_copies_nothing():
     opt = Optimizer(with_metrics(nablax.adamw(0.1), every=100), params)
     compiled = opt.lower(params).compile()
     assert not [line for line in compiled.as_text().splitlines() if " copy(" in line and "64,512" in line]
-    assert (
-        compiled.memory_analysis().temp_size_in_bytes < 4 * 2 * params["w"].nbytes
-    )  # of the branch that measures
+    temporary = compiled.memory_analysis().temp_size_in_bytes  # of the branch that measures
+    assert temporary < 8 * params["w"].nbytes
 
 
 def test_the_optimizer_has_them_with_groups_too():

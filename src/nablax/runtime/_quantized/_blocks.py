@@ -58,8 +58,9 @@ class Form:
 
     @property
     def map(self) -> Map:
-        """The map of the codes, the sign's bit apart: ranges of 16 with 8 bits, of 4 with 4 bits."""
-        return power_map(self.bits - self.signed, {8: 2, 4: 1}[self.bits], zero=self.signed)
+        """The map of the codes, the sign's bit apart: of the fourth power, or of the second where 3 bits are left."""
+        bits = self.bits - self.signed
+        return power_map(bits, 1 if bits < 4 else 2, zero=self.signed)
 
     @property
     def paired(self) -> int:
