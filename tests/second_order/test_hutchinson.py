@@ -49,7 +49,5 @@ def test_one_sample_is_exact_for_a_diagonal_map_and_sums_are_wide():
 
 
 def test_samples_are_counted():
-    with pytest.raises(
-        HyperparameterError, match="hutchinson_trace: num_samples must be at least 1, got 0"
-    ):
+    with pytest.raises(HyperparameterError, match="hutchinson_trace: num_samples must be at least 1, got 0"):
         hutchinson_trace(lambda z: z, jnp.zeros(2), jax.random.key(0), num_samples=0)
