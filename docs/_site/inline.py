@@ -75,13 +75,14 @@ def pieces(text: str) -> Iterator[tuple[str, bool]]:
     for at, word in enumerate(words):
         if at < taken or any(a <= word.start() < b for a, b in names) or not _is_seed(words, at):
             continue
-        first, last = _grown([w.group() for w in words], at, taken)
-        start, end = _without_marks(text, words[first].start(), words[last].end())
-        found = "" if _ends_amid_words(words[last:]) else formula(text[start:end])
-        if found:
-            yield text[done:start], False
-            yield found, True
-            done, taken = end, last + 1
+        for first, last in (_grown([w.group() for w in words], at, taken), (at, at)):
+            start, end = _without_marks(text, words[first].start(), words[last].end())
+            found = "" if _ends_amid_words(words[last:]) else formula(text[start:end])
+            if found:
+                yield text[done:start], False
+                yield found, True
+                done, taken = end, last + 1
+                break
     yield text[done:], False
 
 
