@@ -61,7 +61,7 @@ class General:
         sizes = _sizes(avals)
         if self._first is not None and self._first[0] == sizes:
             return self._first[1]
-        if self._letters is None and self._usable and sizes and (self._known or self._first is not None):
+        if self._letters is None and self._usable and sizes and self._first is not None:
             self._letters = self._with_letters(avals, trace)
             self._usable = self._letters is not None
         if self._letters is not None:
@@ -74,7 +74,7 @@ class General:
 
     def _with_letters(self, avals: Sequence[Aval], trace: Callable[[Sequence[Any]], Traced]) -> Traced | None:
         found = _aside(lambda: trace(_lettered(avals)))
-        if found is None or self._first is None:
+        if found is None or self._first is None or self._known:
             return found if found is not None and _closed(found.jaxpr.jaxpr) else None
         sizes, known = self._first
         same = found[1:] == known[1:] and equal(substituted(found.jaxpr, sizes), known.jaxpr)

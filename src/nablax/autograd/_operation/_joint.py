@@ -14,6 +14,8 @@ from jax.extend.core import ClosedJaxpr, Literal, Primitive, Var
 
 from ._equations import needed
 from ._general import Traced
+from ._light import written
+from ._writer import closed_of, shaped
 
 COTANGENT = Primitive("cotangent")
 COTANGENT.def_abstract_eval(lambda *, shape, dtype: jax.core.ShapedArray(shape, dtype))
@@ -44,6 +46,10 @@ def trace(fn: Callable[..., Any], structs: Sequence[Any], wants: Sequence[int]) 
       structs: of the arguments.
       wants: arguments whose gradients are asked for; none leaves the function alone.
     """
+    if not wants:
+        found = _lightly(fn, structs)
+        if found is not None:
+            return found
     trees: list[Any] = []
     carrying: list[int] = []
 
@@ -71,6 +77,23 @@ def trace(fn: Callable[..., Any], structs: Sequence[Any], wants: Sequence[int]) 
 
     closed = jax.make_jaxpr(both if wants else flat)(*structs)
     return Traced(closed, trees[0], tuple(carrying))
+
+
+def _lightly(fn: Callable[..., Any], structs: Sequence[Any]) -> Traced | None:
+    """The function alone, traced lightly; None where that is not enough, or where the function fails: JAX says why."""
+    trees: list[Any] = []
+
+    def flat(*args: Any) -> list[Any]:
+        leaves, tree = jax.tree.flatten(fn(*args))
+        trees[:] = [tree]
+        return leaves
+
+    avals = [shaped(s.shape, s.dtype, bool(s.weak_type)) for s in structs]
+    try:
+        eqns, invars, outvars = written(flat, avals)
+    except Exception:
+        return None
+    return Traced(closed_of(invars, outvars, eqns), trees[0], ())
 
 
 def split(traced: Traced, again: bool) -> Joint:

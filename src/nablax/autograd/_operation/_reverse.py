@@ -6,19 +6,19 @@ Where an equation has no rule (_pullbacks/), JAX's `vjp` of that one equation is
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, Literal, Var, jaxpr_as_fun
+from jax.extend.core import Literal, Var, jaxpr_as_fun
 
 from ._equations import needed
 from ._general import Traced
+from ._light import CUSTOM, written
 from ._joint import COTANGENT, closed_over, trace
 from ._pullbacks import FLAT, PULLS
-from ._writer import Atom, Writer
+from ._writer import Atom, Writer, closed_of
 
 
 class Left(Exception):
@@ -89,6 +89,9 @@ def _forward(w: Writer, eqn: Any, active: set[Any]) -> Back | None:
     if any(map(_complex, (*eqn.invars, *eqn.outvars))):
         raise Left
     active.update(carrying)
+    if eqn.primitive is CUSTOM:
+        w.eqns.append(eqn)
+        return _by_tangents(eqn, wanted)
     rule = PULLS.get(eqn.primitive.name)
     if rule is not None:
         out = eqn.outvars[0].aval
@@ -102,11 +105,9 @@ def _forward(w: Writer, eqn: Any, active: set[Any]) -> Back | None:
 
 def _by_jax(w: Writer, eqn: Any, wanted: list[int]) -> Back:
     """The same for an equation without a rule."""
-    ins = list(dict.fromkeys(v for v in eqn.invars if isinstance(v, Var)))
-    alone = _empty().replace(invars=ins, outvars=eqn.outvars, eqns=[eqn])
-    wants = sorted({ins.index(eqn.invars[i]) for i in wanted})
+    ins, wants = _own(eqn, wanted)
     structs = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in ins]
-    traced = trace(jaxpr_as_fun(ClosedJaxpr(alone, ())), structs, wants)
+    traced = trace(jaxpr_as_fun(closed_of(ins, eqn.outvars, [eqn])), structs, wants)
     whole = Writer()
     outs = whole.splice(traced.jaxpr, ins)
     results, grads = outs[: len(eqn.outvars)], outs[len(eqn.outvars) :]
@@ -117,18 +118,36 @@ def _by_jax(w: Writer, eqn: Any, wanted: list[int]) -> Back:
     inside = {id(e) for e in forward}
     w.eqns += [renamed(e, named) for e in forward]
     backward = [renamed(e, named) for e in whole.eqns if id(e) not in inside]
-    made = [e.outvars[0] for e in backward if e.primitive is COTANGENT]
+    places = [eqn.invars.index(ins[at]) for at in wants]
+    return _back(eqn, backward, traced.given, dict(zip(places, [_named(g, named) for g in grads], strict=True)))
+
+
+def _by_tangents(eqn: Any, wanted: list[int]) -> Back:
+    """The way back through a function that says what its tangents are: through what these are computed by."""
+    n = len(eqn.invars)
+    avals = [v.aval for v in eqn.invars]
+    eqns, args, outs = written(eqn.params["jvp"], [*avals, *avals])
+    tangents = Traced(closed_of(args, outs[len(eqn.outvars) :], eqns), None, ())
+    sweep = reversed_of(tangents, [n + i for i in wanted])
+    back = Writer()
+    found = back.splice(sweep.jaxpr, [*eqn.invars, *args[n:]])[len(eqn.outvars) :]
+    return _back(eqn, back.eqns, sweep.given, dict(zip(wanted, found, strict=True)))
+
+
+def _own(eqn: Any, wanted: list[int]) -> tuple[list[Any], list[int]]:
+    """The variables that an equation reads, each once, and which of them are wanted."""
+    ins = list(dict.fromkeys(v for v in eqn.invars if isinstance(v, Var)))
+    return ins, sorted({ins.index(eqn.invars[i]) for i in wanted})
+
+
+def _back(eqn: Any, eqns: list[Any], given: tuple[int, ...], grads: dict[int, Any]) -> Back:
+    """The way back, from equations among which are cotangents of the results `given`."""
+    made = [e.outvars[0] for e in eqns if e.primitive is COTANGENT]
     cts: list[Any] = [None] * len(eqn.outvars)
-    for k, var in zip(traced.given, made, strict=True):
+    for k, var in zip(given, made, strict=True):
         cts[k] = var
-    first = {at: eqn.invars.index(ins[at]) for at in wants}
-    found = {first[at]: _named(grad, named) for at, grad in zip(wants, grads, strict=True)}
-    return Back(cts, [e for e in backward if e.primitive is not COTANGENT], found)
-
-
-@functools.cache
-def _empty() -> Any:
-    return jax.make_jaxpr(lambda: ())().jaxpr
+    kept = [e for e in needed(eqns, list(grads.values())) if e.primitive is not COTANGENT]
+    return Back(cts, kept, grads)
 
 
 def _named(atom: Atom, names: dict[Any, Any]) -> Atom:

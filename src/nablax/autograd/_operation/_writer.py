@@ -13,15 +13,33 @@ from typing import Any
 import jax
 import numpy as np
 from jax import lax
-from jax.extend.core import Literal, Var, new_jaxpr_eqn
+from jax.extend.core import ClosedJaxpr, Literal, Var, new_jaxpr_eqn
 
 Atom = Any  # a variable, or a literal
 
 
 @functools.lru_cache(4096)
-def shaped(shape: tuple[int, ...], dtype: Any) -> Any:
+def shaped(shape: tuple[int, ...], dtype: Any, weak: bool = False) -> Any:
     """JAX's abstract value, one for each shape and dtype: making it is most of the price of an equation."""
-    return jax.core.ShapedArray(shape, dtype)
+    return jax.core.ShapedArray(shape, dtype, weak_type=weak)
+
+
+@functools.cache
+def _empty() -> Any:
+    return jax.make_jaxpr(lambda: ())().jaxpr
+
+
+@functools.cache
+def _of_products() -> dict[str, Any]:
+    """The parameters of a product, which JAX's versions have and have not."""
+    return jax.make_jaxpr(lax.mul)(1.0, 1.0).eqns[0].params
+
+
+def closed_of(invars: Sequence[Any], outvars: Sequence[Any], eqns: Sequence[Any]) -> Any:
+    """A jaxpr of these equations."""
+    info = _empty().debug_info.with_unknown_names()
+    made = _empty().replace(invars=list(invars), outvars=list(outvars), eqns=list(eqns), debug_info=info)
+    return ClosedJaxpr(made, ())
 
 
 BOOL = np.dtype(bool)
@@ -54,11 +72,11 @@ class Writer:
     def unary(self, primitive: Any, x: Atom, **params: Any) -> Var:
         return self.emit(primitive, (x,), x.aval.shape, x.aval.dtype, **params)
 
-    def binary(self, primitive: Any, a: Atom, b: Atom, dtype: Any = None) -> Var:
+    def binary(self, primitive: Any, a: Atom, b: Atom, dtype: Any = None, **params: Any) -> Var:
         """Of two arrays of one rank, or of an array and a number; axes of length 1 stretch."""
         first, second = a.aval.shape, b.aval.shape
         shape = first if first == second or not second else second if not first else _joined(first, second)
-        return self.emit(primitive, (a, b), shape, a.aval.dtype if dtype is None else dtype)
+        return self.emit(primitive, (a, b), shape, a.aval.dtype if dtype is None else dtype, **params)
 
     def add(self, a: Atom, b: Atom) -> Var:
         return self.binary(lax.add_p, a, b)
@@ -67,7 +85,7 @@ class Writer:
         return self.binary(lax.sub_p, a, b)
 
     def mul(self, a: Atom, b: Atom) -> Var:
-        return self.binary(lax.mul_p, a, b)
+        return self.binary(lax.mul_p, a, b, **_of_products())
 
     def div(self, a: Atom, b: Atom) -> Var:
         return self.binary(lax.div_p, a, b)
