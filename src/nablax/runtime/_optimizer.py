@@ -136,7 +136,7 @@ class Optimizer(Owner):
         self._shown: tuple[Any, Any] = (None, None)  # what held the packed parameters, and their tree
         self._last: Any = self._live.values_now
         self._shield = Shield()
-        self._kind = (self._numbers.structure, skip_nonfinite, self._reports, donate, self._layout)
+        self._kind = (self._numbers.structure, skip_nonfinite, self._reports, donate, self._layout, self._tensors is not None)
         self._steppers: dict[Any, Stepper] = {}
         self._step = self._stepper(())
 
@@ -152,7 +152,7 @@ class Optimizer(Owner):
         return stepper
 
     def _programs(self, functions: tuple[Any, ...]) -> Programs:
-        _, skip_nonfinite, reports, donate, layout = self._kind
+        _, skip_nonfinite, reports, donate, layout, of_tensors = self._kind
 
         def body(tx: Any, held: Held, tensors: Any, grads: Any, extra: Any) -> Any:
             state, skipped = held[0], held[1]
@@ -170,7 +170,8 @@ class Optimizer(Owner):
                 return Held.of(done.state, skipped, done.params), None, wide
             return Held.of(done.state, skipped, None), done.params, wide
 
-        return Programs(self._numbers, body, (0,) if donate else ())
+        jit = tensors_of.tiered if of_tensors else jax.jit
+        return Programs(self._numbers, body, (0,) if donate else (), jit)
 
     def step(self, grads: Any = None, **extra: Any) -> Any:
         """One update of parameters and state.

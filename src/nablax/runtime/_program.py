@@ -26,7 +26,7 @@ _SLOTS_EACH = (
 class Variant:
     """One program: its source of numbers, and the compiled function of (*args, vector)."""
 
-    def __init__(self, numbers: Numbers, body: Callable[..., Any], donate: tuple[int, ...]):
+    def __init__(self, numbers: Numbers, body: Callable[..., Any], donate: tuple[int, ...], jit: Any):
         self.source = Source(max(64, _SLOTS_EACH * len(numbers.first)))
         self.lock = threading.RLock()
         self.traces = 0
@@ -37,7 +37,7 @@ class Variant:
             with self.source.reading(vector):
                 return body(numbers.opened(self.source), *given)
 
-        self.compiled = jax.jit(step, donate_argnums=donate)
+        self.compiled = jit(step, donate_argnums=donate)
 
 
 class Programs:
@@ -47,10 +47,13 @@ class Programs:
       numbers: those of the transformation.
       body: `body(tx, *args)`, traced with `tx` open.
       donate: positions of donated arguments.
+      jit: what compiles.
     """
 
-    def __init__(self, numbers: Numbers, body: Callable[..., Any], donate: tuple[int, ...] = ()):
-        self._make = functools.partial(Variant, numbers, body, donate)
+    def __init__(
+        self, numbers: Numbers, body: Callable[..., Any], donate: tuple[int, ...] = (), jit: Any = jax.jit
+    ):
+        self._make = functools.partial(Variant, numbers, body, donate, jit)
         self._variants: list[Variant] = []
         self._lock = threading.Lock()
 
