@@ -144,7 +144,7 @@ class Call:
         """JAX's trace; from that of like avals where those are known."""
 
         def now(structs: Sequence[Any]) -> Traced:
-            return trace(_unjitted(self.fn), structs, wants)
+            return trace(unjitted(self.fn), structs, wants)
 
         if self._shapes == FIXED:
             found = trace(self.fn, [a.struct for a in avals], wants)
@@ -177,7 +177,7 @@ class Call:
         return found
 
 
-def _unjitted(fn: Callable[..., Any]) -> Callable[..., Any]:
+def unjitted(fn: Callable[..., Any]) -> Callable[..., Any]:
     """A function that JAX traces in one go, although it calls jitted ones: a trace within a trace takes its time."""
 
     def plain(*args: Any) -> Any:

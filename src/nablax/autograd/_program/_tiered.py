@@ -14,6 +14,7 @@ from .._ground._aval import Aval, aval_of
 from .._ground._bounded import Bounded
 from .._ground._settings import now
 from .._ground._stats import stats
+from .._operation._call import unjitted
 from .._operation._general import Traced, substituted
 from .._operation._joint import trace
 from .._operation._kernel import entering, handed, kernel, on_host, plain
@@ -62,7 +63,8 @@ class tiered:
         return self._jitted.lower(*args)
 
     def _traced(self, tree: Any, avals: Sequence[Aval], args: tuple) -> _Kind:
-        found = trace(lambda *leaves: self._fn(*jax.tree.unflatten(tree, leaves)), [a.struct for a in avals], ())
+        flat = unjitted(lambda *leaves: self._fn(*jax.tree.unflatten(tree, leaves)))
+        found = trace(flat, [a.struct for a in avals], ())
         ends = np.cumsum([0, *[len(jax.tree.leaves(a)) for a in args]]).tolist()
         donated = [k for i in self._donate for k in range(ends[i], ends[i + 1])]
         return _Kind(found._replace(jaxpr=substituted(found.jaxpr, ())), avals, donated)
