@@ -116,6 +116,7 @@ def test_every_rule_has_a_case():
 
 def test_rules_are_used(monkeypatch):
     """None of the cases above passes because JAX was asked."""
+
     def refuse(*args):
         raise AssertionError("JAX was asked")
 

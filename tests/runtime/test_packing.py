@@ -40,7 +40,7 @@ TXS = {
 @pytest.mark.parametrize("name", TXS)
 @pytest.mark.parametrize("below", [1, 5, 20, 4096])
 def test_packed_gives_the_same_updates(name, below):
-    plain, tx = TXS[name](), packed(TXS[name](), below)
+    plain, tx = TXS[name](), packed(TXS[name](), below=below)
     p = q = params()
     s, t = plain.init(p), tx.init(q)
     for _ in range(4):
@@ -59,7 +59,7 @@ def test_the_state_holds_few_arrays():
 
 
 def test_large_leaves_stay_as_they_are():
-    shapes = [x.shape for x in jax.tree.leaves(packed(nablax.trace(0.9), 20).init(params()))]
+    shapes = [x.shape for x in jax.tree.leaves(packed(nablax.trace(0.9), below=20).init(params()))]
     assert sorted(shapes) == [(4,), (8, 5), (10,)]
 
 

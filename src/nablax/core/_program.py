@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.extend.core
 import jax.numpy as jnp
+from jax.extend.core import find_top_trace
 
 from nablax.core._dealt import Deal, dealing_now, map_stack
 
@@ -45,7 +45,7 @@ def is_traced(tree: Any) -> bool:
 
 def under_trace() -> bool:
     """Whether operations are being traced now, also those on concrete arrays: inside jit, scan, grad or vmap."""
-    return type(jax.extend.core.find_top_trace(())).__name__ != "EvalTrace"
+    return type(find_top_trace(())).__name__ != "EvalTrace"
 
 
 class Program:

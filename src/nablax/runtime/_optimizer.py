@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from itertools import starmap
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +14,7 @@ import numpy as np
 from nablax.core import (
     ArgumentError,
     StructureError,
+    Unfilled,
     check_number,
     copied,
     current_values,
@@ -20,7 +23,7 @@ from nablax.core import (
 )
 from nablax.runtime import _tensors as tensors_of
 from nablax.runtime._buffers import apart, check_alive
-from nablax.runtime._held import Held
+from nablax.runtime._held import Arrangement, Held
 from nablax.runtime._live import Hyperparams, Numbers, check_state_fits
 from nablax.runtime._metrics import find_metrics, ratio
 from nablax.runtime._modules import first_other, parted
@@ -125,53 +128,59 @@ class Optimizer(Owner):
             state = self._layout.init(params)
         if donate:  # one buffer cannot be given away twice
             params, state = apart((params, state))
-        self._hold(params, state, self._counter(0) if skip_nonfinite else None)
-        self._steps = 0
         self._numbers = Numbers(self.tx)
         self._live = Hyperparams(self._numbers, self._current, self._check_fits)
+        self._place = []
+        self._hold(params, state, self._count(0) if skip_nonfinite else None, 0, None, self._live.values_now)
         self._rates = {path: self._numbers.known[path].value for path in rate_paths(self.tx)}
         follows = any(map(callable, self._rates.values()))
         self._reports = (*(["learning_rates"] if follows else []), *(NORMS if metrics else []))
-        self._report: Any = None
-        self._shown: tuple[Any, Any] = (None, None)  # what held the packed parameters, and their tree
-        self._last: Any = self._live.values_now
+        self._shown: tuple[Any, Any] = (None, None)
+        self._plain = self._tensors is None and not packed and self._rest is None
         self._shield = Shield()
-        self._kind = (self._numbers.structure, skip_nonfinite, self._reports, donate, self._layout, self._tensors is not None)
+        self._lock = self._shield.lock
+        self._kind = (
+            self._numbers.structure,
+            skip_nonfinite,
+            self._reports,
+            donate,
+            self._layout,
+            self._tensors is not None,
+        )
         self._steppers: dict[Any, Stepper] = {}
         self._step = self._stepper(())
 
     def _stepper(self, functions: tuple[Any, ...]) -> Stepper:
         """What calls the program of a step with these functions among its extra arguments."""
-        stepper = self._steppers.get(functions)
+        key = self._place[0][2][1], functions
+        stepper = self._steppers.get(key)
         if stepper is None:
-            key = (*self._kind, functions)
-            stepper = Stepper(shared_programs(key, lambda: self._programs(functions)))
+            stepper = Stepper(shared_programs((*self._kind, *key), lambda: self._programs(*key)))
             if len(self._steppers) >= _FUNCTIONS:
                 self._steppers.pop(next(iter(self._steppers)))
-            self._steppers[functions] = stepper
+            self._steppers[key] = stepper
         return stepper
 
-    def _programs(self, functions: tuple[Any, ...]) -> Programs:
+    def _programs(self, arrangement: Arrangement, functions: tuple[Any, ...]) -> Programs:
         _, skip_nonfinite, reports, donate, layout, of_tensors = self._kind
 
-        def body(tx: Any, held: Held, tensors: Any, grads: Any, extra: Any) -> Any:
-            state, skipped = held[0], held[1]
-            params = held[2] if tensors is None else tensors
+        def body(tx: Any, leaves: list[Any], params: Any, grads: Any, extra: Any) -> Any:
+            owned = Held(arrangement, leaves)
+            state, skipped = owned[0], owned[1]
             if isinstance(params, FlatParams) and not isinstance(grads, FlatParams):
                 grads = params.like(grads)
             before = learning_rates(tx, state) if "learning_rates" in reports else {}
             extra = {"grad": grads, **extra, **dict(functions)}
-            done = step(tx, grads, state, params, extra, skip_nonfinite, layout)
+            done = step(tx, grads, state, params, extra, skip_nonfinite=skip_nonfinite, layout=layout)
             if skip_nonfinite:
                 skipped = skipped + 1 - done.finite.astype(jnp.int32)
             told = list(before.values()) + (list(norms(grads, done).values()) if NORMS[0] in reports else [])
             wide = jnp.stack([jnp.asarray(x, jnp.result_type(float)) for x in told]) if told else None
-            if tensors is None:
-                return Held.of(done.state, skipped, done.params), None, wide
-            return Held.of(done.state, skipped, None), done.params, wide
+            held = Held.of(done.state, skipped)
+            return (held.leaves if held.arrangement is arrangement else held), done.params, wide
 
-        jit = tensors_of.tiered if of_tensors else jax.jit
-        return Programs(self._numbers, body, (0,) if donate else (), jit)
+        donated = () if not donate else (0,) if of_tensors else (0, 1)
+        return Programs(self._numbers, body, donated, tensors_of.tiered if of_tensors else jax.jit)
 
     def step(self, grads: Any = None, **extra: Any) -> Any:
         """One update of parameters and state.
@@ -192,12 +201,42 @@ class Optimizer(Owner):
             consumed by an earlier step. Nothing is lost.
           TypeError: within jit, scan, grad or vmap, where nothing can be owned.
         """
+        call, values = self._step, self._live.values_now
+        try:
+            if call.direct and values is call.values and call.version == call.source.version and not extra:
+                self._step_direct(call, grads, extra)
+            else:
+                self._step_shielded(grads, extra)
+        except Unfilled:  # shapes that are new
+            self._step_shielded(grads, extra)
+        except (RuntimeError, ValueError, TypeError) as e:
+            self._explain(e, (grads, extra))
+            raise
+        if self._callbacks and self._steps % self._every == 0:
+            steps, told = self._steps, self.metrics
+            for callback in self._callbacks:
+                callback(steps, told)
+        return self._place[0][0][1] if self._plain else self.params
+
+    def _step_direct(self, call: Stepper, grads: Any, extra: dict[str, Any]) -> None:
+        """A step as one instruction, where JAX runs no Python to do it."""
+        place = self._place
+        with self._lock:
+            before = place[0]
+            leaves, params, _ = before[0]
+            if not leaves and under_trace():
+                self._refuse_trace()
+            args = leaves, params, grads, extra, call.vector
+            place[:] = zip(starmap(call.compiled, (args,)), self._counter, self._beside, strict=False)
+            if leaves and isinstance(place[0][0][0][0], jax.core.Tracer):  # nothing was done
+                place[:] = [before]
+                self._counter = itertools.count(before[1] + 1)
+                self._refuse_trace()
+
+    def _step_shielded(self, grads: Any, extra: dict[str, Any]) -> None:
+        """A step in which Python code may run after the old arrays were consumed."""
         if under_trace():
-            raise TypeError(
-                "Optimizer.step owns its arrays, and does nothing within jit, scan, grad or vmap. There, use the "
-                "functional loop: updates, state = tx.update(grads, state, params); params = "
-                "nablax.apply_updates(params, updates)."
-            )
+            self._refuse_trace()
         if self._tensors is not None:
             grads = tensors_of.gradients(self._tensors) if grads is None else grads
             grads, extra = tensors_of.values((grads, extra), numpy=True)
@@ -210,28 +249,42 @@ class Optimizer(Owner):
             call = self._stepper(tuple((k, v) for k, v in sorted(extra.items()) if callable(v)))
             extra = {k: v for k, v in extra.items() if not callable(v)}
         with self._shield:
-            tensors = None if self._tensors is None else tensors_of.arrays(self._tensors, numpy=True)
-            now = self._live.values_now
-            try:
-                self._held, new, self._report = call(now, self._held, tensors, grads, extra)
-            except (RuntimeError, ValueError, TypeError) as e:
-                check_alive((grads, extra), e)
-                other = first_other(grads)
-                if other is not None:
-                    path, x = other
-                    raise StructureError(
-                        f"Optimizer.step: grads{path} must be an array, got {type(x).__name__}: {x!r}."[:300]
-                    ) from e
-                raise
-            self._steps += 1
-            self._last = now
-            if tensors is not None:
-                tensors_of.assign(self._tensors, new)
-        if self._callbacks and self._steps % self._every == 0:
-            told = self.metrics
-            for callback in self._callbacks:
-                callback(self._steps, told)
-        return self.params
+            (leaves, params, _), _, (_, arrangement) = self._place[0]
+            if self._tensors is not None:
+                params = tensors_of.arrays(self._tensors, numpy=True)
+            values = self._live.values_now
+            out, params, report = call.watching(values, leaves, params, grads, extra)
+            drifted = not isinstance(out, list)
+            if drifted:  # the state changed its structure
+                out, arrangement = out.leaves, out.arrangement
+            mine = params if self._tensors is None else None
+            beside = values, arrangement
+            self._place[:] = [((out, mine, report), next(self._counter), beside)]
+            self._beside = itertools.repeat(beside)
+            if drifted:
+                self._step = self._stepper(())
+            if self._tensors is not None:
+                call.direct = False  # they take their values in Python
+                tensors_of.assign(self._tensors, params)
+
+    def _refuse_trace(self) -> NoReturn:
+        raise TypeError(
+            "Optimizer.step owns its arrays, and does nothing within jit, scan, grad or vmap. There, use the "
+            "functional loop: updates, state = tx.update(grads, state, params); params = "
+            "nablax.apply_updates(params, updates)."
+        )
+
+    def _explain(self, error: Exception, given: Any) -> None:
+        """Says so where an argument of a step was consumed before, or is no array."""
+        if under_trace():
+            return
+        check_alive(given, error)
+        other = first_other(given[0])
+        if other is not None:
+            path, x = other
+            raise StructureError(
+                f"Optimizer.step: grads{path} must be an array, got {type(x).__name__}: {x!r}."[:300]
+            ) from error
 
     def zero_grad(self) -> None:
         """Clears `.grad` of the tensors."""
@@ -252,9 +305,10 @@ class Optimizer(Owner):
         The rate of `inject_hyperparams` is read from its state. Transformations of other libraries keep theirs to
         themselves: without any other rate there is no entry.
         """
-        told = [] if self._report is None else np.asarray(self._report).tolist()
-        out: dict[str, Any] = {"steps": self._steps, "skipped_steps": self._skipped()}
-        rates = {path: self._last.get(path) for path in self._rates}
+        (_, _, report), steps, (last, _) = self._place[0]
+        told = [] if report is None else np.asarray(report).tolist()
+        out: dict[str, Any] = {"steps": steps, "skipped_steps": self._skipped()}
+        rates: dict[str, Any] = {path: last.get(path) for path in self._rates}
         if "learning_rates" in self._reports:
             found = current_values(self._numbers.tx, self.state)
             paths = [path for path in self._rates if path in found]
@@ -281,8 +335,8 @@ class Optimizer(Owner):
 
     def lower(self, grads: Any, **extra: Any) -> Any:
         """The step's program for these gradients, lowered: `opt.lower(grads).compile().as_text()`."""
-        tensors = None if self._tensors is None else self._arrays()
-        return self._step.lowered(self._live.values_now, self._held, tensors, grads, extra)
+        leaves = self._place[0][0][0]
+        return self._step.lowered(self._live.values_now, leaves, self._arrays(), grads, extra)
 
     def _current(self) -> dict[str, Any]:
         return current_values(self._numbers.rebuilt(self._live.values_now), self.state)

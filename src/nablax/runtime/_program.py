@@ -17,10 +17,12 @@ import numpy as np
 
 from nablax.core import Source, Unfilled
 from nablax.runtime._live import Numbers
+from nablax.runtime._shield import watched
 
 _SLOTS_EACH = (
     4  # slots of the vector for each number: itself, its complement, and what else is computed from it
 )
+_WATCHES = 4  # calls after a program was built in which JAX may still be preparing the fast one
 
 
 class Variant:
@@ -68,28 +70,45 @@ class Programs:
 
 
 class Stepper:
-    """Calls the program that the numbers of the moment need, with these numbers."""
+    """Calls the program that the numbers of the moment need, with these numbers.
+
+    Attributes:
+      values, source, version: the program is ready for these numbers while its source has this version.
+      compiled, vector: the program, and its last argument.
+      direct: whether JAX was seen to call it without running any Python.
+      compilations: programs that were built for its calls.
+    """
 
     def __init__(self, programs: Programs):
         self._programs = programs
-        self._values: Mapping[str, Any] | None = None
-        self._variant: Variant | None = None
-        self._vector: Any = None
-        self._version = -1
+        self.values: Mapping[str, Any] | None = None
+        self.source: Any = None
+        self.version = -1
+        self.compiled: Any = None
+        self.vector: Any = None
+        self.direct = False
         self.compilations = 0
+        self._watches = 0
 
     def __call__(self, values: Mapping[str, Any], *args: Any) -> Any:
-        variant = self._variant
-        if variant is None or values is not self._values or variant.source.version != self._version:
-            return self._cold(values, args)
-        traced = variant.traces
-        variant.source.expecting(values)
-        try:
-            out = variant.compiled(*args, self._vector)
-        except Unfilled:
-            return self._cold(values, args)
-        self.compilations += variant.traces - traced
-        return out
+        if values is self.values and self.source.version == self.version:
+            try:
+                return self.compiled(*args, self.vector)
+            except Unfilled:
+                pass  # shapes that are new
+        return self._cold(values, args)
+
+    def watching(self, values: Mapping[str, Any], *args: Any) -> Any:
+        """A call that finds out about `direct`: after the first calls of a program JAX runs no Python for most."""
+        if self._watches and values is self.values and self.source.version == self.version:
+            self._watches -= 1
+            try:
+                out, python = watched(self.compiled, (*args, self.vector))
+            except Unfilled:
+                return self._cold(values, args)
+            self.direct = not python
+            return out
+        return self(values, *args)
 
     def lowered(self, values: Mapping[str, Any], *args: Any) -> Any:
         """The lowered program for these arguments."""
@@ -107,11 +126,13 @@ class Stepper:
             with variant.source.building(values, buffer):
                 out = variant.compiled(*args, buffer)
             self.compilations += variant.traces - traced
-            self._version = variant.source.version
-            if not variant.source.fits(values):  # another thread's numbers decided otherwise in between
-                self._version = -1
-        self._variant, self._values = variant, values
-        self._vector = jax.device_put(np.array(buffer))
+            self.version = variant.source.version
+            fits = variant.source.fits(
+                values
+            )  # if not, another thread's numbers decided otherwise in between
+        self.direct, self._watches = False, _WATCHES
+        self.vector = jax.device_put(np.array(buffer))
+        self.source, self.compiled, self.values = variant.source, variant.compiled, values if fits else None
         return out
 
 

@@ -113,7 +113,9 @@ class Call:
 
     __slots__ = ("_general", "_known", "_shapes", "_typed", "fn", "may_fail", "name", "stubborn")
 
-    def __init__(self, name: str, fn: Callable[..., Any], shapes: int = CHECKED, known: Traced | None = None) -> None:
+    def __init__(
+        self, name: str, fn: Callable[..., Any], shapes: int = CHECKED, known: Traced | None = None
+    ) -> None:
         self._known = known
         self.name = name
         self.fn = fn

@@ -77,7 +77,11 @@ class Light(Trace):
 
     def process_primitive(self, primitive: Any, tracers: Sequence[Any], params: dict[str, Any], /) -> Any:
         ins = [self.atom(t) for t in tracers]
-        if primitive.name == "convert_element_type" and isinstance(ins[0], Literal) and not np.ndim(ins[0].val):
+        if (
+            primitive.name == "convert_element_type"
+            and isinstance(ins[0], Literal)
+            and not np.ndim(ins[0].val)
+        ):
             aval = shaped((), params["new_dtype"], params["weak_type"])
             return _Value(self, Literal(np.asarray(ins[0].val, aval.dtype)[()], aval))
         aval = _elementwise(primitive.name, ins, params)
@@ -100,7 +104,9 @@ class Light(Trace):
         outs = [self.new(v.aval) for v in outvars]
         called = closed_of(invars, outvars, inner)
         self.eqns.append(
-            new_jaxpr_eqn(ins, [t.var for t in outs], CUSTOM, {"call_jaxpr": called, "jvp": _again(jvp)}, set())
+            new_jaxpr_eqn(
+                ins, [t.var for t in outs], CUSTOM, {"call_jaxpr": called, "jvp": _again(jvp)}, set()
+            )
         )
         return outs
 

@@ -60,7 +60,10 @@ def reversed_of(forward: Traced, wants: Sequence[int]) -> Traced:
 
     for k in given:
         aval = jaxpr.outvars[k].aval
-        add(jaxpr.outvars[k], w.emit(COTANGENT, (), aval.shape, aval.dtype, shape=aval.shape, dtype=aval.dtype))
+        add(
+            jaxpr.outvars[k],
+            w.emit(COTANGENT, (), aval.shape, aval.dtype, shape=aval.shape, dtype=aval.dtype),
+        )
     for eqn, back in zip(reversed(jaxpr.eqns), reversed(steps), strict=True):
         if back is None or not any(v in cts for v in eqn.outvars):
             continue
@@ -119,7 +122,9 @@ def _by_jax(w: Writer, eqn: Any, wanted: list[int]) -> Back:
     w.eqns += [renamed(e, named) for e in forward]
     backward = [renamed(e, named) for e in whole.eqns if id(e) not in inside]
     places = [eqn.invars.index(ins[at]) for at in wants]
-    return _back(eqn, backward, traced.given, dict(zip(places, [_named(g, named) for g in grads], strict=True)))
+    return _back(
+        eqn, backward, traced.given, dict(zip(places, [_named(g, named) for g in grads], strict=True))
+    )
 
 
 def _by_tangents(eqn: Any, wanted: list[int]) -> Back:

@@ -109,7 +109,13 @@ class Writer:
             return x
         dtype = np.dtype(dtype)
         return self.emit(
-            lax.convert_element_type_p, (x,), x.aval.shape, dtype, new_dtype=dtype, weak_type=False, sharding=None
+            lax.convert_element_type_p,
+            (x,),
+            x.aval.shape,
+            dtype,
+            new_dtype=dtype,
+            weak_type=False,
+            sharding=None,
         )
 
     # -- of shapes ------------------------------------------------------------------------------------------------------
@@ -117,7 +123,9 @@ class Writer:
     def reshape(self, x: Atom, shape: tuple[int, ...]) -> Atom:
         if x.aval.shape == shape:
             return x
-        return self.emit(lax.reshape_p, (x,), shape, x.aval.dtype, new_sizes=shape, dimensions=None, sharding=None)
+        return self.emit(
+            lax.reshape_p, (x,), shape, x.aval.dtype, new_sizes=shape, dimensions=None, sharding=None
+        )
 
     def broadcast(self, x: Atom, shape: tuple[int, ...], axes: tuple[int, ...]) -> Atom:
         """x with its axes at `axes` of `shape`, repeated along the others."""

@@ -62,7 +62,7 @@ def _measured(grads: Any, updates: Any, params: Any, per_leaf: bool) -> dict[str
 
 
 @checked(inner=TRANSFORMATION, per_leaf=FLAG)
-def with_metrics(inner: Any, per_leaf: bool = False) -> GradientTransformationExtraArgs:
+def with_metrics(inner: Any, *, per_leaf: bool = False) -> GradientTransformationExtraArgs:
     """Measures each update of a transformation, in the same program, and keeps what it found in the state.
 
     `metrics_of(state)` reads it: gradient_norm, update_norm, parameter_norm (after the update), and update_ratio, which

@@ -99,10 +99,10 @@ def _integer(low: int) -> Any:
 def quantize_state(
     inner: Any,
     bits: int = 8,
+    *,
     block: int | None = None,
     stochastic: bool = False,
     min_size: int = 4096,
-    *,
     seed: int = 0,
 ) -> GradientTransformationExtraArgs:
     """Holds the moments of a transformation in 8 or 4 bits between steps: 2 bytes a parameter for Adam instead of 8.
@@ -135,6 +135,8 @@ def quantize_state(
     Raises:
       ArgumentError: an argument of the wrong kind.
       HyperparameterError: seed out of its range.
+
+    Defaults: 8 bits and min_size are those of the source, whose blocks have 2,048 entries.
 
     Source: Dettmers et al. 2021, arXiv:2110.02861; with 4 bits Li et al. 2023, arXiv:2309.01507 (blocks of 128 for both
     moments; their rank-1 scales need whole rows and columns, which a sharded array has not).

@@ -10,7 +10,9 @@ from jax import lax
 
 from .._writer import Atom, Writer
 
-Pull = Callable[[Writer, Any, Any, int], Any]  # writer, equation, cotangent of the result, number of the argument
+Pull = Callable[
+    [Writer, Any, Any, int], Any
+]  # writer, equation, cotangent of the result, number of the argument
 
 
 def _of_one(rule: Callable[[Writer, Atom, Atom, Atom], Atom]) -> Pull:
@@ -67,7 +69,10 @@ def _larger(primitive: Any) -> Callable[[int], Any]:
             won = w.convert(w.compare(primitive, mine, other), dtype)
             tied = w.scaled(w.convert(w.compare(lax.eq_p, mine, other), dtype), 0.5)
             share = w.add(won, tied)
-            return w.mul(ct, share if share.aval.shape == shape else w.broadcast(share, shape, tuple(range(len(shape)))))
+            return w.mul(
+                ct,
+                share if share.aval.shape == shape else w.broadcast(share, shape, tuple(range(len(shape)))),
+            )
 
         return rule
 
@@ -112,16 +117,16 @@ PULLS: dict[str, Pull] = {
     "sqrt": _of_one(lambda w, ct, x, y: w.div(w.scaled(ct, 0.5), y)),
     "rsqrt": _of_one(lambda w, ct, x, y: w.mul(ct, w.div(w.scaled(y, -0.5), x))),
     "square": _of_one(lambda w, ct, x, y: w.mul(ct, w.scaled(x, 2))),
-    "abs": _of_one(lambda w, ct, x, y: w.select(w.compare(lax.ge_p, x, w.number(0, x.aval.dtype)), w.neg(ct), ct)),
+    "abs": _of_one(
+        lambda w, ct, x, y: w.select(w.compare(lax.ge_p, x, w.number(0, x.aval.dtype)), w.neg(ct), ct)
+    ),
     "integer_pow": _integer_power,
     "pow": _power,
     "add": _of_two(lambda w, ct, a, b, y: ct, lambda w, ct, a, b, y: ct),
     "add_any": _of_two(lambda w, ct, a, b, y: ct, lambda w, ct, a, b, y: ct),
     "sub": _of_two(lambda w, ct, a, b, y: ct, lambda w, ct, a, b, y: w.neg(ct)),
     "mul": _of_two(lambda w, ct, a, b, y: w.mul(ct, b), lambda w, ct, a, b, y: w.mul(ct, a)),
-    "div": _of_two(
-        lambda w, ct, a, b, y: w.div(ct, b), lambda w, ct, a, b, y: w.neg(w.div(w.mul(ct, y), b))
-    ),
+    "div": _of_two(lambda w, ct, a, b, y: w.div(ct, b), lambda w, ct, a, b, y: w.neg(w.div(w.mul(ct, y), b))),
     "max": _of_two(_max(0), _max(1)),
     "min": _of_two(_min(0), _min(1)),
     "select_n": _select,

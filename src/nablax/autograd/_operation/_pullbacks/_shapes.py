@@ -80,9 +80,7 @@ def _dynamic_update_slice(w: Writer, eqn: Any, ct: Atom, i: int) -> Any:
     shape, dtype = new.aval.shape, ct.aval.dtype
     if i:
         return w.emit(lax.dynamic_slice_p, (ct, *starts), shape, dtype, slice_sizes=shape)
-    return w.emit(
-        lax.dynamic_update_slice_p, (ct, w.full(shape, 0, dtype), *starts), ct.aval.shape, dtype
-    )
+    return w.emit(lax.dynamic_update_slice_p, (ct, w.full(shape, 0, dtype), *starts), ct.aval.shape, dtype)
 
 
 def _gather(w: Writer, eqn: Any, ct: Atom, i: int) -> Any:
