@@ -38,8 +38,10 @@ CASES = {
                          (lambda x: lax.broadcast_in_dim(x, (4, 3), (0, 1)), (4, 1))],
     "transpose": [(lambda x: lax.transpose(x, (2, 0, 1)), (2, 3, 4))], "rev": [(lambda x: lax.rev(x, (0,)), A)],
     "slice": [(lambda x: x[1:3, 0], A), (lambda x: x[:, 0:7:3], (2, 8))],
-    "pad": [(lambda x: lax.pad(x, 0.0, ((1, 2, 1), (0, 3, 0))), A), (lambda x: lax.pad(x, 0.0, ((-1, 2, 0), (0, 0, 0))), A)],
-    "concatenate": [(lambda x, y: jnp.concatenate([x, y, x], 1), A, (4, 2))], "stack": [(lambda x, y: jnp.stack([x, y], 1), A, A)],
+    "pad": [(lambda x: lax.pad(x, 0.0, ((1, 2, 1), (0, 3, 0))), A),
+            (lambda x: lax.pad(x, 0.0, ((-1, 2, 0), (0, 0, 0))), A)],
+    "concatenate": [(lambda x, y: jnp.concatenate([x, y, x], 1), A, (4, 2))],
+    "stack": [(lambda x, y: jnp.stack([x, y], 1), A, A)],
     "dynamic_slice": [(lambda x: lax.dynamic_slice(x, (np.int32(2), np.int32(0)), (3, 2)), A)],
     "dynamic_update_slice": [(lambda x, y: lax.dynamic_update_slice(x, y, (np.int32(1), np.int32(2))), A, (2, 1))],
     "gather": [(lambda x: x[jnp.array([0, 3, 0, 9])], A), (lambda x: x[jnp.array([1, 1]), jnp.array([0, 2])], A),
@@ -97,7 +99,7 @@ def test_a_rule_gives_what_jax_gives(name):
             made, grads, outs, expected, n = both(fn, values(shapes, seed))
             assert len(grads) == n
             for a, b in zip([*made, *grads], [*outs, *expected], strict=True):
-                assert a.shape == b.shape and a.dtype == b.dtype, str(shapes)
+                assert (a.shape, a.dtype) == (b.shape, b.dtype), str(shapes)
                 np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-5, err_msg=str(shapes))
 
 

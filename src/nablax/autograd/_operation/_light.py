@@ -33,9 +33,9 @@ CUSTOM.def_abstract_eval(lambda *args, call_jaxpr, jvp: call_jaxpr.out_avals)
 mlir.register_lowering(CUSTOM, mlir.lower_fun(_called, multiple_results=True))
 
 _ALIKE = {
-    "add", "sub", "mul", "div", "max", "min", "pow", "atan2", "rem", "neg", "exp", "exp2", "log", "log1p", "expm1", "sin",
-    "cos", "tan", "tanh", "logistic", "sqrt", "rsqrt", "square", "integer_pow", "abs", "sign", "floor", "ceil", "erf",
-    "sinh", "cosh", "asin", "acos", "atan", "add_any", "stop_gradient",
+    "add", "sub", "mul", "div", "max", "min", "pow", "atan2", "rem", "neg", "exp", "exp2", "log", "log1p", "expm1",
+    "sin", "cos", "tan", "tanh", "logistic", "sqrt", "rsqrt", "square", "integer_pow", "abs", "sign", "floor", "ceil",
+    "erf", "sinh", "cosh", "asin", "acos", "atan", "add_any", "stop_gradient",
 }  # fmt: skip
 _TRUTHS = {"eq", "ne", "lt", "le", "gt", "ge", "is_finite"}
 _BOOL = np.dtype(bool)
@@ -148,7 +148,7 @@ def _again(jvp: Any) -> Callable[..., Any]:
 def _elementwise(name: str, ins: Sequence[Any], params: dict[str, Any]) -> Any:
     """The result's aval where all arguments are of one kind, or numbers beside one; None for anything else."""
     truths = name in _TRUTHS
-    if not truths and name not in _ALIKE or params.get("out_dtype") is not None:
+    if (not truths and name not in _ALIKE) or params.get("out_dtype") is not None:
         return None
     first = ins[0].aval
     shape, dtype, weak = first.shape, first.dtype, first.weak_type

@@ -15,8 +15,8 @@ from jax.extend.core import Literal, Var, jaxpr_as_fun
 
 from ._equations import needed
 from ._general import Traced
-from ._light import CUSTOM, written
 from ._joint import COTANGENT, closed_over, trace
+from ._light import CUSTOM, written
 from ._pullbacks import FLAT, PULLS
 from ._writer import Atom, Writer, closed_of
 

@@ -67,7 +67,7 @@ class Writer:
         """An array of one number."""
         return self.broadcast(self.number(value, dtype), shape, ())
 
-    # -- of each element ------------------------------------------------------------------------------------------------
+    # -- of each element -------------------------------------------------------------------------------------------
 
     def unary(self, primitive: Any, x: Atom, **params: Any) -> Var:
         return self.emit(primitive, (x,), x.aval.shape, x.aval.dtype, **params)
@@ -118,7 +118,7 @@ class Writer:
             sharding=None,
         )
 
-    # -- of shapes ------------------------------------------------------------------------------------------------------
+    # -- of shapes -------------------------------------------------------------------------------------------------
 
     def reshape(self, x: Atom, shape: tuple[int, ...]) -> Atom:
         if x.aval.shape == shape:
@@ -172,7 +172,7 @@ class Writer:
         shape[axis] = sum(x.aval.shape[axis] for x in xs)
         return self.emit(lax.concatenate_p, xs, tuple(shape), xs[0].aval.dtype, dimension=axis)
 
-    # -- of many elements -----------------------------------------------------------------------------------------------
+    # -- of many elements ------------------------------------------------------------------------------------------
 
     def sum(self, x: Atom, axes: tuple[int, ...]) -> Atom:
         return self._reduced(lax.reduce_sum_p, x, axes, out_sharding=None)
@@ -203,7 +203,7 @@ class Writer:
             dimension_numbers=(over, batch), precision=None, preferred_element_type=dtype, out_sharding=None,
         )  # fmt: skip
 
-    # -- what is written by JAX -----------------------------------------------------------------------------------------
+    # -- what is written by JAX ------------------------------------------------------------------------------------
 
     def traced(self, fn: Callable[..., Any], *args: Atom) -> list[Any]:
         """The equations that JAX traces for a function of arrays; the variables of its results."""

@@ -76,7 +76,11 @@ class _Kind:
     def __init__(self, traced: Traced, avals: Sequence[Aval], donated: Sequence[int]) -> None:
         stats.inferences += 1
         self._avals, self._tree = avals, traced.tree
-        self._kernel = kernel(traced.jaxpr)
+        self._kernel = k = kernel(traced.jaxpr)
+        # Results that are arguments, constants, or results before.
+        self._lent = {
+            i for i, slot in enumerate(k.outs) if slot < k.size or slot in k.constants or slot in k.outs[:i]
+        }
         crossing = len(avals) + len(traced.jaxpr.out_avals)
         start, count = schedule(len(self._kernel.code), sum(self._kernel.sizes), crossing)
         self._hot = Hot(partial(self._compile, traced.jaxpr, donated), start, count)
@@ -95,13 +99,13 @@ class _Kind:
         args = [entering(x, aval) for x, aval in zip(leaves, self._avals, strict=True)]
         with np.errstate(all="ignore"):
             found = self._kernel(args)
-        return jax.tree.unflatten(self._tree, [_own(handed(v)) for v in found])
+        return jax.tree.unflatten(self._tree, [_own(handed(v), k in self._lent) for k, v in enumerate(found)])
 
 
 def _plain(value: Any) -> bool:
     return not isinstance(value, jax.core.Tracer) and plain(value)
 
 
-def _own(value: Any) -> Any:
+def _own(value: Any, lent: bool) -> Any:
     """An array that shares its elements with no other."""
-    return value.copy() if isinstance(value, np.ndarray) and value.base is not None else value
+    return value.copy() if isinstance(value, np.ndarray) and (lent or value.base is not None) else value
