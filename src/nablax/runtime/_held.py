@@ -12,6 +12,8 @@ import weakref
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 
 class Arrangement:
@@ -58,8 +60,13 @@ class Held:
         tree = self._trees.get(i, self)
         if tree is self:
             treedef, where = self.arrangement.parts[i]
-            tree = self._trees[i] = treedef.unflatten(self.leaves[where])
+            tree = self._trees[i] = treedef.unflatten(map(_shown, self.leaves[where]))
         return tree
+
+
+def _shown(leaf: Any) -> Any:
+    """A leaf as JAX's array; a step that ran by NumPy leaves NumPy's."""
+    return jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf
 
 
 jax.tree_util.register_pytree_node(

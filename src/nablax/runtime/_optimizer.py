@@ -134,7 +134,8 @@ class Optimizer(Stepping):
         self._plain = self._tensors is None and not packed and self._rest is None
         self._shield = Shield()
         self._lock = self._shield.lock
-        self._kind = (self._numbers.structure, skip_nonfinite, donate, self._layout)
+        of_tensors = self._tensors is not None
+        self._kind = (self._numbers.structure, skip_nonfinite, donate, self._layout, of_tensors)
         self._steppers: dict[Any, Stepper] = {}
         self._step = self._stepper((), self._always)
 

@@ -19,16 +19,20 @@ from nablax.core import Source, Unfilled, in_place_compile_options
 from nablax.runtime._live import Numbers
 from nablax.runtime._shield import watched
 
-_SLOTS_EACH = (
-    4  # slots of the vector for each number: itself, its complement, and what else is computed from it
-)
+_SLOTS_EACH = 4  # of the vector, for each number: itself, its complement, and what else is computed from it
 _WATCHES = 4  # calls after a program was built in which JAX may still be preparing the fast one
+
+
+def jitted(function: Callable[..., Any], donate_argnums: tuple[int, ...]) -> Any:
+    """`jax.jit`, with donated arguments overwritten also where they are read more than once."""
+    options = in_place_compile_options() if donate_argnums else None
+    return jax.jit(function, donate_argnums=donate_argnums, compiler_options=options)
 
 
 class Variant:
     """One program: its source of numbers, and the compiled function of (*args, vector)."""
 
-    def __init__(self, numbers: Numbers, body: Callable[..., Any], donate: tuple[int, ...]):
+    def __init__(self, numbers: Numbers, body: Callable[..., Any], donate: tuple[int, ...], jit: Any):
         self.source = Source(max(64, _SLOTS_EACH * len(numbers.first)))
         self.lock = threading.RLock()
         self.traces = 0
@@ -39,8 +43,7 @@ class Variant:
             with self.source.reading(vector):
                 return body(numbers.opened(self.source), *given)
 
-        options = in_place_compile_options() if donate else None
-        self.compiled = jax.jit(step, donate_argnums=donate, compiler_options=options)
+        self.compiled = jit(step, donate_argnums=donate)
 
 
 class Programs:
@@ -50,10 +53,13 @@ class Programs:
       numbers: those of the transformation.
       body: `body(tx, *args)`, traced with `tx` open.
       donate: positions of donated arguments.
+      jit: what compiles; called as `jitted` is.
     """
 
-    def __init__(self, numbers: Numbers, body: Callable[..., Any], donate: tuple[int, ...] = ()):
-        self._make = functools.partial(Variant, numbers, body, donate)
+    def __init__(
+        self, numbers: Numbers, body: Callable[..., Any], donate: tuple[int, ...] = (), jit: Any = jitted
+    ):
+        self._make = functools.partial(Variant, numbers, body, donate, jit)
         self._variants: list[Variant] = []
         self._lock = threading.Lock()
 

@@ -16,7 +16,7 @@ from nablax.runtime._held import Arrangement, Held
 from nablax.runtime._modules import first_other
 from nablax.runtime._owner import Owner
 from nablax.runtime._packing._flat import FlatParams
-from nablax.runtime._program import Programs, Stepper, shared_programs
+from nablax.runtime._program import Programs, Stepper, jitted, shared_programs
 from nablax.runtime._step import NORMS, learning_rates, norms, step
 
 _PROGRAMS = 16  # kept, for other functions among the arguments of a step
@@ -57,7 +57,7 @@ class Stepping(Owner):
     def _programs(
         self, arrangement: Arrangement, functions: tuple[Any, ...], reports: tuple[str, ...]
     ) -> Programs:
-        _, skip_nonfinite, donate, layout = self._kind
+        _, skip_nonfinite, donate, layout, of_tensors = self._kind
 
         def body(tx: Any, leaves: list[Any], params: Any, grads: Any, extra: Any) -> Any:
             owned = Held(arrangement, leaves)
@@ -74,8 +74,8 @@ class Stepping(Owner):
             held = Held.of(done.state, skipped)
             return (held.leaves if held.arrangement is arrangement else held), done.params, wide
 
-        donated = () if not donate else (0,) if self._tensors is not None else (0, 1)
-        return Programs(self._numbers, body, donated)
+        donated = () if not donate else (0,) if of_tensors else (0, 1)
+        return Programs(self._numbers, body, donated, tensors_of.tiered if of_tensors else jitted)
 
     def step(self, grads: Any = None, **extra: Any) -> Any:
         """One update of parameters and state.
@@ -150,7 +150,8 @@ class Stepping(Owner):
             if self._tensors is not None:
                 params = tensors_of.arrays(self._tensors, numpy=True)
             values = self._live.values_now
-            out, params, report = call.watching(values, leaves, params, grads, extra)
+            run = call.watching if self._tensors is None else call
+            out, params, report = run(values, leaves, params, grads, extra)
             drifted = not isinstance(out, list)
             if drifted:  # the state changed its structure
                 out, arrangement = out.leaves, out.arrangement
