@@ -27,10 +27,17 @@ def trees(name):
     )
 
 
-def check(name, case, dtype, tol, examples):
+def more(name):
+    """Trees that hold something: beside w and v, nothing shows nothing more."""
+    return trees(name).filter(lambda rest: rest not in ({}, [], None))
+
+
+def check(name, case, dtype, tol, rest=trees):
     @hypothesis.seed(zlib.crc32(name.encode()))  # each case its own trees
-    @settings(max_examples=examples, phases=[Phase.generate])  # shrinking would compile for minutes
-    @given(rest=trees(name), seed=st.integers(0, 99))
+    @settings(
+        max_examples=1, phases=[Phase.generate]
+    )  # each is a program, and shrinking would compile for minutes
+    @given(rest=rest(name), seed=st.integers(0, 99))
     def run(rest, seed):
         shapes = {"w": (2, 3), "v": (3,), "rest": rest}
         compare(case, [draw(shapes, dtype, (seed, i)) for i in range(DRAWS)], tol)
@@ -40,21 +47,21 @@ def check(name, case, dtype, tol, examples):
 
 @pytest.mark.parametrize("name", CASES)
 def test_random_trees_in_float32(name):
-    check(name, CASES[name], np.float32, CASES[name].tol, examples=2)
+    check(name, CASES[name], np.float32, CASES[name].tol, more)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_float64(name):
     with jax.enable_x64(True):
-        check(name, CASES[name], np.float64, CASES[name].float64, examples=1)
+        check(name, CASES[name], np.float64, CASES[name].float64)
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name not in NOT_COMPLEX])
 def test_complex64(name):
-    check(name, CASES[name], np.complex64, max(CASES[name].tol, 3e-6), examples=1)
+    check(name, CASES[name], np.complex64, max(CASES[name].tol, 3e-6))
 
 
 # In the other dtypes they run within their optimizers.
 @pytest.mark.parametrize("name", PARTS)
 def test_parts_in_float32(name):
-    check(name, PARTS[name], np.float32, PARTS[name].tol, examples=1)
+    check(name, PARTS[name], np.float32, PARTS[name].tol)

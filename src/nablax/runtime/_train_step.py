@@ -12,6 +12,7 @@ from nablax.core import (
     FUNCTION,
     ArgumentError,
     StructureError,
+    Unfilled,
     check_number,
     resolve,
     under_trace,
@@ -157,25 +158,37 @@ def train_step(
     call = Stepper(Programs(numbers, program, (0, 1) if donate else ()))
     first = numbers.first
 
+    def at_paths(hyperparams: dict[str, Any] | None) -> dict[str, Any]:
+        return {path: v for name, v in (hyperparams or {}).items() for path in resolve(name, first)}
+
     def step(
         params: Any, state: Any, *batch: Any, hyperparams: dict[str, Any] | None = None
     ) -> tuple[Any, Any, dict[str, Any]]:
-        given = {path: v for name, v in (hyperparams or {}).items() for path in resolve(name, first)}
         if under_trace():
+            given = at_paths(hyperparams)
             params, state, report = program(with_hyperparams(tx, given), params, state, batch)
-            return params, state, told.beside(report, {**first, **given})
-        values = first
-        if given:
-            values = dict(first)
-            for path, value in given.items():
-                values[path] = numbers.checked(f"train_step: hyperparams[{path!r}]", path, value)
+            return params, state, report | told.about({**first, **given})
         try:
+            if (
+                not hyperparams and call.values is first
+            ):  # as below, in less time: a twentieth of a small step
+                try:
+                    params, state, report = call.compiled(params, state, batch, call.vector)
+                    report |= told.known
+                    return params, state, report
+                except Unfilled:
+                    pass
+            values = first
+            if hyperparams:
+                values = dict(first)
+                for path, value in at_paths(hyperparams).items():
+                    values[path] = numbers.checked(f"train_step: hyperparams[{path!r}]", path, value)
             params, state, report = call(values, params, state, batch)
+            return params, state, report | told.about(values)
         except (RuntimeError, ValueError, TypeError) as e:
             check_alive((params, state, batch), e)
             check_arrays("train_step", params)
             raise
-        return params, state, told.beside(report, values)
 
     step.init = tx.init  # type: ignore[attr-defined]
     step.lower = lambda p, s, *batch: call.lowered(first, p, s, batch)  # type: ignore[attr-defined]
