@@ -86,7 +86,7 @@ def test_docstrings_become_lists_and_links():
     assert "- **weight\\_decay**: multiplied by the learning rate, as in PyTorch." in text
     assert "[arXiv:1711.05101](https://arxiv.org/abs/1711.05101)" in text
     assert "```pycon" in markdown(nablax.adam.__doc__.replace("\n    ", "\n"))
-    assert markdown("a * b < c and x_1") == r"a \* b &lt; c and x\_1"
+    assert markdown("[one] * two_three < four") == r"\[one\] \* two\_three &lt; four"
 
 
 def test_signatures_keep_the_names_of_types():

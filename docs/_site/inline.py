@@ -144,6 +144,8 @@ def _grown(words: list[str], at: int, lowest: int) -> tuple[int, int]:
         last += 1
     while last > first and (_SIGN.match(words[last]) or _RELATION.match(words[last])):
         last -= 1
+    while first < last and words[first] in ("*", "/", "+"):
+        first += 1
     return first, last
 
 
