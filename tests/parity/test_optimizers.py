@@ -34,7 +34,9 @@ def more(name):
 
 def check(name, case, dtype, tol, rest=trees):
     @hypothesis.seed(zlib.crc32(name.encode()))  # each case its own trees
-    @settings(max_examples=1, phases=[Phase.generate])  # each is a program, and shrinking would compile for minutes
+    @settings(
+        max_examples=1, phases=[Phase.generate]
+    )  # each is a program, and shrinking would compile for minutes
     @given(rest=rest(name), seed=st.integers(0, 99))
     def run(rest, seed):
         shapes = {"w": (2, 3), "v": (3,), "rest": rest}
