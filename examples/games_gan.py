@@ -107,7 +107,10 @@ def main(short: bool, out: Path) -> dict[str, list[int]]:
         "optimistic": (methods.optimistic(rate), 1),
         "past extra-gradient": (methods.past_extragradient(rate), 1),
         "extra-gradient": (methods.extragradient(rate), 2),
-        "lookahead-minmax": (methods.lookahead_minmax(methods.alternating(rate), 10, 0.5), 1),
+        "lookahead-minmax": (
+            methods.lookahead_minmax(methods.alternating(rate), sync_period=10, slow_step_size=0.5),
+            1,
+        ),
     }
     if short:
         chosen = {name: chosen[name] for name in ("extra-gradient",)}

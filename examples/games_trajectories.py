@@ -43,8 +43,8 @@ def main(short: bool, out: Path) -> dict[str, float]:
     few = {
         "simultaneous": methods.simultaneous(0.05),
         "extra-gradient": methods.extragradient(0.05),
-        "consensus": methods.consensus(0.05, 0.5),
-        "symplectic": methods.symplectic(0.05, 1.0),
+        "consensus": methods.consensus(0.05, weight=0.5),
+        "symplectic": methods.symplectic(0.05, weight=1.0),
     }
     if short:
         few = {"consensus": few["consensus"]}

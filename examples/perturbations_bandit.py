@@ -43,7 +43,7 @@ def main(short, out):
         gradient = jax.grad(make_perturbed_fun(reward, 16, 1.0, Gumbel(), baseline=baseline), 1)
         statistics = jax.jit(
             lambda key, g=gradient: gradient_statistics(
-                lambda k: g(k, jnp.zeros(5)), key, 200, num_samples=16
+                lambda k: g(k, jnp.zeros(5)), key, num_repeats=200, num_samples=16
             )
         )
         s = statistics(jax.random.key(1))

@@ -45,7 +45,9 @@ def main(short, out):
 
     def step(carry, key):
         gains, velocity = carry
-        value, gradient = es_value_and_gradient(cost, key, gains, samples, 0.3, shaping="centered_rank")
+        value, gradient = es_value_and_gradient(
+            cost, key, gains, num_samples=samples, sigma=0.3, shaping="centered_rank"
+        )
         velocity = 0.8 * velocity - 0.3 * gradient
         return (gains + velocity, velocity), (value, cost(gains))
 

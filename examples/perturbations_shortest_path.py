@@ -29,7 +29,7 @@ def main(short, out):
     oracle = shortest_path_oracle()
     kinds = jax.vmap(lambda k: terrain(k, size))(jax.random.split(jax.random.key(0), maps))
     paths = jax.vmap(lambda m: oracle(-TRUE_COSTS[m]))(kinds)
-    loss = fenchel_young_loss(oracle, samples, 0.5, Normal())
+    loss = fenchel_young_loss(oracle, num_samples=samples, sigma=0.5, noise=Normal())
 
     def mean_loss(log_costs, key):
         keys = jax.random.split(key, maps)

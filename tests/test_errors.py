@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 
 import nablax
-from nablax import autograd, losses, perturbations, schedules, second_order, tree
+from nablax import (
+    assignment,
+    autograd,
+    games,
+    losses,
+    perturbations,
+    projections,
+    schedules,
+    second_order,
+    tree,
+)
 from nablax.autograd import nn
 
 PARAMS = {"w": jnp.ones(3), "b": jnp.zeros(())}
@@ -80,6 +90,52 @@ MISTAKES = {
         nablax.ArgumentError,
         "join_schedules: schedules must be a list, got",
     ),
+    "a list for a dict of boundaries": (
+        lambda: schedules.piecewise_constant_schedule(1.0, [5]),
+        nablax.ArgumentError,
+        "piecewise_constant_schedule: boundaries_and_scales must be a dict of a boundary's factors or None, got list",
+    ),
+    "one cycle for a list": (
+        lambda: schedules.sgdr_schedule({"decay_steps": 5}),
+        nablax.ArgumentError,
+        "sgdr_schedule: cosine_kwargs must be a list of dicts with the arguments of",
+    ),
+    "a schedule for a number": (
+        lambda: schedules.linear_onecycle_schedule(lambda t: 10, 1.0),
+        nablax.ArgumentError,
+        "linear_onecycle_schedule: transition_steps must be a real number, got function",
+    ),
+    "a loss of nothing": (
+        lambda: losses.dice_loss(None, SCORES),
+        nablax.ArgumentError,
+        "dice_loss: predictions must be an array of numbers, got NoneType: None.",
+    ),
+    "an array for a number": (
+        lambda: losses.binary_dice_loss(SCORES, SCORES, smooth=jnp.ones(3)),
+        nablax.ArgumentError,
+        "binary_dice_loss: smooth must be a number, got an array of shape (3,).",
+    ),
+    "a margin that is a word": (
+        lambda: losses.triplet_margin_loss(SCORES, SCORES, SCORES, margin="1"),
+        nablax.ArgumentError,
+        "triplet_margin_loss: margin must be an array of numbers, got str: '1'.",
+    ),
+    # projections and assignment
+    "a projection of a word": (
+        lambda: projections.projection_l1_ball({"w": "w"}),
+        nablax.ArgumentError,
+        "projection_l1_ball: tree must hold numbers or arrays, got str: 'w' at ['w'].",
+    ),
+    "a hyperplane without an offset": (
+        lambda: projections.projection_hyperplane(jnp.ones(2), jnp.ones(2), None),
+        nablax.ArgumentError,
+        "projection_hyperplane: b must be a number, got NoneType: None.",
+    ),
+    "costs that are no array": (
+        lambda: assignment.hungarian_algorithm(None),
+        nablax.ArgumentError,
+        "hungarian_algorithm: cost_matrix must be an array of numbers, got NoneType: None.",
+    ),
     # transformations
     "an optimizer that was not called": (
         lambda: nablax.chain(nablax.clip(1.0), nablax.adam),
@@ -102,6 +158,26 @@ MISTAKES = {
         lambda: nablax.adam(0.1, mu_dtype="cpu"),
         nablax.ArgumentError,
         "adam: mu_dtype must be a floating or complex dtype or None, got 'cpu'.",
+    ),
+    "a dict for a dtype": (
+        lambda: nablax.adam(0.1, mu_dtype={"w": jnp.float32}),
+        nablax.ArgumentError,
+        "adam: mu_dtype must be a floating or complex dtype or None, got dict",
+    ),
+    "a number for names": (
+        lambda: nablax.inject_hyperparams(nablax.adam, static_args=3),
+        nablax.ArgumentError,
+        "inject_hyperparams: static_args must be the names of parameters, got int: 3.",
+    ),
+    "a rule for the rest that is none": (
+        lambda: nablax.partition_by_path({"bias$": nablax.sgd(0.1)}, default=0.1),
+        nablax.ArgumentError,
+        "partition_by_path: default must be a gradient transformation, with functions init and update",
+    ),
+    "a line search that is a word": (
+        lambda: nablax.lbfgs(linesearch="zoom"),
+        nablax.ArgumentError,
+        "lbfgs: linesearch must be a gradient transformation, with functions init and update or None, got 'zoom'.",
     ),
     # the runtime
     "a module for its parameters": (
@@ -165,6 +241,56 @@ MISTAKES = {
         lambda: second_order.custom_root("f"),
         nablax.ArgumentError,
         "custom_root: optimality_fun must be a function, got 'f'.",
+    ),
+    "solvers in a list": (
+        lambda: second_order.custom_root(loss, solve=["cg"]),
+        nablax.ArgumentError,
+        "custom_root: solve must be one of 'cg', 'gmres', 'bicgstab' or a function (matvec, b) -> x, got ['cg'].",
+    ),
+    "a matrix for a product": (
+        lambda: second_order.hutchinson_trace(jnp.eye(2), jnp.ones(2), jax.random.key(0)),
+        nablax.ArgumentError,
+        "hutchinson_trace: product must be a function, got ArrayImpl",
+    ),
+    "a trace without a key": (
+        lambda: second_order.hutchinson_diag(lambda v: v, jnp.ones(2), None),
+        nablax.ArgumentError,
+        "hutchinson_diag: key must be a random key, such as jax.random.key(0), got NoneType: None.",
+    ),
+    "products of nothing": (
+        lambda: second_order.hessian_product(None, jnp.ones(2)),
+        nablax.ArgumentError,
+        "hessian_product: fun must be a function, got NoneType: None.",
+    ),
+    "the diagonal of a name": (
+        lambda: second_order.hessian_diag(lambda p, x, y: 0.0, {"w": "w"}, None, None),
+        nablax.ArgumentError,
+        "hessian_diag: params['w'] must be an array of numbers, got str: 'w'.",
+    ),
+    "a start that is nothing": (
+        lambda: nablax.minimize(lambda x: 0.0, None),
+        nablax.ArgumentError,
+        "minimize: x0 must be a number, an array or a tree of them, got None.",
+    ),
+    "a method that is a number": (
+        lambda: nablax.minimize(lambda x: 0.0, 1.0, method=0.1),
+        nablax.ArgumentError,
+        "minimize: method must be a gradient transformation, with functions init and update, got float: 0.1.",
+    ),
+    "an estimate of nothing": (
+        lambda: perturbations.es_gradient(None, jax.random.key(0), PARAMS),
+        nablax.ArgumentError,
+        "es_gradient: fun must be a function, got NoneType: None.",
+    ),
+    "three evaluations in pairs": (
+        lambda: perturbations.spsa(loss, jax.random.key(0), PARAMS, num_samples=3),
+        nablax.HyperparameterError,
+        "spsa: num_samples must be even for antithetic pairs, got 3.",
+    ),
+    "a number for a method": (
+        lambda: games.solve(games.methods.simultaneous(0.1), 3, jnp.ones(2), steps=1),
+        nablax.ArgumentError,
+        "games.solve: field must be a field or a function of the point, got int: 3.",
     ),
     # autograd
     "a tensor of a device": (

@@ -1,4 +1,4 @@
-"""What the site adds to Sphinx: the reference, code spans that are links, a check for missing names."""
+"""What the site adds to Sphinx: the reference, code spans that are links or equations, a check for missing names."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxRole
 
 from . import mathml, names, reference
+from .inline import in_code
 
 LOG = logging.getLogger(__name__)
 
@@ -67,18 +68,23 @@ def _link_types(app: Any, tree: nodes.document) -> None:
                 link.replace_self(link.children)
 
 
-def _link_code(app: Any, tree: nodes.document) -> None:
-    """A code span that is a public name, or a call of one, becomes a link: `adamw`, `games.solve(...)`."""
+def _read_code(app: Any, tree: nodes.document) -> None:
+    """A code span that is a public name, or a call of one, becomes a link: `adamw`, `games.solve(...)`. One that is an
+    equation is set as such: `1 + a^2`."""
     page = app.env.current_document.docname
     wing = _wing(page)
     spaces = [wing] if wing.startswith("nablax.autograd") else [wing, "nablax"]
     for span in list(tree.findall(nodes.literal)):
         name = re.match(r"[\w.]+(?=\(.*\)$|$)", span.astext())
         home = _home(name.group(), [s for s in spaces if s]) if name else ""
-        if home and not _within(span, (nodes.reference, nodes.title, addnodes.pending_xref)):
+        if _within(span, (nodes.reference, nodes.title, addnodes.pending_xref)):
+            continue
+        if home:
             link = _to(home, page)
             span.replace_self(link)
             link += span
+        elif found := in_code(span.astext()):
+            span.replace_self(nodes.math(found, found))
 
 
 def _within(node: nodes.Node, kinds: tuple[type, ...]) -> bool:
@@ -123,6 +129,6 @@ def setup(app: Any) -> dict[str, bool]:
     app.connect("env-get-outdated", _outdated)
     app.connect("source-read", _expand)
     app.connect("doctree-read", _link_types)
-    app.connect("doctree-read", _link_code)
+    app.connect("doctree-read", _read_code)
     app.connect("env-check-consistency", _check)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -6,13 +6,16 @@ import re
 import textwrap
 
 from .equations import NotAnEquation, is_equation, latex
+from .inline import pieces
 
 SECTION = re.compile(
     r"^(Args|Arguments|Attributes|Returns|Yields|Raises|Examples?|Notes?|Methods|Sources?|Players):\s*$"
 )
 TITLES = {"Args": "Arguments", "Attributes": "Fields"}
-SOURCE = re.compile(r"^(Sources?|Returns|Raises|Example|Note): ")
+SOURCE = re.compile(r"^(Sources?|Defaults|Returns|Raises|Example|Note): ")
 SPAN = re.compile(r"(``[^`]+``|`[^`]+`)")
+BULLET = re.compile(r"\s*[-*+] ")
+BEGINS = (SECTION, SOURCE, BULLET, re.compile(r">>>|    "))
 
 
 def markdown(text: str) -> str:
@@ -31,26 +34,30 @@ def markdown(text: str) -> str:
         elif lines[0].startswith(">>>"):
             out += ["", _fence("pycon", "\n".join(_until_blank(lines))), ""]
         else:
-            line = lines.pop(0)
-            marked = SOURCE.match(line)
+            first, *rest = _paragraph(lines)
+            marked = SOURCE.match(first)
             if marked:
-                out += ["", f"**{marked.group(1)}:** " + prose(line[marked.end() :])]
+                out += ["", f"**{marked.group(1)}:** " + prose("\n".join([first[marked.end() :], *rest]))]
             else:
-                out.append(prose(line))
+                out.append(prose("\n".join([first, *rest])))
     return re.sub(r"\n{3,}", "\n\n", "\n".join(out)).strip("\n")
 
 
-def prose(line: str) -> str:
-    """A line with everything escaped that Markdown would take for markup, except code and bullets; papers are links."""
-    parts = SPAN.split(line)
+def prose(text: str) -> str:
+    """Text with its equations set, its papers as links, and everything escaped that Markdown would take for markup,
+    except code and bullets."""
+    bullet = BULLET.match(text)
+    head = bullet.group() if bullet else ""
+    parts = SPAN.split(text[len(head) :])
     for k in range(0, len(parts), 2):
-        bullet = re.match(r"\s*[-*+] ", parts[k]) if k == 0 else None
-        head = bullet.group() if bullet else ""
-        rest = re.sub(r"([\\*_$\[\]{}])", r"\\\1", parts[k][len(head) :]).replace("<", "&lt;")
-        rest = re.sub(r"arXiv:(\d{4}\.\d{4,5})", r"[arXiv:\1](https://arxiv.org/abs/\1)", rest)
-        rest = re.sub(r"doi:(10\.[^\s,;]+[^\s,;.])", _doi, rest)
-        parts[k] = head + rest
-    return "".join(parts)
+        parts[k] = "".join(f"${t}$" if is_equation else _escaped(t) for t, is_equation in pieces(parts[k]))
+    return head + "".join(parts)
+
+
+def _escaped(text: str) -> str:
+    text = re.sub(r"([\\*_$\[\]{}])", r"\\\1", text).replace("<", "&lt;")
+    text = re.sub(r"arXiv:(\d{4}\.\d{4,5})", r"[arXiv:\1](https://arxiv.org/abs/\1)", text)
+    return re.sub(r"doi:(10\.[^\s,;]+[^\s,;.])", _doi, text)
 
 
 def _doi(match: re.Match[str]) -> str:
@@ -63,6 +70,14 @@ def _indented(lines: list[str], width: int) -> list[str]:
     """Takes the lines from the front that are indented by at least so much, and the empty ones among them."""
     taken = []
     while lines and (not lines[0].strip() or lines[0].startswith(" " * width)):
+        taken.append(lines.pop(0))
+    return taken
+
+
+def _paragraph(lines: list[str]) -> list[str]:
+    """Takes a line from the front, and those that go on with its sentences."""
+    taken = [lines.pop(0)]
+    while taken[0].strip() and lines and lines[0].strip() and not any(r.match(lines[0]) for r in BEGINS):
         taken.append(lines.pop(0))
     return taken
 

@@ -14,8 +14,8 @@ GREEK = {
     "rho", "sigma", "tau", "phi", "psi", "omega", "Omega", "Phi",
 }  # fmt: skip
 FUNCTIONS = {
-    "sqrt", "max", "min", "sign", "clip", "rms", "mean", "sum", "log", "exp", "cos", "sin", "tanh", "conj", "argmin",
-    "argmax", "grad", "Re",
+    "sqrt", "max", "min", "sign", "clip", "rms", "mean", "sum", "log", "ln", "exp", "cos", "sin", "cosh", "tanh",
+    "conj", "argmin", "argmax", "grad", "Re",
 }  # fmt: skip
 TOKEN = re.compile(
     r"\s+|[A-Za-z]{2,}(?:_[A-Za-z]{2,})+(?![A-Za-z0-9_{^])|[A-Za-z]{3,}'s?(?=\s)|[A-Za-z]+|\d+(?:\.\d+)?(?:e-?\d+)?|<=|>=|<-|->|\+-|\.\.\.|:=|!="
@@ -174,7 +174,9 @@ class _Reader:
             self.at += 1
             return self._marks(rf"\sqrt{{{self.sequence(')')}}}")
         if token.isdigit() or token[0].isdigit():
-            return self._marks(re.sub(r"e(-?\d+)$", r"\\cdot 10^{\1}", token))
+            return self._marks(
+                re.sub(r"^1(?=\\cdot)\\cdot ", "", re.sub(r"e(-?\d+)$", r"\\cdot 10^{\1}", token))
+            )
         if not token[0].isalpha():
             raise NotAnEquation(token)
         return self._marks(self._name(token))
@@ -233,7 +235,7 @@ class _Reader:
         if token in GREEK or len(token) == 1 or token.isdigit():
             name = self._name(token) if _is_letters(token) else token
         else:
-            name = {"inf": r"\infty"}.get(token, rf"\mathrm{{{token}}}".replace("_", r"\_"))
+            name = {"inf": r"\infty", "ij": "ij"}.get(token, rf"\mathrm{{{token}}}".replace("_", r"\_"))
         if self.peek() == "_" and not sign:
             self.at += 1
             return f"{name}_{{{self._script()}}}"

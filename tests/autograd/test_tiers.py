@@ -6,6 +6,8 @@ import sys
 import threading
 import warnings
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -357,3 +359,52 @@ def test_who_waits_for_a_compilation_is_told_once():
         assert text.count(f"12 has waited 0.005 s for a program of {operations} operations") == 1
     with pytest.raises(ValueError, match=r"compile_notice: seconds must be 0 or more, or None, got -1"):
         autograd.compile_notice(-1)
+
+
+def adam_by_hand(state, grads):
+    count = state["count"] + 1
+    mu = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, state["mu"], grads)
+    steps = jax.tree.map(lambda m: -0.1 * m / (1 - 0.9**count), mu)
+    return {"mu": mu, "count": count}, steps
+
+
+def test_a_tiered_function_is_compiled_at_a_count_and_gives_what_jit_gives():
+    at = autograd.tiered(adam_by_hand, donate_argnums=(0,))
+    with autograd.tiers("compiled"):
+        compiled = autograd.tiered(adam_by_hand)
+        want, state = [], {"mu": [jnp.zeros((3, 2)), jnp.zeros(3)], "count": jnp.int32(0)}
+        for i in range(4):
+            state, steps = compiled(state, [jnp.full((3, 2), 1.0 + i), jnp.arange(3.0)])
+            want.append(steps)
+    before = autograd.cache_info().compilations
+    state = {"mu": [jnp.zeros((3, 2)), jnp.zeros(3)], "count": jnp.int32(0)}
+    for i in range(4):
+        state, steps = at(state, [jnp.full((3, 2), 1.0 + i), jnp.arange(3.0)])
+        for a, b in zip(jax.tree.leaves(steps), jax.tree.leaves(want[i]), strict=True):
+            assert a.dtype == b.dtype
+            np.testing.assert_allclose(a, b, rtol=1e-6)
+    assert autograd.cache_info().compilations == before
+    assert int(state["count"]) == 4
+
+
+def test_results_of_a_tiered_function_are_arrays_of_their_own():
+    x = np.ones((2, 3), np.float32)
+    same, turned = autograd.tiered(lambda x: (x, x.T))(x)
+    x[:] = 5
+    np.testing.assert_array_equal(turned, np.ones((3, 2)))
+    np.testing.assert_array_equal(same, np.ones((2, 3)))
+
+
+def test_an_optimizer_of_tensors_compiles_nothing_in_its_first_steps():
+    import nablax
+
+    w = autograd.Parameter([[1.0, -2.0]])
+    opt = nablax.Optimizer(nablax.adamw(0.1), [w])
+    before = autograd.cache_info().compilations
+    for _ in range(3):
+        opt.zero_grad()
+        (w * w).sum().backward()
+        opt.step()
+    assert autograd.cache_info().compilations == before
+    assert opt.compilations == 1  # built, not yet compiled
+    assert all(isinstance(x, jax.Array) for x in jax.tree.leaves(opt.state))

@@ -141,7 +141,7 @@ def test_batches_that_do_not_divide_are_refused():
     with pytest.raises(nablax.StructureError, match=r"\['y'\] has shape \(\); its first dimension"):
         nablax.distributed.make_global_batch({"y": np.float32(1)}, mesh)
     with pytest.raises(nablax.ArgumentError, match=r"one of the mesh's \('data'\), got 'model'"):
-        nablax.distributed.make_global_batch({"x": np.ones(3)}, mesh, "model")
+        nablax.distributed.make_global_batch({"x": np.ones(3)}, mesh, axis="model")
 
 
 # -- recipes ----------------------------------------------------------------------------------------------------------

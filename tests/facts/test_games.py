@@ -47,8 +47,8 @@ EXACT = {
     "mirror-prox, Euclidean": (methods.mirror_prox(LR, games.euclidean()), 1 - A**2 + A**4),
     "competitive": (methods.competitive(LR, tol=1e-12), 1 / (1 + A**2)),
     # In general (1 - lr weight s^2)^2 + lr^2 s^2; the list has s = 1.
-    "consensus": (methods.consensus(LR, 0.8), (1 - LR * 0.8 * SINGULAR**2) ** 2 + A**2),
-    "symplectic": (methods.symplectic(LR, 0.8), (1 - LR * 0.8 * SINGULAR**2) ** 2 + A**2),
+    "consensus": (methods.consensus(LR, weight=0.8), (1 - LR * 0.8 * SINGULAR**2) ** 2 + A**2),
+    "symplectic": (methods.symplectic(LR, weight=0.8), (1 - LR * 0.8 * SINGULAR**2) ** 2 + A**2),
 }
 
 
@@ -134,7 +134,7 @@ def test_optimistic_roots_of_the_characteristic_equation():
 
 @pytest.mark.parametrize(("k", "alpha"), [(5, 0.5), (3, 0.2)])
 def test_lookahead_modulus(k, alpha):
-    method = methods.lookahead_minmax(methods.simultaneous(LR), k, alpha)
+    method = methods.lookahead_minmax(methods.simultaneous(LR), sync_period=k, slow_step_size=alpha)
     z0 = {"x": jnp.array([1.0, -0.3, 2.0, 0.7]), "y": jnp.array([0.4, 1.1, -1.0, 0.2])}
     sizes = squares(games.trajectory(method, diagonal_game(SINGULAR), z0, steps=2 * k))[::k]
     modulus = abs(1 + alpha * ((1 - 1j * A) ** k - 1))

@@ -134,7 +134,7 @@ def test_operator():
         StructureError, match=r"games\.operator: the field must have the structure of the point"
     ):
         games.operator(lambda z: [z])(jnp.ones(2))
-    with pytest.raises(ArgumentError, match="fn must be a function"):
+    with pytest.raises(ArgumentError, match="fun must be a function"):
         games.operator(3)
 
 

@@ -22,14 +22,16 @@ TABLE = {
     "feg": lambda lr: methods.feg(lr),
     "forward-backward-forward": lambda lr: methods.forward_backward_forward(lr),
     "mirror-prox": lambda lr: methods.mirror_prox(lr, games.euclidean()),
-    "consensus": lambda lr: methods.consensus(lr, 0.5),
-    "symplectic": lambda lr: methods.symplectic(lr, 0.5),
-    "symplectic, aligned": lambda lr: methods.symplectic(lr, 0.5, align=True),
+    "consensus": lambda lr: methods.consensus(lr, weight=0.5),
+    "symplectic": lambda lr: methods.symplectic(lr, weight=0.5),
+    "symplectic, aligned": lambda lr: methods.symplectic(lr, weight=0.5, align=True),
     "competitive": lambda lr: (
         methods.competitive(lr) if isinstance(lr, float) else methods.competitive(0.1, base=lr)
     ),
-    "lola": lambda lr: methods.lola(lr, 0.1),
-    "lookahead": lambda lr: methods.lookahead_minmax(methods.simultaneous(lr), 5, 0.5),
+    "lola": lambda lr: methods.lola(lr, opponent_rate=0.1),
+    "lookahead": lambda lr: methods.lookahead_minmax(
+        methods.simultaneous(lr), sync_period=5, slow_step_size=0.5
+    ),
 }
 EVALUATIONS = {  # in a step, for two players
     "simultaneous": 1, "alternating": 2, "extragradient": 2, "extragradient, two sizes": 2, "past extragradient": 1,
@@ -138,7 +140,7 @@ def test_lola_on_a_general_game():
             "y": z["y"] - 0.1 * (gy - 0.2 * j["xy"].T @ yx),
         }
 
-    check(methods.lola(0.1, 0.2), step)
+    check(methods.lola(0.1, opponent_rate=0.2), step)
 
 
 def test_competitive_on_a_general_game():
@@ -171,8 +173,8 @@ def test_symplectic_alignment_leaves_a_saddle_that_repels():
     # The field spins and points away from the origin; the unaligned adjustment would hold on to it.
     F = games.operator(lambda z: jnp.array([[-1.0, 3.0], [-3.0, -1.0]]) @ z)
     z0 = jnp.array([1.0, 0.0])
-    aligned = games.trajectory(methods.symplectic(0.05, 1.0, align=True), F, z0, steps=20)
-    unaligned = games.trajectory(methods.symplectic(0.05, 1.0), F, z0, steps=20)
+    aligned = games.trajectory(methods.symplectic(0.05, weight=1.0, align=True), F, z0, steps=20)
+    unaligned = games.trajectory(methods.symplectic(0.05, weight=1.0), F, z0, steps=20)
     assert float(jnp.linalg.norm(unaligned[-1])) < 1 < float(jnp.linalg.norm(aligned[-1]))
 
 
@@ -237,8 +239,8 @@ def test_mirror_prox_with_maps_by_player():
 
 
 def test_lookahead_takes_methods_within_methods():
-    inner = methods.lookahead_minmax(methods.extragradient(0.3), 2, 0.5)
-    outer = methods.lookahead_minmax(inner, 4, 0.5)
+    inner = methods.lookahead_minmax(methods.extragradient(0.3), sync_period=2, slow_step_size=0.5)
+    outer = methods.lookahead_minmax(inner, sync_period=4, slow_step_size=0.5)
     F = games.operator(lambda z: z)
     path = games.trajectory(outer, F, jnp.array(1.0), steps=4)
     c = 1 - 0.3 + 0.09
@@ -267,15 +269,18 @@ def test_step_sizes_that_are_not_positive(name, bad):
         ),
         (lambda: methods.competitive(lambda k: 0.1), "competitive: learning_rate must be a real number"),
         (lambda: methods.lola(sgd(0.1)), "lola: opponent_rate must be a real number"),
-        (lambda: methods.consensus(0.1, -1.0), "consensus: weight must not be negative"),
-        (lambda: methods.symplectic(0.1, float("nan")), "symplectic: weight must be a number"),
+        (lambda: methods.consensus(0.1, weight=-1.0), "consensus: weight must not be negative"),
+        (lambda: methods.symplectic(0.1, weight=float("nan")), "symplectic: weight must be a number"),
         (lambda: methods.mirror_prox(0.1, jnp.exp), "maps must be Bregman maps"),
         (lambda: methods.lookahead_minmax(0.1), "inner must be a method"),
         (
-            lambda: methods.lookahead_minmax(methods.simultaneous(0.1), 0),
-            "k must be an integer of at least 1",
+            lambda: methods.lookahead_minmax(methods.simultaneous(0.1), sync_period=0),
+            "sync_period must be an integer, got 0|sync_period must be at least 1",
         ),
-        (lambda: methods.lookahead_minmax(methods.simultaneous(0.1), 2, 0.0), r"alpha must lie in \(0, 1\]"),
+        (
+            lambda: methods.lookahead_minmax(methods.simultaneous(0.1), sync_period=2, slow_step_size=0.0),
+            r"slow_step_size must lie in \(0, 1\]",
+        ),
         (
             lambda: methods.extragradient(0.1, extrapolation=-1.0),
             "extragradient: extrapolation must be positive",

@@ -9,7 +9,7 @@ from nablax.games import nupi
 def test_recursion_of_the_source():
     lr, kp, ki, nu = 0.1, 3.0, 0.7, 0.4
     errors = [1.0, -2.0, 0.5, 4.0]
-    tx = nupi(lr, kp, ki, nu)
+    tx = nupi(lr, kp=kp, ki=ki, nu=nu)
     state, xi = tx.init(jnp.zeros(())), errors[0]
     for e in errors:
         u, state = tx.update(jnp.array(e), state)

@@ -207,7 +207,7 @@ def test_low_precision_points_keep_their_dtype_and_average_in_float32():
             StructureError,
             r"the field at .* has the shape \(2,\), the point \(\)",
         ),
-        ({"field": 3}, ArgumentError, "fn must be a function"),
+        ({"field": 3}, ArgumentError, "field must be a field or a function of the point"),
     ],
 )
 def test_bad_input(change, error, message):

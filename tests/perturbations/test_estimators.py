@@ -25,9 +25,11 @@ def smooth_function(x):
 def test_perturbed_argmax_is_softmax_and_top_one_agrees():
     p = jax.nn.softmax(X / 0.5)
     np.testing.assert_allclose(np_.perturbed_argmax(KEY, X, sigma=0.5), p, rtol=1e-6)
-    sampled = jax.jit(lambda x: np_.perturbed_top_k(KEY, x, 1, 10_000, 0.5))(X)
+    sampled = jax.jit(lambda x: np_.perturbed_top_k(KEY, x, 1, num_samples=10_000, sigma=0.5))(X)
     np.testing.assert_allclose(sampled, p, atol=5.5 * 0.5 / 100)
-    normal = jax.jit(lambda x: np_.perturbed_argmax(KEY, x, 1000, 0.5, np_.Normal()))(X)
+    normal = jax.jit(lambda x: np_.perturbed_argmax(KEY, x, num_samples=1000, sigma=0.5, noise=np_.Normal()))(
+        X
+    )
     np.testing.assert_allclose(jnp.sum(normal), 1, rtol=1e-5)
 
 
@@ -36,8 +38,11 @@ def test_rank_sort_and_top_k_of_clear_scores():
 
     @jax.jit
     def all_of_them(x):
-        rank, in_order = np_.perturbed_rank(KEY, x, 8, 1e-3), np_.perturbed_sort(KEY, x, 8, 1e-3)
-        return rank, in_order, np_.perturbed_top_k(KEY, x, 2, 8, 1e-3)
+        rank, in_order = (
+            np_.perturbed_rank(KEY, x, num_samples=8, sigma=1e-3),
+            np_.perturbed_sort(KEY, x, num_samples=8, sigma=1e-3),
+        )
+        return rank, in_order, np_.perturbed_top_k(KEY, x, 2, num_samples=8, sigma=1e-3)
 
     rank, in_order, top = all_of_them(x)
     np.testing.assert_allclose(rank, [3, 1, 2])
@@ -63,7 +68,7 @@ def test_shortest_path_goes_round_the_mountain():
     path, perturbed = jax.jit(
         lambda costs: (
             np_.shortest_path_oracle(diagonal=False)(-costs),
-            np_.perturbed_shortest_path(KEY, costs, 8, 1e-4, diagonal=False),
+            np_.perturbed_shortest_path(KEY, costs, num_samples=8, sigma=1e-4, diagonal=False),
         )
     )(costs)
     best = min(_path_costs(np.asarray(costs)))
@@ -86,7 +91,7 @@ def _path_costs(costs, cell=(0, 0), seen=()):
 
 def test_fenchel_young_loss_of_gumbel_argmax():
     target, sigma = jnp.array([0.0, 1.0, 0.0]), 0.5
-    loss = np_.fenchel_young_loss(np_.argmax_oracle, 20_000, sigma, np_.Gumbel())
+    loss = np_.fenchel_young_loss(np_.argmax_oracle, num_samples=20_000, sigma=sigma, noise=np_.Gumbel())
     value, slope = jax.jit(jax.value_and_grad(loss, 1))(KEY, X, target)
     p = jax.nn.softmax(X / sigma)
     exact = sigma * jax.nn.logsumexp(X / sigma) + sigma * 0.5772157 - X @ target
@@ -172,21 +177,23 @@ def test_centered_ranks():
 
 def test_es_gradient_and_its_shaping():
     exact = 2 * X + WEIGHTS
-    plain = jax.jit(lambda k: np_.es_gradient(smooth_function, k, X, 4000))(KEY)
+    plain = jax.jit(lambda k: np_.es_gradient(smooth_function, k, X, num_samples=4000))(KEY)
     np.testing.assert_allclose(plain, exact, atol=0.1)
     own = jax.jit(
-        lambda k, b: np_.es_gradient(smooth_function, k, X, 4000, shaping=lambda v: v, batch_size=b),
+        lambda k, b: np_.es_gradient(
+            smooth_function, k, X, num_samples=4000, shaping=lambda v: v, batch_size=b
+        ),
         static_argnums=1,
     )
     np.testing.assert_allclose(own(KEY, None), own(KEY, 64), rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(own(KEY, None), exact, atol=0.5)
     ranks = [
-        jax.jit(lambda k, f=f: np_.es_gradient(f, k, X, 400, shaping="centered_rank"))(KEY)
+        jax.jit(lambda k, f=f: np_.es_gradient(f, k, X, num_samples=400, shaping="centered_rank"))(KEY)
         for f in (smooth_function, lambda x: jnp.exp(smooth_function(x)))
     ]
     np.testing.assert_allclose(*ranks, rtol=1e-3, atol=1e-4)
     with pytest.raises(HyperparameterError, match="even"):
-        np_.es_gradient(smooth_function, KEY, X, 3, shaping="centered_rank")
+        np_.es_gradient(smooth_function, KEY, X, num_samples=3, shaping="centered_rank")
 
 
 def _optimizers():
@@ -209,11 +216,11 @@ def test_any_optimizer_descends(method):
         def step(carry, key, tx=tx):
             p, state = carry
             if method == "es":
-                g = np_.es_gradient(loss, key, p, 20)
+                g = np_.es_gradient(loss, key, p, num_samples=20)
             elif method == "spsa":
-                g = np_.spsa(loss, key, p, 1e-2)
+                g = np_.spsa(loss, key, p, sigma=1e-2)
             else:
-                p, info = np_.mezo_slopes(loss, key, p, 1e-2)
+                p, info = np_.mezo_slopes(loss, key, p, sigma=1e-2)
                 g = np_.mezo_gradient(key, p, info.slopes)
             updates, state = tx.update(g, state, p)
             return (jax.tree.map(jnp.add, p, updates), state), None
@@ -239,13 +246,15 @@ def test_gradient_statistics():
     def noisy(key):
         return {"a": jnp.array([3.0, 4.0]) + jax.random.normal(key, (2,))}
 
-    s = jax.jit(lambda k: np_.gradient_statistics(noisy, k, 4000, num_samples=10, target_error=0.1))(KEY)
+    s = jax.jit(
+        lambda k: np_.gradient_statistics(noisy, k, num_repeats=4000, num_samples=10, target_error=0.1)
+    )(KEY)
     np.testing.assert_allclose(s.mean["a"], [3, 4], atol=0.1)
     np.testing.assert_allclose(s.standard_error["a"], [1, 1], atol=0.07)
     np.testing.assert_allclose(s.signal_to_noise, 12.5, rtol=0.2)
     np.testing.assert_allclose(s.recommended_num_samples, 80, rtol=0.2)
     with pytest.raises(HyperparameterError, match="at least 2"):
-        np_.gradient_statistics(noisy, KEY, 1)
+        np_.gradient_statistics(noisy, KEY, num_repeats=1)
 
 
 @pytest.mark.parametrize(("size", "pairs"), [(1, True), (3, False), (10, True)])
@@ -295,8 +304,10 @@ def test_bad_losses_parameters_and_targets():
     with pytest.raises(HyperparameterError, match="mezo: learning_rate"):
         np_.mezo(smooth_function, KEY, X, float("nan"))
     with pytest.raises(StructureError, match="es_gradient: the parameters must be real"):
-        np_.es_gradient(lambda x: jnp.sum(x * 1.0), KEY, jnp.arange(3), 10, shaping="centered_rank")
-    loss = np_.fenchel_young_loss(np_.argmax_oracle, 10)
+        np_.es_gradient(
+            lambda x: jnp.sum(x * 1.0), KEY, jnp.arange(3), num_samples=10, shaping="centered_rank"
+        )
+    loss = np_.fenchel_young_loss(np_.argmax_oracle, num_samples=10)
     with pytest.raises(
         StructureError, match=r"target must have the structure and shapes of theta, \(3,\), got \(\)"
     ):
@@ -304,7 +315,7 @@ def test_bad_losses_parameters_and_targets():
 
 
 def test_statistics_of_a_gradient_that_is_zero():
-    s = np_.gradient_statistics(lambda key: jnp.zeros(2), KEY, 4)
+    s = np_.gradient_statistics(lambda key: jnp.zeros(2), KEY, num_repeats=4)
     assert s.signal_to_noise == 0
     assert jnp.isinf(s[3])
 
@@ -321,12 +332,20 @@ def test_derivatives_of_sort_rank_top_k_and_shortest_path():
     def jacobians(x):
         def path(x):  # by the upper right corner, or by the lower left
             grid = jnp.full((2, 2), 20.0).at[0, 1].add(-x[0]).at[1, 0].add(-x[1])  # costs
-            return np_.perturbed_shortest_path(KEY, grid, samples, 1.0, gumbel, diagonal=False)
+            return np_.perturbed_shortest_path(
+                KEY, grid, num_samples=samples, sigma=1.0, noise=gumbel, diagonal=False
+            )
 
         return (
-            jax.jacobian(lambda x: np_.perturbed_sort(KEY, x, samples, 1.0, gumbel))(x),
-            jax.jacobian(lambda x: np_.perturbed_rank(KEY, x, samples, 1.0, gumbel))(x),
-            jax.jacobian(lambda x: np_.perturbed_top_k(KEY, x, 1, samples, 1.0, gumbel))(x),
+            jax.jacobian(lambda x: np_.perturbed_sort(KEY, x, num_samples=samples, sigma=1.0, noise=gumbel))(
+                x
+            ),
+            jax.jacobian(lambda x: np_.perturbed_rank(KEY, x, num_samples=samples, sigma=1.0, noise=gumbel))(
+                x
+            ),
+            jax.jacobian(
+                lambda x: np_.perturbed_top_k(KEY, x, 1, num_samples=samples, sigma=1.0, noise=gumbel)
+            )(x),
             jax.jacobian(path)(x),
         )
 

@@ -130,7 +130,7 @@ def it_composes_with_tensor_parallel_parameters():
     refused(
         nablax.ArgumentError, "param_specs", lambda: nablax.shard_state(nablax.adam(1e-3), mesh).init(params)
     )
-    both = nablax.state_shardings(nablax.adam(1e-3), SMALL, mesh, ("data", "model"))
+    both = nablax.state_shardings(nablax.adam(1e-3), SMALL, mesh, axis=("data", "model"))
     assert both[0].mu["w"].spec == P(("data", "model"))
     fsdp = nablax.state_shardings(nablax.adam(1e-3), SMALL, mesh, param_specs=P("data"))
     assert fsdp[0].mu["b"].spec == P("data")
@@ -281,7 +281,7 @@ def blocks_of_a_quantized_state_stay_whole_on_each_device():
                 assert mu[name].codes.sharding.spec[d] == mu[name].scales.sharding.spec[d] == "data", name
                 assert mu[name].scales.shape[d] % 8 == 0
             assert mu["odd"].codes.sharding.is_fully_replicated
-            said = nablax.describe_memory(quantized(bits), params, mesh)
+            said = nablax.describe_memory(quantized(bits), params, mesh=mesh)
             there = said.device - said.rows[0].device - said.rows[1].device
             assert bytes_on(opt.state, jax.devices()[3]) == there
             close(opt.params, alone.params, f"{bits} bits")
@@ -336,7 +336,7 @@ def what_describe_memory_says_is_allocated():
     params = jax.tree.map(lambda x, s: jax.device_put(x, NamedSharding(mesh, s)), SMALL, specs)
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), params)
     for tx in (nablax.adamw(1e-3), nablax.adafactor(1e-3, min_dim_size_to_factor=2), nablax.muon(1e-3)):
-        said = nablax.describe_memory(tx, shapes, mesh)
+        said = nablax.describe_memory(tx, shapes, mesh=mesh)
         state = nablax.shard_state(tx, mesh, param_specs=specs).init(params)
         rows = {row.what: row for row in said.rows}
         for device in jax.devices():
@@ -345,7 +345,7 @@ def what_describe_memory_says_is_allocated():
             assert abs(there - bytes_on(state, device)) <= 0.01 * bytes_on(state, device)
     layers = [jax.ShapeDtypeStruct((8192, 8192), jnp.bfloat16)] * 1043  # 70 billion
     plan = nablax.describe_memory(
-        nablax.adamw(1e-4), layers, AbstractMesh((512,), ("data",)), param_specs=P("data")
+        nablax.adamw(1e-4), layers, mesh=AbstractMesh((512,), ("data",)), param_specs=P("data")
     )
     assert abs(plan.device * 512 / plan.total - 1) < 1e-6
     assert round(plan.rows[0].total / 1e9) == 140
@@ -404,7 +404,7 @@ def bad_meshes_and_specs_are_refused():
     refused(
         nablax.ArgumentError,
         "must be one of the mesh's ('data')",
-        lambda: nablax.shard_state(tx, MESH, "model"),
+        lambda: nablax.shard_state(tx, MESH, axis="model"),
     )
     refused(nablax.ArgumentError, "must be a jax.sharding.Mesh", lambda: nablax.shard_state(tx, 8))
     refused(

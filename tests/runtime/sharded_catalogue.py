@@ -78,7 +78,7 @@ def check(name, automatic, explicit):
     for key, x in spread.items():
         np.testing.assert_allclose(np.asarray(x), np.asarray(alone[key]), 1e-5, 1e-6, err_msg=key)
         assert x.sharding.is_equivalent_to(params[key].sharding, x.ndim), (key, x.sharding)
-    plan = nablax.describe_memory(tx, params, automatic)
+    plan = nablax.describe_memory(tx, params, mesh=automatic)
     said = sum(row.device for row in plan.rows if row.what not in ("parameters", "gradients"))
     arrays = jax.tree.map(
         lambda x: jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x, state

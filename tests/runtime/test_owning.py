@@ -108,6 +108,22 @@ def test_lbfgs_takes_value_and_function_in_both():
     assert float(metrics["loss"]) < 1e-6
 
 
+def test_a_state_may_change_its_structure():
+    """Transformations of users begin with None, or fill a dict as they go: each structure has its program."""
+
+    def update(updates, state, params=None):
+        last = state.get("last", jax.tree.map(jnp.zeros_like, updates))
+        return jax.tree.map(lambda g, m: -0.1 * (g + m), updates, last), {"last": updates}
+
+    tx = optax.GradientTransformation(lambda params: {}, update)
+    opt = Optimizer(tx, {"w": jnp.ones(2)})
+    for i in range(1, 4):
+        opt.step({"w": jnp.full(2, float(i))})
+        assert float(opt.state["last"]["w"][0]) == i
+    np.testing.assert_allclose(opt.params["w"], 1 - 0.1 * (1 + 2 + 3 + 1 + 2), rtol=1e-6)
+    assert opt.compilations == 2
+
+
 def test_what_the_function_names_is_handed_on():
     def f(p, scale):
         return scale * jnp.sum((p - 1.0) ** 2)

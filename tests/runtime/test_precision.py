@@ -254,7 +254,7 @@ def test_state_dtype():
         (lambda: precision(3), "precision"),
         (lambda: dynamic_loss_scale(nablax.adam(0.1), 0.0), "initial"),
         (lambda: ema_params(nablax.adam(0.1), 1.5), "decay"),
-        (lambda: lawa(nablax.adam(0.1), 0), "size"),
+        (lambda: lawa(nablax.adam(0.1), size=0), "size"),
         (lambda: nablax.averaged_params(nablax.adam(0.1).init(jnp.ones(2))), "no ema_params"),
         (lambda: train_step(lambda p: p.sum(), nablax.adam(0.1), loss_scale="static"), "'dynamic' or None"),
     ],
@@ -361,7 +361,7 @@ def test_exponential_average(debias, warmup):
 
 
 def test_stochastic_weight_average():
-    seen, averages, _ = points(swa(nablax.sgd(1.0), 4, 3))
+    seen, averages, _ = points(swa(nablax.sgd(1.0), start=4, period=3))
     np.testing.assert_allclose(averages[3], seen[3])
     np.testing.assert_allclose(averages[5], seen[5])  # nothing was taken yet: the latest
     np.testing.assert_allclose(averages[6], seen[6])
@@ -370,7 +370,7 @@ def test_stochastic_weight_average():
 
 
 def test_latest_weight_average():
-    seen, averages, _ = points(lawa(nablax.sgd(1.0), 3, 2))
+    seen, averages, _ = points(lawa(nablax.sgd(1.0), size=3, period=2))
     np.testing.assert_allclose(averages[4], (seen[1] + seen[3]) / 2, rtol=1e-6)
     np.testing.assert_allclose(averages[11], (seen[7] + seen[9] + seen[11]) / 3, rtol=1e-6)
 

@@ -39,7 +39,7 @@ def test_roles_of_leaves_are_those_that_parts_declared():
 def test_a_plan_for_70_billion_parameters_allocates_nothing():
     layers = {str(i): jax.ShapeDtypeStruct((8192, 8192), jnp.bfloat16) for i in range(1043)}
     mesh = jax.sharding.AbstractMesh((512,), ("data",))
-    plan = nablax.describe_memory(nablax.adamw(1e-4), layers, mesh)
+    plan = nablax.describe_memory(nablax.adamw(1e-4), layers, mesh=mesh)
     rows = {row.what: row for row in plan.rows}
     n = 1043 * 8192 * 8192
     assert rows["parameters"].device == rows["gradients"].device == 2 * n

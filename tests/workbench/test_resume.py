@@ -172,7 +172,7 @@ def test_reports_of_several_folders_are_put_together(done, tmp_path, capsys):
     assert "the length of a run ('30steps' there, '20steps' here) differs" in capsys.readouterr().err
 
 
-def test_a_killed_process_loses_only_what_was_running(tmp_path, capsys):
+def test_a_killed_process_loses_only_what_was_running_and_a_second_one_keeps_out(tmp_path, capsys):
     (tmp_path / "mine.py").write_text(QUADRATIC)
     names, out = ["sgd", "adam", "lion", "momentum"], tmp_path / "out"
     arguments = [
@@ -194,6 +194,8 @@ def test_a_killed_process_loses_only_what_was_running(tmp_path, capsys):
     deadline = time.monotonic() + 300
     while not list(out.glob("runs/*.npz")) and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.01)
+    assert main(arguments) == 2  # a second one keeps out of the folder, until the first is dead
+    assert "another comparison is running there. Wait until it has ended" in capsys.readouterr().err
     process.send_signal(signal.SIGKILL)
     process.wait(timeout=60)
     before = times(out)

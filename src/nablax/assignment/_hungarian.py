@@ -84,7 +84,14 @@ class _Matching(NamedTuple):
 
 
 def _solve(who: str, cost_matrix: Any) -> tuple[jax.Array, jax.Array]:
-    cost = jnp.asarray(cost_matrix)
+    try:
+        cost = jnp.asarray(cost_matrix)
+    except (TypeError, ValueError):
+        raise ArgumentError(
+            f"{who}: cost_matrix must be an array of numbers, got {type(cost_matrix).__name__}: {cost_matrix!r}."[
+                :300
+            ]
+        ) from None
     if jnp.iscomplexobj(cost):
         raise ArgumentError(f"{who}: cost_matrix must be real, got {cost.dtype}.")
     if cost.ndim != 2:

@@ -17,6 +17,7 @@ from ._ground._errors import ThreadError as ThreadError
 from ._ground._errors import TupleError as TupleError
 from ._ground._stats import CacheInfo as CacheInfo
 from ._program._notice import compile_notice as compile_notice
+from ._program._tiered import tiered as tiered
 from ._program._tiers import tiers as tiers
 from ._program._tiers import wait as wait
 from ._segment._cut import max_segment as max_segment

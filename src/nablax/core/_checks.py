@@ -192,7 +192,7 @@ def is_flag(value: Any) -> bool:
 def _is_dtype(value: Any) -> bool:
     try:
         return value is None or jnp.issubdtype(jnp.dtype(value), jnp.inexact)
-    except TypeError:
+    except (TypeError, ValueError):
         return False
 
 

@@ -25,7 +25,7 @@ _EXACT = 2**24  # whole numbers up to here are exact in float32
 
 
 class Unfilled(Exception):
-    """A program asks for a number that its vector does not hold yet: it has to be called with one to fill in."""
+    """A program is traced where no vector is there to be filled in: it has to be called with one."""
 
 
 class Source:
@@ -34,6 +34,9 @@ class Source:
     Args:
       capacity: slots of the vector; expressions beyond them are compiled in, with a guard.
       token: what numbers of one name are told apart by; None is this source.
+
+    Attributes:
+      version: grows when the program has been found to read or decide something more.
     """
 
     def __init__(self, capacity: int = 64, token: Any = None):
@@ -43,11 +46,7 @@ class Source:
         self._guards: dict[Any, Any] = {}
         self._now = threading.local()
         self._lock = threading.Lock()
-
-    @property
-    def version(self) -> int:
-        """Grows when the program has been found to read or decide something more."""
-        return len(self._slots) + len(self._guards)
+        self.version = 0
 
     def fits(self, values: Mapping[str, Any]) -> bool:
         """Whether every decision falls as it did when the program was built."""
@@ -66,18 +65,17 @@ class Source:
         return out
 
     def building(self, values: Mapping[str, Any], buffer: np.ndarray | None) -> Any:
-        """A context in which the program may be traced: with these values, and a vector to fill in.
-
-        Without a vector, `array` raises `Unfilled` where the program asks for something new.
-        """
+        """A context in which the program may be traced: with these values, and a vector to fill in."""
         return _Setting(self._now, "values", (values, buffer))
 
-    def expecting(self, values: Mapping[str, Any]) -> None:
-        """From here on this thread traces the program with these values, if at all, and without a vector to fill in."""
-        self._now.values = (values, None)
-
     def reading(self, vector: Any) -> Any:
-        """A context in which numbers become arrays, out of this (traced) vector."""
+        """A context in which numbers become arrays, out of this (traced) vector.
+
+        Raises:
+          Unfilled: no program is being built: JAX traces again what was built for other shapes.
+        """
+        if getattr(self._now, "values", None) is None:
+            raise Unfilled
         return _Setting(self._now, "vector", vector)
 
     def evaluate(self, expression: Any) -> Any:
@@ -87,7 +85,9 @@ class Source:
     def decide(self, expression: Any) -> Any:
         """The value now, on which the program depends from here on."""
         with self._lock:
-            return self._guards.setdefault(expression, self.evaluate(expression))
+            outcome = self._guards.setdefault(expression, self.evaluate(expression))
+            self.version = len(self._slots) + len(self._guards)
+        return outcome
 
     def array(self, expression: Any) -> Any:
         """The value as a scalar array of the program."""
@@ -96,10 +96,9 @@ class Source:
         if (whole and abs(value) > _EXACT) or (expression not in self._slots and self._full()):
             return jnp.asarray(self.decide(expression))
         buffer = self._now.values[1]
-        if buffer is None and expression not in self._slots:
-            raise Unfilled(str(expression))
         with self._lock:
             slot = self._slots.setdefault(expression, len(self._slots))
+            self.version = len(self._slots) + len(self._guards)
         if buffer is not None:
             buffer[slot] = value
         x = self._now.vector[slot]

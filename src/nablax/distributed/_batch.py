@@ -12,7 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from nablax.core import ArgumentError, StructureError
 
 
-def make_global_batch(batch: Any, mesh: Mesh, axis: str | tuple[str, ...] = "data") -> Any:
+def make_global_batch(batch: Any, mesh: Mesh, *, axis: str | tuple[str, ...] = "data") -> Any:
     """Joins what each process has read of a batch, along the first dimension, without a copy between processes.
 
     Every process calls it, with a batch of the same structure and shapes; each gives its own rows, and the rows of one

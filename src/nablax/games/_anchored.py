@@ -136,6 +136,8 @@ def anchored(
       MissingParamsError: `update` without params.
       StructureError: the gradients of the two phases have different structures.
 
+    Defaults: "eag-c", the variant with a constant step size, is the first of Yoon & Ryu 2021.
+
     Source: Yoon & Ryu 2021, arXiv:2102.07922; Lee & Kim 2021, arXiv:2106.02326.
 
     Example: two full steps of FEG on min_x max_y x y; |F(z_2)|^2 meets its bound 4 L^2 D^2 / k^2 = 1.

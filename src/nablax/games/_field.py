@@ -289,11 +289,11 @@ def field(
     return ZeroSum(players, _checked_projections(projections, players), objective=objective, maximize=upper)
 
 
-def operator(fn: Callable[..., Any], *, projection: Callable[[Any], Any] | None = None) -> Field:
+def operator(fun: Callable[..., Any], *, projection: Callable[[Any], Any] | None = None) -> Field:
     """A vector field that is given as such: a variational inequality instead of losses.
 
     Args:
-      fn: function of a point (any tree) that returns a tree of the same structure; it may name `batch` and `key`.
+      fun: function of a point (any tree) that returns a tree of the same structure; it may name `batch` and `key`.
       projection: onto the set of points.
 
     Returns:
@@ -305,11 +305,13 @@ def operator(fn: Callable[..., Any], *, projection: Callable[[Any], Any] | None 
       >>> operator(lambda z: jnp.array([z[1], -z[0]]))(jnp.array([2.0, 3.0]))
       Array([ 3., -2.], dtype=float32)
     """
-    if not callable(fn):
-        raise ArgumentError(f"games.operator: fn must be a function, got {type(fn).__name__}: {fn!r}."[:300])
-    named, catches_all = _named_arguments(fn)
+    if not callable(fun):
+        raise ArgumentError(
+            f"games.operator: fun must be a function, got {type(fun).__name__}: {fun!r}."[:300]
+        )
+    named, catches_all = _named_arguments(fun)
     wants = tuple(n for n in _DATA if n in named[1:] or catches_all)
-    return Operator((), {} if projection is None else {"": projection}, fn=fn, wants=wants)
+    return Operator((), {} if projection is None else {"": projection}, fn=fun, wants=wants)
 
 
 def structures(*trees: Any) -> list[Any]:
@@ -317,8 +319,12 @@ def structures(*trees: Any) -> list[Any]:
     return [jax.tree.structure(t) for t in trees]
 
 
-def as_field(f: Any) -> Field:
+def as_field(who: str, f: Any) -> Field:
     """`f` itself where it is a `Field`; `operator(f)` for any other function."""
+    if not (isinstance(f, Field) or callable(f)):
+        raise ArgumentError(
+            f"{who}: field must be a field or a function of the point, got {type(f).__name__}: {f!r}."[:300]
+        )
     return f if isinstance(f, Field) else operator(f)
 
 

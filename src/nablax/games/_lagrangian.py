@@ -48,7 +48,7 @@ class Lagrangian(ZeroSum):
 
 
 def lagrangian(
-    f: Callable[..., Any],
+    fun: Callable[..., Any],
     *,
     equality: Callable[..., Any] | None = None,
     inequality: Callable[..., Any] | None = None,
@@ -61,7 +61,7 @@ def lagrangian(
     `methods.alternating({"x": adam(1e-2), "inequality": nupi(1e-2, kp=10.0)})`.
 
     Args:
-      f: objective, a function of x (any tree) that returns a scalar; like the constraints, it may name `batch` and
+      fun: objective, a function of x (any tree) that returns a scalar; like the constraints, it may name `batch` and
         `key`.
       equality: h, a function of x that returns arrays, zero where the constraints hold.
       inequality: g, the same, not positive where they hold.
@@ -87,7 +87,7 @@ def lagrangian(
     constraints = {n: _of_primal(fn, n) for n, fn in given.items() if fn is not None}
     if not constraints:
         raise ArgumentError("games.lagrangian: give equality= or inequality=, functions of x.")
-    objective = _of_primal(f, "the objective")
+    objective = _of_primal(fun, "the objective")
 
     def value(z: Any, batch: Any, key: Any) -> Any:
         total = objective(z, batch, key)

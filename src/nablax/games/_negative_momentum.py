@@ -59,6 +59,8 @@ def negative_momentum(
     Raises:
       HyperparameterError: a number out of its range.
 
+    Defaults: momentum = -0.5 is that of the paper's theorem for alternating steps on bilinear games.
+
     Source: Gidel et al. 2019, arXiv:1807.04740.
 
     Example:

@@ -60,7 +60,7 @@ _STATE = fields(ScaleByNupiState, count=count(), xi=first_moment())
     learning_rate=RATE, kp=REAL, ki=number(0, schedule=True), nu=number(-1, 1, open_low=True, open_high=True)
 )
 def nupi(
-    learning_rate: ScalarOrSchedule, kp: float = 1.0, ki: float = 1.0, nu: float = 0.0
+    learning_rate: ScalarOrSchedule, *, kp: float = 1.0, ki: float = 1.0, nu: float = 0.0
 ) -> GradientTransformationExtraArgs:
     """nuPI: proportional and integral control with an averaged error; for Lagrange multipliers, see `lagrangian`.
 
@@ -72,6 +72,8 @@ def nupi(
 
     Raises:
       HyperparameterError: a number out of its range.
+
+    Defaults: ours: proportional and integral control in equal parts, without averaging; the paper tunes kp.
 
     Source: Sohrabi et al. 2024, arXiv:2406.04558, Algorithm 1.
 

@@ -42,7 +42,7 @@ def plot_trajectories(
       field: a game whose joint point holds two numbers, as in `games.field(lambda x, y: x * y, ...)`.
       methods: by name in the legend; as in `solve`.
       z0: the first point.
-      steps: at least 1.
+      steps: at least 1; 200 show where most games go.
       ax: where to draw; default: new axes.
       limits: half the side of a square round the origin, or ((x_low, x_high), (y_low, y_high)); default: what the
         paths need, at most four times as far as z0.
@@ -62,7 +62,7 @@ def plot_trajectories(
         raise ImportError("games.plot_trajectories needs matplotlib: pip install 'nablax[workbench]'.") from e
     if not methods:
         raise ArgumentError("games.plot_trajectories: give at least one method.")
-    field = as_field(field)
+    field = as_field("games.plot_trajectories", field)
     _, _, start = prepare(next(iter(methods.values())), field, z0)
     flat, unravel = ravel_pytree(start)
     if flat.size != 2:

@@ -79,6 +79,8 @@ def solve(
       HyperparameterError: steps, tol or max_growth out of range.
       StructureError: z0 does not have the field's players, or the field's value differs from it.
 
+    Defaults: tol = 0 goes all the steps; max_growth is far beyond what a method that converges does.
+
     Example:
       >>> import jax.numpy as jnp
       >>> from nablax import games
@@ -121,7 +123,7 @@ def prepare(method: Any, field: Any, z0: Any) -> tuple[Method, Field, Any]:
                 f"transformation, got {type(method).__name__}."
             )
         method = simultaneous(method)
-    return method, as_field(field), jax.tree.map(_as_float, z0)
+    return method, as_field("games.solve", field), jax.tree.map(_as_float, z0)
 
 
 def _as_float(x: Any) -> jax.Array:

@@ -89,6 +89,8 @@ def scale_by_backtracking_linesearch(
       ArgumentError: at `update`, a missing keyword argument, or one that nothing takes.
       MissingParamsError: `update` without params.
 
+    Defaults: as in Optax; slope_rtol = 1e-4 is that of Nocedal & Wright 2006, section 3.1.
+
     Source: Armijo 1966; Vaswani et al. 2019, arXiv:1905.09997.
 
     Example:

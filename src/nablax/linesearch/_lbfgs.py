@@ -23,6 +23,7 @@ from nablax import tree
 from nablax.core import (
     COUNT,
     RATE,
+    TRANSFORMATION,
     GradientTransformation,
     GradientTransformationExtraArgs,
     MissingParamsError,
@@ -158,6 +159,8 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Gr
       HyperparameterError: memory_size < 1.
       MissingParamsError: `update` without params.
 
+    Defaults: as in Optax; a memory of 3 to 20 pairs is what Nocedal & Wright 2006, section 7.2, recommend.
+
     Source: Liu & Nocedal 1989, doi:10.1007/BF01589116.
     """
     check_number("scale_by_lbfgs", "memory_size", memory_size, 1, integer=True)
@@ -225,6 +228,8 @@ def lbfgs(
       HyperparameterError: a number out of its range.
       ArgumentError: at `update`, a missing keyword argument.
 
+    Defaults: as in Optax; a memory of 3 to 20 pairs is what Nocedal & Wright 2006, section 7.2, recommend.
+
     Source: Liu & Nocedal 1989, doi:10.1007/BF01589116; Nocedal & Wright 2006, Algorithms 7.4 and 7.5.
 
     Example:
@@ -240,6 +245,7 @@ def lbfgs(
       >>> bool(jnp.allclose(x, 2.0, atol=1e-3))
       True
     """
+    TRANSFORMATION("lbfgs", "linesearch", linesearch, optional=True)
     rate = scale(-1.0) if learning_rate is None else scale_by_learning_rate(learning_rate)
     return chain(
         scale_by_lbfgs(memory_size, scale_init_precond),

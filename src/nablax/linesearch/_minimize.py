@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core import ArgumentError, check_number, with_extra_args_support
+from nablax.core import TRANSFORMATION, ArgumentError, check_number, with_extra_args_support
 from nablax.linesearch._bounds import bounds_like
 from nablax.linesearch._loop import run
 from nablax.linesearch._result import Minimum
@@ -52,6 +52,9 @@ def minimize(
       HyperparameterError: tol or max_steps out of range, a lower bound above its upper one, NaN as a bound.
       StructureError: fun's value is no real scalar, bounds do not fit x0, or x0 is complex and bounded.
 
+    Defaults: tol = 1e-5 is that of SciPy's BFGS and L-BFGS-B for the gradient; max_steps a bound that stops what goes
+    on for ever.
+
     Source: Liu & Nocedal 1989, doi:10.1007/BF01589116; under bounds Bertsekas 1982, doi:10.1137/0320018.
 
     Example:
@@ -71,8 +74,17 @@ def minimize(
         raise ArgumentError(f"minimize: method must be 'lbfgs' or a gradient transformation, got {method!r}.")
     check_number("minimize", "tol", tol, 0)
     check_number("minimize", "max_steps", max_steps, 1, integer=True)
+    if x0 is None:
+        raise ArgumentError("minimize: x0 must be a number, an array or a tree of them, got None.")
     x0 = jax.tree.map(_as_float, x0)
+    for argument, value in {"tol": tol, "max_steps": max_steps}.items():
+        if jnp.ndim(value):
+            raise ArgumentError(
+                f"minimize: {argument} must be a number, got an array of shape {jnp.shape(value)}."
+            )
     box = None if bounds is None else bounds_like(bounds, x0)
+    if not isinstance(method, str):
+        TRANSFORMATION("minimize", "method", method)
     tx = None if isinstance(method, str) else with_extra_args_support(method)
     return run(x0, args, box, tol, max_steps, fun=fun, tx=tx, has_aux=has_aux)
 
@@ -81,6 +93,9 @@ def _as_float(x: Any) -> jax.Array:
     """As a floating array that is not weakly typed: a loop keeps its types."""
     if isinstance(x, jax.Array) and not x.weak_type and jnp.issubdtype(x.dtype, jnp.inexact):
         return x
-    x = jnp.asarray(x)
+    try:
+        x = jnp.asarray(x)
+    except (TypeError, ValueError):
+        raise ArgumentError(f"minimize: x0 must hold numbers, got {type(x).__name__}: {x!r}."[:300]) from None
     dtype = x.dtype if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.result_type(float)
     return jnp.asarray(x, dtype)

@@ -91,6 +91,9 @@ def scale_by_zoom_linesearch(
       ArgumentError: another strategy; at `update`, a missing keyword argument, or one that nothing takes.
       MissingParamsError: `update` without params.
 
+    Defaults: as in Optax; slope_rtol = 1e-4 and curv_rtol = 0.9 are those of Nocedal & Wright 2006, section 3.1, for
+    quasi-Newton methods, approx_dec_rtol = 1e-6 that of Hager & Zhang 2006.
+
     Source: Nocedal & Wright 2006, doi:10.1007/978-0-387-40065-5, Algorithms 3.5 and 3.6; Hager & Zhang 2006,
     doi:10.1145/1132973.1132979.
 

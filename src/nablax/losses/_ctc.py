@@ -54,6 +54,8 @@ def ctc_loss(
       StructureError: shapes do not fit.
       HyperparameterError: blank_id is no class.
 
+    Defaults: as in Optax.
+
     Source: Graves et al. 2006, doi:10.1145/1143844.1143891.
 
     >>> import jax.numpy as jnp
@@ -89,6 +91,8 @@ def ctc_loss_with_forward_probs(
 
     Raises:
       As in `ctc_loss`.
+
+    Defaults: as in Optax.
 
     Source: Graves et al. 2006, doi:10.1145/1143844.1143891.
     """

@@ -14,12 +14,13 @@ import jax
 import jax.numpy as jnp
 from jax.experimental import checkify
 
-from nablax.core import ArgumentError, StructureError
+from nablax.core import ArgumentError, StructureError, check_number
 
 Axis = int | tuple[int, ...] | None
 
 
-def _array(who: str, name: str, x: Any) -> jax.Array:
+def array(who: str, name: str, x: Any) -> jax.Array:
+    """x as an array."""
     try:
         return jnp.asarray(x)
     except (TypeError, ValueError):
@@ -28,9 +29,17 @@ def _array(who: str, name: str, x: Any) -> jax.Array:
         ) from None
 
 
+def scalar(who: str, **numbers: Any) -> None:
+    """Refuses what is no real number, or not one for all entries; traced numbers pass."""
+    for name, x in numbers.items():
+        if jnp.ndim(array(who, name, x)) != 0:
+            raise ArgumentError(f"{who}: {name} must be a number, got an array of shape {jnp.shape(x)}.")
+        check_number(who, name, x)
+
+
 def floating(who: str, name: str, x: Any) -> jax.Array:
     """x as an array, which must be of a real floating dtype."""
-    x = _array(who, name, x)
+    x = array(who, name, x)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise ArgumentError(f"{who}: {name} must be of a real floating dtype, got {x.dtype}.")
     return x
@@ -38,7 +47,7 @@ def floating(who: str, name: str, x: Any) -> jax.Array:
 
 def integers(who: str, name: str, x: Any) -> jax.Array:
     """x as an array, which must be of an integer dtype."""
-    x = _array(who, name, x)
+    x = array(who, name, x)
     if not jnp.issubdtype(x.dtype, jnp.integer):
         raise ArgumentError(f"{who}: {name} must be of an integer dtype, got {x.dtype}.")
     return x
@@ -67,7 +76,7 @@ def same_shape(who: str, **arrays: Any) -> None:
 
 def broadcastable(who: str, **arrays: Any) -> tuple[int, ...]:
     """The shape that the arrays broadcast to; refuses arrays that do not."""
-    shapes = {name: _array(who, name, x).shape for name, x in arrays.items()}
+    shapes = {name: array(who, name, x).shape for name, x in arrays.items()}
     try:
         return jnp.broadcast_shapes(*shapes.values())
     except ValueError:

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ._operands import broadcastable, floating, keep, mask_like, wide
+from ._operands import array, broadcastable, floating, keep, mask_like, wide
 from ._softmax import cross_terms
 
 
@@ -49,7 +49,7 @@ def ranking_softmax_loss(
     """
     who = "ranking_softmax_loss"
     logits = floating(who, "logits", logits)
-    labels = jnp.asarray(labels)
+    labels = array("ranking_softmax_loss", "labels", labels)
     arrays = {"logits": logits, "labels": labels} | ({} if weights is None else {"weights": weights})
     shape = broadcastable(who, **arrays)
     mask = mask_like(who, where, shape, ())

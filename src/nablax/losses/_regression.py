@@ -79,6 +79,8 @@ def huber_loss(predictions: Any, targets: Any = None, *, delta: Any = 1.0) -> ja
       HyperparameterError: delta is negative.
       StructureError: shapes do not broadcast.
 
+    Defaults: as in Optax and torch.nn.HuberLoss.
+
     Source: Huber 1964, doi:10.1214/aoms/1177703732.
 
     >>> import jax.numpy as jnp
@@ -135,6 +137,8 @@ def cosine_similarity(
       ArgumentError: an argument is not floating.
       StructureError: shapes do not broadcast.
 
+    Defaults: as in Optax.
+
     >>> import jax.numpy as jnp
     >>> print(cosine_similarity(jnp.array([3.0, 4.0]), jnp.array([0.0, 2.0])))
     0.8
@@ -161,6 +165,8 @@ def cosine_distance(
     Raises:
       ArgumentError: an argument is not floating.
       StructureError: shapes do not broadcast.
+
+    Defaults: as in Optax.
     """
     cosine, dtype = _cosine("cosine_distance", predictions, targets, epsilon, axis, where)
     return to_dtype(1 - cosine, dtype)

@@ -17,9 +17,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core import HyperparameterError, StructureError
+from nablax.core import FLAG, HyperparameterError, StructureError
 
-from ._operands import axes_of, floating, same_shape, wide
+from ._operands import array, axes_of, floating, same_shape, scalar, wide
 
 
 def dice_loss(
@@ -58,6 +58,8 @@ def dice_loss(
       StructureError: shapes differ.
       HyperparameterError: another reduction.
 
+    Defaults: as in Optax: alpha = beta = 0.5 is the Dice coefficient.
+
     Source: Milletari et al. 2016, arXiv:1606.04797; Salehi et al. 2017, arXiv:1706.05721.
 
     >>> import jax.numpy as jnp
@@ -68,7 +70,8 @@ def dice_loss(
     who = "dice_loss"
     if reduction not in ("mean", "sum", "none"):
         raise HyperparameterError(f"{who}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}.")
-    predictions, targets = jnp.asarray(predictions), jnp.asarray(targets)
+    scalar(who, smooth=smooth, alpha=alpha, beta=beta)
+    predictions, targets = array(who, "predictions", predictions), array(who, "targets", targets)
     if predictions.shape == (*targets.shape, 1):
         targets = targets[..., None]
     elif targets.shape == (*predictions.shape, 1):
@@ -108,12 +111,15 @@ def binary_dice_loss(
       ArgumentError: predictions are not floating.
       StructureError: shapes differ.
 
+    Defaults: as in Optax.
+
     Source: Milletari et al. 2016, arXiv:1606.04797.
     """
-    predictions, targets = (
-        x if x.shape[-1:] == (1,) else x[..., None] for x in map(jnp.asarray, (predictions, targets))
-    )
-    p, t, dtype = _regions("binary_dice_loss", predictions, targets, apply_sigmoid)
+    who = "binary_dice_loss"
+    scalar(who, smooth=smooth)
+    given = array(who, "predictions", predictions), array(who, "targets", targets)
+    predictions, targets = (x if x.shape[-1:] == (1,) else x[..., None] for x in given)
+    p, t, dtype = _regions(who, predictions, targets, apply_sigmoid)
     pixels = tuple(range(1, p.ndim - 1))
     return _dice(p, t, pixels, smooth, 0.5, 0.5)[..., 0].astype(dtype)
 
@@ -144,9 +150,12 @@ def multiclass_generalized_dice_loss(
       ArgumentError: predictions are not floating.
       StructureError: shapes differ.
 
+    Defaults: as in Optax.
+
     Source: Sudre et al. 2017, arXiv:1707.03237.
     """
     who = "multiclass_generalized_dice_loss"
+    scalar(who, smooth=smooth)
     p, t, dtype = _regions(who, predictions, targets, apply_softmax)
     frequency = jnp.sum(t, tuple(range(t.ndim - 1)))
     weights = 1.0 / (jnp.square(frequency) + _ABSENT)
@@ -161,7 +170,8 @@ _ABSENT = 1e-7  # keeps the weight of a class that is nowhere finite; it then ou
 
 
 def _regions(who: str, predictions: Any, targets: Any, activate: bool) -> tuple[jax.Array, jax.Array, Any]:
-    predictions = floating(who, "predictions", predictions)
+    FLAG(who, "apply_softmax", activate)
+    predictions, targets = floating(who, "predictions", predictions), array(who, "targets", targets)
     same_shape(who, predictions=predictions, targets=targets)
     p, t = wide(predictions), wide(targets)
     if activate:

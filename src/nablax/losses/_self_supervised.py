@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from nablax.core import StructureError, check_number
 
-from ._operands import axes_of, broadcastable, floating, wide
+from ._operands import array, axes_of, broadcastable, floating, scalar, wide
 from ._regression import unit
 
 
@@ -32,6 +32,8 @@ def ntxent(embeddings: Any, labels: Any, temperature: Any = 0.07) -> jax.Array:
       HyperparameterError: a temperature that is not positive.
       StructureError: shapes do not fit.
 
+    Defaults: as in Optax.
+
     Source: Chen et al. 2020, arXiv:2002.05709.
 
     >>> import jax.numpy as jnp
@@ -42,7 +44,7 @@ def ntxent(embeddings: Any, labels: Any, temperature: Any = 0.07) -> jax.Array:
     who = "ntxent"
     check_number(who, "temperature", temperature, 0, open_low=True)
     embeddings = floating(who, "embeddings", embeddings)
-    labels = jnp.asarray(labels)
+    labels = array("ntxent", "labels", labels)
     if embeddings.ndim != 2 or labels.shape != embeddings.shape[:1]:
         raise StructureError(
             f"{who}: embeddings must have shape (batch, features) and labels (batch,), "
@@ -85,6 +87,8 @@ def triplet_margin_loss(
       ArgumentError: an argument is not floating.
       StructureError: shapes do not broadcast, or axis is not theirs.
 
+    Defaults: as in Optax and torch.nn.TripletMarginLoss.
+
     Source: Balntas et al. 2016, doi:10.5244/C.30.119.
 
     >>> import jax.numpy as jnp
@@ -95,6 +99,7 @@ def triplet_margin_loss(
     who = "triplet_margin_loss"
     arrays = {"anchors": anchors, "positives": positives, "negatives": negatives}
     a, p, n = (floating(who, name, x) for name, x in arrays.items())
+    scalar(who, norm_degree=norm_degree, margin=margin, eps=eps)
     (axis,) = axes_of(who, axis, len(broadcastable(who, **arrays)))
 
     def distance(x: jax.Array, y: jax.Array) -> jax.Array:

@@ -55,6 +55,8 @@ def sigmoid_focal_loss(logits: Any, labels: Any, *, alpha: Any = None, gamma: An
       ArgumentError: logits are not floating.
       StructureError: shapes do not broadcast.
 
+    Defaults: as in Optax; gamma = 2 is that of the paper, which takes alpha = 0.25.
+
     Source: Lin et al. 2017, arXiv:1708.02002.
     """
     who = "sigmoid_focal_loss"

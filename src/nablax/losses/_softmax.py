@@ -11,6 +11,7 @@ from nablax.core import StructureError
 
 from ._operands import (
     Axis,
+    array,
     axes_of,
     broadcastable,
     check_labels,
@@ -92,6 +93,8 @@ def poly_loss_cross_entropy(
     Raises:
       ArgumentError: logits are not floating.
       StructureError: shapes do not broadcast.
+
+    Defaults: as in Optax.
 
     Source: Leng et al. 2022, arXiv:2204.12511.
     """
@@ -190,7 +193,7 @@ def _distributions(
     who: str, logits: Any, labels: Any, axis: Axis, where: Any
 ) -> tuple[jax.Array, jax.Array, jax.Array | None, tuple[int, ...], Any]:
     logits = floating(who, "logits", logits)
-    labels = jnp.asarray(labels)
+    labels = array(who, "labels", labels)
     if not jnp.issubdtype(labels.dtype, jnp.floating):
         labels = labels.astype(logits.dtype)
     shape = broadcastable(who, logits=logits, labels=labels)

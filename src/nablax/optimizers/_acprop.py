@@ -65,6 +65,8 @@ def scale_by_acprop(
     Raises:
       HyperparameterError: a number out of its range.
 
+    Defaults: as in `acprop`.
+
     Source: Zhuang et al. 2021, arXiv:2110.05454.
     """
     return leafwise(
@@ -96,6 +98,8 @@ def acprop(
     Raises:
       HyperparameterError: a number out of its range.
       MissingParamsError: `update` without params.
+
+    Defaults: as in Optax; b1 and b2 are Adam's.
 
     Source: Zhuang et al. 2021, arXiv:2110.05454.
     """

@@ -74,6 +74,8 @@ def scale_by_belief(
     Raises:
       HyperparameterError: a number out of its range.
 
+    Defaults: as in `adabelief`.
+
     Source: Zhuang et al. 2020, arXiv:2010.07468.
     """
     return leafwise(
@@ -103,6 +105,8 @@ def adabelief(
 
     Raises:
       HyperparameterError: a number out of its range.
+
+    Defaults: as in Optax; eps = 1e-16 is that of the authors' implementation, b1 and b2 are Adam's.
 
     Source: Zhuang et al. 2020, arXiv:2010.07468.
     """

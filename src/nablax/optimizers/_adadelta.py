@@ -57,6 +57,8 @@ def scale_by_adadelta(rho: float = 0.9, eps: float = 1e-6) -> GradientTransforma
     Raises:
       HyperparameterError: a number out of its range.
 
+    Defaults: as in `adadelta`.
+
     Source: Zeiler 2012, arXiv:1212.5701.
     """
 
@@ -86,6 +88,8 @@ def adadelta(
     Raises:
       HyperparameterError: a number out of its range.
       MissingParamsError: `update` without params.
+
+    Defaults: as in Optax; eps is that of the paper, section 4.1, which takes rho = 0.95.
 
     Source: Zeiler 2012, arXiv:1212.5701.
     """

@@ -135,6 +135,8 @@ def scale_by_factored_rms(
     Raises:
       HyperparameterError: a number out of its range.
 
+    Defaults: as in Optax; decay_rate and epsilon as in `adafactor`.
+
     Source: Shazeer & Stern 2018, arXiv:1804.04235; for bounded decays Zhai et al. 2021, arXiv:2106.04560.
     """
     least = max(int(min_dim_size_to_factor), 1) if factored else np.iinfo(np.int64).max
@@ -195,6 +197,8 @@ def adafactor(
     Raises:
       HyperparameterError: a number out of its range.
       MissingParamsError: `update` without params.
+
+    Defaults: as in Optax; decay_rate, clipping_threshold and eps, its eps_1, are those that the paper proposes.
 
     Source: Shazeer & Stern 2018, arXiv:1804.04235.
     """

@@ -49,6 +49,8 @@ def scale_by_rss(initial_accumulator_value: float = 0.1, eps: float = 1e-7) -> G
     Raises:
       HyperparameterError: a number out of its range.
 
+    Defaults: as in Optax.
+
     Source: Duchi et al. 2011.
     """
 
@@ -66,6 +68,8 @@ def adagrad(
     Args:
       learning_rate: a number, a traced number or a schedule; a negative one ascends.
       initial_accumulator_value, eps: as in `scale_by_rss`.
+
+    Defaults: as in Optax.
 
     Source: Duchi et al. 2011, jmlr.org/papers/v12/duchi11a.html.
     """

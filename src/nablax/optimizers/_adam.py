@@ -81,6 +81,8 @@ def scale_by_adam(
     Raises:
       HyperparameterError: a number out of its range.
 
+    Defaults: as in `adam`.
+
     Source: Kingma & Ba 2015, arXiv:1412.6980; Dozat 2016.
     """
 
@@ -114,6 +116,8 @@ def adam(
 
     Raises:
       HyperparameterError: a number out of its range.
+
+    Defaults: as in Optax; b1, b2 and eps are those of the paper, Algorithm 1.
 
     Source: Kingma & Ba 2015, arXiv:1412.6980, Algorithm 1.
 
@@ -155,6 +159,9 @@ def adamw(
       HyperparameterError: a number out of its range.
       MissingParamsError: `update` without params.
 
+    Defaults: as in Optax, whose weight_decay is 1e-4 where torch.optim has 1e-2; b1, b2 and eps are those of Kingma &
+    Ba 2015, Algorithm 1.
+
     Source: Loshchilov & Hutter 2019, arXiv:1711.05101, Algorithm 2.
     """
     return chain(
@@ -180,6 +187,8 @@ def nadam(
     Args:
       learning_rate: a number, a traced number or a schedule; a negative one ascends.
       b1, b2, eps, eps_root, mu_dtype, nesterov: as in `scale_by_adam`.
+
+    Defaults: as in Optax; b1, b2 and eps are Adam's.
 
     Source: Dozat 2016, "Incorporating Nesterov momentum into Adam", ICLR workshop.
     """
@@ -208,6 +217,8 @@ def nadamw(
       learning_rate: a number, a traced number or a schedule; a negative one ascends.
       b1, b2, eps, eps_root, mu_dtype, nesterov: as in `scale_by_adam`.
       weight_decay, mask: as in `adamw`.
+
+    Defaults: as in Optax; b1, b2 and eps are Adam's.
 
     Source: Dozat 2016; Loshchilov & Hutter 2019, arXiv:1711.05101.
     """

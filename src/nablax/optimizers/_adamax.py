@@ -55,6 +55,8 @@ def scale_by_adamax(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> Gr
     Raises:
       HyperparameterError: a number out of its range.
 
+    Defaults: as in `adamax`.
+
     Source: Kingma & Ba 2015, arXiv:1412.6980, section 7.1.
     """
 
@@ -72,6 +74,8 @@ def adamax(
     Args:
       learning_rate: a number, a traced number or a schedule; a negative one ascends.
       b1, b2, eps: as in `scale_by_adamax`.
+
+    Defaults: as in Optax; b1 and b2 are those of the paper, Algorithm 2.
 
     Source: Kingma & Ba 2015, arXiv:1412.6980, section 7.1.
     """
@@ -94,6 +98,8 @@ def adamaxw(
       b1, b2, eps: as in `scale_by_adamax`.
       weight_decay: multiplied by the learning rate.
       mask: leaves that decay; see `add_decayed_weights`.
+
+    Defaults: as in Optax; b1 and b2 are those of Kingma & Ba 2015, Algorithm 2.
 
     Source: Kingma & Ba 2015, arXiv:1412.6980; Loshchilov & Hutter 2019, arXiv:1711.05101.
     """

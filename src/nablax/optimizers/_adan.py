@@ -78,6 +78,8 @@ def scale_by_adan(
     Raises:
       HyperparameterError: a number out of its range.
 
+    Defaults: as in Optax; b1, b2 and b3 as in `adan`.
+
     Source: Xie et al. 2022, arXiv:2208.06677.
     """
 
@@ -115,6 +117,8 @@ def adan(
     Raises:
       HyperparameterError: a number out of its range.
       MissingParamsError: `update` without params.
+
+    Defaults: as in Optax; b1, b2 and b3 are those of the paper, which writes 1 - b for b (0.02, 0.08, 0.01).
 
     Source: Xie et al. 2022, arXiv:2208.06677.
     """

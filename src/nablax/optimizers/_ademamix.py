@@ -92,6 +92,8 @@ def scale_by_ademamix(
     Raises:
       HyperparameterError: a number out of its range.
 
+    Defaults: as in Optax; b1, b2 and b3 are those of the paper's experiments.
+
     Source: Pagliardini et al. 2024, arXiv:2409.03137.
     """
 
@@ -135,6 +137,8 @@ def ademamix(
     Raises:
       HyperparameterError: a number out of its range.
       MissingParamsError: `update` without params.
+
+    Defaults: as in Optax; b1, b2 and b3 are those of the paper's experiments.
 
     Source: Pagliardini et al. 2024, arXiv:2409.03137, Algorithm 1.
     """
@@ -188,6 +192,8 @@ def scale_by_simplified_ademamix(
     Raises:
       HyperparameterError: a number out of its range.
 
+    Defaults: as in `simplified_ademamix`.
+
     Source: Morwani et al. 2025, arXiv:2502.02431.
     """
 
@@ -228,6 +234,8 @@ def simplified_ademamix(
     Raises:
       HyperparameterError: a number out of its range.
       MissingParamsError: `update` without params.
+
+    Defaults: as in Optax.
 
     Source: Morwani et al. 2025, arXiv:2502.02431.
     """

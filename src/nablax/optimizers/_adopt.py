@@ -96,6 +96,8 @@ def scale_by_adopt(
     Raises:
       HyperparameterError: a number out of its range.
 
+    Defaults: as in `adopt`.
+
     Source: Taniguchi et al. 2024, arXiv:2411.02853.
     """
 
@@ -130,6 +132,8 @@ def adopt(
 
     Raises:
       HyperparameterError: a number out of its range.
+
+    Defaults: as in Optax; b1, b2 and eps, and the clipping by the fourth root of the step, are those of the paper.
 
     Source: Taniguchi et al. 2024, arXiv:2411.02853.
     """

@@ -80,6 +80,8 @@ def scale_by_amsgrad(
     Raises:
       HyperparameterError: a number out of its range.
 
+    Defaults: as in `amsgrad`.
+
     Source: Reddi et al. 2018, arXiv:1904.09237.
     """
 
@@ -116,6 +118,8 @@ def amsgrad(
     Args:
       learning_rate: a number, a traced number or a schedule; a negative one ascends.
       b1, b2, eps, eps_root, mu_dtype, bias_correction_mu, bias_correction_nu: as in `scale_by_amsgrad`.
+
+    Defaults: as in Optax; b1, b2 and eps are Adam's.
 
     Source: Reddi et al. 2018, arXiv:1904.09237.
     """

@@ -76,6 +76,8 @@ def scale_by_cocob(alpha: float = 100.0, eps: float = 1e-8) -> GradientTransform
       HyperparameterError: a number out of its range.
       MissingParamsError: `update` without params.
 
+    Defaults: as in `cocob`.
+
     Source: Orabona & Tommasi 2017, arXiv:1705.07795.
     """
 
@@ -110,6 +112,8 @@ def cocob(
     Raises:
       HyperparameterError: a number out of its range.
       MissingParamsError: `update` without params.
+
+    Defaults: as in Optax; alpha = 100 is that of the paper, Algorithm 2.
 
     Source: Orabona & Tommasi 2017, arXiv:1705.07795.
     """

@@ -120,6 +120,8 @@ def dadapt_adamw(
       HyperparameterError: a number out of its range.
       MissingParamsError: `update` without params.
 
+    Defaults: as in Optax; estim_lr0 = 1e-6 is that of the paper, betas are Adam's.
+
     Source: Defazio & Mishchenko 2023, arXiv:2301.07733.
     """
     b1, b2 = betas

@@ -159,6 +159,9 @@ def dog(
       ArgumentError: an unknown kind of first step.
       MissingParamsError: `update` without params.
 
+    Defaults: as in Optax; init_step and eps are those of the paper, which takes 1e-6 (1 + |x_0|) for the first
+    distance.
+
     Source: Ivgi et al. 2023, arXiv:2302.12022.
     """
     return chain(
@@ -206,6 +209,8 @@ def dowg(
       HyperparameterError: a number out of its range.
       MissingParamsError: `update` without params.
 
+    Defaults: as in Optax; eps = 1e-4 is that of the authors' implementation.
+
     Source: Khaled et al. 2023, arXiv:2305.16284, Algorithm 1.
     """
 
@@ -247,6 +252,8 @@ def scale_by_distance_over_gradients(
     Raises:
       HyperparameterError: a number out of its range.
       MissingParamsError: `update` without params.
+
+    Defaults: as in Optax; reps_rel and eps are those of the paper.
 
     Source: Ivgi et al. 2023, arXiv:2302.12022, section 5.
     """

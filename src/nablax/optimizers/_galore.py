@@ -147,6 +147,8 @@ def scale_by_galore(
       HyperparameterError: a number out of its range.
       ArgumentError: dimension numbers that do not name every axis once.
 
+    Defaults: as in `galore`.
+
     Source: Zhao et al. 2024, arXiv:2403.03507.
     """
     inner = scale_by_adam() if base_optimizer is None else base_optimizer
@@ -244,6 +246,8 @@ def galore(
     Raises:
       HyperparameterError: a number out of its range.
       MissingParamsError: `update` without params.
+
+    Defaults: as in Optax; rank and update_proj_gap are those of the authors' examples, which scale by 0.25.
 
     Source: Zhao et al. 2024, arXiv:2403.03507.
     """

@@ -78,6 +78,8 @@ def scale_by_lion(
       HyperparameterError: a number out of its range.
       ArgumentError: an unknown mode.
 
+    Defaults: as in `lion`.
+
     Source: Chen et al. 2023, arXiv:2302.06675, Algorithm 2.
     """
 
@@ -112,6 +114,8 @@ def lion(
     Raises:
       HyperparameterError: a number out of its range.
       MissingParamsError: `update` without params.
+
+    Defaults: as in Optax; b1 and b2 are those of the paper, Algorithm 2.
 
     Source: Chen et al. 2023, arXiv:2302.06675.
     """

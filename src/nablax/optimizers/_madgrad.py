@@ -74,6 +74,8 @@ def scale_by_madgrad(
       HyperparameterError: a number out of its range.
       MissingParamsError: `update` without params.
 
+    Defaults: as in `madgrad`.
+
     Source: Defazio & Jelassi 2021, arXiv:2101.11075.
     """
 
@@ -106,6 +108,8 @@ def madgrad(
     Raises:
       HyperparameterError: a number out of its range.
       MissingParamsError: `update` without params.
+
+    Defaults: as in Optax; momentum and eps are those of the authors' implementation.
 
     Source: Defazio & Jelassi 2021, arXiv:2101.11075.
     """

@@ -94,6 +94,8 @@ def mechanize(
       HyperparameterError: a number out of its range.
       MissingParamsError: `update` without params.
 
+    Defaults: as in Optax; weight_decay (the paper's lambda) and the six decays are those of the paper.
+
     Source: Cutkosky et al. 2023, arXiv:2306.00144.
     """
     base = with_extra_args_support(base_optimizer)

@@ -157,6 +157,8 @@ def momo(
       ArgumentError: `update` without value.
       MissingParamsError: `update` without params.
 
+    Defaults: as in Optax; learning_rate and beta are those of the authors' implementation.
+
     Source: Schaipp et al. 2023, arXiv:2305.07583.
     """
 
@@ -260,6 +262,8 @@ def momo_adam(
       HyperparameterError: a number out of its range.
       ArgumentError: `update` without value.
       MissingParamsError: `update` without params.
+
+    Defaults: as in Optax; learning_rate is that of the authors' implementation, b1, b2 and eps are Adam's.
 
     Source: Schaipp et al. 2023, arXiv:2305.07583.
     """

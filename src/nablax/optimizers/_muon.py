@@ -156,6 +156,8 @@ def orthogonalize_via_newton_schulz(
       StructureError: x is no matrix and dimension_numbers are missing, or coefficients of another shape.
       HyperparameterError: an unknown preconditioning.
 
+    Defaults: ns_steps is that of the source; eps as in `muon`.
+
     Source: Jordan et al. 2024, kellerjordan.github.io/posts/muon.
 
     Example:
@@ -264,6 +266,8 @@ def scale_by_muon(
       HyperparameterError: a number out of its range.
       ArgumentError: unknown coefficients or preconditioning; a leaf that is no matrix.
 
+    Defaults: as in `muon`.
+
     Source: Jordan et al. 2024, kellerjordan.github.io/posts/muon.
     """
     coefficients = _coefficients(ns_coeffs)
@@ -352,6 +356,8 @@ def muon(
       HyperparameterError: a number out of its range.
       ArgumentError: unknown coefficients or preconditioning.
       MissingParamsError: `update` without params.
+
+    Defaults: as in Optax; ns_coeffs, ns_steps and beta are those of Jordan et al. 2024, adam_b1 and adam_b2 Adam's.
 
     Source: Jordan et al. 2024, kellerjordan.github.io/posts/muon; Liu et al. 2025, arXiv:2502.16982.
     """

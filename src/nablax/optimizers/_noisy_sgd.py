@@ -34,6 +34,8 @@ def noisy_sgd(
       HyperparameterError: a number out of its range.
       ArgumentError: both key and seed are given.
 
+    Defaults: as in Optax; gamma = 0.55 and eta = 0.01 are among those of the paper.
+
     Source: Neelakantan et al. 2015, arXiv:1511.06807.
     """
     return chain(

@@ -81,6 +81,8 @@ def scale_by_novograd(
       HyperparameterError: a number out of its range.
       MissingParamsError: `update` without params.
 
+    Defaults: as in Optax.
+
     Source: Ginsburg et al. 2019, arXiv:1905.11286.
     """
 
@@ -120,6 +122,8 @@ def novograd(
     Raises:
       HyperparameterError: a number out of its range.
       MissingParamsError: `update` without params.
+
+    Defaults: as in Optax.
 
     Source: Ginsburg et al. 2019, arXiv:1905.11286.
     """

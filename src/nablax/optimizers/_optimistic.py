@@ -75,6 +75,8 @@ def scale_by_optimistic_gradient(
     Raises:
       HyperparameterError: not finite.
 
+    Defaults: as in `optimistic_gradient_descent`.
+
     Source: Mokhtari et al. 2019, arXiv:1901.08511.
     """
 
@@ -97,6 +99,8 @@ def optimistic_gradient_descent(
 
     Raises:
       HyperparameterError: a number out of its range.
+
+    Defaults: as in Optax; alpha = beta = 1 is the method of the paper.
 
     Source: Mokhtari et al. 2019, arXiv:1901.08511.
     """
@@ -125,6 +129,8 @@ def optimistic_adam(
 
     Raises:
       HyperparameterError: a number out of its range.
+
+    Defaults: as in Optax; b1, b2 and eps are Adam's.
 
     Source: Daskalakis et al. 2018, arXiv:1711.00141, Algorithm 1.
     """
@@ -161,6 +167,8 @@ def optimistic_adam_v2(
 
     Raises:
       HyperparameterError: a number out of its range.
+
+    Defaults: as in Optax; b1, b2 and eps are Adam's, alpha = beta = 1 is the optimism of the paper.
 
     Source: Daskalakis et al. 2018, arXiv:1711.00141, Algorithm 1.
     """

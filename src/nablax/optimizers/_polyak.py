@@ -61,6 +61,8 @@ def scale_by_polyak(
       HyperparameterError: a number out of its range.
       ArgumentError: an unknown variant; `update` without value.
 
+    Defaults: as in `polyak_sgd`.
+
     Source: Loizou et al. 2021, arXiv:2002.10542; Garrigos et al. 2023, arXiv:2307.14528.
     """
     return leafwise(
@@ -90,6 +92,8 @@ def polyak_sgd(
     Raises:
       HyperparameterError: a number out of its range.
       ArgumentError: an unknown variant; `update` without value.
+
+    Defaults: as in Optax; learning rates above max_learning_rate = 1 are cut.
 
     Source: Loizou et al. 2021, arXiv:2002.10542.
 

@@ -129,6 +129,8 @@ def prodigy(
       HyperparameterError: a number out of its range.
       MissingParamsError: `update` without params.
 
+    Defaults: as in Optax; estim_lr0 and estim_lr_coef are those of the authors' implementation, betas are Adam's.
+
     Source: Mishchenko & Defazio 2023, arXiv:2306.06101.
     """
     b1, b2 = betas

@@ -85,6 +85,8 @@ def scale_by_radam(
     Raises:
       HyperparameterError: a number out of its range.
 
+    Defaults: as in `radam`.
+
     Source: Liu et al. 2020, arXiv:1908.03265.
     """
 
@@ -118,6 +120,8 @@ def radam(
 
     Raises:
       HyperparameterError: a number out of its range.
+
+    Defaults: as in Optax; threshold = 5 is that of the authors' implementation, b1, b2 and eps are Adam's.
 
     Source: Liu et al. 2020, arXiv:1908.03265.
     """

@@ -104,6 +104,8 @@ def scale_by_rms(
     Raises:
       HyperparameterError: a number out of its range.
 
+    Defaults: as in Optax; decay = 0.9 is that of the lecture.
+
     Source: Tieleman & Hinton 2012, Coursera lecture 6.5.
     """
 
@@ -136,6 +138,8 @@ def scale_by_stddev(
 
     Raises:
       HyperparameterError: a number out of its range.
+
+    Defaults: as in Optax; decay as in `scale_by_rms`.
 
     Source: Graves 2013, arXiv:1308.0850, equations 38-45.
     """
@@ -176,6 +180,8 @@ def rmsprop(
 
     Raises:
       HyperparameterError: a number out of its range.
+
+    Defaults: as in Optax; decay = 0.9 is that of the lecture. torch.optim has 0.99.
 
     Source: Tieleman & Hinton 2012, Coursera lecture 6.5; Graves 2013, arXiv:1308.0850.
     """

@@ -84,6 +84,8 @@ def scale_by_rprop(
     Raises:
       HyperparameterError: a number out of its range.
 
+    Defaults: as in `rprop`.
+
     Source: Riedmiller & Braun 1993, doi:10.1109/ICNN.1993.298623.
     """
 
@@ -120,6 +122,8 @@ def rprop(
 
     Raises:
       HyperparameterError: a number out of its range.
+
+    Defaults: as in Optax; all are those of the paper.
 
     Source: Riedmiller & Braun 1993, doi:10.1109/ICNN.1993.298623.
     """

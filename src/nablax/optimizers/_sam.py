@@ -70,6 +70,8 @@ def sam(
       ArgumentError: opaque mode without grad_fn.
       MissingParamsError: `update` without params.
 
+    Defaults: as in Optax: one adversarial step, then one of the optimizer, as in the paper.
+
     Source: Foret et al. 2021, arXiv:2010.01412.
     """
     outer, adversary = with_extra_args_support(optimizer), with_extra_args_support(adv_optimizer)

@@ -95,6 +95,8 @@ def schedule_free(
       HyperparameterError: a number out of its range.
       MissingParamsError: `update` without params.
 
+    Defaults: as in Optax; b1 and weight_lr_power are those of the authors' implementation.
+
     Source: Defazio et al. 2024, arXiv:2405.15682.
     """
     return _schedule_free("schedule_free", base_optimizer, learning_rate, b1, weight_lr_power, state_dtype)
@@ -208,6 +210,8 @@ def schedule_free_sgd(
       HyperparameterError: a number out of its range.
       MissingParamsError: `update` without params.
 
+    Defaults: as in Optax; learning_rate, b1 and weight_lr_power are those of the authors' implementation.
+
     Source: Defazio et al. 2024, arXiv:2405.15682.
     """
     rate = _warmed_up("schedule_free_sgd", learning_rate, warmup_steps)
@@ -243,6 +247,8 @@ def schedule_free_adamw(
     Raises:
       HyperparameterError: a number out of its range.
       MissingParamsError: `update` without params.
+
+    Defaults: as in Optax; learning_rate, b1, b2, eps and weight_lr_power are those of the authors' implementation.
 
     Source: Defazio et al. 2024, arXiv:2405.15682.
     """

@@ -66,6 +66,8 @@ def momentum(learning_rate: ScalarOrSchedule, decay: float = 0.9) -> GradientTra
       learning_rate: a number, a traced number or a schedule; a negative one ascends.
       decay: weight of the past, in [-1, 1].
 
+    Defaults: 0.9 is the value of Sutskever et al. 2013 and of most that followed; torch.optim and Optax have none.
+
     Source: Polyak 1964, doi:10.1016/0041-5553(64)90137-5.
     """
     return chain(trace(decay), scale_by_learning_rate(learning_rate))
@@ -78,6 +80,8 @@ def nesterov(learning_rate: ScalarOrSchedule, decay: float = 0.9) -> GradientTra
     Args:
       learning_rate: a number, a traced number or a schedule; a negative one ascends.
       decay: weight of the past, in [-1, 1].
+
+    Defaults: as in `momentum`.
 
     Source: Nesterov 1983; in this form Sutskever et al. 2013.
     """

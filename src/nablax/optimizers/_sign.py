@@ -46,6 +46,8 @@ def signum(
     Raises:
       HyperparameterError: a number out of its range.
 
+    Defaults: as in Optax; beta = 0.9 is that of the paper's experiments.
+
     Source: Bernstein et al. 2018, arXiv:1802.04434, Algorithm 2.
     """
     # The sign knows nothing of a positive factor: no bias correction is needed.

@@ -78,6 +78,8 @@ def scale_by_sm3(b1: float = 0.9, b2: float = 1.0, eps: float = 1e-8) -> Gradien
     Raises:
       HyperparameterError: a number out of its range.
 
+    Defaults: as in Optax; b2 = 1 is the method of the paper, which sums.
+
     Source: Anil et al. 2019, arXiv:1901.11150.
     """
 
@@ -95,6 +97,8 @@ def sm3(learning_rate: ScalarOrSchedule, momentum: float = 0.9) -> GradientTrans
 
     Raises:
       HyperparameterError: a number out of its range.
+
+    Defaults: as in Optax; momentum = 0.9 is that of the authors' implementation.
 
     Source: Anil et al. 2019, arXiv:1901.11150.
     """

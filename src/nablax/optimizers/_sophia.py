@@ -236,6 +236,9 @@ def sophia(
       HyperparameterError: a number out of its range.
       MissingParamsError: `update` without params.
 
+    Defaults: as in Optax; b1, b2, gamma (0.01, for Hutchinson's estimator), clip_threshold and update_interval are
+    those of the paper.
+
     Source: Liu et al. 2023, arXiv:2305.14342.
     """
     every = print_win_rate_every_n_steps if verbose else 0

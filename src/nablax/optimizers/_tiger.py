@@ -55,6 +55,8 @@ def scale_by_tiger(beta: float = 0.965, mu_dtype: Any = None) -> GradientTransfo
     Raises:
       HyperparameterError: a number out of its range.
 
+    Defaults: as in `tiger`.
+
     Source: Su 2023, https://kexue.fm/archives/9512.
     """
     state = fields(ScaleByTigerState, count=count(), mu=first_moment(mu_dtype))
@@ -81,6 +83,8 @@ def tiger(
     Raises:
       HyperparameterError: a number out of its range.
       MissingParamsError: `update` without params.
+
+    Defaults: beta = 0.965 and weight_decay = 0.01 are those of the source.
 
     Source: Su 2023, https://kexue.fm/archives/9512.
     """

@@ -65,6 +65,8 @@ def lars(
       HyperparameterError: a number out of its range.
       MissingParamsError: `update` without params.
 
+    Defaults: as in Optax; trust_coefficient and momentum are those of the paper.
+
     Source: You et al. 2017, arXiv:1708.03888.
     """
     if weight_decay_mask is True:
@@ -99,6 +101,8 @@ def lamb(
     Raises:
       HyperparameterError: a number out of its range.
       MissingParamsError: `update` without params.
+
+    Defaults: as in Optax; b1 and b2 are Adam's.
 
     Source: You et al. 2020, arXiv:1904.00962, Algorithm 2.
     """
@@ -140,6 +144,8 @@ def fromage(learning_rate: ScalarOrSchedule, min_norm: float = 1e-6) -> Gradient
     Raises:
       HyperparameterError: a number out of its range.
       MissingParamsError: `update` without params.
+
+    Defaults: as in Optax.
 
     Source: Bernstein et al. 2020, arXiv:2002.03432, Algorithm 1.
     """

@@ -63,6 +63,8 @@ def scale_by_yogi(
     Raises:
       HyperparameterError: a number out of its range.
 
+    Defaults: as in Optax; all are those of the paper.
+
     Source: Zaheer et al. 2018.
     """
 
@@ -90,6 +92,8 @@ def yogi(
 
     Raises:
       HyperparameterError: a number out of its range.
+
+    Defaults: as in Optax; all are those of the paper.
 
     Source: Zaheer et al. 2018, "Adaptive methods for nonconvex optimization", NeurIPS.
     """

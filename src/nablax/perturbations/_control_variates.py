@@ -83,6 +83,8 @@ def moving_avg_baseline(
 
     Raises:
       HyperparameterError: decay outside [0, 1).
+
+    Defaults: as in Optax's former module monte_carlo.
     """
     if not 0 <= decay < 1:
         raise HyperparameterError(f"moving_avg_baseline: decay must lie in [0, 1), got {decay}.")
@@ -150,6 +152,8 @@ def control_variates_jacobians(
     Returns:
       (jacobians, state): a tuple with an array of shape (num_samples, *shape) for each parameter, and the
       next state.
+
+    Defaults: as in Optax's former module monte_carlo.
     """
     who = "control_variates_jacobians"
     positive_int(who, "num_samples", num_samples)

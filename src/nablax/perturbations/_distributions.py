@@ -38,7 +38,12 @@ class MultiNormalDiag:
 
 
 def multi_normal(loc: Any, log_scale: Any) -> MultiNormalDiag:
-    """A `dist_builder`: the diagonal normal law of its mean and the logarithm of its standard deviation."""
+    """A `dist_builder`: the diagonal normal law.
+
+    Args:
+      loc: its mean, an array.
+      log_scale: the logarithm of its standard deviation, an array of the same shape.
+    """
     return MultiNormalDiag(loc, log_scale)
 
 

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nablax.core import HyperparameterError
+from nablax.core import FUNCTION, HyperparameterError
 
 from ._checks import check_positive, check_real, check_scalar, positive_int
 from ._layout import Layout
@@ -54,10 +54,10 @@ def es_value_and_gradient(
     fun: Fun,
     key: jax.Array,
     params: Any,
+    *,
     num_samples: int = 100,
     sigma: Any = 0.1,
     noise: Any = _NORMAL,
-    *,
     antithetic: bool = True,
     shaping: str | Callable[[jax.Array], jax.Array] | None = None,
     batch_size: int | None = None,
@@ -85,15 +85,99 @@ def es_value_and_gradient(
       HyperparameterError: a number out of range, or an unknown shaping.
       StructureError: fun returns no scalar.
 
+    Defaults: sigma as in `make_perturbed_fun`; 100 evaluations are a start, `gradient_statistics` says how many are
+    needed.
+
     Example:
       >>> import jax, jax.numpy as jnp
       >>> x = jnp.array([3.0, -3.0])
-      >>> estimate = jax.jit(lambda key: es_value_and_gradient(lambda x: jnp.sum(jnp.abs(x)), key, x, 2000))
+      >>> loss = lambda x: jnp.sum(jnp.abs(x))
+      >>> estimate = jax.jit(lambda key: es_value_and_gradient(loss, key, x, num_samples=2000))
       >>> _, g = estimate(jax.random.key(0))
       >>> bool(jnp.allclose(g, jnp.array([1.0, -1.0]), atol=0.2))
       True
     """
-    who = "es_gradient"
+    return _estimate(
+        "es_value_and_gradient",
+        fun, key, params, num_samples, sigma, noise,
+        antithetic=antithetic, shaping=shaping, batch_size=batch_size,
+    )  # fmt: skip
+
+
+def es_gradient(
+    fun: Fun,
+    key: jax.Array,
+    params: Any,
+    *,
+    num_samples: int = 100,
+    sigma: Any = 0.1,
+    noise: Any = _NORMAL,
+    antithetic: bool = True,
+    shaping: str | Callable[[jax.Array], jax.Array] | None = None,
+    batch_size: int | None = None,
+) -> Any:
+    """The gradient of `es_value_and_gradient`, whose arguments it takes; a tree like params, for any
+    optimizer's `update`.
+
+    Defaults: as in `es_value_and_gradient`.
+    """
+    _, gradient = _estimate(
+        "es_gradient",
+        fun, key, params, num_samples, sigma, noise,
+        antithetic=antithetic, shaping=shaping, batch_size=batch_size,
+    )  # fmt: skip
+    return gradient
+
+
+def spsa(
+    fun: Fun,
+    key: jax.Array,
+    params: Any,
+    *,
+    num_samples: int = 2,
+    sigma: Any = 1e-2,
+    noise: Any = _SIGNS,
+) -> Any:
+    """Simultaneous perturbation: a gradient from two evaluations (or a few times two), whatever the number of
+    parameters.
+
+    Args:
+      fun: parameters -> scalar loss.
+      key: decides the directions.
+      params: tree of floating arrays.
+      sigma: half the distance between the two evaluations, > 0: a number, or a tree like params.
+      num_samples: evaluations, even.
+      noise: law of the directions: signs; `Normal()` makes it the estimate that `mezo` uses.
+
+    Returns:
+      Tree like params: exact on average for quadratic losses, else up to O(sigma^2).
+
+    Defaults: two evaluations are the method of Spall 1992; sigma = 1e-2 is ours, for parameters of order 1 in float32:
+    differences keep five digits.
+    """
+    return _estimate("spsa", fun, key, params, num_samples, sigma, noise)[1]
+
+
+def _estimate(
+    who: str,
+    fun: Fun,
+    key: jax.Array,
+    params: Any,
+    num_samples: int,
+    sigma: Any,
+    noise: Any,
+    *,
+    antithetic: bool = True,
+    shaping: str | Callable[[jax.Array], jax.Array] | None = None,
+    batch_size: int | None = None,
+) -> tuple[jax.Array, Any]:
+    """`es_value_and_gradient` in the name of the function that the user called."""
+    num_samples = positive_int(who, "num_samples", num_samples)
+    check_positive(who, "sigma", sigma)
+    members = 2 if antithetic else 1
+    if num_samples % members:
+        raise HyperparameterError(f"{who}: num_samples must be even for antithetic pairs, got {num_samples}.")
+    FUNCTION(who, "fun", fun)
     key = as_key(key, who)
     check_scalar(who, jax.eval_shape(fun, params))
     if shaping is None:
@@ -113,11 +197,6 @@ def es_value_and_gradient(
         raise HyperparameterError(
             f"{who}: shaping must be None, 'centered_rank' or a function, got {shaping!r}."
         )
-    num_samples = positive_int(who, "num_samples", num_samples)
-    check_positive(who, "sigma", sigma)
-    members = 2 if antithetic else 1
-    if num_samples % members:
-        raise HyperparameterError(f"{who}: num_samples must be even for antithetic pairs, got {num_samples}.")
     batch = None if batch_size is None else max(1, positive_int(who, "batch_size", batch_size) // members)
     layout, count = Layout(params), num_samples // members
     x, scale = layout.flatten(params), layout.spread(sigma, who)
@@ -149,55 +228,3 @@ def es_value_and_gradient(
 
     gradient = accumulate(sums, count, batch) / (num_samples * scale)
     return jnp.mean(values), layout.unflatten(gradient)
-
-
-def es_gradient(
-    fun: Fun,
-    key: jax.Array,
-    params: Any,
-    num_samples: int = 100,
-    sigma: Any = 0.1,
-    noise: Any = _NORMAL,
-    *,
-    antithetic: bool = True,
-    shaping: str | Callable[[jax.Array], jax.Array] | None = None,
-    batch_size: int | None = None,
-) -> Any:
-    """The gradient of `es_value_and_gradient`, whose arguments it takes; a tree like params, for any
-    optimizer's `update`."""
-    return es_value_and_gradient(
-        fun,
-        key,
-        params,
-        num_samples,
-        sigma,
-        noise,
-        antithetic=antithetic,
-        shaping=shaping,
-        batch_size=batch_size,
-    )[1]
-
-
-def spsa(
-    fun: Fun,
-    key: jax.Array,
-    params: Any,
-    sigma: Any = 1e-2,
-    num_samples: int = 2,
-    noise: Any = _SIGNS,
-) -> Any:
-    """Simultaneous perturbation: a gradient from two evaluations (or a few times two), whatever the number of
-    parameters.
-
-    Args:
-      fun: parameters -> scalar loss.
-      key: decides the directions.
-      params: tree of floating arrays.
-      sigma: half the distance between the two evaluations, > 0: a number, or a tree like params.
-      num_samples: evaluations, even.
-      noise: law of the directions: signs; `Normal()` makes it the estimate that `mezo` uses.
-
-    Returns:
-      Tree like params: exact on average for quadratic losses, else up to O(sigma^2).
-    """
-    return es_gradient(fun, key, params, num_samples, sigma, noise)

@@ -44,6 +44,7 @@ def mezo(
     key: jax.Array,
     params: Any,
     learning_rate: Any,
+    *,
     sigma: Any = 1e-3,
     num_samples: int = 1,
 ) -> tuple[Any, MezoInfo]:
@@ -63,9 +64,11 @@ def mezo(
     Raises:
       HyperparameterError: sigma or num_samples out of range, a learning rate that is NaN.
       StructureError: fun returns no real scalar, or params are not real floating arrays.
+
+    Defaults: sigma = 1e-3 and one direction a step are those of Malladi et al. 2023, arXiv:2305.17333, Algorithm 1.
     """
     check_number("mezo", "learning_rate", learning_rate)
-    params, info = mezo_slopes(fun, key, params, sigma, num_samples)
+    params, info = mezo_slopes(fun, key, params, sigma=sigma, num_samples=num_samples)
 
     def descend(i: jax.Array, moved: Any) -> Any:
         return _move(moved, jax.random.fold_in(key, i), -learning_rate * info.slopes[i] / num_samples)
@@ -74,7 +77,7 @@ def mezo(
 
 
 def mezo_slopes(
-    fun: Callable[[Any], Any], key: jax.Array, params: Any, sigma: Any = 1e-3, num_samples: int = 1
+    fun: Callable[[Any], Any], key: jax.Array, params: Any, *, sigma: Any = 1e-3, num_samples: int = 1
 ) -> tuple[Any, MezoInfo]:
     """The slopes of the loss along random directions: the evaluations of `mezo` without its step.
 
@@ -83,6 +86,8 @@ def mezo_slopes(
 
     Returns:
       (params moved along and back, MezoInfo). `mezo_gradient` turns the key and the slopes into a gradient.
+
+    Defaults: as in `mezo`.
     """
     num_samples = positive_int("mezo", "num_samples", num_samples)
     check_positive("mezo", "sigma", sigma)

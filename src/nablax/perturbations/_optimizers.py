@@ -32,6 +32,7 @@ Oracle = Callable[[Any], Any]
 
 def perturbed_optimizer(
     oracle: Oracle,
+    *,
     num_samples: int = 1000,
     sigma: Any = 0.1,
     noise: Any = _NORMAL,
@@ -47,6 +48,8 @@ def perturbed_optimizer(
 
     Returns:
       A function of a key and of theta.
+
+    Defaults: as in `make_perturbed_fun`; Gaussian noise is that of Berthet et al. 2020.
     """
     return make_perturbed_fun(oracle, num_samples, sigma, noise, **options)
 
@@ -54,6 +57,7 @@ def perturbed_optimizer(
 def perturbed_argmax(
     key: jax.Array,
     scores: jax.Array,
+    *,
     num_samples: int = 1000,
     sigma: Any = 0.1,
     noise: Any = _GUMBEL,
@@ -69,6 +73,8 @@ def perturbed_argmax(
       scores: real array; axes before the last are separate problems.
       num_samples, sigma, noise: as in `make_perturbed_fun`.
       **options: the keyword-only arguments of `make_perturbed_fun`.
+
+    Defaults: as in `make_perturbed_fun`.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -86,6 +92,7 @@ def perturbed_top_k(
     key: jax.Array,
     scores: jax.Array,
     k: int,
+    *,
     num_samples: int = 1000,
     sigma: Any = 0.1,
     noise: Any = _GUMBEL,
@@ -96,6 +103,8 @@ def perturbed_top_k(
     Args:
       key, scores, num_samples, sigma, noise, **options: as in `perturbed_argmax`.
       k: how many are chosen.
+
+    Defaults: as in `make_perturbed_fun`.
     """
     return make_perturbed_fun(top_k_oracle(k), num_samples, sigma, noise, **options)(key, scores)
 
@@ -103,6 +112,7 @@ def perturbed_top_k(
 def perturbed_sort(
     key: jax.Array,
     scores: jax.Array,
+    *,
     num_samples: int = 1000,
     sigma: Any = 0.1,
     noise: Any = _NORMAL,
@@ -112,6 +122,8 @@ def perturbed_sort(
 
     Args:
       key, scores, num_samples, sigma, noise, **options: as in `perturbed_argmax`.
+
+    Defaults: as in `perturbed_optimizer`.
     """
     return make_perturbed_fun(functools.partial(jnp.sort, axis=-1), num_samples, sigma, noise, **options)(
         key, scores
@@ -121,6 +133,7 @@ def perturbed_sort(
 def perturbed_rank(
     key: jax.Array,
     scores: jax.Array,
+    *,
     num_samples: int = 1000,
     sigma: Any = 0.1,
     noise: Any = _NORMAL,
@@ -130,6 +143,8 @@ def perturbed_rank(
 
     Args:
       key, scores, num_samples, sigma, noise, **options: as in `perturbed_argmax`.
+
+    Defaults: as in `perturbed_optimizer`.
     """
     return make_perturbed_fun(rank_oracle, num_samples, sigma, noise, **options)(key, scores)
 
@@ -137,10 +152,10 @@ def perturbed_rank(
 def perturbed_shortest_path(
     key: jax.Array,
     costs: jax.Array,
+    *,
     num_samples: int = 1000,
     sigma: Any = 0.1,
     noise: Any = _NORMAL,
-    *,
     diagonal: bool = True,
     **options: Any,
 ) -> jax.Array:
@@ -151,14 +166,17 @@ def perturbed_shortest_path(
       key, num_samples, sigma, noise, **options: as in `perturbed_argmax`.
       costs: array of shape (height, width) of positive costs of the cells.
       diagonal: paths move to eight neighbours, or to four.
+
+    Defaults: as in `perturbed_optimizer`.
     """
-    return make_perturbed_fun(shortest_path_oracle(diagonal), num_samples, sigma, noise, **options)(
+    return make_perturbed_fun(shortest_path_oracle(diagonal=diagonal), num_samples, sigma, noise, **options)(
         key, -costs
     )
 
 
 def fenchel_young_loss(
     oracle: Oracle,
+    *,
     num_samples: int = 1000,
     sigma: Any = 0.1,
     noise: Any = _NORMAL,
@@ -177,8 +195,10 @@ def fenchel_young_loss(
       A function of a key, of theta and of the target, both of one structure. Its gradient in theta,
       y_sigma(theta) - target, its Hessian and so on are unbiased. It raises StructureError for a target of
       other shapes.
+
+    Defaults: as in `perturbed_optimizer`.
     """
-    mean_solution = perturbed_optimizer(oracle, num_samples, sigma, noise, **options)
+    mean_solution = perturbed_optimizer(oracle, num_samples=num_samples, sigma=sigma, noise=noise, **options)
 
     def best(theta: Any) -> jax.Array:
         return _vdot(oracle(theta), theta)

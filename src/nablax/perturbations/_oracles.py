@@ -51,7 +51,7 @@ _MOVES4 = ((0, 1), (1, 0), (0, -1), (-1, 0))
 _MOVES8 = (*_MOVES4, (1, 1), (1, -1), (-1, 1), (-1, -1))
 
 
-def shortest_path_oracle(diagonal: bool = True) -> Callable[[jax.Array], jax.Array]:
+def shortest_path_oracle(*, diagonal: bool = True) -> Callable[[jax.Array], jax.Array]:
     """The cheapest path from the first to the last cell of a grid, by the method of Bellman and Ford.
 
     Args:

@@ -88,6 +88,8 @@ def make_perturbed_fun(
       ArgumentError: an argument of the wrong kind; a `fun` that needs concrete values.
       StructureError: x has leaves that no noise can be added to; `fun`'s output has not one structure.
 
+    Defaults: as in Optax.
+
     Example:
       >>> import jax, jax.numpy as jnp
       >>> from nablax.perturbations import Normal

@@ -21,7 +21,7 @@ class GradientStatistics(NamedTuple):
       mean: tree like one gradient: its mean over all repeats.
       standard_error: tree like it: the standard error of each entry of ONE estimate (not of `mean`, which is
         sqrt(num_repeats) better).
-      signal_to_noise: |gradient|^2 / E |estimate - gradient|^2, a scalar; the noise that the squared mean
+      signal_to_noise: |gradient|^2 / (E |estimate - gradient|^2), a scalar; the noise that the squared mean
         contains is taken off, so that pure noise gives about 0.
       recommended_num_samples: samples in one estimate for which the root of E |estimate - gradient|^2 is
         target_error |gradient|; a float scalar, rounded up; inf where no signal was seen.
@@ -36,8 +36,8 @@ class GradientStatistics(NamedTuple):
 def gradient_statistics(
     estimator: Callable[[jax.Array], Any],
     key: jax.Array,
-    num_repeats: int = 100,
     *,
+    num_repeats: int = 100,
     num_samples: int = 1,
     target_error: Any = 0.1,
     batch_size: int | None = None,
@@ -56,10 +56,12 @@ def gradient_statistics(
     Raises:
       HyperparameterError: num_repeats < 2, num_samples < 1, target_error not positive.
 
+    Defaults: 100 repeats tell a standard deviation to about 7%.
+
     Example:
       >>> import jax, jax.numpy as jnp
       >>> noisy = lambda key: jnp.array([3.0, 4.0]) + jax.random.normal(key, (2,))
-      >>> bool(10 < gradient_statistics(noisy, jax.random.key(0), 10_000).signal_to_noise < 16)
+      >>> bool(10 < gradient_statistics(noisy, jax.random.key(0), num_repeats=10_000).signal_to_noise < 16)
       True
     """
     who = "gradient_statistics"

@@ -71,6 +71,8 @@ def projection_hypercube(tree: Any, scale: Any = 1) -> Any:
       ArgumentError: the tree is complex.
       StructureError: scale does not fit the tree.
       HyperparameterError: scale is negative or NaN.
+
+    Defaults: as in Optax.
     """
     return _box("projection_hypercube", tree, 0, scale)
 
@@ -88,6 +90,8 @@ def projection_linf_ball(tree: Any, scale: Any = 1) -> Any:
     Raises:
       ArgumentError: the tree is complex.
       HyperparameterError: scale is negative or NaN.
+
+    Defaults: as in Optax.
     """
     check_scale("projection_linf_ball", scale)
     check_real("projection_linf_ball", tree=tree)

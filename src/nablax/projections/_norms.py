@@ -29,6 +29,8 @@ def projection_simplex(tree: Any, scale: Any = 1) -> Any:
       HyperparameterError: scale is negative or NaN.
       StructureError: the tree has no elements.
 
+    Defaults: as in Optax.
+
     Source: Michelot 1986, doi:10.1007/BF00938486.
 
     >>> import jax.numpy as jnp
@@ -58,6 +60,8 @@ def projection_l1_sphere(tree: Any, scale: Any = 1) -> Any:
       ArgumentError: the tree is complex.
       HyperparameterError: scale is negative or NaN.
       StructureError: the tree has no elements.
+
+    Defaults: as in Optax.
     """
     check_scale("projection_l1_sphere", scale)
     check_real("projection_l1_sphere", tree=tree)
@@ -78,6 +82,8 @@ def projection_l1_ball(tree: Any, scale: Any = 1) -> Any:
       ArgumentError: the tree is complex.
       HyperparameterError: scale is negative or NaN.
       StructureError: the tree has no elements.
+
+    Defaults: as in Optax.
 
     Source: Duchi et al. 2008, doi:10.1145/1390156.1390191.
 
@@ -110,6 +116,8 @@ def projection_l2_sphere(tree: Any, scale: Any = 1) -> Any:
       HyperparameterError: scale is negative or NaN.
       StructureError: the tree has no elements.
 
+    Defaults: as in Optax.
+
     >>> import jax.numpy as jnp
     >>> print(projection_l2_sphere({"a": jnp.array(3.0), "b": jnp.array(4.0)}, scale=10.0)["b"])
     8.0
@@ -131,6 +139,8 @@ def projection_l2_ball(tree: Any, scale: Any = 1) -> Any:
     Raises:
       HyperparameterError: scale is negative or NaN.
       StructureError: the tree has no elements.
+
+    Defaults: as in Optax.
     """
     check_scale("projection_l2_ball", scale)
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from nablax import tree as trees
 from nablax.core import check_number
 
-from ._trees import check_real, match, on_leaves, wide
+from ._trees import check_one, check_real, match, on_leaves, wide
 
 
 def projection_vector(x: Any, a: Any) -> Any:
@@ -50,6 +50,7 @@ def projection_hyperplane(x: Any, a: Any, b: Any) -> Any:
       StructureError: x and a differ in structure or shapes.
     """
     match("projection_hyperplane", x=x, a=a)
+    check_one("projection_hyperplane", "b", b)
     return _along(x, a, trees.vdot(a, x) - b)
 
 
@@ -75,6 +76,7 @@ def projection_halfspace(x: Any, a: Any, b: Any) -> Any:
     match("projection_halfspace", x=x, a=a)
     check_real("projection_halfspace", x=x, a=a)
     check_number("projection_halfspace", "b", b)
+    check_one("projection_halfspace", "b", b)
     return _along(x, a, jnp.maximum(trees.vdot(a, x) - b, 0))
 
 

@@ -5,6 +5,7 @@ A projection computes in at least float32; a leaf keeps its dtype, and an intege
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +30,7 @@ def narrow(x: jax.Array, like: Any) -> jax.Array:
 
 def check_real(who: str, **trees: Any) -> None:
     """Refuses complex arrays, whose elements have no order and no sign."""
+    check_arrays(who, **trees)
     for name, tree in trees.items():
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
             if jnp.iscomplexobj(leaf):
@@ -36,6 +38,25 @@ def check_real(who: str, **trees: Any) -> None:
                     f"{who}: {name} must be real, got {jnp.result_type(leaf)} at "
                     f"{jax.tree_util.keystr(path) or 'the only leaf'}."
                 )
+
+
+def check_arrays(who: str, **trees: Any) -> None:
+    """Refuses trees that hold anything but numbers and arrays of them."""
+    for name, tree in trees.items():
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+            kind = getattr(leaf, "dtype", type(leaf))
+            if not (isinstance(leaf, numbers.Number) or _holds_numbers(kind)):
+                raise ArgumentError(
+                    f"{who}: {name} must hold numbers or arrays, got {type(leaf).__name__}: {leaf!r} at "
+                    f"{jax.tree_util.keystr(path) or 'the only leaf'}."[:300]
+                )
+
+
+def _holds_numbers(dtype: Any) -> bool:
+    try:
+        return bool(jnp.issubdtype(dtype, np.number) or jnp.issubdtype(dtype, np.bool_))
+    except TypeError:
+        return False
 
 
 def on_leaves(project: Callable[..., jax.Array], tree: Any, *others: Any) -> Any:
@@ -49,6 +70,7 @@ def on_vector(who: str, project: Callable[[jax.Array], jax.Array], tree: Any) ->
     Raises:
       StructureError: the tree has no elements.
     """
+    check_arrays(who, tree=tree)
     structure: Any = jax.tree.structure(tree)
     leaves = jax.tree.leaves(tree)
     arrays = [wide(x) for x in leaves]
@@ -110,3 +132,10 @@ def like_tree(who: str, name: str, bound: Any, tree: Any) -> Any:
 def check_scale(who: str, scale: Any) -> None:
     """Refuses a scale that is negative or no number."""
     check_number(who, "scale", scale, 0)
+
+
+def check_one(who: str, name: str, value: Any) -> None:
+    """Refuses what is not one number, for all leaves."""
+    check_arrays(who, **{name: value})
+    if not jax.tree_util.all_leaves([value]) or jnp.ndim(value):
+        raise ArgumentError(f"{who}: {name} must be a number, got {type(value).__name__}: {value!r}."[:300])

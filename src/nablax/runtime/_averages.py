@@ -150,6 +150,8 @@ def ema_params(
       HyperparameterError: a number out of its range.
       MissingParamsError: `update` without params.
 
+    Defaults: decay = 0.999 is that of Tarvainen & Valpola 2017.
+
     Source: Polyak & Juditsky 1992, doi:10.1137/0330046; Tarvainen & Valpola 2017, arXiv:1703.01780. The warm-up is that
     of TensorFlow's ExponentialMovingAverage.
 
@@ -172,7 +174,7 @@ def ema_params(
 
 
 @checked(inner=TRANSFORMATION, start=_START, period=COUNT)
-def swa(inner: Any, start: int = 0, period: int = 1) -> GradientTransformationExtraArgs:
+def swa(inner: Any, *, start: int = 0, period: int = 1) -> GradientTransformationExtraArgs:
     """Stochastic weight averaging: the plain mean of the parameters after `start` updates, one every `period` updates.
 
     Args:
@@ -184,13 +186,15 @@ def swa(inner: Any, start: int = 0, period: int = 1) -> GradientTransformationEx
       HyperparameterError: a number out of its range.
       MissingParamsError: `update` without params.
 
+    Defaults: every step from the start on; the paper takes one point an epoch.
+
     Source: Izmailov et al. 2018, arXiv:1803.05407.
     """
     return _weighted(inner, "swa", lambda n, weight: 1.0 - 1.0 / jnp.maximum(n, 1), start, period)
 
 
 @checked(inner=TRANSFORMATION, size=COUNT, period=COUNT)
-def lawa(inner: Any, size: int = 5, period: int = 100) -> GradientTransformationExtraArgs:
+def lawa(inner: Any, *, size: int = 5, period: int = 100) -> GradientTransformationExtraArgs:
     """Latest weight averaging: the mean of the last `size` points, taken every `period` updates.
 
     It forgets old points at once, where an exponential average still hangs on them, and takes `size` copies.
@@ -203,6 +207,8 @@ def lawa(inner: Any, size: int = 5, period: int = 100) -> GradientTransformation
     Raises:
       HyperparameterError: a number out of its range.
       MissingParamsError: `update` without params.
+
+    Defaults: both are ours; the paper takes a point an epoch.
 
     Source: Kaddour 2022, arXiv:2209.14981.
     """

@@ -15,18 +15,24 @@ from typing import Any
 import jax
 import numpy as np
 
-from nablax.core import Source, Unfilled
+from nablax.core import Source, Unfilled, in_place_compile_options
 from nablax.runtime._live import Numbers
+from nablax.runtime._shield import watched
 
-_SLOTS_EACH = (
-    4  # slots of the vector for each number: itself, its complement, and what else is computed from it
-)
+_SLOTS_EACH = 4  # of the vector, for each number: itself, its complement, and what else is computed from it
+_WATCHES = 4  # calls after a program was built in which JAX may still be preparing the fast one
+
+
+def jitted(function: Callable[..., Any], donate_argnums: tuple[int, ...]) -> Any:
+    """`jax.jit`, with donated arguments overwritten also where they are read more than once."""
+    options = in_place_compile_options() if donate_argnums else None
+    return jax.jit(function, donate_argnums=donate_argnums, compiler_options=options)
 
 
 class Variant:
     """One program: its source of numbers, and the compiled function of (*args, vector)."""
 
-    def __init__(self, numbers: Numbers, body: Callable[..., Any], donate: tuple[int, ...]):
+    def __init__(self, numbers: Numbers, body: Callable[..., Any], donate: tuple[int, ...], jit: Any):
         self.source = Source(max(64, _SLOTS_EACH * len(numbers.first)))
         self.lock = threading.RLock()
         self.traces = 0
@@ -37,7 +43,7 @@ class Variant:
             with self.source.reading(vector):
                 return body(numbers.opened(self.source), *given)
 
-        self.compiled = jax.jit(step, donate_argnums=donate)
+        self.compiled = jit(step, donate_argnums=donate)
 
 
 class Programs:
@@ -47,10 +53,13 @@ class Programs:
       numbers: those of the transformation.
       body: `body(tx, *args)`, traced with `tx` open.
       donate: positions of donated arguments.
+      jit: what compiles; called as `jitted` is.
     """
 
-    def __init__(self, numbers: Numbers, body: Callable[..., Any], donate: tuple[int, ...] = ()):
-        self._make = functools.partial(Variant, numbers, body, donate)
+    def __init__(
+        self, numbers: Numbers, body: Callable[..., Any], donate: tuple[int, ...] = (), jit: Any = jitted
+    ):
+        self._make = functools.partial(Variant, numbers, body, donate, jit)
         self._variants: list[Variant] = []
         self._lock = threading.Lock()
 
@@ -65,28 +74,45 @@ class Programs:
 
 
 class Stepper:
-    """Calls the program that the numbers of the moment need, with these numbers."""
+    """Calls the program that the numbers of the moment need, with these numbers.
+
+    Attributes:
+      values, source, version: the program is ready for these numbers while its source has this version.
+      compiled, vector: the program, and its last argument.
+      direct: whether JAX was seen to call it without running any Python.
+      compilations: programs that were built for its calls.
+    """
 
     def __init__(self, programs: Programs):
         self._programs = programs
-        self._values: Mapping[str, Any] | None = None
-        self._variant: Variant | None = None
-        self._vector: Any = None
-        self._version = -1
+        self.values: Mapping[str, Any] | None = None
+        self.source: Any = None
+        self.version = -1
+        self.compiled: Any = None
+        self.vector: Any = None
+        self.direct = False
         self.compilations = 0
+        self._watches = 0
 
     def __call__(self, values: Mapping[str, Any], *args: Any) -> Any:
-        variant = self._variant
-        if variant is None or values is not self._values or variant.source.version != self._version:
-            return self._cold(values, args)
-        traced = variant.traces
-        variant.source.expecting(values)
-        try:
-            out = variant.compiled(*args, self._vector)
-        except Unfilled:
-            return self._cold(values, args)
-        self.compilations += variant.traces - traced
-        return out
+        if values is self.values and self.source.version == self.version:
+            try:
+                return self.compiled(*args, self.vector)
+            except Unfilled:
+                pass  # shapes that are new
+        return self._cold(values, args)
+
+    def watching(self, values: Mapping[str, Any], *args: Any) -> Any:
+        """A call that finds out about `direct`: after the first calls of a program JAX runs no Python for most."""
+        if self._watches and values is self.values and self.source.version == self.version:
+            self._watches -= 1
+            try:
+                out, python = watched(self.compiled, (*args, self.vector))
+            except Unfilled:
+                return self._cold(values, args)
+            self.direct = not python
+            return out
+        return self(values, *args)
 
     def lowered(self, values: Mapping[str, Any], *args: Any) -> Any:
         """The lowered program for these arguments."""
@@ -104,11 +130,13 @@ class Stepper:
             with variant.source.building(values, buffer):
                 out = variant.compiled(*args, buffer)
             self.compilations += variant.traces - traced
-            self._version = variant.source.version
-            if not variant.source.fits(values):  # another thread's numbers decided otherwise in between
-                self._version = -1
-        self._variant, self._values = variant, values
-        self._vector = jax.device_put(np.array(buffer))
+            self.version = variant.source.version
+            fits = variant.source.fits(
+                values
+            )  # if not, another thread's numbers decided otherwise in between
+        self.direct, self._watches = False, _WATCHES
+        self.vector = jax.device_put(np.array(buffer))
+        self.source, self.compiled, self.values = variant.source, variant.compiled, values if fits else None
         return out
 
 

@@ -33,6 +33,7 @@ def step(
     state: Any,
     params: Any,
     extra: dict[str, Any],
+    *,
     skip_nonfinite: bool = False,
     layout: Layout | None = None,
 ) -> Stepped:
@@ -48,7 +49,7 @@ def step(
     if layout is not None:
         entered = layout.enter(grads, state, params)
         with layout.dealing():
-            inside = step(tx, *entered, extra, skip_nonfinite)
+            inside = step(tx, *entered, extra, skip_nonfinite=skip_nonfinite)
         new_params, new_state = layout.leave(inside.params, inside.state, params)
         return Stepped(new_params, new_state, inside.finite, inside.updates)
     new_params, new_state, updates = advance(tx, grads, state, params, extra)

@@ -65,6 +65,13 @@ def gradients(tensors: Any) -> Any:
     return autograd.grads(tensors, numpy=True)
 
 
+def tiered(fn: Any, donate_argnums: Any = ()) -> Any:
+    """A jitted function that nobody waits for: it is run by NumPy until it is hot."""
+    from nablax import autograd
+
+    return autograd.tiered(fn, donate_argnums)
+
+
 def assign(tensors: Any, new: Any) -> None:
     """Gives tensors new values, in place."""
     from nablax import autograd

@@ -40,6 +40,8 @@ def exponential_decay(
     Raises:
       HyperparameterError: an argument is NaN.
 
+    Defaults: as in Optax.
+
     >>> f = exponential_decay(1.0, transition_steps=2, decay_rate=0.25)
     >>> print(f(1), f(2))
     0.5 0.25
@@ -101,6 +103,8 @@ def cosine_decay_schedule(
 
     Raises:
       HyperparameterError: decay_steps is not positive, or any argument is NaN.
+
+    Defaults: as in Optax.
 
     Source: Loshchilov and Hutter 2017, arXiv:1608.03983, equation 5.
 

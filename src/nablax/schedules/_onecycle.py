@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core import Schedule, check_number, check_positive
+from nablax.core import Schedule, check_number
 
 from ._piecewise import cosine_pieces, linear_pieces
 from ._schedule import FormulaSchedule
@@ -43,6 +43,8 @@ def linear_onecycle_schedule(
 
     Raises:
       HyperparameterError: a number outside its range.
+
+    Defaults: as in Optax; div_factor, final_div_factor and pct_start are those of torch's OneCycleLR.
 
     Source: Smith and Topin 2017, arXiv:1708.07120.
 
@@ -87,6 +89,8 @@ def cosine_onecycle_schedule(
     Raises:
       HyperparameterError: a number outside its range.
 
+    Defaults: as in Optax; div_factor, final_div_factor and pct_start are those of torch's OneCycleLR.
+
     Source: Smith and Topin 2017, arXiv:1708.07120.
 
     >>> f = cosine_onecycle_schedule(100, peak_value=1.0)
@@ -105,7 +109,12 @@ def cosine_onecycle_schedule(
 def _check_cycle(name: str, steps: Any, peak: Any, pct_start: Any, div: Any, final_div: Any) -> None:
     check_number(name, "peak_value", peak)
     check_number(name, "pct_start", pct_start, 0, 1)
-    check_positive(name, transition_steps=steps, div_factor=div, final_div_factor=final_div)
+    for argument, value in {
+        "transition_steps": steps,
+        "div_factor": div,
+        "final_div_factor": final_div,
+    }.items():
+        check_number(name, argument, value, 0, open_low=True)
 
 
 def _floor(x: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from nablax.core import HyperparameterError, Schedule, check_number
+from nablax.core import ArgumentError, HyperparameterError, Schedule, check_number
 
 from ._polynomial import constant_schedule
 from ._schedule import FormulaSchedule, between, check_values, half_cosine, wide
@@ -110,6 +110,11 @@ def _interpolate(count: jax.Array, init_value: Any, pieces: Pieces, weights: Any
 def _sorted_pieces(name: str, init_value: Any, pieces: Mapping[int, Any] | None) -> Pieces:
     """Pairs of a boundary and its factor, in rising order."""
     check_values(name, init_value=init_value)
+    if not isinstance(pieces, Mapping | None):
+        raise ArgumentError(
+            f"{name}: boundaries_and_scales must be a dict of a boundary's factors or None, got "
+            f"{type(pieces).__name__}: {pieces!r}."[:300]
+        )
     for boundary, scale in (pieces or {}).items():
         check_number(name, "boundaries_and_scales: a boundary", boundary)
         check_number(name, f"boundaries_and_scales: the scale at {boundary}", scale, 0)

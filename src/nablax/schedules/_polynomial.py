@@ -66,6 +66,8 @@ def polynomial_schedule(
     Raises:
       HyperparameterError: an argument is NaN.
 
+    Defaults: as in Optax.
+
     >>> f = polynomial_schedule(1.0, 0.0, power=2, transition_steps=10)
     >>> print(f(5), f(10))
     0.25 0.0
@@ -99,6 +101,8 @@ def linear_schedule(
 
     Raises:
       HyperparameterError: an argument is NaN.
+
+    Defaults: as in Optax.
 
     >>> f = linear_schedule(1.0, 0.0, transition_steps=4)
     >>> print(f(0), f(1), f(4))

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core import HyperparameterError, Schedule, check_number
+from nablax.core import ArgumentError, HyperparameterError, Schedule, check_number
 
 from ._decay import check_exponential, exponential
 from ._join import join_schedules
@@ -77,6 +77,8 @@ def warmup_cosine_decay_schedule(
     Raises:
       HyperparameterError: decay_steps <= warmup_steps, or an argument is NaN.
 
+    Defaults: as in Optax.
+
     Source: Loshchilov and Hutter 2017, arXiv:1608.03983; warm-up: Goyal et al. 2017, arXiv:1706.02677.
 
     >>> f = warmup_cosine_decay_schedule(0.0, 1.0, warmup_steps=10, decay_steps=110)
@@ -128,6 +130,8 @@ def warmup_exponential_decay_schedule(
     Raises:
       HyperparameterError: an argument is NaN.
 
+    Defaults: as in Optax.
+
     >>> f = warmup_exponential_decay_schedule(0.0, 1.0, 4, transition_steps=2, decay_rate=0.25)
     >>> print(f(2), f(4), f(6))
     0.5 1.0 0.25
@@ -169,7 +173,13 @@ def sgdr_schedule(cosine_kwargs: Iterable[Mapping[str, Any]]) -> Schedule:
     >>> print(f(2), f(12))
     1.0 1.0
     """
-    cycles = list(cosine_kwargs)
+    cycles = list(cosine_kwargs) if isinstance(cosine_kwargs, Iterable) else [cosine_kwargs]
+    for cycle in cycles:
+        if not (isinstance(cycle, Mapping) and "decay_steps" in cycle):
+            raise ArgumentError(
+                "sgdr_schedule: cosine_kwargs must be a list of dicts with the arguments of "
+                f"warmup_cosine_decay_schedule, got {type(cycle).__name__}: {cycle!r} in it."[:300]
+            )
     if not cycles:
         raise HyperparameterError("sgdr_schedule: cosine_kwargs must hold at least one cycle, got none.")
     boundaries: list[Any] = []

@@ -19,14 +19,20 @@ import jax.numpy as jnp
 from jax import lax
 
 from nablax import tree
-from nablax.core import HyperparameterError
+from nablax.core import COUNT, FUNCTION, of_kind
+
+from ._products import arrays
+
+_KEY = of_kind("a random key, such as jax.random.key(0)", lambda value: hasattr(value, "dtype"))
 
 
 def _mean_over_samples(
-    who: str, sample: Callable[[Any], Any], like: Any, key: jax.Array, samples: int
+    who: str, product: Any, sample: Callable[[Any], Any], like: Any, key: jax.Array, samples: int
 ) -> Any:
-    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
-        raise HyperparameterError(f"{who}: num_samples must be an integer of at least 1, got {samples!r}.")
+    FUNCTION(who, "product", product)
+    arrays(who, like=like)
+    _KEY(who, "key", key)
+    COUNT(who, "num_samples", samples)
 
     def body(total: Any, k: jax.Array) -> tuple[Any, None]:
         drawn = sample(tree.random_like(k, like, jax.random.rademacher))
@@ -39,7 +45,7 @@ def _mean_over_samples(
 
 
 def hutchinson_trace(
-    product: Callable[[Any], Any], like: Any, key: jax.Array, num_samples: int = 16
+    product: Callable[[Any], Any], like: Any, key: jax.Array, *, num_samples: int = 16
 ) -> jax.Array:
     """An unbiased estimate of the trace of a linear map.
 
@@ -52,6 +58,9 @@ def hutchinson_trace(
     Returns:
       Scalar, at least float32.
 
+    Defaults: 16 products: a relative standard error of at most sqrt(2 / 16), about 35%, of a positive matrix of rank 1,
+    and less of others.
+
     Source: Hutchinson 1990, doi:10.1080/03610919008812866.
 
     Example:
@@ -62,11 +71,13 @@ def hutchinson_trace(
       Array(18., dtype=float32)
     """
     return _mean_over_samples(
-        "hutchinson_trace", lambda z: jnp.asarray(tree.vdot(z, product(z))), like, key, num_samples
+        "hutchinson_trace", product, lambda z: jnp.asarray(tree.vdot(z, product(z))), like, key, num_samples
     )
 
 
-def hutchinson_diag(product: Callable[[Any], Any], like: Any, key: jax.Array, num_samples: int = 16) -> Any:
+def hutchinson_diag(
+    product: Callable[[Any], Any], like: Any, key: jax.Array, *, num_samples: int = 16
+) -> Any:
     """An unbiased estimate of the diagonal of a linear map.
 
     Args:
@@ -75,6 +86,10 @@ def hutchinson_diag(product: Callable[[Any], Any], like: Any, key: jax.Array, nu
     Returns:
       Tree of the shapes of `like`, at least float32.
 
+    Defaults: as in `hutchinson_trace`.
+
     Source: Bekas, Kokiopoulou & Saad 2007, doi:10.1016/j.apnum.2007.01.003.
     """
-    return _mean_over_samples("hutchinson_diag", lambda z: tree.mul(z, product(z)), like, key, num_samples)
+    return _mean_over_samples(
+        "hutchinson_diag", product, lambda z: tree.mul(z, product(z)), like, key, num_samples
+    )

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.flatten_util import ravel_pytree
 
-from nablax.core import StructureError, abs_sq
+from nablax.core import FUNCTION, ArgumentError, StructureError, abs_sq
 
 
 def hessian_product(fun: Callable[..., Any], x: Any, *args: Any) -> Callable[[Any], Any]:
@@ -34,11 +34,28 @@ def hessian_product(fun: Callable[..., Any], x: Any, *args: Any) -> Callable[[An
       >>> product(jnp.ones(2))
       Array([ 6., 12.], dtype=float32)
     """
+    FUNCTION("hessian_product", "fun", fun)
+    arrays("hessian_product", x=x)
     _, product = jax.linearize(lambda y: jax.grad(fun)(y, *args), x)
     return product
 
 
-def _flat(loss: Callable[..., Any], params: Any, inputs: Any, targets: Any) -> tuple[jax.Array, Any]:
+def arrays(who: str, **trees: Any) -> None:
+    """Refuses trees that hold anything but numbers and arrays of them."""
+    for name, tree in trees.items():
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+            if not jnp.issubdtype(getattr(leaf, "dtype", type(leaf)), jnp.number):
+                raise ArgumentError(
+                    f"{who}: {name}{jax.tree_util.keystr(path)} must be an array of numbers, got "
+                    f"{type(leaf).__name__}: {leaf!r}."[:300]
+                )
+
+
+def _flat(
+    who: str, loss: Callable[..., Any], params: Any, inputs: Any, targets: Any, name: str = "loss"
+) -> tuple[jax.Array, Any]:
+    FUNCTION(who, name, loss)
+    arrays(who, params=params)
     x, unravel = ravel_pytree(params)
     return x, lambda y: loss(unravel(y), inputs, targets)
 
@@ -60,6 +77,8 @@ def hvp(loss: Callable[..., Any], v: Any, params: Any, inputs: Any, targets: Any
 
     Source: Pearlmutter 1994, doi:10.1162/neco.1994.6.1.147.
     """
+    FUNCTION("hvp", "loss", loss)
+    arrays("hvp", params=params)
     x, unravel = ravel_pytree(params)
     flat = ravel_pytree(v)[0]
     if flat.shape != x.shape:
@@ -81,7 +100,7 @@ def hessian_diag(loss: Callable[..., Any], params: Any, inputs: Any, targets: An
     Returns:
       Shape (size,), in the order of `jax.flatten_util.ravel_pytree(params)`.
     """
-    x, flat_loss = _flat(loss, params, inputs, targets)
+    x, flat_loss = _flat("hessian_diag", loss, params, inputs, targets)
     product = hessian_product(flat_loss, x)
 
     def entry(i: jax.Array) -> jax.Array:
@@ -105,5 +124,7 @@ def fisher_diag(
     Returns:
       Shape (size,), in the order of `jax.flatten_util.ravel_pytree(params)`.
     """
-    x, flat_loss = _flat(negative_log_likelihood, params, inputs, targets)
+    x, flat_loss = _flat(
+        "fisher_diag", negative_log_likelihood, params, inputs, targets, "negative_log_likelihood"
+    )
     return abs_sq(jax.grad(flat_loss)(x))

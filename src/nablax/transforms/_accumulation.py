@@ -75,6 +75,8 @@ def apply_every(k: Any = 1) -> GradientTransformation:
     Raises:
       HyperparameterError: k is less than 1.
 
+    Defaults: as in Optax.
+
     Example:
       >>> import jax.numpy as jnp
       >>> tx = apply_every(2)

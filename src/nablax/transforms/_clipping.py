@@ -153,6 +153,8 @@ def unitwise_clip(g_norm: Any, max_norm: Any, grad: Any, div_eps: Any = 1e-6) ->
 
     Raises:
       StructureError: norms or bounds do not broadcast to the shape of grad.
+
+    Defaults: as in Optax.
     """
     shape = jnp.shape(grad)
     for name, given in (("g_norm", g_norm), ("max_norm", max_norm)):
@@ -184,6 +186,8 @@ def adaptive_grad_clip(
     Raises:
       HyperparameterError: negative or NaN.
       MissingParamsError: `update` without params.
+
+    Defaults: as in Optax; eps = 1e-3 is that of the paper.
 
     Source: Brock et al. 2021, arXiv:2102.06171.
     """

@@ -49,6 +49,8 @@ def add_decayed_weights(
       HyperparameterError: not finite.
       MissingParamsError: `update` without params.
 
+    Defaults: as in Optax.
+
     Source: Loshchilov & Hutter 2019, arXiv:1711.05101.
 
     Example:

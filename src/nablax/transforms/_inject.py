@@ -23,6 +23,7 @@ from nablax.core import (
     Updates,
     checked,
     checks_of,
+    of_kind,
     real_dtype,
     safe_increment,
     with_extra_args_support,
@@ -30,6 +31,8 @@ from nablax.core import (
     zero_count,
 )
 from nablax.schedules import WrappedSchedule
+
+_NAME = of_kind("the names of parameters", lambda value: isinstance(value, str))
 
 
 class InjectStatefulHyperparamsState(NamedTuple):
@@ -189,7 +192,14 @@ def inject_hyperparams(
       >>> print(updates)
       -0.5
     """
-    static = frozenset({static_args} if isinstance(static_args, str) else static_args)
+    names = (
+        [static_args]
+        if isinstance(static_args, str) or not isinstance(static_args, Iterable)
+        else [*static_args]
+    )
+    for name in names:
+        _NAME("inject_hyperparams", "static_args", name)
+    static = frozenset(names)
     signature = inspect.signature(inner_factory)
     open_ended = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
     unknown = static - set(signature.parameters)

@@ -44,6 +44,8 @@ def normalize_by_update_norm(scale_factor: Any = 1.0, eps: Any = 1e-6) -> Gradie
     Raises:
       HyperparameterError: eps is negative, or a number is not finite.
 
+    Defaults: as in Optax.
+
     Example:
       >>> tx = normalize_by_update_norm(scale_factor=2.0, eps=0.0)
       >>> tx.update(jnp.array([3.0, 4.0]), EmptyState())[0]
@@ -100,6 +102,8 @@ def scale_by_param_block_norm(min_scale: Any = 1e-3) -> GradientTransformation:
     Raises:
       HyperparameterError: negative or not finite.
       MissingParamsError: `update` without params.
+
+    Defaults: as in Optax; min_scale is eps_2 of Shazeer & Stern 2018, arXiv:1804.04235.
     """
     return leafwise(_by_block_norm, hyperparams={"min_scale": min_scale})
 
@@ -118,6 +122,8 @@ def scale_by_param_block_rms(min_scale: Any = 1e-3) -> GradientTransformation:
     Raises:
       HyperparameterError: negative or not finite.
       MissingParamsError: `update` without params.
+
+    Defaults: as in Optax; min_scale is eps_2 of the source.
 
     Source: the relative step sizes of Shazeer & Stern 2018, arXiv:1804.04235, section 8.
     """
@@ -153,6 +159,8 @@ def scale_by_trust_ratio(
     Raises:
       HyperparameterError: a negative number, or one that is not finite.
       MissingParamsError: `update` without params.
+
+    Defaults: as in Optax.
 
     Source: You et al. 2017, arXiv:1708.03888; You et al. 2020, arXiv:1904.00962.
     """

@@ -11,6 +11,7 @@ import jax
 from nablax import tree
 from nablax.core import (
     FLAG,
+    TRANSFORMATION,
     ArgumentError,
     GradientTransformationExtraArgs,
     Mask,
@@ -202,6 +203,7 @@ def partition_by_path(
     who = "partition_by_path"
     if not isinstance(transforms, Mapping):
         raise ArgumentError(f"{who}: transforms must be a dict of transformations, got {transforms!r}."[:300])
+    TRANSFORMATION(who, "default", default, optional=True)
     rules, rest = _compiled(transforms), default is not None
     if rest and _REST in transforms:
         raise ArgumentError(f"{who}: with default=, {_REST!r} is the label of the rest and cannot be a rule.")

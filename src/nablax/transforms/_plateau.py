@@ -124,6 +124,8 @@ def reduce_on_plateau(
       ArgumentError: `update` without `value`.
       HyperparameterError: a number out of its range.
 
+    Defaults: as in Optax; factor, patience and rtol are those of torch.optim.lr_scheduler.ReduceLROnPlateau.
+
     Example:
       >>> from nablax.optimizers import sgd
       >>> from nablax.core import chain

@@ -17,10 +17,11 @@ from .._ground._aval import Aval, interned
 from .._ground._bounded import Bounded
 from .._ground._errors import ShapeError, user_line
 from .._ground._stats import stats
-from ._general import General, Traced, kind
-from ._joint import Joint, split, trace, without_extra
+from ._general import General, Traced, kind, substituted
+from ._joint import Joint, split, trace
 from ._kernel import kernel
 from ._numpy import Kernel
+from ._reverse import Left, reversed_of
 
 MOST_CALLS, MOST_SHAPES, MOST_KINDS = 4096, 512, 64
 FIXED, CHECKED, ALIKE = range(3)
@@ -47,29 +48,19 @@ class Typed:
 
     def trace(self, wants: tuple[int, ...]) -> Typed:
         """Find out what the results are; with the pullback to the arguments `wants` at once, if there is one."""
-        traced = None
+        traced = self.call.traced(self.args, (), self.x64)
+        self.of(traced.jaxpr)
+        self.tree = None if traced.tree == _LEAF else traced.tree
         if wants and not self.call.stubborn:
             try:
-                traced = self.call.traced(self.args, wants, self.x64)
-            except Exception:  # not to be differentiated, or wrong in itself: the plain trace tells
+                self.joint(wants, False)
+            except Exception:  # not to be differentiated
                 self.call.stubborn = True
-        if traced is not None:
-            joint = split(traced, False)
-            self._joint((wants, False), joint)
-            self._jaxpr = without_extra(joint)
-        else:
-            traced = self.call.traced(self.args, (), self.x64)
-            self._jaxpr = traced.jaxpr
-        self.tree = None if traced.tree == _LEAF else traced.tree
-        return self._describe()
+        return self
 
     def of(self, jaxpr: ClosedJaxpr) -> Typed:
         """Take the results from a jaxpr that is known already."""
         self._jaxpr, self.tree = jaxpr, None
-        return self._describe()
-
-    def _describe(self) -> Typed:
-        jaxpr: Any = self._jaxpr
         self.avals = tuple(map(interned, jaxpr.out_avals))
         names = primitives(jaxpr.jaxpr)
         self.call.may_fail |= any("callback" in name for name in names)
@@ -88,7 +79,8 @@ class Typed:
 
     def _joint(self, key: tuple, joint: Joint) -> tuple[Joint, Typed]:
         name = f"backward of {self.call.name}"
-        call = Call(name, jaxpr_as_fun(joint.pull), FIXED)
+        tree = jax.tree.structure([0] * len(joint.pull.out_avals))
+        call = Call(name, jaxpr_as_fun(joint.pull), FIXED, Traced(joint.pull, tree, ()))
         args = tuple(map(interned, joint.pull.in_avals))
         found = self._joints[key] = joint, Typed(call, args, self.x64).of(joint.pull)
         return found
@@ -116,11 +108,15 @@ class Call:
       shapes: what a trace for one shape says about another. FIXED, nothing: the function takes one shape only, or is a
         function of the user's, which may ask shapes whatever it likes. CHECKED, as much as a comparison finds. ALIKE,
         everything.
+      known: the trace, where the function was made of one.
     """
 
-    __slots__ = ("_general", "_shapes", "_typed", "fn", "may_fail", "name", "stubborn")
+    __slots__ = ("_general", "_known", "_shapes", "_typed", "fn", "may_fail", "name", "stubborn")
 
-    def __init__(self, name: str, fn: Callable[..., Any], shapes: int = CHECKED) -> None:
+    def __init__(
+        self, name: str, fn: Callable[..., Any], shapes: int = CHECKED, known: Traced | None = None
+    ) -> None:
+        self._known = known
         self.name = name
         self.fn = fn
         self._shapes = shapes
@@ -137,13 +133,24 @@ class Call:
         return jax.tree.leaves(self.fn(*args))
 
     def traced(self, avals: Sequence[Aval], wants: tuple[int, ...], x64: bool) -> Traced:
-        """Forward, and where gradients are wanted backward, for given avals; from like ones where those are known."""
+        """Forward, and where gradients are wanted backward, for given avals."""
+        forward = self._known or self._traced(avals, (), x64)
+        if not wants:
+            return forward
+        try:
+            return reversed_of(forward, wants)
+        except Left:
+            return self._traced(avals, wants, x64)
+
+    def _traced(self, avals: Sequence[Aval], wants: tuple[int, ...], x64: bool) -> Traced:
+        """JAX's trace; from that of like avals where those are known."""
 
         def now(structs: Sequence[Any]) -> Traced:
-            return trace(_unjitted(self.fn), structs, wants)
+            return trace(unjitted(self.fn), structs, wants)
 
         if self._shapes == FIXED:
-            return trace(self.fn, [a.struct for a in avals], wants)
+            found = trace(self.fn, [a.struct for a in avals], wants)
+            return found._replace(jaxpr=substituted(found.jaxpr, ()))
         key = (kind(avals), wants, x64)
         general = self._general.get(key)
         if general is None:
@@ -172,7 +179,7 @@ class Call:
         return found
 
 
-def _unjitted(fn: Callable[..., Any]) -> Callable[..., Any]:
+def unjitted(fn: Callable[..., Any]) -> Callable[..., Any]:
     """A function that JAX traces in one go, although it calls jitted ones: a trace within a trace takes its time."""
 
     def plain(*args: Any) -> Any:

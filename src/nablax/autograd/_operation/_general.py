@@ -4,8 +4,8 @@
     16, 5    { a:f32[16,5]. b:f32[5] = reduce_sum[axes=(0,)] a; ... 16 ... }
 
 Sizes 0 and 1 stay numbers, and equal sizes are one letter, so that broadcasting is decided as it would be. The first
-shape of a kind is traced as it is; the second with letters, and only if the numbers of the first give the equations
-of the first is that trace used. Arithmetic, for which tests know this, is traced with letters at once. What cannot be
+shapes of a kind are traced as they are; the next with letters, and only if the numbers of the first shape give the
+equations of the first is that trace used. For arithmetic tests know this, and nothing is compared. What cannot be
 traced with letters is traced for each shape.
 """
 
@@ -27,6 +27,7 @@ from .._ground._settings import now, under, x64_as
 
 CALLED = ("jit", "pjit")
 LETTERS = "abcdefghijklmnop"
+ALONE = 3  # shapes of a kind that are traced by themselves: letters cost as much as a few traces
 
 
 class Traced(NamedTuple):
@@ -48,10 +49,11 @@ class General:
       known: whether letters are known to give what numbers do.
     """
 
-    __slots__ = ("_first", "_known", "_letters", "_usable")
+    __slots__ = ("_alone", "_first", "_known", "_letters", "_usable")
 
     def __init__(self, known: bool) -> None:
         self._known = known
+        self._alone = 0
         self._first: tuple[tuple[int, ...], Traced] | None = None
         self._letters: Traced | None = None
         self._usable = True
@@ -61,11 +63,12 @@ class General:
         sizes = _sizes(avals)
         if self._first is not None and self._first[0] == sizes:
             return self._first[1]
-        if self._letters is None and self._usable and sizes and (self._known or self._first is not None):
+        if self._letters is None and self._usable and sizes and self._alone >= ALONE:
             self._letters = self._with_letters(avals, trace)
             self._usable = self._letters is not None
         if self._letters is not None:
             return self._letters._replace(jaxpr=substituted(self._letters.jaxpr, sizes))
+        self._alone += 1
         found = trace([a.struct for a in avals])
         found = found._replace(jaxpr=substituted(found.jaxpr, ()))
         if self._first is None:
@@ -74,7 +77,7 @@ class General:
 
     def _with_letters(self, avals: Sequence[Aval], trace: Callable[[Sequence[Any]], Traced]) -> Traced | None:
         found = _aside(lambda: trace(_lettered(avals)))
-        if found is None or self._first is None:
+        if found is None or self._first is None or self._known:
             return found if found is not None and _closed(found.jaxpr.jaxpr) else None
         sizes, known = self._first
         same = found[1:] == known[1:] and equal(substituted(found.jaxpr, sizes), known.jaxpr)

@@ -14,9 +14,11 @@ from jax.extend.core import ClosedJaxpr, Literal, Primitive, Var
 
 from ._equations import needed
 from ._general import Traced
+from ._light import written
+from ._writer import closed_of, shaped
 
-_cotangent = Primitive("cotangent")
-_cotangent.def_abstract_eval(lambda *, shape, dtype: jax.core.ShapedArray(shape, dtype))
+COTANGENT = Primitive("cotangent")
+COTANGENT.def_abstract_eval(lambda *, shape, dtype: jax.core.ShapedArray(shape, dtype))
 
 
 class Joint(NamedTuple):
@@ -44,6 +46,10 @@ def trace(fn: Callable[..., Any], structs: Sequence[Any], wants: Sequence[int]) 
       structs: of the arguments.
       wants: arguments whose gradients are asked for; none leaves the function alone.
     """
+    if not wants:
+        found = _lightly(fn, structs)
+        if found is not None:
+            return found
     trees: list[Any] = []
     carrying: list[int] = []
 
@@ -66,11 +72,28 @@ def trace(fn: Callable[..., Any], structs: Sequence[Any], wants: Sequence[int]) 
         results = list(results)
         for k, out in zip(carrying, outs, strict=True):
             results[k] = out
-        cts = [_cotangent.bind(shape=out.shape, dtype=out.dtype) for out in outs]
+        cts = [COTANGENT.bind(shape=out.shape, dtype=out.dtype) for out in outs]
         return [*results, *pull(cts)]
 
     closed = jax.make_jaxpr(both if wants else flat)(*structs)
     return Traced(closed, trees[0], tuple(carrying))
+
+
+def _lightly(fn: Callable[..., Any], structs: Sequence[Any]) -> Traced | None:
+    """The function alone, traced lightly; None where that is not enough, or where the function fails: JAX says why."""
+    trees: list[Any] = []
+
+    def flat(*args: Any) -> list[Any]:
+        leaves, tree = jax.tree.flatten(fn(*args))
+        trees[:] = [tree]
+        return leaves
+
+    avals = [shaped(s.shape, s.dtype, bool(s.weak_type)) for s in structs]
+    try:
+        eqns, invars, outvars = written(flat, avals)
+    except Exception:
+        return None
+    return Traced(closed_of(invars, outvars, eqns), trees[0], ())
 
 
 def split(traced: Traced, again: bool) -> Joint:
@@ -84,8 +107,8 @@ def split(traced: Traced, again: bool) -> Joint:
     forward = needed(jaxpr.eqns, outs)
     inside = set() if again else {id(e) for e in forward}
     backward = [e for e in needed(jaxpr.eqns, grads) if id(e) not in inside]
-    cts = [e.outvars[0] for e in jaxpr.eqns if e.primitive is _cotangent]
-    backward = [e for e in backward if e.primitive is not _cotangent]
+    cts = [e.outvars[0] for e in jaxpr.eqns if e.primitive is COTANGENT]
+    backward = [e for e in backward if e.primitive is not COTANGENT]
 
     places: dict[Any, int] = {}
     for i, v in enumerate(jaxpr.invars):
@@ -107,16 +130,16 @@ def split(traced: Traced, again: bool) -> Joint:
             extra.append(v)
         reads[v] = places[v]
     return Joint(
-        _closed(closed, jaxpr.invars, [*outs, *extra], forward),
+        closed_over(closed, jaxpr.invars, [*outs, *extra], forward),
         n,
         len(extra),
-        _closed(closed, [*reads, *cts], grads, backward),
+        closed_over(closed, [*reads, *cts], grads, backward),
         tuple(reads.values()),
         given,
     )
 
 
-def _closed(closed: ClosedJaxpr, invars: Sequence[Any], outvars: Sequence[Any], eqns: list[Any]) -> Any:
+def closed_over(closed: ClosedJaxpr, invars: Sequence[Any], outvars: Sequence[Any], eqns: list[Any]) -> Any:
     jaxpr = closed.jaxpr
     info = jaxpr.debug_info.with_unknown_names()
     effects = {effect for e in eqns for effect in e.effects}
@@ -124,9 +147,3 @@ def _closed(closed: ClosedJaxpr, invars: Sequence[Any], outvars: Sequence[Any], 
         invars=list(invars), outvars=list(outvars), eqns=list(eqns), effects=effects, debug_info=info
     )
     return ClosedJaxpr(made, closed.consts)
-
-
-def without_extra(joint: Joint) -> ClosedJaxpr:
-    """The forward alone."""
-    closed = joint.forward
-    return _closed(closed, closed.jaxpr.invars, closed.jaxpr.outvars[: joint.results], closed.jaxpr.eqns)

@@ -69,44 +69,10 @@ class Line:
         self._keeps = through
         slot = 0
         for at, step in enumerate(steps):
-            self._write(step, slot, at)
+            _write(step, self, slot, at)
             slot += step.width
 
     # -- writing ------------------------------------------------------------------------------------------------------
-
-    @functools.singledispatchmethod
-    def _write(self, step: Step, slot: int, at: int) -> None:
-        """Write a step, number `at` of the recording, whose results take the slots from `slot` on."""
-        raise TypeError(step)
-
-    @_write.register(Input)
-    def _(self, step: Input, slot: int, at: int) -> None:
-        self.inputs.append(slot)
-
-    @_write.register(Leaf)
-    def _(self, step: Leaf, slot: int, at: int) -> None:
-        self.ops.append(Op(None, (step.slot,), (slot,), (), at))
-
-    @_write.register(Apply)
-    def _(self, step: Apply, slot: int, at: int) -> None:
-        args = step.args
-        typed = step.call.on(tuple([self.avals[a] for a in args]), self.x64)
-        wants = tuple([i for i, a in enumerate(args) if self.needs[a]]) if any(step.needs) else ()
-        op = Op(typed, args, tuple(range(slot, slot + step.width)), wants, at)
-        self.ops.append(op)
-        if self._keeps and wants and not self.again:
-            self._residuals(op)
-
-    @_write.register(Gradient)
-    def _(self, step: Gradient, slot: int, at: int) -> None:
-        self.roots[at] = step.roots
-        given: dict[int, int] = {}
-        for root, ct in zip(step.roots, step.cotangents, strict=True):
-            ct = self._one(self.avals[root], 1) if ct < 0 else self._cast(ct, self.avals[root], at)
-            given[root] = self._add(given[root], ct, at) if root in given else ct
-        for k, grad in enumerate(self.pull(given, step.targets, (), at, step.create)):
-            wants = (0,) if self.needs[slot + k] and self.needs[grad] else ()
-            self.ops.append(Op(None, (grad,), (slot + k,), wants, at))
 
     def _new(self, aval: Aval, needs: bool = False) -> int:
         self.avals.append(aval)
@@ -186,3 +152,43 @@ class Line:
         found = self._apply(typed, (*reads, *entering), at, create)
         self.ops[-1].source = op
         return found
+
+
+# A function: `singledispatchmethod` of Python 3.13 keeps every object it was called on alive.
+@functools.singledispatch
+def _write(step: Step, line: Line, slot: int, at: int) -> None:
+    """Write a step, number `at` of the recording, whose results take the slots from `slot` on."""
+    raise TypeError(step)
+
+
+@_write.register(Input)
+def _(step: Input, line: Line, slot: int, at: int) -> None:
+    line.inputs.append(slot)
+
+
+@_write.register(Leaf)
+def _(step: Leaf, line: Line, slot: int, at: int) -> None:
+    line.ops.append(Op(None, (step.slot,), (slot,), (), at))
+
+
+@_write.register(Apply)
+def _(step: Apply, line: Line, slot: int, at: int) -> None:
+    args = step.args
+    typed = step.call.on(tuple([line.avals[a] for a in args]), line.x64)
+    wants = tuple([i for i, a in enumerate(args) if line.needs[a]]) if any(step.needs) else ()
+    op = Op(typed, args, tuple(range(slot, slot + step.width)), wants, at)
+    line.ops.append(op)
+    if line._keeps and wants and not line.again:
+        line._residuals(op)
+
+
+@_write.register(Gradient)
+def _(step: Gradient, line: Line, slot: int, at: int) -> None:
+    line.roots[at] = step.roots
+    given: dict[int, int] = {}
+    for root, ct in zip(step.roots, step.cotangents, strict=True):
+        ct = line._one(line.avals[root], 1) if ct < 0 else line._cast(ct, line.avals[root], at)
+        given[root] = line._add(given[root], ct, at) if root in given else ct
+    for k, grad in enumerate(line.pull(given, step.targets, (), at, step.create)):
+        wants = (0,) if line.needs[slot + k] and line.needs[grad] else ()
+        line.ops.append(Op(None, (grad,), (slot + k,), wants, at))

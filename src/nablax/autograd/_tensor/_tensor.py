@@ -267,9 +267,9 @@ class Parameter(Tensor):
 def tensor(
     value: Any,
     dtype: Any = None,
+    *,
     requires_grad: bool = False,
     name: str | None = None,
-    *,
     _kind: type = Tensor,
 ) -> Tensor:
     """A tensor with a copy of a value.

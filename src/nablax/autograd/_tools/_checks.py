@@ -91,7 +91,7 @@ def gradcheck(
 
 
 def gradgradcheck(fn: Callable[..., Any], inputs: Any, **options: Any) -> bool:
-    """Compare second derivatives with differences of first ones: gradcheck of x -> v^T (d fn / d x), v random.
+    """Compare second derivatives with differences of first ones: gradcheck of x -> v^T J(x), v random.
 
     Takes the options of gradcheck.
     """

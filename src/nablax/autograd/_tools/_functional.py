@@ -98,7 +98,9 @@ def vjp(
     return y if create_graph else y.detach(), pull
 
 
-def jvp(fn: Callable[..., Any], primals: Any, tangents: Any, create_graph: bool = False) -> tuple[Any, Any]:
+def jvp(
+    fn: Callable[..., Any], primals: Any, tangents: Any, *, create_graph: bool = False
+) -> tuple[Any, Any]:
     """Value of `fn` and J v at `primals` (a tensor or a tuple of them) in the direction `tangents`."""
     primals, tangents = _tuple(primals), _tuple(tangents)
     xs = _fresh(primals)
@@ -115,7 +117,7 @@ def jvp(fn: Callable[..., Any], primals: Any, tangents: Any, create_graph: bool 
     return y if create_graph else y.detach(), tangent
 
 
-def hvp(fn: Callable[..., Any], x: Any, v: Any, create_graph: bool = False) -> tuple[Any, Any]:
+def hvp(fn: Callable[..., Any], x: Any, v: Any, *, create_graph: bool = False) -> tuple[Any, Any]:
     """Value of `fn` (one number) and H v, its Hessian times `v`, without forming the Hessian."""
     (at,) = _fresh((x,))
     _same_shape("hvp: v", v, at)
@@ -128,7 +130,7 @@ def hvp(fn: Callable[..., Any], x: Any, v: Any, create_graph: bool = False) -> t
     return y if create_graph else y.detach(), product
 
 
-def jacobian(y: Any, x: Any, create_graph: bool = False) -> Any:
+def jacobian(y: Any, x: Any, *, create_graph: bool = False) -> Any:
     """The matrix of derivatives: shape `y.shape + x.shape`.
 
     Args:
@@ -166,7 +168,7 @@ def jacobian(y: Any, x: Any, create_graph: bool = False) -> Any:
     return matrices if several else matrices[0]
 
 
-def hessian(fn: Callable[[Any], Any], x: Any, create_graph: bool = False) -> Any:
+def hessian(fn: Callable[[Any], Any], x: Any, *, create_graph: bool = False) -> Any:
     """The matrix of second derivatives of a function to one number: shape `x.shape + x.shape`.
 
     >>> from nablax import autograd

@@ -89,7 +89,7 @@ def assign(tree: Any, values: Any) -> None:
         if tensor._s is not None:  # part of the open recording, under its old value
             flush(trace)
         # A copy of what NumPy holds, for its owner may write to it.
-        array = lend(value) if isinstance(value, jax.Array) else jnp.asarray(np.array(value, aval.dtype))
+        array = lend(value) if isinstance(value, jax.Array) else np.array(value, aval.dtype)
         tensor._v, tensor._a = array, aval_of(array)
         tensor._mark = object()
         if not tensor._r:

@@ -36,6 +36,8 @@ def competitive(
       HyperparameterError: a step size or tol that is not positive.
       ArgumentError: (in `solve`) the game does not have two players.
 
+    Defaults: tol = 1e-6 is about ten units in the last place of float32.
+
     Source: Schaefer & Anandkumar 2019, arXiv:1905.12103, Algorithm 1.
     """
     for name, value in {"learning_rate": learning_rate, "tol": tol}.items():

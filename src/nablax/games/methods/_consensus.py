@@ -16,7 +16,7 @@ from nablax.games._field import Field
 from nablax.games.methods._method import Method, Step, as_base, move
 
 
-def consensus(learning_rate: Any, weight: float = 1.0) -> Method:
+def consensus(learning_rate: Any, *, weight: float = 1.0) -> Method:
     """Consensus optimization: a step costs one evaluation and one product with the transposed Jacobian.
 
     Made for games without constraints: where a projection is active, its resting points are not the game's.
@@ -27,6 +27,8 @@ def consensus(learning_rate: Any, weight: float = 1.0) -> Method:
 
     Raises:
       HyperparameterError: a step size that is not positive, or a negative weight.
+
+    Defaults: weight = 1 is a place to start; the paper tunes it.
 
     Source: Mescheder et al. 2017, arXiv:1705.10461.
     """

@@ -17,7 +17,7 @@ from nablax.games._field import Field
 from nablax.games.methods._method import Method, Step, as_base, move, need_players
 
 
-def lola(learning_rate: Any, opponent_rate: float | None = None) -> Method:
+def lola(learning_rate: Any, *, opponent_rate: float | None = None) -> Method:
     """Learning with opponent-learning awareness, with exact gradients.
 
     Made for games without constraints: where a projection is active, its resting points are not the game's.

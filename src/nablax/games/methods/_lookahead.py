@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from nablax import tree
-from nablax.core import ArgumentError, HyperparameterError, check_number
+from nablax.core import ArgumentError, check_number
 from nablax.games._field import Field
 from nablax.games.methods._method import Method, Step
 
@@ -25,37 +25,39 @@ class _State(NamedTuple):
     count: jax.Array  # type: ignore[assignment]
 
 
-def lookahead_minmax(inner: Method, k: int = 5, alpha: float = 0.5) -> Method:
+def lookahead_minmax(inner: Method, *, sync_period: int = 5, slow_step_size: float = 0.5) -> Method:
     """Lookahead on the joint point, around any method.
 
-    One step is one step of the inner method (with its own batch), every k-th followed by the way back.
+    One step is one step of the inner method (with its own batch), every k-th followed by the way back; k is
+    `sync_period`, alpha `slow_step_size`, as in `nablax.lookahead`.
 
     Args:
       inner: a method; may be another lookahead (nested lookahead).
-      k: steps between two ways back, at least 1.
-      alpha: fraction of the way that is kept, in (0, 1].
+      sync_period: steps between two ways back, at least 1.
+      slow_step_size: fraction of the way that is kept, in (0, 1].
 
     Raises:
       ArgumentError: `inner` is no method.
-      HyperparameterError: k or alpha out of its range.
+      HyperparameterError: a number out of its range.
+
+    Defaults: k = 5 and alpha = 0.5 are those of Zhang et al. 2019, arXiv:1907.08610.
 
     Source: Chavdarova et al. 2021, arXiv:2006.14567.
     """
     if not isinstance(inner, Method):
         raise ArgumentError(f"lookahead_minmax: inner must be a method, got {type(inner).__name__}.")
-    if not isinstance(k, int) or k < 1:
-        raise HyperparameterError(f"lookahead_minmax: k must be an integer of at least 1, got {k!r}.")
-    check_number("lookahead_minmax", "alpha", alpha, 0, 1, open_low=True)
+    check_number("lookahead_minmax", "sync_period", sync_period, 1, integer=True)
+    check_number("lookahead_minmax", "slow_step_size", slow_step_size, 0, 1, open_low=True)
 
     def init(field: Field, z: Any) -> Any:
         return _State(inner.init(field, z), z, jnp.zeros((), jnp.int32))
 
     def step(field: Field, z: Any, state: Any) -> Step:
         done = inner.step(field, z, state.inner)
-        back = (state.count + 1) % k == 0
-        mixed = jax.tree.map(lambda s, f: (s + alpha * (f - s)).astype(f.dtype), state.slow, done.z)
+        back = (state.count + 1) % sync_period == 0
+        mixed = jax.tree.map(lambda s, f: (s + slow_step_size * (f - s)).astype(f.dtype), state.slow, done.z)
         new = tree.where(back, mixed, done.z)
         slow = tree.where(back, mixed, state.slow)
-        return done._replace(z=new, state=_State(done.state, slow, (state.count + 1) % k))
+        return done._replace(z=new, state=_State(done.state, slow, (state.count + 1) % sync_period))
 
     return Method(f"lookahead-minmax ({inner.name})", init, step, inner.evaluations, inner.prepare)

@@ -20,7 +20,7 @@ from nablax.games.methods._method import Method, Step, as_base, move
 _EPSILON = 0.1  # of the source, section 3.5: tells weak attraction from weak repulsion
 
 
-def symplectic(learning_rate: Any, weight: float = 1.0, *, align: bool = False) -> Method:
+def symplectic(learning_rate: Any, *, weight: float = 1.0, align: bool = False) -> Method:
     """Symplectic gradient adjustment: one evaluation and two products with the Jacobian a step.
 
     Made for games without constraints: where a projection is active, its resting points are not the game's.
@@ -32,6 +32,8 @@ def symplectic(learning_rate: Any, weight: float = 1.0, *, align: bool = False) 
 
     Raises:
       HyperparameterError: a step size that is not positive, or a weight that is NaN.
+
+    Defaults: weight = 1 is the paper's adjustment with lambda = 1.
 
     Source: Balduzzi et al. 2018, arXiv:1802.05642, Algorithm 1.
     """

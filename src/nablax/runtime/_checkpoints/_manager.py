@@ -28,7 +28,7 @@ class CheckpointManager:
     its place when all are done. A step can be restored onto other devices and by another number of processes.
 
     Args:
-      dir: the folder; it is made when something is saved.
+      folder: it is made when something is saved.
       keep: how many of the newest steps stay; None keeps all.
       every: `save` passes over steps that are no multiple of it.
       best: which step stays beside the newest: `("loss", "min")` or `("accuracy", "max")`, by the metrics that `save`
@@ -58,7 +58,7 @@ class CheckpointManager:
 
     def __init__(
         self,
-        dir: Any,
+        folder: Any,
         *,
         keep: int | None = 3,
         every: int = 1,
@@ -67,7 +67,7 @@ class CheckpointManager:
     ):
         check_number(_WHO, "keep", keep, 1, integer=True, optional=True)
         check_number(_WHO, "every", every, 1, integer=True)
-        self._folder = os.path.abspath(os.fspath(dir))
+        self._folder = os.path.abspath(os.fspath(folder))
         self._keep, self._every, self._score = keep, int(every), _score(best)
         self._backend = _backend(backend)(self._folder)
         self._metrics: dict[int, dict[str, float]] = {}

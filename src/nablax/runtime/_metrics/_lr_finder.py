@@ -91,6 +91,8 @@ def lr_finder(
       ArgumentError: no batch, or a transformation without a learning rate.
       HyperparameterError: a number out of its range.
 
+    Defaults: all are ours: a range that holds the good rates of the usual optimizers.
+
     Source: Smith 2017, arXiv:1506.01186, section 3.3. The rule for the suggestion is that of the steepest descent.
 
     Example:

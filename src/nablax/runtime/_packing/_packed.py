@@ -44,7 +44,7 @@ def check_packable(who: str, tx: Any, dtypes: Any) -> None:
 
 
 @checked(inner=TRANSFORMATION, below=COUNT)
-def packed(inner: Any, below: int = BELOW) -> GradientTransformationExtraArgs:
+def packed(inner: Any, *, below: int = BELOW) -> GradientTransformationExtraArgs:
     """A transformation with the same updates whose state holds small leaves of one dtype in one array.
 
     Handing 1,000 small arrays to a compiled step takes longer than computing with them. With AdamW a packed state
@@ -58,6 +58,8 @@ def packed(inner: Any, below: int = BELOW) -> GradientTransformationExtraArgs:
 
     Raises:
       ArgumentError: `inner` does not treat every entry alike (at `init`).
+
+    Defaults: 4,096 entries are a guess.
 
     Example:
       >>> import jax, jax.numpy as jnp

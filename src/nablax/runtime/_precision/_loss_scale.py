@@ -83,7 +83,9 @@ def dynamic_loss_scale(
       HyperparameterError: a number out of its range.
       MissingParamsError: `update` without params.
 
-    Source: Micikevicius et al. 2018, arXiv:1710.03740, section 3.2. The defaults are those of torch's GradScaler.
+    Defaults: those of torch's GradScaler; smallest = 1 is ours.
+
+    Source: Micikevicius et al. 2018, arXiv:1710.03740, section 3.2.
 
     Example:
       >>> import jax.numpy as jnp

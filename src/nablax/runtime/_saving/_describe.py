@@ -122,7 +122,9 @@ def describe(
         )
         for name, x in zip(leaf_names(params), jax.tree.leaves(params), strict=True)
     ]
-    return Description(tuple(rows), held[None], describe_memory(tx, params, mesh, axis, param_specs))
+    return Description(
+        tuple(rows), held[None], describe_memory(tx, params, mesh=mesh, axis=axis, param_specs=param_specs)
+    )
 
 
 def _shape(x: Any) -> Any:

@@ -57,7 +57,7 @@ class Memory(NamedTuple):
 
 
 def describe_memory(
-    tx: Any, params: Any, mesh: Any = None, axis: str | tuple[str, ...] = "data", param_specs: Any = None
+    tx: Any, params: Any, *, mesh: Any = None, axis: str | tuple[str, ...] = "data", param_specs: Any = None
 ) -> Memory:
     """What parameters, gradients and the state of a transformation take on each device: a plan, nothing is allocated.
 
@@ -75,7 +75,8 @@ def describe_memory(
     Example:
       >>> from nablax.optimizers import adamw
       >>> params = {"w": jax.ShapeDtypeStruct((8192, 8192), jnp.bfloat16)}
-      >>> print(describe_memory(adamw(1e-3), params, jax.sharding.AbstractMesh((64,), ("data",))))
+      >>> mesh = jax.sharding.AbstractMesh((64,), ("data",))
+      >>> print(describe_memory(adamw(1e-3), params, mesh=mesh))
                      arrays      bytes  on each of 64
       parameters          1  134.22 MB      134.22 MB
       gradients           1  134.22 MB      134.22 MB

@@ -18,9 +18,9 @@ from nablax.core import (
 from nablax.runtime._sharding._layout import Layout, specs_of
 
 
-@checked(tx=TRANSFORMATION)
+@checked(inner=TRANSFORMATION)
 def shard_state(
-    tx: Any, mesh: Any, axis: str | tuple[str, ...] = "data", param_specs: Any = None
+    inner: Any, mesh: Any, *, axis: str | tuple[str, ...] = "data", param_specs: Any = None
 ) -> GradientTransformationExtraArgs:
     """Spreads the state of a transformation over the devices of a mesh (ZeRO, stage 1).
 
@@ -30,7 +30,7 @@ def shard_state(
     out as the parameters lie. A plain `jax.jit(step)` needs nothing else.
 
     Args:
-      tx: a transformation; where it is another library's, the arrays with a parameter's shape are spread.
+      inner: a transformation; where it is another library's, the arrays with a parameter's shape are spread.
       mesh: the devices; axes automatic or explicit.
       axis: the axis to spread over, or several; usually the one that the batch is split over.
       param_specs: how the parameters lie: tree of `PartitionSpec` with their structure, or a prefix of it, or a
@@ -38,7 +38,7 @@ def shard_state(
         types say.
 
     Returns:
-      A transformation with the state of `tx`.
+      A transformation with the state of `inner`.
 
     Raises:
       ArgumentError: the mesh has no such axis; or parameters that are split, without param_specs.
@@ -54,7 +54,7 @@ def shard_state(
       >>> state[0].mu["w"].sharding.mesh == mesh
       True
     """
-    tx = with_extra_args_support(tx)
+    tx = with_extra_args_support(inner)
     layout = Layout(tx, mesh, axis, param_specs, "shard_state")
     known = param_specs is not None or AxisType.Explicit in mesh.axis_types
 
@@ -65,31 +65,32 @@ def shard_state(
             if any(spec):
                 raise ArgumentError(
                     f"shard_state: the parameter {jax.tree_util.keystr(path)} lies as {spec}, which jit does not tell; "
-                    "say so: shard_state(tx, mesh, axis, param_specs=...)."
+                    "say so: shard_state(inner, mesh, param_specs=...)."
                 )
 
     def init(params: Any) -> Any:
         check(params)
         return layout.init(params)
 
-    def update(inner: Any, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
+    def update(run: Any, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
         check(params)
         like = updates if params is None else params
         entered = layout.enter(updates, state, params)
         with layout.dealing():
-            new, state = inner(*entered, extra)
+            new, state = run(*entered, extra)
         return layout.leave(new, state, like)
 
     return around(tx, init, update)
 
 
 def state_shardings(
-    tx: Any, params: Any, mesh: Any, axis: str | tuple[str, ...] = "data", param_specs: Any = None
+    tx: Any, params: Any, mesh: Any, *, axis: str | tuple[str, ...] = "data", param_specs: Any = None
 ) -> Any:
     """Where `shard_state` puts each array of a state, for those who place it by hand.
 
     Args:
-      tx, mesh, axis: as in `shard_state`.
+      tx: a transformation.
+      mesh, axis: as in `shard_state`.
       params: tree of arrays or of `jax.ShapeDtypeStruct`.
       param_specs: as in `shard_state`; None takes the shardings that the parameters have.
 

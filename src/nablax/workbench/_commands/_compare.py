@@ -78,11 +78,12 @@ def command(**options: Any) -> None:
     asked = _Asked(**options)
     problem, settings, folder = _decide(asked)
     folder.make()
-    folder.write_settings(settings)
-    comparison, complete = finish(problem, settings, folder)
-    if comparison.entries:
-        write(comparison, folder, drawn)
-        show(comparison, folder, as_json, drawn)
+    with folder.alone():
+        folder.write_settings(settings)
+        comparison, complete = finish(problem, settings, folder)
+        if comparison.entries:
+            write(comparison, folder, drawn)
+            show(comparison, folder, as_json, drawn)
     if not complete:
         if not comparison.entries:
             click.echo(

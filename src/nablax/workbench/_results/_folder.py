@@ -8,11 +8,13 @@ report.html, curves.png, sensitivity.png, progress.log
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 import zipfile
+from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
@@ -22,6 +24,11 @@ from nablax.core import ArgumentError
 from .._running import Runs
 from ._comparison import Comparison
 from ._settings import Settings
+
+try:
+    import fcntl
+except ImportError:  # no locks: two comparisons in one folder are not told from one
+    fcntl = None  # type: ignore[assignment]
 
 SETTINGS, RESULTS = "comparison.json", "results.json"
 
@@ -50,6 +57,28 @@ class Folder:
             probe.unlink()
         except OSError as error:
             raise ArgumentError(f"compare: {self.path}: cannot write there: {error.strerror}.") from error
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keeps other comparisons out of the folder, which exists. The system takes the lock from a process that dies.
+
+        Raises:
+          ArgumentError: another is in it.
+        """
+        with contextlib.ExitStack() as stack:
+            if fcntl is not None:
+                handle = os.open(self.path, os.O_RDONLY)
+                stack.callback(os.close, handle)
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise ArgumentError(
+                        f"compare: {self.path}: another comparison is running there. Wait until it has ended, or name "
+                        "another folder."
+                    ) from None
+                except OSError:  # a file system without locks
+                    pass
+            yield
 
     def settings(self) -> Settings:
         """What was decided.

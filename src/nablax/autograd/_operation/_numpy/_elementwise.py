@@ -98,7 +98,10 @@ def _round(ins: list[Any], outs: list[Any], rounding_method: Any) -> Callable[..
 
 
 def _pow(ins: list[Any], outs: list[Any]) -> Callable[..., Any] | None:
-    return np.power if _kind(ins[0]) == _kind(ins[1]) == "f" else None
+    if _kind(ins[0]) != "f" or _kind(ins[1]) not in "fiu":
+        return None
+    dtype = ins[0].dtype
+    return np.power if ins[1].dtype == dtype else lambda x, y: np.power(x, y.astype(dtype))
 
 
 def _integer_pow(ins: list[Any], outs: list[Any], y: int) -> Callable[..., Any] | None:

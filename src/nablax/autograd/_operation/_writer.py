@@ -1,0 +1,232 @@
+"""Equations of JAX's, written one by one without tracing: a few microseconds each, where a trace takes a hundred.
+
+The words are JAX's elementary operations under short names; the results are variables of its jaxprs, so that what is
+written here and what JAX traced are one language.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax import lax
+from jax.extend.core import ClosedJaxpr, Literal, Var, new_jaxpr_eqn
+
+Atom = Any  # a variable, or a literal
+
+
+@functools.lru_cache(4096)
+def shaped(shape: tuple[int, ...], dtype: Any, weak: bool = False) -> Any:
+    """JAX's abstract value, one for each shape and dtype: making it is most of the price of an equation."""
+    return jax.core.ShapedArray(shape, dtype, weak_type=weak)
+
+
+@functools.cache
+def _empty() -> Any:
+    return jax.make_jaxpr(lambda: ())().jaxpr
+
+
+@functools.cache
+def _of_products() -> dict[str, Any]:
+    """The parameters of a product, which JAX's versions have and have not."""
+    return jax.make_jaxpr(lax.mul)(1.0, 1.0).eqns[0].params
+
+
+def closed_of(invars: Sequence[Any], outvars: Sequence[Any], eqns: Sequence[Any]) -> Any:
+    """A jaxpr of these equations."""
+    info = _empty().debug_info.with_unknown_names()
+    made = _empty().replace(invars=list(invars), outvars=list(outvars), eqns=list(eqns), debug_info=info)
+    return ClosedJaxpr(made, ())
+
+
+BOOL = np.dtype(bool)
+
+
+class Writer:
+    """A list of equations that grows."""
+
+    def __init__(self, eqns: Sequence[Any] = ()) -> None:
+        self.eqns = list(eqns)
+
+    def emit(
+        self, primitive: Any, ins: Sequence[Atom], shape: tuple[int, ...], dtype: Any, /, **params: Any
+    ) -> Var:
+        """Write one equation; the variable of its result."""
+        out = Var(shaped(shape, dtype))
+        self.eqns.append(new_jaxpr_eqn(list(ins), [out], primitive, params, set()))
+        return out
+
+    def number(self, value: float, dtype: Any) -> Literal:
+        """A number, which elementwise operations take beside an array."""
+        return Literal(np.asarray(value, dtype)[()], shaped((), dtype))
+
+    def full(self, shape: tuple[int, ...], value: float, dtype: Any) -> Atom:
+        """An array of one number."""
+        return self.broadcast(self.number(value, dtype), shape, ())
+
+    # -- of each element -------------------------------------------------------------------------------------------
+
+    def unary(self, primitive: Any, x: Atom, **params: Any) -> Var:
+        return self.emit(primitive, (x,), x.aval.shape, x.aval.dtype, **params)
+
+    def binary(self, primitive: Any, a: Atom, b: Atom, dtype: Any = None, **params: Any) -> Var:
+        """Of two arrays of one rank, or of an array and a number; axes of length 1 stretch."""
+        first, second = a.aval.shape, b.aval.shape
+        shape = first if first == second or not second else second if not first else _joined(first, second)
+        return self.emit(primitive, (a, b), shape, a.aval.dtype if dtype is None else dtype, **params)
+
+    def add(self, a: Atom, b: Atom) -> Var:
+        return self.binary(lax.add_p, a, b)
+
+    def sub(self, a: Atom, b: Atom) -> Var:
+        return self.binary(lax.sub_p, a, b)
+
+    def mul(self, a: Atom, b: Atom) -> Var:
+        return self.binary(lax.mul_p, a, b, **_of_products())
+
+    def div(self, a: Atom, b: Atom) -> Var:
+        return self.binary(lax.div_p, a, b)
+
+    def neg(self, x: Atom) -> Var:
+        return self.unary(lax.neg_p, x)
+
+    def scaled(self, x: Atom, by: float) -> Var:
+        """x times a number."""
+        return self.mul(x, self.number(by, x.aval.dtype))
+
+    def compare(self, primitive: Any, a: Atom, b: Atom) -> Var:
+        return self.binary(primitive, a, b, BOOL)
+
+    def select(self, which: Atom, no: Atom, yes: Atom) -> Var:
+        """`yes` where `which` holds, all of one shape."""
+        return self.emit(lax.select_n_p, (which, no, yes), no.aval.shape, no.aval.dtype)
+
+    def convert(self, x: Atom, dtype: Any) -> Atom:
+        if x.aval.dtype == dtype:
+            return x
+        dtype = np.dtype(dtype)
+        return self.emit(
+            lax.convert_element_type_p,
+            (x,),
+            x.aval.shape,
+            dtype,
+            new_dtype=dtype,
+            weak_type=False,
+            sharding=None,
+        )
+
+    # -- of shapes -------------------------------------------------------------------------------------------------
+
+    def reshape(self, x: Atom, shape: tuple[int, ...]) -> Atom:
+        if x.aval.shape == shape:
+            return x
+        return self.emit(
+            lax.reshape_p, (x,), shape, x.aval.dtype, new_sizes=shape, dimensions=None, sharding=None
+        )
+
+    def broadcast(self, x: Atom, shape: tuple[int, ...], axes: tuple[int, ...]) -> Atom:
+        """x with its axes at `axes` of `shape`, repeated along the others."""
+        if x.aval.shape == shape:
+            return x
+        return self.emit(
+            lax.broadcast_in_dim_p, (x,), shape, x.aval.dtype,
+            shape=shape, broadcast_dimensions=axes, sharding=None,
+        )  # fmt: skip
+
+    def transpose(self, x: Atom, order: tuple[int, ...]) -> Atom:
+        if order == tuple(range(len(order))):
+            return x
+        shape = tuple([x.aval.shape[i] for i in order])
+        return self.emit(lax.transpose_p, (x,), shape, x.aval.dtype, permutation=order)
+
+    def slice(
+        self, x: Atom, start: Sequence[int], limit: Sequence[int], strides: Sequence[int] | None = None
+    ) -> Atom:
+        steps = strides or (1,) * len(start)
+        shape = tuple([max(0, -((a - b) // s)) for a, b, s in zip(start, limit, steps, strict=True)])
+        if shape == x.aval.shape:
+            return x
+        return self.emit(
+            lax.slice_p, (x,), shape, x.aval.dtype,
+            start_indices=tuple(start), limit_indices=tuple(limit), strides=strides and tuple(strides),
+        )  # fmt: skip
+
+    def pad(self, x: Atom, config: Sequence[tuple[int, int, int]]) -> Atom:
+        """x among zeros: for each axis how many before, after, and between two elements."""
+        if not any(map(any, config)):
+            return x
+        shape = tuple(
+            [low + n + max(0, n - 1) * between + high
+             for n, (low, high, between) in zip(x.aval.shape, config, strict=True)]
+        )  # fmt: skip
+        zero = self.number(0, x.aval.dtype)
+        return self.emit(lax.pad_p, (x, zero), shape, x.aval.dtype, padding_config=tuple(config))
+
+    def concatenate(self, xs: Sequence[Atom], axis: int) -> Atom:
+        if len(xs) == 1:
+            return xs[0]
+        shape = list(xs[0].aval.shape)
+        shape[axis] = sum(x.aval.shape[axis] for x in xs)
+        return self.emit(lax.concatenate_p, xs, tuple(shape), xs[0].aval.dtype, dimension=axis)
+
+    # -- of many elements ------------------------------------------------------------------------------------------
+
+    def sum(self, x: Atom, axes: tuple[int, ...]) -> Atom:
+        return self._reduced(lax.reduce_sum_p, x, axes, out_sharding=None)
+
+    def max(self, x: Atom, axes: tuple[int, ...]) -> Atom:
+        return self._reduced(lax.reduce_max_p, x, axes)
+
+    def min(self, x: Atom, axes: tuple[int, ...]) -> Atom:
+        return self._reduced(lax.reduce_min_p, x, axes)
+
+    def _reduced(self, primitive: Any, x: Atom, axes: tuple[int, ...], **params: Any) -> Atom:
+        if not axes:
+            return x
+        shape = tuple([n for i, n in enumerate(x.aval.shape) if i not in axes])
+        return self.emit(primitive, (x,), shape, x.aval.dtype, axes=axes, **params)
+
+    def dot(self, a: Atom, b: Atom, over: tuple, batch: tuple = ((), ()), dtype: Any = None) -> Var:
+        """The sum over axes `over` (of a, of b), for each index of the axes `batch`."""
+        lengths, others = a.aval.shape, b.aval.shape
+        shape = (
+            *[lengths[i] for i in batch[0]],
+            *[n for i, n in enumerate(lengths) if i not in over[0] and i not in batch[0]],
+            *[n for i, n in enumerate(others) if i not in over[1] and i not in batch[1]],
+        )
+        dtype = a.aval.dtype if dtype is None else dtype
+        return self.emit(
+            lax.dot_general_p, (a, b), shape, dtype,
+            dimension_numbers=(over, batch), precision=None, preferred_element_type=dtype, out_sharding=None,
+        )  # fmt: skip
+
+    # -- what is written by JAX ------------------------------------------------------------------------------------
+
+    def traced(self, fn: Callable[..., Any], *args: Atom) -> list[Any]:
+        """The equations that JAX traces for a function of arrays; the variables of its results."""
+        structs = [jax.ShapeDtypeStruct(x.aval.shape, x.aval.dtype) for x in args]
+        closed = jax.make_jaxpr(fn)(*structs)
+        return self.splice(closed, args)
+
+    def splice(self, closed: Any, args: Sequence[Atom]) -> list[Any]:
+        """The equations of a jaxpr, of which these are the arguments; the atoms of its results."""
+        if any(np.ndim(c) for c in closed.consts):
+            raise NotImplementedError("an array among the constants")
+        jaxpr = closed.jaxpr
+        places: dict[Any, Any] = dict(zip(jaxpr.invars, args, strict=True))
+        for var, value in zip(jaxpr.constvars, closed.consts, strict=True):
+            places[var] = Literal(value, var.aval)
+
+        def read(atom: Any) -> Any:
+            return atom if isinstance(atom, Literal) else places.get(atom, atom)
+
+        for eqn in jaxpr.eqns:
+            self.eqns.append(eqn.replace(invars=[read(v) for v in eqn.invars]))
+        return [read(v) for v in jaxpr.outvars]
+
+
+def _joined(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple([m if n == 1 else n for n, m in zip(a, b, strict=True)])

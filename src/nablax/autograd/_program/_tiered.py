@@ -1,0 +1,111 @@
+"""A function of arrays in tiers: at first NumPy runs what JAX traced of it, compiled code takes over when it is hot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend.core import jaxpr_as_fun
+
+from .._ground._aval import Aval, aval_of
+from .._ground._bounded import Bounded
+from .._ground._settings import now
+from .._ground._stats import stats
+from .._operation._call import unjitted
+from .._operation._general import Traced, substituted
+from .._operation._joint import trace
+from .._operation._kernel import entering, handed, kernel, on_host, plain
+from ._tiers import Hot, schedule, settings
+
+MOST_KINDS = 32  # structures, shapes and dtypes of arguments
+
+
+class tiered:
+    """As `jax.jit`, but nothing waits for the compiler (see `tiers`).
+
+    For each structure, shapes and dtypes of the arguments the function is traced once, when it is called first. On CPU
+    it then runs as calls of NumPy; a program that has run often enough is compiled beside it and takes over, at a run
+    that follows from the program alone. On other devices, and for arrays that are spread over several, it is
+    `jax.jit`. Results are arrays of NumPy or of JAX.
+
+    Args:
+      fn: a function that JAX traces: of pytrees of arrays, without side effects.
+      donate_argnums: positions of arguments whose buffers compiled code may overwrite.
+
+    >>> import numpy as np
+    >>> from nablax import autograd
+    >>> double = autograd.tiered(lambda x: 2 * x)
+    >>> double(np.float32([1, 2])).tolist()
+    [2.0, 4.0]
+    """
+
+    def __init__(self, fn: Callable[..., Any], donate_argnums: Sequence[int] = ()) -> None:
+        self._fn = fn
+        self._donate = tuple(donate_argnums)
+        self._jitted = jax.jit(fn, donate_argnums=self._donate)
+        self._kinds: Bounded = Bounded(MOST_KINDS)
+
+    def __call__(self, *args: Any) -> Any:
+        leaves, tree = jax.tree.flatten(args)
+        if settings.tier == "compiled" or not on_host() or not all(map(_plain, leaves)):
+            return self._jitted(*args)
+        key = (tree, *map(aval_of, leaves), now())
+        found = self._kinds.get(key)
+        if found is None:
+            found = self._kinds[key] = self._traced(tree, key[1:-1], args)
+        return found(leaves)
+
+    def lower(self, *args: Any) -> Any:
+        """As that of a jitted function."""
+        return self._jitted.lower(*args)
+
+    def _traced(self, tree: Any, avals: Sequence[Aval], args: tuple) -> _Kind:
+        flat = unjitted(lambda *leaves: self._fn(*jax.tree.unflatten(tree, leaves)))
+        found = trace(flat, [a.struct for a in avals], ())
+        ends = np.cumsum([0, *[len(jax.tree.leaves(a)) for a in args]]).tolist()
+        donated = [k for i in self._donate for k in range(ends[i], ends[i + 1])]
+        return _Kind(found._replace(jaxpr=substituted(found.jaxpr, ())), avals, donated)
+
+
+class _Kind:
+    """The function on arguments of given avals, as a flat list."""
+
+    def __init__(self, traced: Traced, avals: Sequence[Aval], donated: Sequence[int]) -> None:
+        stats.inferences += 1
+        self._avals, self._tree = avals, traced.tree
+        self._kernel = k = kernel(traced.jaxpr)
+        # Results that are arguments, constants, or results before.
+        self._lent = {
+            i for i, slot in enumerate(k.outs) if slot < k.size or slot in k.constants or slot in k.outs[:i]
+        }
+        crossing = len(avals) + len(traced.jaxpr.out_avals)
+        start, count = schedule(len(self._kernel.code), sum(self._kernel.sizes), crossing)
+        self._hot = Hot(partial(self._compile, traced.jaxpr, donated), start, count)
+
+    def _compile(self, jaxpr: Any, donated: Sequence[int], ahead: bool) -> Any:
+        stats.compilations += 1
+        program = jax.jit(jaxpr_as_fun(jaxpr), donate_argnums=donated)
+        if ahead:
+            program.lower(*[aval.struct for aval in self._avals]).compile()
+        return program
+
+    def __call__(self, leaves: list[Any]) -> Any:
+        program = self._hot.ready()
+        if program is not None:
+            return jax.tree.unflatten(self._tree, program(*leaves))
+        args = [entering(x, aval) for x, aval in zip(leaves, self._avals, strict=True)]
+        with np.errstate(all="ignore"):
+            found = self._kernel(args)
+        return jax.tree.unflatten(self._tree, [_own(handed(v), k in self._lent) for k, v in enumerate(found)])
+
+
+def _plain(value: Any) -> bool:
+    return not isinstance(value, jax.core.Tracer) and plain(value)
+
+
+def _own(value: Any, lent: bool) -> Any:
+    """An array that shares its elements with no other."""
+    return value.copy() if isinstance(value, np.ndarray) and (lent or value.base is not None) else value
