@@ -152,6 +152,8 @@ def _elementwise(name: str, ins: Sequence[Any], params: dict[str, Any]) -> Any:
         return None
     first = ins[0].aval
     shape, dtype, weak = first.shape, first.dtype, first.weak_type
+    if dtype.kind != "f":  # of which all of them make their own kind, and none refuses
+        return None
     for v in ins[1:]:
         aval = v.aval
         if aval.dtype != dtype:
