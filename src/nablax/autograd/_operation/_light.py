@@ -48,11 +48,11 @@ class Strange(Exception):
 class _Value(Tracer):
     """A value of the trace; a variable or a literal stands for it."""
 
-    __slots__ = ("var",)
+    __slots__ = ("_atom",)
 
-    def __init__(self, trace: Light, var: Any) -> None:
-        super().__init__(trace, var.aval)
-        self.var = var
+    def __init__(self, trace: Light, atom: Any) -> None:
+        super().__init__(trace, atom.aval)
+        self._atom = atom
 
 
 class Light(Trace):
@@ -67,7 +67,7 @@ class Light(Trace):
     def atom(self, value: Any) -> Any:
         """What stands for a value in an equation."""
         if value.__class__ is _Value and value._trace is self:
-            return value.var
+            return value._atom
         if isinstance(value, Tracer) or not hasattr(value, "dtype"):
             raise Strange  # of another trace
         return Literal(value, jax.typeof(value))
@@ -91,7 +91,7 @@ class Light(Trace):
             if effects:
                 raise Strange
         outs = [self.new(a) for a in (aval if primitive.multiple_results else (aval,))]
-        self.eqns.append(new_jaxpr_eqn(ins, [t.var for t in outs], primitive, params, effects))
+        self.eqns.append(new_jaxpr_eqn(ins, [t._atom for t in outs], primitive, params, effects))
         return outs if primitive.multiple_results else outs[0]
 
     def process_custom_jvp_call(
@@ -105,7 +105,7 @@ class Light(Trace):
         called = closed_of(invars, outvars, inner)
         self.eqns.append(
             new_jaxpr_eqn(
-                ins, [t.var for t in outs], CUSTOM, {"call_jaxpr": called, "jvp": _again(jvp)}, set()
+                ins, [t._atom for t in outs], CUSTOM, {"call_jaxpr": called, "jvp": _again(jvp)}, set()
             )
         )
         return outs
@@ -130,7 +130,7 @@ def written(fn: Callable[..., Sequence[Any]], avals: Sequence[Any]) -> tuple[lis
     with set_current_trace(light):
         found = fn(*args)
         outs = [light.atom(v if isinstance(v, Tracer) else np.asarray(v)) for v in found]
-    return light.eqns, [t.var for t in args], outs
+    return light.eqns, [t._atom for t in args], outs
 
 
 def _again(jvp: Any) -> Callable[..., Any]:
@@ -152,6 +152,8 @@ def _elementwise(name: str, ins: Sequence[Any], params: dict[str, Any]) -> Any:
         return None
     first = ins[0].aval
     shape, dtype, weak = first.shape, first.dtype, first.weak_type
+    if dtype.kind != "f":  # of which all of them make their own kind, and none refuses
+        return None
     for v in ins[1:]:
         aval = v.aval
         if aval.dtype != dtype:

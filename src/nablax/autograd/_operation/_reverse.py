@@ -22,7 +22,7 @@ from ._writer import Atom, Writer, closed_of
 
 
 class Left(Exception):
-    """Complex numbers or side effects: the whole function is left to JAX."""
+    """Complex numbers, side effects, or a way back that reads tangents: the whole function is left to JAX."""
 
 
 class Back(NamedTuple):
@@ -136,7 +136,10 @@ def _by_tangents(eqn: Any, wanted: list[int]) -> Back:
     sweep = reversed_of(tangents, [n + i for i in wanted])
     back = Writer()
     found = back.splice(sweep.jaxpr, [*eqn.invars, *args[n:]])[len(eqn.outvars) :]
-    return _back(eqn, back.eqns, sweep.given, dict(zip(wanted, found, strict=True)))
+    made = _back(eqn, back.eqns, sweep.given, dict(zip(wanted, found, strict=True)))
+    if {v for e in made.eqns for v in e.invars if isinstance(v, Var)} & set(args[n:]):
+        raise Left  # what JAX traced of a linear solve, say, computes it for the tangents, too
+    return made
 
 
 def _own(eqn: Any, wanted: list[int]) -> tuple[list[Any], list[int]]:

@@ -213,8 +213,6 @@ class Writer:
 
     def splice(self, closed: Any, args: Sequence[Atom]) -> list[Any]:
         """The equations of a jaxpr, of which these are the arguments; the atoms of its results."""
-        if any(np.ndim(c) for c in closed.consts):
-            raise NotImplementedError("an array among the constants")
         jaxpr = closed.jaxpr
         places: dict[Any, Any] = dict(zip(jaxpr.invars, args, strict=True))
         for var, value in zip(jaxpr.constvars, closed.consts, strict=True):

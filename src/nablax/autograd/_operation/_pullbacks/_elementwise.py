@@ -10,17 +10,16 @@ from jax import lax
 
 from .._writer import Atom, Writer
 
-Pull = Callable[
-    [Writer, Any, Any, int], Any
-]  # writer, equation, cotangent of the result, number of the argument
+# Of writer, equation, cotangent of the result, and the number of an argument: the cotangent of the argument.
+Pull = Callable[[Writer, Any, Any, int], Any]
 
 
-def _of_one(rule: Callable[[Writer, Atom, Atom, Atom], Atom]) -> Pull:
+def _of_one(rule: Callable[..., Atom]) -> Pull:
     """A rule of writer, cotangent, argument and result."""
     return lambda w, eqn, ct, i: rule(w, ct, eqn.invars[0], eqn.outvars[0])
 
 
-def _of_two(*rules: Callable[[Writer, Atom, Atom, Atom, Atom], Atom]) -> Pull:
+def _of_two(*rules: Callable[..., Atom]) -> Pull:
     """For each argument a rule of writer, cotangent, both arguments and the result; the first may be repeated along
     the other."""
 
@@ -65,14 +64,9 @@ def _larger(primitive: Any) -> Callable[[int], Any]:
     def of(i: int) -> Any:
         def rule(w: Writer, ct: Atom, a: Atom, b: Atom, out: Atom) -> Atom:
             mine, other = (a, b) if i == 0 else (b, a)
-            shape, dtype = ct.aval.shape, ct.aval.dtype
-            won = w.convert(w.compare(primitive, mine, other), dtype)
-            tied = w.scaled(w.convert(w.compare(lax.eq_p, mine, other), dtype), 0.5)
-            share = w.add(won, tied)
-            return w.mul(
-                ct,
-                share if share.aval.shape == shape else w.broadcast(share, shape, tuple(range(len(shape)))),
-            )
+            won = w.convert(w.compare(primitive, mine, other), ct.aval.dtype)
+            tied = w.scaled(w.convert(w.compare(lax.eq_p, mine, other), ct.aval.dtype), 0.5)
+            return w.mul(ct, w.add(won, tied))
 
         return rule
 
