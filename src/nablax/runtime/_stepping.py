@@ -6,8 +6,8 @@ import itertools
 from itertools import starmap
 from typing import Any, NoReturn
 
-import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from nablax.core import StructureError, Unfilled, under_trace
 from nablax.runtime import _tensors as tensors_of
@@ -99,7 +99,21 @@ class Stepping(Owner):
         call, values = self._step, self._live.values_now
         try:
             if call.direct and values is call.values and call.version == call.source.version and not extra:
-                self._step_direct(call, grads, extra)
+                place = self._place
+                with self._lock:
+                    before = place[0]
+                    leaves, params, _ = before[0]
+                    if not leaves and under_trace():
+                        self._refuse_trace()
+                    args = leaves, params, grads, extra, call.vector
+                    place[:] = zip(starmap(call.compiled, (args,)), self._counter, self._beside)  # noqa: B905
+                    leaves, params, _ = place[0][0]
+                    if leaves and isinstance(leaves[0], Tracer):  # nothing was done
+                        place[:] = [before]
+                        self._counter = itertools.count(before[1] + 1)
+                        self._refuse_trace()
+                if self._plain and not self._callbacks:
+                    return params
             else:
                 self._step_shielded(grads, extra)
         except Unfilled:  # shapes that are new
@@ -111,22 +125,7 @@ class Stepping(Owner):
             steps, told = self._steps, self.metrics
             for callback in self._callbacks:
                 callback(steps, told)
-        return self._place[0][0][1] if self._plain else self.params
-
-    def _step_direct(self, call: Stepper, grads: Any, extra: dict[str, Any]) -> None:
-        """A step as one instruction, where JAX runs no Python to do it."""
-        place = self._place
-        with self._lock:
-            before = place[0]
-            leaves, params, _ = before[0]
-            if not leaves and under_trace():
-                self._refuse_trace()
-            args = leaves, params, grads, extra, call.vector
-            place[:] = zip(starmap(call.compiled, (args,)), self._counter, self._beside, strict=False)
-            if leaves and isinstance(place[0][0][0][0], jax.core.Tracer):  # nothing was done
-                place[:] = [before]
-                self._counter = itertools.count(before[1] + 1)
-                self._refuse_trace()
+        return self.params
 
     def _step_shielded(self, grads: Any, extra: dict[str, Any]) -> None:
         """A step in which Python code may run after the old arrays were consumed."""
