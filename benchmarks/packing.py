@@ -2,6 +2,7 @@
 
 python benchmarks/packing.py               1,000 leaves of (8, 8): most of an hour, mostly compiling; needs torch
 python benchmarks/packing.py --leaves 150  fewer leaves: two minutes
+python benchmarks/packing.py --whole       whole training steps only
 python benchmarks/packing.py --threshold   which leaves are worth packing
 python benchmarks/packing.py --quick       a smoke check
 """
@@ -145,6 +146,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--threshold", action="store_true")
+    parser.add_argument("--whole", action="store_true")
     parser.add_argument("--leaves", type=int, default=1000)
     args = parser.parse_args()
     count, rounds = (20, 3) if args.quick else (args.leaves, 21)
@@ -155,7 +157,8 @@ def main() -> None:
     peers = ("Optax, donated", "packed(adamw), donated", "Optimizer", "Optimizer(packed=True)",
              "Optimizer(flat_params)", "torch, fused")  # fmt: skip
     title = f"{count} leaves of (8, 8), AdamW"
-    table(f"{title}: the optimizer's step", HEAD, rows(*steps(count, (8, 8), rounds, peers)))
+    if not args.whole:
+        table(f"{title}: the optimizer's step", HEAD, rows(*steps(count, (8, 8), rounds, peers)))
     table(f"{title}: whole training steps", HEAD, rows(*whole(count, (8, 8), rounds)))
     print(f"\n{where()}")
 

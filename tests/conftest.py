@@ -5,8 +5,14 @@ import os
 from pathlib import Path
 
 # Most of the run's time is XLA's compiler, and no test is large enough to win back what its optimizer costs.
-# This halves the run; XLA_FLAGS= in the environment runs the tests under the settings that users have.
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0")
+# Nor is one large enough to be cut into parts for several threads: each part costs as much again as a small program.
+# Without both a program compiles in about a third of the time; XLA_FLAGS= in the environment runs the tests under
+# the settings that users have.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"
+    " --xla_cpu_parallel_codegen_split_count=1",
+)
 
 import jax
 from hypothesis import HealthCheck, settings

@@ -9,6 +9,7 @@ import nablax
 from _site import names, reference
 from _site.docstrings import markdown
 from _site.equations import NotAnEquation, is_equation, latex
+from _site.inline import in_code, pieces
 from _site.signatures import signature
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -52,13 +53,40 @@ def test_the_notation():
         latex("u = (a + b")
 
 
+SENTENCES = {
+    "its state is Adam's, with n_t in the place of nu.": ["n_{t}"],
+    "decay: u = g / (|g| + eps).": [r"u=\dfrac{g}{\left\vert g\right\vert +\epsilon }"],
+    "The nearest tree with <a, p> <= b, at x = 0.": [r"\left\langle a,\;p\right\rangle \le b", "x=0"],
+    "decays, 1 - 10^-k for k = 1, ..., num_betas.": ["1-10^{-k}", r"k=1,\;\ldots ,\;\mathrm{num\_betas}"],
+    "every k-th (that is x_half) of them": [r"x_{\mathrm{half}}"],
+    "b1, eps_root, mu_dtype, and tx.update(g, state); lr=0.1, eps = 1e-8 and N = number of heads": [],
+    "m_t: the mean. A file a_b/c_d.py, i.e. no <b> or f(x) or 3 / 4 of it, in a - b": ["3/4"],
+}
+
+
+@pytest.mark.parametrize("sentence", SENTENCES)
+def test_equations_within_sentences(sentence):
+    found = list(pieces(sentence))
+    assert [text.replace(r"\dfrac{3}{4}", "3/4") for text, is_math in found if is_math] == SENTENCES[sentence]
+    assert all(text in sentence for text, is_math in found if not is_math)
+
+
+def test_code_spans_that_are_equations():
+    assert in_code("(1 - a s^2)^2 + a^2") == r"\left(1-a\,s^{2}\right)^{2}+a^{2}"
+    assert in_code("|F(z)|")
+    assert in_code("a <= 1/2")
+    assert not any(
+        map(in_code, ["u", "b1 = 0.9", "p + u", "w_1", "f(x, y=1)", "init, update = tx", "loss / k"])
+    )
+
+
 def test_docstrings_become_lists_and_links():
     text = markdown(nablax.adamw.__doc__.replace("\n    ", "\n"))
     assert "**Arguments**" in text
     assert "- **weight\\_decay**: multiplied by the learning rate, as in PyTorch." in text
     assert "[arXiv:1711.05101](https://arxiv.org/abs/1711.05101)" in text
     assert "```pycon" in markdown(nablax.adam.__doc__.replace("\n    ", "\n"))
-    assert markdown("a * b < c and x_1") == r"a \* b &lt; c and x\_1"
+    assert markdown("[one] * two_three < four") == r"\[one\] \* two\_three &lt; four"
 
 
 def test_signatures_keep_the_names_of_types():

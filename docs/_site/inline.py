@@ -75,13 +75,14 @@ def pieces(text: str) -> Iterator[tuple[str, bool]]:
     for at, word in enumerate(words):
         if at < taken or any(a <= word.start() < b for a, b in names) or not _is_seed(words, at):
             continue
-        first, last = _grown([w.group() for w in words], at, taken)
-        start, end = _without_marks(text, words[first].start(), words[last].end())
-        found = "" if _ends_amid_words(words[last:]) else formula(text[start:end])
-        if found:
-            yield text[done:start], False
-            yield found, True
-            done, taken = end, last + 1
+        for first, last in (_grown([w.group() for w in words], at, taken), (at, at)):
+            start, end = _without_marks(text, words[first].start(), words[last].end())
+            found = "" if _ends_amid_words(words[last:]) else formula(text[start:end])
+            if found:
+                yield text[done:start], False
+                yield found, True
+                done, taken = end, last + 1
+                break
     yield text[done:], False
 
 
@@ -143,6 +144,8 @@ def _grown(words: list[str], at: int, lowest: int) -> tuple[int, int]:
         last += 1
     while last > first and (_SIGN.match(words[last]) or _RELATION.match(words[last])):
         last -= 1
+    while first < last and words[first] in ("*", "/", "+"):
+        first += 1
     return first, last
 
 

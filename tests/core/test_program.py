@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nablax.core._program import Program, quick_compile_options
+from nablax.core._program import Program, in_place_compile_options, quick_compile_options
 from nablax.optimizers import adamw
 
 
@@ -51,3 +51,4 @@ def test_other_value_errors_are_not_swallowed():
 
 def test_this_xla_knows_the_quick_options():
     assert quick_compile_options() == {"xla_cpu_use_fusion_emitters": False}
+    assert in_place_compile_options() == {"xla_cpu_copy_insertion_use_region_analysis": True}

@@ -74,7 +74,7 @@ def test_likelihood_ratios_never_ask_for_the_derivative_of_the_function(estimato
         raise AssertionError
 
     smooth = make_perturbed_fun(f, 10, estimator=estimator)
-    assert jnp.isfinite(jax.grad(smooth, argnums=1)(KEY, jnp.array(0.0)))
+    assert np.isfinite(jax.jit(jax.grad(smooth, argnums=1))(KEY, jnp.array(0.0)))
 
 
 def test_trees_complex_and_integer_outputs():

@@ -51,6 +51,31 @@ def test_metrics_scan_and_change_nothing():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), run(plain), run(tx))
 
 
+def test_metrics_of_every_third_update():
+    tx, always = (with_metrics(nablax.adam(0.1), per_leaf=True, **o) for o in ({"every": 3}, {}))
+    state, other, p = tx.init(PARAMS), always.init(PARAMS), PARAMS
+    update = jax.jit(tx.update)
+    for k in range(1, 8):
+        g = jax.tree.map(lambda x, k=k: jnp.cos(k * x), p)
+        (u, state), (v, other) = update(g, state, p), always.update(g, other, p)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), u, v)
+        p = nablax.apply_updates(p, u)
+        if k % 3 == 0:
+            known = metrics_of(other)
+        seen = known if k >= 3 else jax.tree.map(jnp.zeros_like, metrics_of(state))
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), metrics_of(state), seen)
+    assert "count" not in "".join(nablax.state_dict(always, other)["arrays"]).replace("inner/count", "")
+
+
+def test_a_step_with_metrics_now_and_then_copies_nothing():
+    params = {"w": jnp.ones((64, 512)), "v": jnp.ones((64, 512))}
+    opt = Optimizer(with_metrics(nablax.adamw(0.1), every=100), params)
+    compiled = opt.lower(params).compile()
+    assert not [line for line in compiled.as_text().splitlines() if " copy(" in line and "64,512" in line]
+    temporary = compiled.memory_analysis().temp_size_in_bytes  # of the branch that measures
+    assert temporary < 8 * params["w"].nbytes
+
+
 def test_the_optimizer_has_them_with_groups_too():
     tx = nablax.partition_by_path({"b": nablax.sgd(0.1)}, default=nablax.adam(0.2))
     opt = Optimizer(with_metrics(nablax.dynamic_loss_scale(tx, 8.0)), PARAMS)
@@ -71,6 +96,25 @@ def test_callbacks_and_their_period():
     for _ in range(7):
         opt.step(GRADS)
     assert seen == [(3, 3), (6, 6)]
+
+
+def test_norms_are_computed_where_somebody_reads_them():
+    def opts(**options):
+        return Optimizer(nablax.adam(nablax.linear_schedule(0.1, 0.0, 20)), PARAMS, metrics=True, **options)
+
+    seen, clear = {}, ("gradient_norm", "update_norm", "parameter_norm", "update_ratio", "learning_rate")
+    opt, always = opts(every=3, callbacks=[lambda step, m: seen.update({step: m})]), opts()
+    assert "reduce" not in opt.lower(GRADS).as_text()
+    assert "reduce" in always.lower(GRADS).as_text()
+    for k in range(1, 8):
+        jax.tree.map(np.testing.assert_array_equal, opt.step(GRADS), always.step(GRADS))
+        if k % 3 == 0:
+            assert {name: seen[k][name] for name in clear} == {name: always.metrics[name] for name in clear}
+        else:
+            assert opt.metrics["learning_rate"] == always.metrics["learning_rate"]
+            assert opt.metrics.get("measured_step") == (k // 3 * 3 or None)
+            assert opt.metrics.get("gradient_norm") == (seen[k // 3 * 3]["gradient_norm"] if k > 3 else None)
+    assert sorted(seen) == [3, 6]
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, KeyboardInterrupt])
@@ -136,7 +180,7 @@ def test_many_steps_take_no_memory():
     step, tx = train_step(lambda p, x: jnp.sum(p["w"] * x), nablax.sgd(0.1)), nablax.sgd(0.1)
     p = jax.tree.map(jnp.copy, PARAMS)
     s = tx.init(p)
-    for k in range(2000):
+    for k in range(10_000):
         if k == 100:
             before = len(jax.live_arrays())
         opt.step(GRADS)

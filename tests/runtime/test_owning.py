@@ -211,7 +211,7 @@ _LOOP = """
     import jax, jax.numpy as jnp, numpy as np
     import nablax
 
-    params = [jnp.full(4, float(i)) for i in range(50)]
+    params = [jnp.full(4, i, jnp.float32) for i in range(50)]
     opt = nablax.Optimizer(nablax.adam(1e-3), params)
     grads = [jnp.ones(4) for _ in range(50)]
     for _ in range(5):
@@ -251,6 +251,7 @@ _LOOP = """
     for a, b in zip(jax.tree.leaves((opt.params, opt.state)), jax.tree.leaves((reference.params, reference.state))):
         np.testing.assert_array_equal(a, b)
     opt.step(grads)
+    assert opt._step.direct  # the way of most steps, in which no handler is exchanged
     print("caught", caught, "steps", count)
 """
 

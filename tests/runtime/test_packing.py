@@ -163,6 +163,38 @@ def test_a_packed_optimizer_resumes():
     jax.tree.map(np.testing.assert_array_equal, other.step(gradient(other.params)), want)
 
 
+WAYS = {
+    "plain": lambda tx, p: nablax.Optimizer(tx, p),
+    "packed": lambda tx, p: nablax.Optimizer(tx, p, packed=True),
+    "flat": lambda tx, p: nablax.Optimizer(tx, flat_params(p)),
+    "packed state": lambda tx, p: nablax.Optimizer(packed(tx), p),
+}
+
+
+def plain_tree(p):
+    return getattr(p, "tree", p)
+
+
+@pytest.mark.parametrize(("old", "new"), [(o, n) for o in WAYS for n in WAYS if "packed state" not in (o, n)])
+def test_a_file_does_not_say_how_leaves_lay_in_memory(old, new, tmp_path):
+    tx = nablax.chain(nablax.trace(0.9), nablax.adamw(0.1))
+    opt = WAYS[old](tx, params())
+    for _ in range(2):
+        opt.step(gradient(plain_tree(opt.params)))
+    opt.save(tmp_path / "x")
+    names = list(nablax.load(tmp_path / "x"))
+    assert {"params/w", "trace/trace/w", "adamw/mu/w"} <= set(names)
+    assert sorted(names) == sorted(WAYS["plain"](tx, params()).state_dict()["arrays"])
+    other = WAYS[new](tx, jax.tree.map(jnp.zeros_like, params()))
+    assert other.load(tmp_path / "x") == ((), (), (), ())
+    assert jax.tree.structure(other.state) == jax.tree.structure(WAYS[new](tx, params()).state)
+    same = opt if old == new else WAYS[old](tx, params())
+    same.load(tmp_path / "x")
+    for _ in range(3):
+        a, b = (plain_tree(o.step(gradient(plain_tree(o.params)))) for o in (same, other))
+        jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
 def test_an_optimizer_of_flat_parameters_takes_flat_and_plain_gradients():
     p = params()
     opt, plain = nablax.Optimizer(nablax.adam(0.1), flat_params(p)), nablax.Optimizer(nablax.adam(0.1), p)

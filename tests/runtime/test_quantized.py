@@ -14,14 +14,14 @@ from catalogue import OPTIMIZERS, extras, square_sum
 from nablax import Optimizer, apply_updates, quantize_state
 from nablax.runtime._offload import check_host_memory
 from nablax.runtime._quantized._blocks import Form, box_of, decode, encode
-from nablax.runtime._quantized._maps import dynamic, linear
+from nablax.runtime._quantized._maps import power_map
 from nablax.runtime._random_bits import random_bits
 
 MAPS = {
-    "signed 8": dynamic(7, zero=True),
-    "positive 8": dynamic(8, zero=False),
-    "signed 4": dynamic(3, zero=True),
-    "positive 4": linear(4),
+    "signed 8": power_map(7, 2, zero=True),
+    "positive 8": power_map(8, 2, zero=False),
+    "signed 4": power_map(3, 1, zero=True),
+    "positive 4": power_map(4, 2, zero=False),
 }
 PARAMS = {
     "w": jnp.linspace(-1, 1, 24 * 10).reshape(24, 10),
@@ -37,7 +37,7 @@ def values(known):
 
 
 def smallest(known):
-    return values(known)[0] if known.last == 15 else values(known)[1]
+    return values(known)[0] or values(known)[1]
 
 
 def form(shape, bits=8, signed=True, block=256, dtype="float32"):
@@ -73,14 +73,23 @@ def nbytes(tree):
 # -- maps -------------------------------------------------------------------------------------------------------------
 
 
-def test_the_dynamic_map_is_the_tree_of_the_paper_with_powers_of_eight():
-    for bits in (3, 7, 8):
-        wanted = [0.0]
-        for i in range(bits):  # 2^i middles of equal parts from an eighth of the range's end to the end
-            ends = np.linspace(8.0**i / 8, 8.0**i, 2**i + 1)
-            wanted += list((ends[1:] + ends[:-1]) / 2)
-        np.testing.assert_array_equal(values(dynamic(bits, zero=True)), wanted)
-        assert dynamic(bits, zero=True).top == wanted[-1]
+@pytest.mark.parametrize("name", MAPS)
+def test_a_map_is_a_power_at_powers_of_two_and_straight_between_codes(name):
+    known = MAPS[name]
+    power = 2.0**known.shift
+    ends = 2.0 ** np.arange(
+        9
+    )  # a range [p, 2 p] of m rises in as many pieces as the power says, each twice the last
+    m = np.concatenate([p * (1 + np.arange(power) / power) for p in ends])
+    numbers = np.concatenate([p**power * 2.0 ** np.arange(power) for p in ends])
+    wanted = np.interp(np.arange(known.last + 1) + known.first, m, numbers)
+    wanted /= 2.0 ** (np.floor(np.log2(wanted[-1])) - 8)  # so that the largest is 256 to 512
+    low = wanted[0]
+    wanted -= low if known.zero else 0
+    np.testing.assert_array_equal(values(known), wanted)
+    assert (known.top, known.low) == (wanted[-1], low)
+    codes = np.arange(known.last + 1, dtype=np.float32)
+    np.testing.assert_array_equal(known.nearest(known.value(jnp.asarray(codes))), codes)
 
 
 @pytest.mark.parametrize("name", MAPS)
@@ -93,9 +102,9 @@ def test_the_nearest_code_is_the_nearest_of_all(name):
     x = np.concatenate([*x, np.nextafter(middles, np.float32(known.top))]).astype(np.float32)
     got = np.asarray(jax.jit(known.nearest)(jnp.asarray(x)))
     x = np.where(got == np.searchsorted(table, smallest(known)), np.maximum(x, smallest(known)), x)
-    if "signed" in name:
+    if known.zero:
         assert (got[x == 0] == 0).all()
-    else:  # no zero
+    else:
         assert (table[got] > 0).all()
     distances = np.abs(np.float64(x)[:, None] - table)
     mine = distances[np.arange(len(x)), got]
@@ -152,7 +161,7 @@ def test_an_array_comes_back_to_within_half_a_step_of_its_block(shape, bits):
         half = np.diff(values(known.map)).max() / known.map.top / 2
         scale = np.asarray(known.cut(known.each(q.scales)))
         assert (np.abs(np.asarray(back) - np.asarray(here)) <= (half + 1e-6) * scale).all() or (
-            bits == 4 and not signed  # no zero: the smallest number is 1/16
+            bits == 4 and not signed  # no zero: what is smaller becomes the smallest number
         )
         np.testing.assert_allclose(np.abs(back).max(), np.abs(here).max(), rtol=1e-6)
         np.testing.assert_array_equal(again.codes, q.codes)

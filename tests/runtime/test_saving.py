@@ -228,6 +228,34 @@ def test_resume_is_exact(name, tmp_path):
     assert dict(other.hyperparameters) == dict(opt.hyperparameters)
 
 
+def test_a_schedule_stays_unless_a_number_was_set_by_hand(tmp_path):
+    def scheduled():
+        return nablax.Optimizer(nablax.adam(nablax.linear_schedule(0.2, 0.0, 10)), PARAMS)
+
+    def rate(opt):
+        return opt.hyperparameters["learning_rate"]
+
+    opt, follows, other = nablax.Optimizer(nablax.adam(0.1), PARAMS), scheduled(), scheduled()
+    opt.step(gradient(opt.params, 0))
+    opt.save(tmp_path / "x")
+    assert follows.load(tmp_path / "x", strict=False).missing == ("adam/scale_by_learning_rate/count",)
+    assert rate(follows) == pytest.approx(0.2)
+    constant = nablax.Optimizer(nablax.adam(0.3), PARAMS)
+    constant.load(tmp_path / "x")
+    assert rate(constant) == 0.1
+    opt.hyperparameters["learning_rate"] = 0.1  # the number that it was, but now somebody wants it
+    opt.save(tmp_path / "x")
+    follows.load(tmp_path / "x", strict=False)
+    assert rate(follows) == 0.1
+    follows.save(tmp_path / "x")
+    other.load(tmp_path / "x")
+    assert rate(other) == 0.1
+    del other.hyperparameters["learning_rate"]
+    other.save(tmp_path / "x")
+    follows.load(tmp_path / "x")
+    assert rate(follows) == pytest.approx(0.2)
+
+
 def test_resume_in_another_process(tmp_path):
     program = """
 import sys, jax, jax.numpy as jnp, nablax

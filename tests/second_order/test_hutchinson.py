@@ -19,7 +19,7 @@ def product(z):
 
 def estimates(fn, samples, n=400):
     keys = jax.random.split(jax.random.key(0), n)
-    return jax.jit(jax.vmap(lambda k: fn(product, LIKE, k, samples)))(keys)
+    return jax.jit(jax.vmap(lambda k: fn(product, LIKE, k, num_samples=samples)))(keys)
 
 
 def test_trace_mean_and_variance():
@@ -49,7 +49,5 @@ def test_one_sample_is_exact_for_a_diagonal_map_and_sums_are_wide():
 
 
 def test_samples_are_counted():
-    with pytest.raises(
-        HyperparameterError, match="hutchinson_trace: num_samples must be an integer of at least 1, got 0"
-    ):
+    with pytest.raises(HyperparameterError, match="hutchinson_trace: num_samples must be at least 1, got 0"):
         hutchinson_trace(lambda z: z, jnp.zeros(2), jax.random.key(0), num_samples=0)

@@ -24,6 +24,18 @@ CHUNK = 16
 _QUICK = {"xla_cpu_use_fusion_emitters": False}
 
 
+_IN_PLACE = {"xla_cpu_copy_insertion_use_region_analysis": True}
+
+
+def _known(options: dict[str, Any]) -> dict[str, Any] | None:
+    """Compiler options, or None where this version of XLA does not know them."""
+    try:
+        jax.jit(lambda: 0, compiler_options=options).lower().compile()
+    except Exception:  # XLA's errors for unknown options have no class of their own
+        return None
+    return options
+
+
 @functools.cache
 def quick_compile_options() -> dict[str, Any] | None:
     """What halves the time XLA's CPU compiler takes for a small elementwise program, which runs as fast.
@@ -31,11 +43,20 @@ def quick_compile_options() -> dict[str, Any] | None:
     Returns:
       Compiler options, or None where this version of XLA does not know them.
     """
-    try:
-        jax.jit(lambda: 0, compiler_options=_QUICK).lower().compile()
-    except Exception:  # XLA's errors for unknown options have no class of their own
-        return None
-    return _QUICK
+    return _known(_QUICK)
+
+
+@functools.cache
+def in_place_compile_options() -> dict[str, Any] | None:
+    """What lets a step with donated arguments overwrite them where it reads them more than once.
+
+    Without, XLA's CPU compiler looks at dependencies alone: where two loops read a buffer that one of them writes, or a
+    branch hands it on, it copies all of it, though the order of the loops would do.
+
+    Returns:
+      Compiler options, or None where this version of XLA does not know them.
+    """
+    return _known(_IN_PLACE)
 
 
 def is_traced(tree: Any) -> bool:

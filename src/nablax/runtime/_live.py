@@ -7,7 +7,7 @@ calling the optimizer with it would have meant. NaN stands for "follow the sched
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 import jax
@@ -149,6 +149,7 @@ class Hyperparams(MutableMapping[str, Any]):
     ):
         self._numbers, self._current, self._fits = numbers, current, fits
         self.values_now: dict[str, Any] = dict(numbers.first)  # replaced, never changed
+        self.by_hand: frozenset[str] = frozenset()  # the paths that were set, and not to None
 
     def _paths(self, name: str) -> list[str]:
         if not self._numbers.first:
@@ -171,29 +172,33 @@ class Hyperparams(MutableMapping[str, Any]):
 
     def set(self, values: Mapping[str, Any]) -> None:
         """Sets several at once: all of them, or, where one is refused, none."""
-        new = dict(self.values_now)
+        new, by_hand = dict(self.values_now), set(self.by_hand)
         structural = False
         for name, value in values.items():
             for path in self._paths(name):
                 new[path] = self._numbers.checked(f"hyperparameters[{name!r}]", path, value)
                 structural |= new[path] != self.values_now[path] and self._numbers.known[path].integer
+                (by_hand.discard if value is None else by_hand.add)(path)
         if structural:
             self._fits(self._numbers.rebuilt(new))
-        self.values_now = new
+        self.values_now, self.by_hand = new, frozenset(by_hand)
 
-    def candidate(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def candidate(self, values: Mapping[str, Any], by_hand: Iterable[str] = ()) -> dict[str, Any]:
         """All numbers as they would be with these, which may come from another run; unknown paths are left out.
+
+        Args:
+          values: numbers by path; None gives a schedule its say.
+          by_hand: the paths that were set by hand; only their numbers take the place of a schedule.
 
         Raises:
           HyperparameterError: one is refused.
         """
         new = dict(self._numbers.first)
         for path, value in values.items():
-            if path in new:
-                unset = value is None or (isinstance(value, float) and math.isnan(value))
-                new[path] = self._numbers.checked(
-                    f"hyperparameters[{path!r}]", path, None if unset else value
-                )
+            if path not in new or (callable(self._numbers.known[path].value) and path not in by_hand):
+                continue
+            unset = value is None or (isinstance(value, float) and math.isnan(value))
+            new[path] = self._numbers.checked(f"hyperparameters[{path!r}]", path, None if unset else value)
         return new
 
     def scale(self, name: str, factor: float) -> None:

@@ -98,9 +98,9 @@ class Owner:
         """A copy of everything a restart needs.
 
         Returns:
-          `{"version", "arrays", "keys", "steps", "skipped_steps", "hyperparameters"}`: NumPy arrays by names such as
-          `params/layers/0/kernel` and `adamw/mu/layers/0/kernel`; the generators of typed random keys; and the
-          hyperparameters by path, None where a schedule is followed.
+          `{"version", "arrays", "keys", "steps", "skipped_steps", "hyperparameters", "by_hand"}`: NumPy arrays by
+          names such as `params/layers/0/kernel` and `adamw/mu/layers/0/kernel`; the generators of typed random keys;
+          the hyperparameters by path, None where a schedule is followed; and the paths of those that were set by hand.
         """
         with self._shield:
             leaves, told = self._named(), self._told()
@@ -121,13 +121,15 @@ class Owner:
             "steps": self._steps,
             "skipped_steps": self._skipped(),
             "hyperparameters": {k: None if v != v else v for k, v in self._live.values_now.items()},
+            "by_hand": sorted(self._live.by_hand),
         }
 
     def load_state_dict(self, found: Mapping[str, Any], *, strict: bool = True) -> Report:
         """Continues from a `state_dict`, or from what `from_torch` or `from_optax` made of another library's.
 
         Arrays are found by name, so another order of a chain is no matter, and go where those of this optimizer are
-        (devices, shardings). Parameters that are not in it stay as they are.
+        (devices, shardings). Parameters that are not in it stay as they are. A number takes the place of a schedule of
+        this optimizer only if it was set by hand.
 
         Args:
           found: the state dict.
@@ -146,14 +148,15 @@ class Owner:
             held = (self._arrays(), self.state)
             mine = self._named()
             new, report = fitted(found, mine, strict, known=self._numbers.first)
-            numbers = self._live.candidate(found.get("hyperparameters", {}))
+            by_hand = frozenset(found.get("by_hand", ())) & set(self._numbers.first)
+            numbers = self._live.candidate(found.get("hyperparameters", {}), by_hand)
             params, state = placed(new, mine, held)
             steps = int(found.get("steps", self._steps))
             counts = self._held[1] is not None
             skipped = self._count(int(found.get("skipped_steps", 0))) if counts else None
-            (_, _, report), _, (last, _) = self._place[0]
-            self._hold(params, state, skipped, steps, report, last)
-            self._live.values_now = numbers
+            (_, _, told), _, (last, _) = self._place[0]
+            self._hold(params, state, skipped, steps, told, last)
+            self._live.values_now, self._live.by_hand = numbers, by_hand
             if self._tensors is not None:
                 tensors_of.assign(self._tensors, params)
         return report

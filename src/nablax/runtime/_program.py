@@ -15,14 +15,18 @@ from typing import Any
 import jax
 import numpy as np
 
-from nablax.core import Source, Unfilled
+from nablax.core import Source, Unfilled, in_place_compile_options
 from nablax.runtime._live import Numbers
 from nablax.runtime._shield import watched
 
-_SLOTS_EACH = (
-    4  # slots of the vector for each number: itself, its complement, and what else is computed from it
-)
+_SLOTS_EACH = 4  # of the vector, for each number: itself, its complement, and what else is computed from it
 _WATCHES = 4  # calls after a program was built in which JAX may still be preparing the fast one
+
+
+def jitted(function: Callable[..., Any], donate_argnums: tuple[int, ...]) -> Any:
+    """`jax.jit`, with donated arguments overwritten also where they are read more than once."""
+    options = in_place_compile_options() if donate_argnums else None
+    return jax.jit(function, donate_argnums=donate_argnums, compiler_options=options)
 
 
 class Variant:
@@ -49,11 +53,11 @@ class Programs:
       numbers: those of the transformation.
       body: `body(tx, *args)`, traced with `tx` open.
       donate: positions of donated arguments.
-      jit: what compiles.
+      jit: what compiles; called as `jitted` is.
     """
 
     def __init__(
-        self, numbers: Numbers, body: Callable[..., Any], donate: tuple[int, ...] = (), jit: Any = jax.jit
+        self, numbers: Numbers, body: Callable[..., Any], donate: tuple[int, ...] = (), jit: Any = jitted
     ):
         self._make = functools.partial(Variant, numbers, body, donate, jit)
         self._variants: list[Variant] = []

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from nablax import tree
 from nablax.core import (
+    COUNT,
     FLAG,
     TRANSFORMATION,
     Advanced,
@@ -20,6 +21,7 @@ from nablax.core import (
     leaf_names,
     moving,
     require_params,
+    safe_increment,
     with_extra_args_support,
 )
 
@@ -28,12 +30,15 @@ class MetricsState(NamedTuple):
     """The state of `with_metrics`.
 
     Attributes:
-      metrics: float32 scalars by name, of the last update; with `per_leaf` also a dict of them for each parameter.
+      metrics: float32 scalars by name, of the last update that was measured; with `per_leaf` also a dict of them for
+        each parameter.
       inner_state: state of the inner transformation.
+      count: updates so far, an int32 scalar; None where every one is measured.
     """
 
     metrics: Any
     inner_state: Any
+    count: Any = None
 
 
 def ratio(update_norm: Any, parameter_norm: Any) -> jax.Array:
@@ -61,8 +66,8 @@ def _measured(grads: Any, updates: Any, params: Any, per_leaf: bool) -> dict[str
     return out
 
 
-@checked(inner=TRANSFORMATION, per_leaf=FLAG)
-def with_metrics(inner: Any, *, per_leaf: bool = False) -> GradientTransformationExtraArgs:
+@checked(inner=TRANSFORMATION, per_leaf=FLAG, every=COUNT)
+def with_metrics(inner: Any, *, per_leaf: bool = False, every: int = 1) -> GradientTransformationExtraArgs:
     """Measures each update of a transformation, in the same program, and keeps what it found in the state.
 
     `metrics_of(state)` reads it: gradient_norm, update_norm, parameter_norm (after the update), and update_ratio, which
@@ -71,6 +76,8 @@ def with_metrics(inner: Any, *, per_leaf: bool = False) -> GradientTransformatio
     Args:
       inner: the transformation.
       per_leaf: the same for each parameter, by its name.
+      every: measure every so many updates only; the others go through a branch without norms, which writes down no more
+        than the bare transformation, in a step of `Optimizer` or `train_step`. An integer >= 1.
 
     Raises:
       MissingParamsError: `update` without params.
@@ -88,13 +95,25 @@ def with_metrics(inner: Any, *, per_leaf: bool = False) -> GradientTransformatio
     def init(params: Params) -> MetricsState:
         zero = jax.tree.map(jnp.zeros_like, params)
         shapes = jax.eval_shape(lambda: _measured(zero, zero, zero, per_leaf))
-        return MetricsState(jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes), tx.init(params))
+        start = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+        return MetricsState(start, tx.init(params), None if every == 1 else jnp.zeros((), jnp.int32))
 
     def advance(updates: Any, state: Any, params: Params, extra: dict[str, Any], by_hand: bool) -> Advanced:
         require_params("with_metrics", params)
-        done = advanced(tx, updates, state.inner_state, params, extra, by_hand)
-        found = _measured(updates, done.updates, done.reached(params), per_leaf)
-        return done._replace(state=MetricsState(found, done.state))
+
+        def bare() -> tuple[Advanced, Any]:
+            return advanced(tx, updates, state.inner_state, params, extra, by_hand), state.metrics
+
+        def measured() -> tuple[Advanced, Any]:
+            done, _ = bare()
+            return done, _measured(updates, done.updates, done.reached(params), per_leaf)
+
+        if every == 1:
+            (done, found), count = measured(), None
+        else:
+            count = safe_increment(state.count)
+            done, found = jax.lax.cond(count % every == 0, measured, bare)
+        return done._replace(state=MetricsState(found, done.state, count))
 
     return moving(init, advance, {"inner": tx}, {"inner": ("inner_state",)})
 

@@ -111,13 +111,13 @@ def quantize_state(
     An array is cut into blocks; a block has one scale, the largest absolute value in it, and each entry a code.
 
         role              8 bits                          4 bits
-        first moments     dynamic map, 7 bits and sign    dynamic map, 3 bits and sign
-        second moments    dynamic map, 8 bits             linear map without zero
+        first moments     fourth power, 7 bits and sign   square, 3 bits and sign
+        second moments    fourth power, 8 bits            fourth power, 4 bits
         all others        as they are: counts, accumulators, statistics, snapshots, keys
 
     The largest of a block is kept, to the last bits of a float32. Second moments have no zero, since one divides by
-    them: what is smaller becomes the smallest number, 3e-7 of the block's largest with 8 bits, a sixteenth with 4. A
-    block with an entry that is infinite or NaN becomes NaN as a whole; one of entries below 2^-100 counts as zeros.
+    them: what is smaller becomes the smallest number, 6e-8 of the block's largest with 8 bits, 2e-3 with 4. A block
+    with an entry that is infinite or NaN becomes NaN as a whole; one of entries below 2^-100 counts as zeros.
 
     Args:
       inner: a transformation; fields of the states of other libraries have no roles, and stay.
@@ -138,8 +138,9 @@ def quantize_state(
 
     Defaults: 8 bits and min_size are those of the source, whose blocks have 2,048 entries.
 
-    Source: Dettmers et al. 2021, arXiv:2110.02861; with 4 bits Li et al. 2023, arXiv:2309.01507 (blocks of 128 for both
-    moments; their rank-1 scales need whole rows and columns, which a sharded array has not).
+    Source: Dettmers et al. 2021, arXiv:2110.02861, for blocks and for steps that grow with the numbers; with 4 bits Li
+    et al. 2023, arXiv:2309.01507 (blocks of 128 for both moments; their rank-1 scales need whole rows and columns,
+    which a sharded array has not). The powers, in place of their maps, are two operations on a float's bits.
 
     Example:
       >>> import jax, jax.numpy as jnp

@@ -3,7 +3,8 @@
     {"version": 2,
      "arrays": {"params/layers/0/kernel": ..., "adamw/count": ..., "adamw/mu/layers/0/kernel": ..., ...},
      "keys": {"noisy_sgd/rng_key": "threefry2x32"},           of random keys, whose data stand among the arrays
-     "steps": 12, "skipped_steps": 0, "hyperparameters": {"adamw/learning_rate": 0.001, ...}}     of an Optimizer
+     "steps": 12, "skipped_steps": 0,                                                          of an Optimizer
+     "hyperparameters": {"adamw/learning_rate": 0.001, ...}, "by_hand": ["adamw/learning_rate"]}
 
 Reading looks for each name that the running optimizer has, so another order of a chain, or of the file, is no matter.
 """
@@ -19,6 +20,7 @@ import numpy as np
 from nablax.core import StructureError, join, leaf_names, state_leaves, unique
 from nablax.runtime._saving._format import File, write
 from nablax.runtime._saving._host import Kept, implementation, is_key, shape_of, to_host, to_place
+from nablax.runtime._saving._opened import closed, opened
 
 VERSION = 2
 _PARAMS = "params"
@@ -70,7 +72,8 @@ class Restored(NamedTuple):
 
 
 def named(tx: Any, state: Any, params: Any = None) -> dict[str, Any]:
-    """The leaves of parameters and state by name: first `params/...`, then those of the state."""
+    """The leaves of parameters and state by name: first `params/...`, then those of the state; packed ones apart."""
+    params, state = opened((params, state))
     names = [join(_PARAMS, name) for name in leaf_names(params)]
     names += [leaf.name for leaf in state_leaves(tx, state)]
     return dict(zip(unique(names), jax.tree.leaves((params, state)), strict=True))
@@ -189,7 +192,7 @@ def _difference(array: np.ndarray | Kept, generator: str | None, mine: Any) -> s
 def placed(new: Mapping[str, Any], mine: Mapping[str, Any], trees: Any) -> Any:
     """The trees that `mine` names the leaves of, with new arrays, each where the old one is."""
     leaves = [to_place(new[name], x) if name in new else x for name, x in mine.items()]
-    return jax.tree.unflatten(jax.tree.structure(trees), leaves)
+    return closed(jax.tree.unflatten(jax.tree.structure(opened(trees)), leaves), trees)
 
 
 def write_state_dict(path: Any, found: Mapping[str, Any]) -> None:
