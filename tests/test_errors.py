@@ -43,6 +43,62 @@ def x():
 
 
 MISTAKES = {
+    # what is owned, saved, measured
+    "no path": (
+        lambda: nablax.save(None, PARAMS),
+        nablax.ArgumentError,
+        "save: path must be a path, got NoneType: None.",
+    ),
+    "a number for a file": (
+        lambda: optimizer().load(3),
+        nablax.ArgumentError,
+        "Optimizer.load: path must be a path, got int: 3.",
+    ),
+    "a folder that is none": (
+        lambda: nablax.CheckpointManager(3),
+        nablax.ArgumentError,
+        "CheckpointManager: folder must be a path, got int: 3.",
+    ),
+    "a logger to nowhere": (
+        lambda: nablax.runtime.CSVLogger(None),
+        nablax.ArgumentError,
+        "CSVLogger: path must be a path, got NoneType: None.",
+    ),
+    "a state dict of no transformation": (
+        lambda: nablax.state_dict("adam", ()),
+        nablax.ArgumentError,
+        "state_dict: tx must be a gradient transformation, with functions init and update, got 'adam'.",
+    ),
+    "metrics that are a list": (
+        lambda: nablax.Optimizer(nablax.adam(0.1), PARAMS, metrics=["loss"]),
+        nablax.ArgumentError,
+        "Optimizer: metrics must be a bool, got list: ['loss'].",
+    ),
+    "no batches": (
+        lambda: nablax.lr_finder(lambda p, x: jnp.sum(p["w"] * x), PARAMS, None, tx=nablax.sgd(0.1)),
+        nablax.ArgumentError,
+        "lr_finder: batches must be iterable, got NoneType: None.",
+    ),
+    "memory of a name": (
+        lambda: nablax.describe_memory(nablax.adam(0.1), {"w": "kernel"}),
+        nablax.StructureError,
+        "describe_memory: params['w'] is no array, but str.",
+    ),
+    "an argument by its name": (
+        lambda: nablax.runtime.micro_grad(lambda p, x: jnp.sum(p * x), batch_argnums="x"),
+        nablax.ArgumentError,
+        "micro_grad: batch_argnums must be the position of an argument, or several, got 'x'.",
+    ),
+    "payoffs of one player": (
+        lambda: games.exploitability(1.0, [jnp.ones(1)]),
+        nablax.ArgumentError,
+        "games.exploitability: payoffs must be iterable, got float: 1.0.",
+    ),
+    "a player by number": (
+        lambda: games.field(lambda x, y: x * y, minimize=0, maximize="y"),
+        nablax.ArgumentError,
+        "games.field: minimize must be the name of a player, or several, got 0.",
+    ),
     # trees
     "a dtype that is a device": (
         lambda: tree.cast(PARAMS, "cpu"),

@@ -32,13 +32,16 @@ from nablax.core._checks import DECAY as DECAY
 from nablax.core._checks import DTYPE as DTYPE
 from nablax.core._checks import FLAG as FLAG
 from nablax.core._checks import FUNCTION as FUNCTION
+from nablax.core._checks import ITERABLE as ITERABLE
 from nablax.core._checks import KEY as KEY
 from nablax.core._checks import MASK as MASK
 from nablax.core._checks import NONNEGATIVE as NONNEGATIVE
+from nablax.core._checks import PATH as PATH
 from nablax.core._checks import RATE as RATE
 from nablax.core._checks import REAL as REAL
 from nablax.core._checks import TRANSFORMATION as TRANSFORMATION
 from nablax.core._checks import Check as Check
+from nablax.core._checks import as_flags as as_flags
 from nablax.core._checks import check_decay as check_decay
 from nablax.core._checks import check_nonnegative as check_nonnegative
 from nablax.core._checks import check_number as check_number

@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import numbers
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -223,7 +224,17 @@ DTYPE = of_kind("a floating or complex dtype or None", _is_dtype)
 MASK = mask_of()
 KEY = of_kind("a random key or an int", _is_key)
 FUNCTION = of_kind("a function", callable)
+PATH = of_kind("a path", lambda value: isinstance(value, str | os.PathLike))
+ITERABLE = of_kind("iterable", lambda value: isinstance(value, Iterable) and not isinstance(value, str))
 TRANSFORMATION = of_kind("a gradient transformation, with functions init and update", is_transformation)
+
+
+def as_flags(who: str, **values: Any) -> list[bool]:
+    """Several flags as bools, in order."""
+    for name, value in values.items():
+        FLAG(who, name, value)
+    return [bool(value) for value in values.values()]
+
 
 REAL = number()
 RATE = number(schedule=True)

@@ -333,7 +333,7 @@ def _names(value: Any, which: str) -> tuple[str, ...]:
         raise ArgumentError(
             f"games.field: {which} must name a player. Call field(f, minimize='x', maximize='y')."
         )
-    names = (value,) if isinstance(value, str) else tuple(value)
+    names = (value,) if isinstance(value, str) or not isinstance(value, Iterable) else tuple(value)
     if not names or not all(isinstance(n, str) for n in names):
         raise ArgumentError(f"games.field: {which} must be the name of a player, or several, got {value!r}.")
     return names

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core import ArgumentError, StructureError
+from nablax.core import ITERABLE, ArgumentError, StructureError
 
 
 def duality_gap(a: Any, x: Any, y: Any) -> jax.Array:
@@ -66,6 +66,8 @@ def exploitability(payoffs: Sequence[Any], strategies: Sequence[Any]) -> jax.Arr
       >>> float(exploitability([u, -u], [jnp.array([0.5, 0.5]), jnp.array([1.0, 0.0])]))
       0.5
     """
+    ITERABLE("games.exploitability", "payoffs", payoffs)
+    ITERABLE("games.exploitability", "strategies", strategies)
     payoffs = [jnp.asarray(u) for u in payoffs]
     strategies = [jnp.asarray(s) for s in strategies]
     if not payoffs or len(payoffs) != len(strategies):

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nablax.core import StructureError
+from nablax.core import FUNCTION, StructureError
 from nablax.runtime._accumulation import AccumulationType, as_accumulator
-from nablax.runtime._microbatch import is_kind, microbatch
+from nablax.runtime._microbatch import is_kind, microbatch, positions
 
 
 def micro_vmap(
@@ -156,7 +156,9 @@ def micro_grad(
       >>> grad, aux.values
       (Array(-0.5, dtype=float32), Array([1.    , 0.    , 0.0625, 9.    ], dtype=float32))
     """
-    batch = {batch_argnums} if isinstance(batch_argnums, int) else set(batch_argnums)
+    FUNCTION("micro_grad", "fun", fun)
+    positions("micro_grad", "argnums", argnums)
+    batch = set(positions("micro_grad", "batch_argnums", batch_argnums))
     value_and_grad = jax.value_and_grad(fun, argnums, has_aux)
 
     def one(*args: Any, **kwargs: Any) -> Any:

@@ -7,14 +7,15 @@ batch axis is sharded, each device keeps a share of every part.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
-from nablax.core import HyperparameterError, StructureError
+from nablax.core import ArgumentError, HyperparameterError, StructureError
 from nablax.runtime._accumulation import AccumulationType, Accumulator, as_accumulator
 
 
@@ -39,12 +40,26 @@ def reshape_batch_axis(tree: Any, microbatch_size: int, axis: int = 0) -> Any:
 
     def leaf(x: Any) -> jax.Array:
         x = jnp.asarray(x)
+        if not x.ndim:
+            raise StructureError(
+                f"reshape_batch_axis: tree must hold arrays with a batch axis, got the scalar {x}."
+            )
         at = axis % x.ndim
         parts = _parts("reshape_batch_axis", x.shape[at], microbatch_size)
         split = x.reshape(*x.shape[:at], microbatch_size, parts, *x.shape[at + 1 :])
         return jnp.swapaxes(split, at, at + 1)
 
     return jax.tree.map(leaf, tree)
+
+
+def positions(who: str, name: str, value: Any) -> tuple[int, ...]:
+    """One position of an argument, or several, as a tuple."""
+    found = (value,) if isinstance(value, int) or not isinstance(value, Iterable) else tuple(value)
+    if not all(isinstance(i, int | np.integer) and not isinstance(i, bool) for i in found):
+        raise ArgumentError(
+            f"{who}: {name} must be the position of an argument, or several, got {value!r}."[:300]
+        )
+    return found
 
 
 def _parts(who: str, batch_size: int, microbatch_size: Any) -> int:
@@ -93,7 +108,7 @@ def microbatch(
       >>> f(jnp.arange(4))
       (Array([1, 2, 3, 4], dtype=int32), Array(6, dtype=int32))
     """
-    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    numbers = positions("microbatch", "argnums", argnums)
     names = (argnames,) if isinstance(argnames, str) else tuple(argnames)
     keys = (*numbers, *names)
     axes = (in_axes,) * len(keys) if isinstance(in_axes, int) else tuple(in_axes)

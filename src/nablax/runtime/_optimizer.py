@@ -11,6 +11,7 @@ import numpy as np
 
 from nablax.core import (
     ArgumentError,
+    as_flags,
     check_number,
     copied,
     current_values,
@@ -87,6 +88,14 @@ class Optimizer(Stepping):
         axis: str | tuple[str, ...] = "data",
     ):
         self.tx = with_extra_args_support(tx)
+        metrics, skip_nonfinite, donate, take, packed = as_flags(
+            "Optimizer",
+            metrics=metrics,
+            skip_nonfinite=skip_nonfinite,
+            donate=donate,
+            take=take,
+            packed=packed,
+        )
         given = params
         if isinstance(params, Iterator):  # as a module's parameters() gives them
             params = list(params)

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core import copied
+from nablax.core import PATH, copied
 from nablax.runtime import _tensors as tensors_of
 from nablax.runtime._averages import averaged_params
 from nablax.runtime._held import Arrangement, Held
@@ -170,6 +170,7 @@ class Owner:
         Raises:
           OSError: the file cannot be written.
         """
+        PATH("Optimizer.save", "path", path)
         write_state_dict(path, self.state_dict())
 
     def load(self, path: Any, *, strict: bool = True) -> Report:
@@ -179,6 +180,7 @@ class Owner:
           FileError: the file is truncated, altered, or of another format; the message names it.
           StructureError, HyperparameterError: as in `load_state_dict`.
         """
+        PATH("Optimizer.load", "path", path)
         return self.load_state_dict(read_state_dict(path), strict=strict)
 
     def describe(self) -> Description:

@@ -13,6 +13,7 @@ from nablax.core import (
     ArgumentError,
     StructureError,
     Unfilled,
+    as_flags,
     check_number,
     resolve,
     under_trace,
@@ -99,6 +100,9 @@ def train_step(
       (2.5, Array([0.1, 0.2], dtype=float32))
     """
     FUNCTION("train_step", "loss_fn", loss_fn)
+    has_aux, skip_nonfinite, metrics, donate = as_flags(
+        "train_step", has_aux=has_aux, skip_nonfinite=skip_nonfinite, metrics=metrics, donate=donate
+    )
     check_number("train_step", "microbatches", microbatches, 1, integer=True)
     tx = with_extra_args_support(tx)
     dynamic = loss_scale == "dynamic"

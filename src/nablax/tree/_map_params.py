@@ -88,6 +88,11 @@ def map_params(
     {'count': 3, 'mu': {'w': -1.0}}
     """
     init = getattr(initable, "init", initable)
+    if not callable(init):
+        raise TypeError(
+            "tree.map_params: initable must be a transformation or a function init(params), got "
+            f"{type(initable).__name__}: {initable!r}."[:300]
+        )
     template, params_treedef = _template(init, state, rest)
 
     def apply(leaf: Any, *others: Any) -> Any:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nablax.core import ArgumentError, check_number
+from nablax.core import PATH, ArgumentError, check_number
 from nablax.distributed import exchange, process
 from nablax.runtime._checkpoints._content import content_of, put_back
 from nablax.runtime._checkpoints._files import Files
@@ -65,6 +65,7 @@ class CheckpointManager:
         best: tuple[str, str] | Callable[[dict[str, float]], Any] | None = None,
         backend: str = "files",
     ):
+        PATH(_WHO, "folder", folder)
         check_number(_WHO, "keep", keep, 1, integer=True, optional=True)
         check_number(_WHO, "every", every, 1, integer=True)
         self._folder = os.path.abspath(os.fspath(folder))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nablax.core import ArgumentError
+from nablax.core import PATH, ArgumentError
 
 
 def flat_metrics(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, float | int]:
@@ -35,6 +35,7 @@ class _ToFile:
     """A logger that appends lines to a file; each is on its way to the disk when the call returns."""
 
     def __init__(self, path: Any):
+        PATH(type(self).__name__, "path", path)
         self.path = os.fspath(path)
         folder = os.path.dirname(self.path)
         if folder:
@@ -104,6 +105,7 @@ class TensorBoardLogger:
     """
 
     def __init__(self, folder: Any):
+        PATH("TensorBoardLogger", "folder", folder)
         self._writer = _summary_writer()(os.fspath(folder))
 
     def __call__(self, step: int, metrics: Mapping[str, Any]) -> None:

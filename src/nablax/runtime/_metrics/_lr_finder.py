@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from nablax.core import (
+    FUNCTION,
+    ITERABLE,
     ArgumentError,
     advance,
     check_number,
@@ -105,6 +107,8 @@ def lr_finder(
     check_number("lr_finder", "low", low, 0, open_low=True)
     check_number("lr_finder", "high", high, low, open_low=True)
     check_number("lr_finder", "steps", steps, 10, integer=True)
+    FUNCTION("lr_finder", "loss_fn", loss_fn)
+    ITERABLE("lr_finder", "batches", batches)
     tx = with_extra_args_support(tx)
     paths = [path for path in hyperparams(tx) if path.rpartition("/")[2] == "learning_rate"]
     if not paths:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from nablax.core import ArgumentError, StructureError, quick_compile_options, under_trace
+from nablax.runtime._modules import check_arrays
 from nablax.tree import is_none
 
 
@@ -197,6 +198,7 @@ def flat_params(params: Any) -> FlatParams:
       >>> jax.grad(lambda p: jnp.sum(p.tree["w"] ** 2))(flat).tree["w"].shape
       (2, 3)
     """
+    check_arrays("flat_params", params)
     layout = Layout.of(params)
     if not layout.dtypes:
         raise ArgumentError(f"flat_params: params holds no array: {params!r}."[:300])

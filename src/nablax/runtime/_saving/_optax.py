@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from nablax.core import StructureError, with_extra_args_support
+from nablax.runtime._modules import check_arrays
 from nablax.runtime._saving._state_dict import state_dict
 
 
@@ -34,6 +35,7 @@ def from_optax(found: Any, tx: Any, params: Any) -> dict[str, Any]:
       {'sgd/trace/w': array([1., 1.], dtype=float32)}
     """
     tx = with_extra_args_support(tx)
+    check_arrays("from_optax", params)
     like = jax.eval_shape(tx.init, params)
     return state_dict(tx, _fitted(found, like, "state"))
 

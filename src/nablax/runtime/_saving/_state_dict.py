@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from nablax.core import StructureError, join, leaf_names, state_leaves, unique
+from nablax.core import TRANSFORMATION, StructureError, join, leaf_names, state_leaves, unique
 from nablax.runtime._saving._format import File, write
 from nablax.runtime._saving._host import Kept, implementation, is_key, shape_of, to_host, to_place
 from nablax.runtime._saving._opened import closed, opened
@@ -98,6 +98,7 @@ def state_dict(tx: Any, state: Any, params: Any = None) -> dict[str, Any]:
       >>> list(state_dict(tx, tx.init(params), params)["arrays"])
       ['params/w', 'adamw/count', 'adamw/mu/w', 'adamw/nu/w']
     """
+    TRANSFORMATION("state_dict", "tx", tx)
     leaves = named(tx, state, params)
     return {
         "version": VERSION,
@@ -124,6 +125,7 @@ def load_state_dict(
     Raises:
       StructureError: another version; with strict, arrays that are missing, extra or of another shape or dtype.
     """
+    TRANSFORMATION("load_state_dict", "tx", tx)
     mine = named(tx, state, params)
     new, report = fitted(found, mine, strict, whole=params is not None)
     params, state = placed(new, mine, (params, state))

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from nablax.core import ArgumentError, StructureError, leaf_names
+from nablax.core import PATH, ArgumentError, StructureError, leaf_names
 from nablax.runtime import _tensors as tensors_of
 from nablax.runtime._saving._format import File, write
 from nablax.runtime._saving._host import Kept, implementation, is_key, key_of, shape_of, to_host, to_place
@@ -70,6 +70,7 @@ def save(path: Any, tree: Any) -> None:
       >>> load(path, like={"layers": [{"kernel": jnp.zeros(2)}], "epoch": 0})
       {'epoch': 3, 'layers': [{'kernel': Array([1., 1.], dtype=float32)}]}
     """
+    PATH("save", "path", path)
     arrays, values = arrays_and_values("save", tree)
     notes = {name: {"key": implementation(x)} for name, x in arrays.items() if is_key(x)}
     write(path, {name: Fetched(x) for name, x in arrays.items()}, {"values": values}, notes)
@@ -119,6 +120,7 @@ def load(path: Any, like: Any = None) -> Any:
       FileError: the file is truncated, altered, or of another format; the message names it.
       StructureError: a leaf of `like` is missing or different in the file, or the file has more.
     """
+    PATH("load", "path", path)
     with File(path) as file:
         found = _read(file)
     return found if like is None else fitted_tree(found, like, file.path)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax.sharding import AbstractMesh
 
 from nablax.core import leaf_roles, with_extra_args_support
+from nablax.runtime._modules import check_arrays
 from nablax.runtime._sharding._layout import Layout
 
 _UNDECLARED = "other"
@@ -86,6 +87,8 @@ def describe_memory(
       all                 5  671.09 MB      274.73 MB
     """
     tx = with_extra_args_support(tx)
+    check_arrays("describe_memory", params)
+    params = jax.tree.map(lambda x: x if hasattr(x, "dtype") else jnp.asarray(x), params)
     if mesh is None:
         mesh, axis = AbstractMesh((1,), ("device",)), "device"
     plan = Layout(tx, mesh, axis, param_specs, "describe_memory").plan(params)
