@@ -43,6 +43,32 @@ def x():
 
 
 MISTAKES = {
+    # perturbations
+    "scores that are one number": (
+        lambda: perturbations.perturbed_argmax(jax.random.key(0), 1.0),
+        nablax.StructureError,
+        "perturbed_argmax: scores must be an array of real numbers of shape (..., n), got float: 1.0.",
+    ),
+    "no costs": (
+        lambda: perturbations.perturbed_shortest_path(jax.random.key(0), None),
+        nablax.StructureError,
+        "perturbed_shortest_path: costs must be an array of real numbers of shape (height, width), got NoneType: None.",
+    ),
+    "no distribution": (
+        lambda: perturbations.score_function_jacobians(jnp.sum, [jnp.ones(2)], None, jax.random.key(0), 8),
+        nablax.ArgumentError,
+        "score_function_jacobians: dist_builder must be a function, got NoneType: None.",
+    ),
+    "a decay in words": (
+        lambda: perturbations.moving_avg_baseline(jnp.sum, decay="slow"),
+        nablax.ArgumentError,
+        "moving_avg_baseline: decay must be a real number, got str: 'slow'.",
+    ),
+    "a number of steps that is an array": (
+        lambda: nablax.lookahead(nablax.sgd(0.1), sync_period=jnp.array([5, 6]), slow_step_size=0.5),
+        nablax.ArgumentError,
+        "lookahead: sync_period must be an integer, got",
+    ),
     # what is owned, saved, measured
     "no path": (
         lambda: nablax.save(None, PARAMS),

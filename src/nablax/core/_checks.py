@@ -81,7 +81,7 @@ def check_number(
     if schedule and callable(value):
         return
     entries = _entries(value)
-    whole = entries is not None and all(math.isfinite(x) and float(x).is_integer() for x in entries)
+    whole = entries is not None and len(entries) == 1 and float(entries[0]).is_integer()
     if entries is None or (integer and not whole):
         kind = "an integer" if integer else "a real number"
         also = (" or None" if optional else "") + (" or a schedule" if schedule else "")

@@ -6,6 +6,7 @@ import operator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from nablax.core import ArgumentError, HyperparameterError, StructureError
@@ -42,6 +43,25 @@ def check_positive(who: str, name: str, tree: Any) -> None:
             raise HyperparameterError(f"{who}: {name} must be positive and finite, got {value}.")
 
 
+def as_scores(who: str, name: str, value: Any, axes: str = "(..., n)") -> jax.Array:
+    """`value` as an array of real floating numbers with axes.
+
+    Raises:
+      StructureError: it is none.
+    """
+    try:
+        array = jnp.asarray(value)
+        if not array.ndim or jnp.issubdtype(array.dtype, jnp.complexfloating):
+            raise TypeError
+    except (TypeError, ValueError):
+        raise StructureError(
+            f"{who}: {name} must be an array of real numbers of shape {axes}, got {type(value).__name__}: {value!r}."[
+                :300
+            ]
+        ) from None
+    return array.astype(jnp.result_type(array.dtype, jnp.float32)) if array.dtype.kind in "bui" else array
+
+
 def check_scalar(who: str, out: Any) -> None:
     """Refuses an abstract output that is not one real number."""
     if (
@@ -55,7 +75,7 @@ def check_scalar(who: str, out: Any) -> None:
 def check_real(who: str, params: Any) -> None:
     """Refuses parameters that are not real floating arrays."""
     for leaf in jax.tree.leaves(params):
-        if not jax.numpy.issubdtype(jax.numpy.result_type(leaf), jax.numpy.floating):
+        if not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
             raise StructureError(
-                f"{who}: the parameters must be real floating arrays, got {jax.numpy.result_type(leaf)}."
+                f"{who}: the parameters must be real floating arrays, got {jnp.result_type(leaf)}."
             )

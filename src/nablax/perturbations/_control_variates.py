@@ -20,7 +20,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core import HyperparameterError
+from nablax.core import FUNCTION, ITERABLE, check_number
 
 from ._checks import positive_int
 from ._distributions import draw_samples
@@ -86,8 +86,7 @@ def moving_avg_baseline(
 
     Defaults: as in Optax's former module monte_carlo.
     """
-    if not 0 <= decay < 1:
-        raise HyperparameterError(f"moving_avg_baseline: decay must lie in [0, 1), got {decay}.")
+    check_number("moving_avg_baseline", "decay", decay, 0, 1, open_high=True)
 
     def unpack(state: Any) -> tuple[Any, Any, Any]:
         if state is None:
@@ -158,6 +157,8 @@ def control_variates_jacobians(
     who = "control_variates_jacobians"
     positive_int(who, "num_samples", num_samples)
     positive_int(who, "estimate_cv_coeffs_num_samples", estimate_cv_coeffs_num_samples)
+    FUNCTION(who, "control_variate_from_function", control_variate_from_function)
+    ITERABLE(who, "params", params)
     params = tuple(params)
     control, expected, update = control_variate_from_function(function)
 

@@ -20,7 +20,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core import ArgumentError
+from nablax.core import FUNCTION, ITERABLE, ArgumentError
 
 from ._checks import positive_int
 from ._distributions import draw_samples, mean_and_std, total_log_prob
@@ -45,6 +45,9 @@ def score_function_jacobians(
     Returns:
       A tuple with an array of shape (num_samples, *shape) for each parameter.
     """
+    FUNCTION("score_function_jacobians", "function", function)
+    FUNCTION("score_function_jacobians", "dist_builder", dist_builder)
+    ITERABLE("score_function_jacobians", "params", params)
     count = positive_int("score_function_jacobians", "num_samples", num_samples)
     params = tuple(params)
     samples = jax.lax.stop_gradient(draw_samples(dist_builder(*params), rng, count))
@@ -71,6 +74,9 @@ def pathwise_jacobians(
     Raises:
       ArgumentError: the samples are integers.
     """
+    FUNCTION("pathwise_jacobians", "function", function)
+    FUNCTION("pathwise_jacobians", "dist_builder", dist_builder)
+    ITERABLE("pathwise_jacobians", "params", params)
     count = positive_int("pathwise_jacobians", "num_samples", num_samples)
     params = tuple(params)
     dist = dist_builder(*params)
@@ -110,6 +116,9 @@ def measure_valued_jacobians(
       A tuple with an array of shape (num_samples, *shape) for each parameter.
     """
     who = "measure_valued_jacobians"
+    FUNCTION(who, "function", function)
+    FUNCTION(who, "dist_builder", dist_builder)
+    ITERABLE(who, "params", params)
     count = positive_int(who, "num_samples", num_samples)
     params = tuple(params)
 

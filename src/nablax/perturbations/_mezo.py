@@ -12,15 +12,16 @@ Source: Malladi et al. 2023, arXiv:2305.17333, Algorithm 1.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from nablax.core import check_number
+from nablax.core import FUNCTION, check_number
 
-from ._checks import check_positive, check_real, check_scalar, positive_int
+from ._checks import as_scores, check_real, check_scalar, positive_int
 from ._sampling import as_key
 
 _BLOCK = 1 << 14
@@ -90,7 +91,8 @@ def mezo_slopes(
     Defaults: as in `mezo`.
     """
     num_samples = positive_int("mezo", "num_samples", num_samples)
-    check_positive("mezo", "sigma", sigma)
+    FUNCTION("mezo", "fun", fun)
+    check_number("mezo", "sigma", sigma, 0, math.inf, open_low=True, open_high=True)
     check_real("mezo", params)
     check_scalar("mezo", jax.eval_shape(fun, params))
     key = as_key(key, "mezo")
@@ -121,7 +123,7 @@ def mezo_gradient(key: jax.Array, params: Any, slopes: jax.Array) -> Any:
     Returns:
       Tree like params: the mean over directions of slope times direction.
     """
-    key = as_key(key, "mezo")
+    key, slopes = as_key(key, "mezo"), as_scores("mezo_gradient", "slopes", slopes, "(num_samples,)")
 
     def add(i: jax.Array, total: Any) -> Any:
         return _move(total, jax.random.fold_in(key, i), slopes[i] / slopes.size)

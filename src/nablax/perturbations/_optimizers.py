@@ -21,6 +21,7 @@ import jax.numpy as jnp
 
 from nablax.core import StructureError
 
+from ._checks import as_scores
 from ._noise import Gumbel, Normal
 from ._oracles import argmax_oracle, rank_oracle, shortest_path_oracle, top_k_oracle
 from ._perturbed import make_perturbed_fun
@@ -82,6 +83,7 @@ def perturbed_argmax(
       >>> bool(jnp.allclose(p, jax.nn.softmax(jnp.array([0.0, 1.0]))))
       True
     """
+    scores = as_scores("perturbed_argmax", "scores", scores)
     fun = make_perturbed_fun(argmax_oracle, num_samples, sigma, noise, **options)
     if isinstance(noise, Gumbel) and jnp.ndim(sigma) == 0:
         return jax.nn.softmax(scores / sigma, -1)
@@ -125,6 +127,7 @@ def perturbed_sort(
 
     Defaults: as in `perturbed_optimizer`.
     """
+    scores = as_scores("perturbed_sort", "scores", scores)
     return make_perturbed_fun(functools.partial(jnp.sort, axis=-1), num_samples, sigma, noise, **options)(
         key, scores
     )
@@ -146,6 +149,7 @@ def perturbed_rank(
 
     Defaults: as in `perturbed_optimizer`.
     """
+    scores = as_scores("perturbed_rank", "scores", scores)
     return make_perturbed_fun(rank_oracle, num_samples, sigma, noise, **options)(key, scores)
 
 
@@ -169,6 +173,7 @@ def perturbed_shortest_path(
 
     Defaults: as in `perturbed_optimizer`.
     """
+    costs = as_scores("perturbed_shortest_path", "costs", costs, "(height, width)")
     return make_perturbed_fun(shortest_path_oracle(diagonal=diagonal), num_samples, sigma, noise, **options)(
         key, -costs
     )

@@ -11,13 +11,14 @@ import jax.numpy as jnp
 
 from nablax.core import HyperparameterError, StructureError
 
-from ._checks import positive_int
+from ._checks import as_scores, positive_int
 
 _Loop = tuple[Any, Any, Any]  # the carry of a loop: two arrays, and what ends it
 
 
 def argmax_oracle(scores: jax.Array) -> jax.Array:
     """The one-hot vector of the largest score along the last axis: a vertex of the simplex."""
+    scores = as_scores("argmax_oracle", "scores", scores)
     return jax.nn.one_hot(jnp.argmax(scores, -1), scores.shape[-1], dtype=scores.dtype)
 
 
@@ -43,6 +44,7 @@ def top_k_oracle(k: int) -> Callable[[jax.Array], jax.Array]:
 def rank_oracle(scores: jax.Array) -> jax.Array:
     """Ranks along the last axis, 1 for the smallest: the vertex of the permutahedron that <y, scores>
     prefers."""
+    scores = as_scores("rank_oracle", "scores", scores)
     order = jnp.argsort(scores, -1)
     return (jnp.argsort(order, -1) + 1).astype(scores.dtype)
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nablax.core import HyperparameterError
+from nablax.core import FUNCTION, HyperparameterError
 
 from ._checks import check_positive, positive_int
 from ._sampling import as_key
@@ -65,6 +65,7 @@ def gradient_statistics(
       True
     """
     who = "gradient_statistics"
+    FUNCTION(who, "estimator", estimator)
     repeats, samples = (
         positive_int(who, "num_repeats", num_repeats),
         positive_int(who, "num_samples", num_samples),

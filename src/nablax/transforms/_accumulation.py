@@ -1,7 +1,7 @@
 """Gradient accumulation: several small batches make one update.
 
-    mean:   a_n = a_{n-1} + (g_n - a_{n-1}) / n,     n = 1 ... k
-    sum:    a_n = a_{n-1} + g_n
+    a_n = a_{n-1} + (g_n - a_{n-1}) / n,     n = 1 ... k     (mean)
+    a_n = a_{n-1} + g_n                                      (total)
 
 At n = k the inner transformation sees a_k, once, and a starts again at zero.
 """
