@@ -166,7 +166,7 @@ def test_second_order_terms_on_a_general_game(kind, method):
         d = g + 0.4 * extra
         return {"x": z["x"] - 0.1 * d[:2], "y": z["y"] - 0.1 * d[2:]}
 
-    check(method(0.1, 0.4), step)
+    check(method(0.1, weight=0.4), step)
 
 
 def test_symplectic_alignment_leaves_a_saddle_that_repels():

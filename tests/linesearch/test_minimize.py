@@ -197,7 +197,11 @@ def test_bad_arguments():
             "method must be 'lbfgs' or a gradient transformation, got 'bfgs'",
             {"method": "bfgs"},
         ),
-        (ArgumentError, "gradient transformation is an object with functions init and update", {"method": 3}),
+        (
+            ArgumentError,
+            "method must be a gradient transformation, with functions init and update, got int: 3",
+            {"method": 3},
+        ),
         (ArgumentError, "args must be a tuple of what fun gets after x, got 3", {"args": 3}),
         (HyperparameterError, "tol must not be negative, got -1", {"tol": -1}),
         (HyperparameterError, "max_steps must be at least 1, got 0", {"max_steps": 0}),
