@@ -131,6 +131,16 @@ MISTAKES = {
         TypeError,
         "tree.cast: dtype must be one, such as jnp.bfloat16 or 'float32', got 'cpu'.",
     ),
+    "a leaf that is no array": (
+        lambda: tree.norm({"w": jnp.ones(2), "name": "cpu"}),
+        TypeError,
+        "tree.norm: tree['name'] must be an array, got str: 'cpu'.",
+    ),
+    "in the second tree": (
+        lambda: tree.add({"w": jnp.ones(2)}, {"w": len}),
+        TypeError,
+        "tree.add: tree_y['w'] must be an array, got builtin_function_or_method:",
+    ),
     "arguments that changed places": (
         lambda: tree.scale(PARAMS, 2.0),
         TypeError,

@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from ._traverse import is_none, map_trees, reduce_scalars
+from ._traverse import is_none, map_trees, of_arrays, reduce_scalars
 
 
+@of_arrays("tree_x", "tree_y")
 def add(tree_x: Any, tree_y: Any, *other_trees: Any) -> Any:
     """x + y, and any further trees.
 
@@ -23,21 +24,25 @@ def add(tree_x: Any, tree_y: Any, *other_trees: Any) -> Any:
     return map_trees("tree.add", lambda *xs: functools.reduce(operator.add, xs), tree_x, tree_y, *other_trees)
 
 
+@of_arrays("tree_x", "tree_y")
 def sub(tree_x: Any, tree_y: Any) -> Any:
     """x - y."""
     return map_trees("tree.sub", operator.sub, tree_x, tree_y)
 
 
+@of_arrays("tree_x", "tree_y")
 def mul(tree_x: Any, tree_y: Any) -> Any:
     """x y, element by element."""
     return map_trees("tree.mul", operator.mul, tree_x, tree_y)
 
 
+@of_arrays("tree_x", "tree_y")
 def div(tree_x: Any, tree_y: Any) -> Any:
     """x / y, element by element."""
     return map_trees("tree.div", operator.truediv, tree_x, tree_y)
 
 
+@of_arrays("scalar", "tree")
 def scale(scalar: ArrayLike, tree: Any) -> Any:
     """scalar * x for every leaf x.
 
@@ -60,6 +65,7 @@ def _add_scaled(x: Any, scalar: Any, y: Any) -> jax.Array:
     return x + scalar * y
 
 
+@of_arrays("tree_x", "scalar", "tree_y")
 def add_scale(tree_x: Any, scalar: ArrayLike, tree_y: Any) -> Any:
     """x + scalar * y. Where tree_x is None, so is the result.
 
@@ -73,11 +79,13 @@ def add_scale(tree_x: Any, scalar: ArrayLike, tree_y: Any) -> Any:
     return map_trees("tree.add_scale", one, tree_x, tree_y, is_leaf=is_none)
 
 
+@of_arrays("condition", "tree_x", "tree_y")
 def where(condition: Any, tree_x: Any, tree_y: Any) -> Any:
     """Leaves of x where the condition holds, of y elsewhere; the condition broadcasts against every leaf."""
     return map_trees("tree.where", lambda x, y: jnp.where(condition, x, y), tree_x, tree_y)
 
 
+@of_arrays("tree", "min_value", "max_value")
 def clip(tree: Any, min_value: ArrayLike | None = None, max_value: ArrayLike | None = None) -> Any:
     """Every leaf clipped to [min_value, max_value]; None is no bound. Complex leaves raise a ValueError.
 
@@ -87,16 +95,19 @@ def clip(tree: Any, min_value: ArrayLike | None = None, max_value: ArrayLike | N
     return jax.tree.map(lambda x: jnp.clip(x, min_value, max_value), tree)
 
 
+@of_arrays("tree")
 def conj(tree: Any) -> Any:
     """The complex conjugate of every leaf."""
     return jax.tree.map(jnp.conj, tree)
 
 
+@of_arrays("tree")
 def real(tree: Any) -> Any:
     """The real part of every leaf."""
     return jax.tree.map(jnp.real, tree)
 
 
+@of_arrays("tree")
 def batch_shape(tree: Any, shape: tuple[int, ...] = ()) -> Any:
     """Every leaf repeated along new leading axes of the given shape.
 
@@ -107,6 +118,7 @@ def batch_shape(tree: Any, shape: tuple[int, ...] = ()) -> Any:
     return jax.tree.map(lambda x: jnp.broadcast_to(x, shape + jnp.shape(x)), tree)
 
 
+@of_arrays("a", "b")
 def allclose(
     a: Any, b: Any, rtol: ArrayLike = 1e-05, atol: ArrayLike = 1e-08, equal_nan: bool = False
 ) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 
 from ._paths import path_str
-from ._traverse import is_none
+from ._traverse import is_none, of_arrays
 
 
 def at_least_float32(dtype: DTypeLike) -> Any:
@@ -120,6 +120,7 @@ def cast_like(tree: Any, other_tree: Any) -> Any:
     return jax.tree_util.tree_map_with_path(one, tree, other_tree, is_leaf=is_none)
 
 
+@of_arrays("tree")
 def dtype(tree: Any, mixed_dtype_handler: str | None = None) -> Any:
     """The dtype of a tree's leaves; JAX's default float for a tree without leaves.
 
@@ -161,6 +162,7 @@ def dtype(tree: Any, mixed_dtype_handler: str | None = None) -> Any:
     )
 
 
+@of_arrays("tree")
 def zeros_like(tree: Any, dtype: DTypeLike | None = None) -> Any:
     """Zeros of every leaf's shape, in its dtype or in `dtype`.
 
@@ -171,12 +173,14 @@ def zeros_like(tree: Any, dtype: DTypeLike | None = None) -> Any:
     return jax.tree.map(lambda x: jnp.zeros_like(x, dtype=dtype), tree)
 
 
+@of_arrays("tree")
 def ones_like(tree: Any, dtype: DTypeLike | None = None) -> Any:
     """Ones of every leaf's shape, in its dtype or in `dtype`."""
     dtype = as_dtype("tree.ones_like", dtype)
     return jax.tree.map(lambda x: jnp.ones_like(x, dtype=dtype), tree)
 
 
+@of_arrays("tree", "fill_value")
 def full_like(tree: Any, fill_value: ArrayLike, dtype: DTypeLike | None = None) -> Any:
     """`fill_value` in every leaf's shape, in its dtype or in `dtype`."""
     dtype = as_dtype("tree.full_like", dtype)

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from ._casting import at_least_float32
-from ._traverse import is_none, map_trees
+from ._traverse import is_none, map_trees, of_arrays
 
 
 def _update_leaves(who: str, rule: Callable[[Any, Any], Any], updates: Any, moments: Any) -> Any:
@@ -63,6 +63,7 @@ def _moment_of_norm_leaf(g: Any, m: Any, decay: Any, complement: Any, order: Any
     return _as_moment(complement * power + decay * _upcast(m), m)
 
 
+@of_arrays("updates", "moments")
 def update_moment(updates: Any, moments: Any, decay: Any, order: Any) -> Any:
     """decay m + (1 - decay) g^order.
 
@@ -85,6 +86,7 @@ def update_moment(updates: Any, moments: Any, decay: Any, order: Any) -> Any:
     return _update_leaves("tree.update_moment", rule, updates, moments)
 
 
+@of_arrays("updates", "moments")
 def update_moment_per_elem_norm(updates: Any, moments: Any, decay: Any, order: Any) -> Any:
     """decay m + (1 - decay) |g|^order: real moments, for complex g too. Arguments as in `update_moment`.
 
@@ -105,6 +107,7 @@ def _infinity_leaf(g: Any, m: Any, decay: Any, eps: Any) -> jax.Array:
     return _as_moment(jnp.maximum(jnp.abs(_upcast(g)) + eps, decay * _upcast(m)), m)
 
 
+@of_arrays("updates", "moments")
 def update_infinity_moment(updates: Any, moments: Any, decay: Any, eps: Any) -> Any:
     """max(|g| + eps, decay m), the exponentially weighted infinity norm of Adamax.
 
@@ -126,6 +129,7 @@ def _divide_leaf(m: Any, correction: Any) -> jax.Array:
     return _as_moment(_upcast(m) / correction, m)
 
 
+@of_arrays("moment")
 def bias_correction(moment: Any, decay: Any, count: Any) -> Any:
     """m / (1 - decay^count), which undoes the pull of the zero that the moment started from.
 

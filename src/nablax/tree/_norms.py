@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from ._casting import at_least_float32
-from ._traverse import reduce_scalars
+from ._traverse import of_arrays, reduce_scalars
 
 
 def _abs(x: Any, dtype: Any) -> jax.Array:
@@ -53,6 +53,7 @@ def norm_dtype(leaves: list[Any]) -> Any:
     return jnp.finfo(dtype).dtype
 
 
+@of_arrays("tree")
 def norm(tree: Any, ord: int | str | float | None = None, squared: bool = False) -> jax.Array:
     """The norm of all elements, in at least float32 whatever the leaves' dtypes; 0.0 for a tree without any.
 

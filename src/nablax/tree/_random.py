@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from ._casting import as_dtype
+from ._traverse import of_arrays
 
 
 def split_key_like(rng_key: jax.Array, target_tree: Any) -> Any:
@@ -28,6 +29,7 @@ def split_key_like(rng_key: jax.Array, target_tree: Any) -> Any:
     return jax.tree.unflatten(jax.tree.structure(target_tree), list(jax.random.split(rng_key, len(leaves))))
 
 
+@of_arrays("target_tree")
 def random_like(
     rng_key: jax.Array,
     target_tree: Any,

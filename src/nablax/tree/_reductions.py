@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._casting import at_least_float32
-from ._traverse import map_trees, reduce_scalars
+from ._traverse import map_trees, of_arrays, reduce_scalars
 
 
 def _common_dtype(leaves: list[Any]) -> Any:
@@ -21,6 +21,7 @@ def _sum_leaf(x: Any, dtype: Any) -> jax.Array:
     return jnp.sum(x.astype(dtype))
 
 
+@of_arrays("tree")
 def sum(tree: Any, associative_reduction: bool = False) -> Any:
     """The sum of all elements; 0 for a tree without leaves.
 
@@ -49,6 +50,7 @@ def _vdot_leaf(x: Any, y: Any, dtype: Any) -> jax.Array:
     return jnp.sum(jnp.conj(x.astype(dtype)) * y.astype(dtype))
 
 
+@of_arrays("tree_x", "tree_y")
 def vdot(tree_x: Any, tree_y: Any) -> Any:
     """The inner product sum conj(x) y over all elements, in at least float32; 0 for trees without leaves.
 
@@ -85,6 +87,7 @@ def _extremum(tree: Any, of_leaf: Any, of_pair: Any, empty: float) -> Any:
     return reduce_scalars(of_pair, [_extremum_leaf(x, of_leaf, dtype) for x in leaves])
 
 
+@of_arrays("tree")
 def max(tree: Any) -> Any:
     """The largest element, in the leaves' common dtype; -inf for an empty tree, NaN if there is a NaN.
 
@@ -94,6 +97,7 @@ def max(tree: Any) -> Any:
     return _extremum(tree, jnp.max, jax.lax.max, -float("inf"))
 
 
+@of_arrays("tree")
 def min(tree: Any) -> Any:
     """The smallest element, in the leaves' common dtype; inf for an empty tree, NaN if there is a NaN."""
     return _extremum(tree, jnp.min, jax.lax.min, float("inf"))
@@ -113,6 +117,7 @@ def _finite_leaf(x: Any) -> jax.Array:
     return jnp.all(jnp.isfinite(x))
 
 
+@of_arrays("tree")
 def all_finite(tree: Any) -> jax.Array:
     """Whether no leaf holds an infinity or a NaN: a boolean scalar; True for a tree without leaves."""
     leaves = jax.tree.leaves(tree)

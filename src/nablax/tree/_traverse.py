@@ -1,12 +1,44 @@
 """How this wing walks over trees: maps that name the leaf where trees differ, and reductions of scalars."""
 
 import functools
+import inspect
+import numbers
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import jax
+import numpy as np
 
 from ._across import over_devices
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_ARRAYS = (jax.Array, np.ndarray, np.generic, numbers.Number, jax.ShapeDtypeStruct)
+
+
+def of_arrays(*trees: str) -> Callable[[Function], Function]:
+    """A function that names the leaf of its arguments `trees` which is no array, where JAX refuses one."""
+
+    def decorate(function: Function) -> Function:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def told(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return function(*args, **kwargs)
+            except TypeError as error:
+                given = signature.bind_partial(*args, **kwargs).arguments
+                for name in (n for n in trees if n in given):
+                    for path, x in jax.tree_util.tree_leaves_with_path(given[name]):
+                        if not isinstance(x, _ARRAYS) and not hasattr(x, "__jax_array__"):
+                            where = f"tree.{function.__name__}: {name}{jax.tree_util.keystr(path)}"
+                            came = f"{type(x).__name__}: {x!r}"
+                            raise TypeError(f"{where} must be an array, got {came}."[:300]) from error
+                raise
+
+        return cast(Function, told)
+
+    return decorate
 
 
 def is_none(x: Any) -> bool:
