@@ -108,6 +108,22 @@ def test_lbfgs_takes_value_and_function_in_both():
     assert float(metrics["loss"]) < 1e-6
 
 
+def test_a_consumed_array_is_named_on_the_direct_way_too():
+    opt = Optimizer(adam(0.1), {"w": jnp.ones(2)})
+    for _ in range(8):
+        opt.step({"w": jnp.ones(2)})
+    assert opt._step.direct
+    for gone in (
+        jnp.ones(2),
+        jnp.ones(2, jnp.float16),
+    ):  # one that the program knows, and one that is new to it
+        gone.delete()
+        with pytest.raises(StructureError, match=r"\['w'\] was consumed by an earlier step"):
+            opt.step({"w": gone})
+    opt.step({"w": jnp.ones(2)})
+    assert opt.metrics["steps"] == 9
+
+
 def test_a_state_may_change_its_structure():
     """Transformations of users begin with None, or fill a dict as they go: each structure has its program."""
 

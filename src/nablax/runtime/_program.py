@@ -131,9 +131,8 @@ class Stepper:
                 out = variant.compiled(*args, buffer)
             self.compilations += variant.traces - traced
             self.version = variant.source.version
-            fits = variant.source.fits(
-                values
-            )  # if not, another thread's numbers decided otherwise in between
+            # Where they do not fit any more, another thread's numbers decided otherwise in between.
+            fits = variant.source.fits(values)
         self.direct, self._watches = False, _WATCHES
         self.vector = jax.device_put(np.array(buffer))
         self.source, self.compiled, self.values = variant.source, variant.compiled, values if fits else None

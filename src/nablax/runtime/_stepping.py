@@ -98,26 +98,32 @@ class Stepping(Owner):
         """
         call, values = self._step, self._live.values_now
         try:
-            if call.direct and values is call.values and call.version == call.source.version and not extra:
-                place = self._place
-                with self._lock:
-                    before = place[0]
-                    leaves, params, _ = before[0]
-                    if not leaves and under_trace():
-                        self._refuse_trace()
-                    args = leaves, params, grads, extra, call.vector
-                    place[:] = zip(starmap(call.compiled, (args,)), self._counter, self._beside)  # noqa: B905
-                    leaves, params, _ = place[0][0]
-                    if leaves and isinstance(leaves[0], Tracer):  # nothing was done
-                        place[:] = [before]
-                        self._counter = itertools.count(before[1] + 1)
-                        self._refuse_trace()
-                if self._plain and not self._callbacks:
-                    return params
-            else:
+            try:
+                if (
+                    call.direct
+                    and values is call.values
+                    and call.version == call.source.version
+                    and not extra
+                ):
+                    place = self._place
+                    with self._lock:
+                        before = place[0]
+                        leaves, params, _ = before[0]
+                        if not leaves and under_trace():
+                            self._refuse_trace()
+                        args = leaves, params, grads, extra, call.vector
+                        place[:] = zip(starmap(call.compiled, (args,)), self._counter, self._beside)  # noqa: B905
+                        leaves, params, _ = place[0][0]
+                        if leaves and isinstance(leaves[0], Tracer):  # nothing was done
+                            place[:] = [before]
+                            self._counter = itertools.count(before[1] + 1)
+                            self._refuse_trace()
+                    if self._plain and not self._callbacks:
+                        return params
+                else:
+                    self._step_shielded(grads, extra)
+            except Unfilled:  # shapes that are new
                 self._step_shielded(grads, extra)
-        except Unfilled:  # shapes that are new
-            self._step_shielded(grads, extra)
         except (RuntimeError, ValueError, TypeError) as e:
             self._explain(e, (grads, extra))
             raise
@@ -163,9 +169,8 @@ class Stepping(Owner):
             if drifted:
                 self._step = self._stepper((), self._always)
             if self._tensors is not None or self._sometimes:
-                call.direct = (
-                    False  # tensors take their values in Python; another step may need another program
-                )
+                # Tensors take their values in Python; another step may need another program.
+                call.direct = False
             if self._tensors is not None:
                 tensors_of.assign(self._tensors, params)
 
