@@ -112,7 +112,7 @@ def test_a_consumed_array_is_named_on_the_direct_way_too():
     opt = Optimizer(adam(0.1), {"w": jnp.ones(2)})
     for _ in range(8):
         opt.step({"w": jnp.ones(2)})
-    assert opt._step.direct
+    assert opt._step.ready.direct
     for gone in (
         jnp.ones(2),
         jnp.ones(2, jnp.float16),
@@ -267,7 +267,7 @@ _LOOP = """
     for a, b in zip(jax.tree.leaves((opt.params, opt.state)), jax.tree.leaves((reference.params, reference.state))):
         np.testing.assert_array_equal(a, b)
     opt.step(grads)
-    assert opt._step.direct  # the way of most steps, in which no handler is exchanged
+    assert opt._step.ready.direct  # the way of most steps, in which no handler is exchanged
     print("caught", caught, "steps", count)
 """
 

@@ -10,7 +10,7 @@ import collections
 import functools
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -73,46 +73,58 @@ class Programs:
             return self._variants[-1]
 
 
+class Ready(NamedTuple):
+    """A program that was built, and what it is called with.
+
+    Attributes:
+      values, source, version: it serves these numbers while its source has this version.
+      compiled, vector: the program, and its last argument.
+      direct: whether JAX was seen to call it without running any Python.
+    """
+
+    values: Mapping[str, Any] | None
+    source: Source
+    version: int
+    compiled: Any
+    vector: Any
+    direct: bool = False
+
+
 class Stepper:
     """Calls the program that the numbers of the moment need, with these numbers.
 
+    Threads may share one: what a call needs is read once, and exchanged at once.
+
+    Args:
+      programs: what it calls.
+      watch: find out whether JAX calls them without running any Python.
+
     Attributes:
-      values, source, version: the program is ready for these numbers while its source has this version.
-      compiled, vector: the program, and its last argument.
-      direct: whether JAX was seen to call it without running any Python.
+      ready: what the last call left.
       compilations: programs that were built for its calls.
     """
 
-    def __init__(self, programs: Programs):
+    def __init__(self, programs: Programs, watch: bool = False):
         self._programs = programs
-        self.values: Mapping[str, Any] | None = None
-        self.source: Any = None
-        self.version = -1
-        self.compiled: Any = None
-        self.vector: Any = None
-        self.direct = False
+        self.ready = Ready(None, Source(0), 0, None, None)
         self.compilations = 0
+        self._watch = watch
         self._watches = 0
 
-    def __call__(self, values: Mapping[str, Any], *args: Any) -> Any:
-        if values is self.values and self.source.version == self.version:
+    def run(self, values: Mapping[str, Any], args: tuple[Any, ...]) -> Any:
+        of, source, version, compiled, vector, _ = self.ready
+        if of is values and source.version == version:
             try:
-                return self.compiled(*args, self.vector)
+                if not self._watches:
+                    return compiled(*args, vector)
+                # After the first calls of a program JAX runs no Python for most.
+                self._watches -= 1
+                out, python = watched(compiled, (*args, vector))
+                self.ready = Ready(of, source, version, compiled, vector, not python)
+                return out
             except Unfilled:
                 pass  # shapes that are new
         return self._cold(values, args)
-
-    def watching(self, values: Mapping[str, Any], *args: Any) -> Any:
-        """A call that finds out about `direct`: after the first calls of a program JAX runs no Python for most."""
-        if self._watches and values is self.values and self.source.version == self.version:
-            self._watches -= 1
-            try:
-                out, python = watched(self.compiled, (*args, self.vector))
-            except Unfilled:
-                return self._cold(values, args)
-            self.direct = not python
-            return out
-        return self(values, *args)
 
     def lowered(self, values: Mapping[str, Any], *args: Any) -> Any:
         """The lowered program for these arguments."""
@@ -130,12 +142,12 @@ class Stepper:
             with variant.source.building(values, buffer):
                 out = variant.compiled(*args, buffer)
             self.compilations += variant.traces - traced
-            self.version = variant.source.version
+            version = variant.source.version
             # Where they do not fit any more, another thread's numbers decided otherwise in between.
             fits = variant.source.fits(values)
-        self.direct, self._watches = False, _WATCHES
-        self.vector = jax.device_put(np.array(buffer))
-        self.source, self.compiled, self.values = variant.source, variant.compiled, values if fits else None
+        self._watches = _WATCHES if self._watch else 0
+        vector = jax.device_put(np.array(buffer))
+        self.ready = Ready(values if fits else None, variant.source, version, variant.compiled, vector)
         return out
 
 

@@ -48,7 +48,9 @@ class Stepping(Owner):
         key = self._place[0][2][1], functions, reports
         stepper = self._steppers.get(key)
         if stepper is None:
-            stepper = Stepper(shared_programs((*self._kind, *key), lambda: self._programs(*key)))
+            # Tensors take their values in Python, and where some steps measure, each may need another program.
+            watch = self._tensors is None and not self._sometimes
+            stepper = Stepper(shared_programs((*self._kind, *key), lambda: self._programs(*key)), watch)
             if len(self._steppers) >= _PROGRAMS:
                 self._steppers.pop(next(iter(self._steppers)))
             self._steppers[key] = stepper
@@ -96,23 +98,19 @@ class Stepping(Owner):
             consumed by an earlier step. Nothing is lost.
           TypeError: within jit, scan, grad or vmap, where nothing can be owned.
         """
-        call, values = self._step, self._live.values_now
+        values = self._live.values_now
+        of, source, version, compiled, vector, direct = self._step.ready
         try:
             try:
-                if (
-                    call.direct
-                    and values is call.values
-                    and call.version == call.source.version
-                    and not extra
-                ):
+                if direct and of is values and source.version == version and not extra:
                     place = self._place
                     with self._lock:
                         before = place[0]
                         leaves, params, _ = before[0]
                         if not leaves and under_trace():
                             self._refuse_trace()
-                        args = leaves, params, grads, extra, call.vector
-                        place[:] = zip(starmap(call.compiled, (args,)), self._counter, self._beside)  # noqa: B905
+                        args = leaves, params, grads, extra, vector
+                        place[:] = zip(starmap(compiled, (args,)), self._counter, self._beside)  # noqa: B905
                         leaves, params, _ = place[0][0]
                         if leaves and isinstance(leaves[0], Tracer):  # nothing was done
                             place[:] = [before]
@@ -155,8 +153,7 @@ class Stepping(Owner):
             if self._tensors is not None:
                 params = tensors_of.arrays(self._tensors, numpy=True)
             values = self._live.values_now
-            run = call.watching if self._tensors is None else call
-            out, params, report = run(values, leaves, params, grads, extra)
+            out, params, report = call.run(values, (leaves, params, grads, extra))
             drifted = not isinstance(out, list)
             if drifted:  # the state changed its structure
                 out, arrangement = out.leaves, out.arrangement
@@ -168,9 +165,6 @@ class Stepping(Owner):
                 self._measured = steps + 1, report
             if drifted:
                 self._step = self._stepper((), self._always)
-            if self._tensors is not None or self._sometimes:
-                # Tensors take their values in Python; another step may need another program.
-                call.direct = False
             if self._tensors is not None:
                 tensors_of.assign(self._tensors, params)
 

@@ -17,7 +17,7 @@ class Told:
 
     Attributes:
       rates: paths of the learning rates, if none of them follows a schedule.
-      of, known: the numbers that were asked for last, and what is known of them.
+      last: the numbers that were asked for last, and what is known of them.
     """
 
     def __init__(self, numbers: Numbers, skip_nonfinite: bool):
@@ -25,17 +25,17 @@ class Told:
         steady = not any(callable(numbers.known[path].value) for path in paths)
         self.rates = frozenset(paths if steady else ())
         self._paths, self._skips = paths, skip_nonfinite
-        self.of: Any = None
-        self.known: dict[str, Any] = {}
+        self.last: tuple[Any, dict[str, Any]] = (None, {})
 
     def about(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """What is known of a step with these numbers."""
-        if values is self.of:
-            return self.known
-        known: dict[str, Any] = {} if self._skips else {"skipped": zero_count()}
+        of, known = self.last
+        if of is values:
+            return known
+        known = {} if self._skips else {"skipped": zero_count()}
         if self.rates:
             wide = {path: jnp.asarray(values[path], jnp.result_type(float)) for path in self._paths}
             known["learning_rate"] = by_group(wide)
         if not under_trace():
-            self.of, self.known = values, known
+            self.last = values, known
         return known

@@ -12,7 +12,6 @@ from nablax.core import (
     FUNCTION,
     ArgumentError,
     StructureError,
-    Unfilled,
     as_flags,
     check_number,
     resolve,
@@ -173,21 +172,15 @@ def train_step(
             params, state, report = program(with_hyperparams(tx, given), params, state, batch)
             return params, state, report | told.about({**first, **given})
         try:
-            # As below, in less time, which small steps feel; nobody else's program is among these.
-            if not hyperparams and call.values is first:
-                try:
-                    params, state, report = call.compiled(params, state, batch, call.vector)
-                    report |= told.known
-                    return params, state, report
-                except Unfilled:
-                    pass
-            values = first
-            if hyperparams:
+            if not hyperparams:
+                values = first
+            else:
                 values = dict(first)
                 for path, value in at_paths(hyperparams).items():
                     values[path] = numbers.checked(f"train_step: hyperparams[{path!r}]", path, value)
-            params, state, report = call(values, params, state, batch)
-            return params, state, report | told.about(values)
+            params, state, report = call.run(values, (params, state, batch))
+            report |= told.about(values)
+            return params, state, report
         except (RuntimeError, ValueError, TypeError) as e:
             check_alive((params, state, batch), e)
             check_arrays("train_step", params)
