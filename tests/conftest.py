@@ -1,9 +1,7 @@
 """Settings that every test shares."""
 
 import gc
-import itertools
 import os
-import threading
 from pathlib import Path
 
 # Most of the run's time is XLA's compiler, and no test is large enough to win back what its optimizer costs.
@@ -18,24 +16,11 @@ os.environ.setdefault(
 
 import jax
 from hypothesis import HealthCheck, settings
-from jax._src.interpreters import mlir
 
+import contexts
 
-class _Contexts(threading.local):
-    """Calls return an MLIR context, the same a hundred times in a thread; it keeps the constants of its programs."""
-
-    def __init__(self, make):
-        self.make, self.calls = make, itertools.count()
-
-    def __call__(self):
-        if next(self.calls) % 100 == 0:
-            self.context = self.make()
-        return self.context
-
-
-# JAX fills a new context with every operation it knows before it lowers a program: a quarter of a small program's time.
 if os.environ["XLA_FLAGS"]:
-    mlir.make_ir_context = _Contexts(mlir.make_ir_context)
+    contexts.keep()
 
 # JAX keeps millions of objects alive: looking through them for garbage as often as Python does costs minutes.
 gc.set_threshold(200_000, 20, 100)
