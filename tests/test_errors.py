@@ -11,6 +11,7 @@ import nablax
 from nablax import (
     assignment,
     autograd,
+    distributed,
     games,
     losses,
     perturbations,
@@ -420,6 +421,16 @@ MISTAKES = {
         lambda: games.solve(games.methods.simultaneous(0.1), 3, jnp.ones(2), steps=1),
         nablax.ArgumentError,
         "games.solve: field must be a field or a function of the point, got int: 3.",
+    ),
+    "a launch of nothing": (
+        lambda: distributed.launch(None),
+        nablax.ArgumentError,
+        "launch: arguments must be a list of strings, as on the command line, got None.",
+    ),
+    "a launch of a line": (
+        lambda: distributed.launch("--processes 2 train.py"),
+        nablax.ArgumentError,
+        "launch: arguments must be a list of strings, as on the command line, got '--processes 2 train.py'.",
     ),
     # autograd
     "a tensor of a device": (
