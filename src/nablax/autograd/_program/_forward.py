@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from .._ground._aval import config
+from .._ground._disk import compiled
 from .._ground._lent import is_lent
 from .._ground._settings import now, x64_as
 from .._ground._stats import stats
@@ -123,9 +124,9 @@ class Forward(Outline):
             program = jax.jit(self._with_residuals)
         if ahead:
             with jax.enable_x64(self.x64):
-                compiled = program.lower(*self._structs).compile()
-                self._handed = list(compiled.out_info)
-                self._machine = code_size(compiled)
+                made = compiled(program.lower(*self._structs))
+                self._handed = list(made.out_info)
+                self._machine = code_size(made)
             for hot in list(self._pulls.values()):
                 hot.compile()
                 hot.count = 0  # it takes over together with the forward
