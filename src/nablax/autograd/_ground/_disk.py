@@ -4,7 +4,8 @@ JAX's persistent compilation cache is one for a whole process; turned on by a li
 others, and a folder that the user names later would be ignored. So what this wing compiles is kept by itself, by
 jax.experimental.serialize_executable, and where the user has given JAX a folder that one is used instead.
 
-An entry is found by a digest of the lowered program and of all that compiling depends on.
+An entry is found by a digest of the lowered program and of all that compiling depends on. It is compressed, and what is
+broken does not pass the checksum of that.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import stat
 import sys
@@ -12,16 +11,14 @@ import time
 from pathlib import Path
 
 _SUFFIX = ".xla"
-_DIGEST = 32  # bytes of a digest
 _ABANDONED = 3600.0  # seconds after which nobody is writing to a file any more
 
 
 class Store:
     """Entries by name, of at most `most` bytes together.
 
-    An entry is a file that appears whole, with a digest at its head, so that what is broken is never handed out.
-    Whatever the disk refuses is as if it were not there. Like that of JAX's own cache, the folder is trusted: one that
-    belongs to another user, or that everybody may write to, is not used.
+    An entry is a file, and appears whole. Whatever the disk refuses is as if it were not there. Like that of JAX's own
+    cache, the folder is trusted: one that belongs to another user, or that everybody may write to, is not used.
     """
 
     def __init__(self, folder: Path, most: int) -> None:
@@ -38,16 +35,13 @@ class Store:
             found = path.read_bytes()
         except OSError:
             return None
-        if hashlib.sha256(found[_DIGEST:]).digest() != found[:_DIGEST]:
-            self.drop(name)
-            return None
         with contextlib.suppress(OSError):
             os.utime(path)
-        return found[_DIGEST:]
+        return found
 
     def write(self, name: str, data: bytes) -> None:
-        """Keep an entry, whole or not at all."""
-        if len(data) + _DIGEST > self.most:
+        """Keep an entry, if it takes no more than half of the room."""
+        if len(data) > self.most // 2:
             return
         unfinished = self.folder / f"{name}.{os.getpid()}.{threading.get_ident()}.unfinished"
         try:
@@ -55,12 +49,12 @@ class Store:
             if not _ours(self.folder):
                 return
             try:
-                unfinished.write_bytes(hashlib.sha256(data).digest() + data)
+                unfinished.write_bytes(data)
                 os.replace(unfinished, self.folder / (name + _SUFFIX))
             except OSError:
                 unfinished.unlink(missing_ok=True)
                 raise
-            self._bound(len(data) + _DIGEST)
+            self._bound(len(data))
         except OSError:
             pass  # a full disk, a folder that cannot be written to, a file that another process has open
 
