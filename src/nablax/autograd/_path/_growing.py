@@ -72,7 +72,7 @@ class Growing:
             out.size = state.size
             out.result(aval, need, mask)
             state.size = out.size
-            out.where = state.where
+            out.where, out.step = state.where, state.step
             outs.append(out)
         state.outs = tuple(outs)
 

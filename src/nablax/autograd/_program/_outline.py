@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .._path._steps import Leaf, Step, inputs
+from .._path._steps import Step, inputs
 from .._path._trie import State, bits
 
 # Below both, backward computes the forward again instead of reading residuals.
@@ -23,7 +23,7 @@ class Outline:
 
     def __init__(self, state: State, slots: tuple[int, ...]) -> None:
         path = state.path()
-        self.steps: list[Step] = [s.step for s in path if s.step is not None]
+        self.steps: list[Step] = state.steps()
         self.slots = slots
         values = [v for s in path for v in (s.outs or (s,))]
         self.avals = [v.aval for v in values]
@@ -37,7 +37,7 @@ class Outline:
         reached = 0
         for slot in slots:
             value = values[slot]
-            leaf = isinstance(value.step, Leaf)
+            leaf = value.step.is_leaf
             output = None
             if value.needs and not leaf:
                 output = -1

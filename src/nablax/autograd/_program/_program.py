@@ -197,7 +197,7 @@ class Program(Forward):
 
 def program_for(state: State, slots: tuple[int, ...]) -> Program:
     """The program of a recording, shared by all tries in which the same steps were recorded."""
-    key = (tuple(s.step for s in state.path()), slots, state.freed, state.trace.x64)
+    key = (tuple(state.steps()), slots, state.freed, state.trace.x64)
     found = _PROGRAMS.get(key)
     if found is None:
         found = _PROGRAMS[key] = Program(state, slots)
