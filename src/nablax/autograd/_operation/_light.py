@@ -13,24 +13,10 @@ from typing import Any
 import jax
 import numpy as np
 from jax.core import Trace, Tracer
-from jax.extend.core import Literal, Primitive, Var, jaxpr_as_fun, new_jaxpr_eqn, set_current_trace
-from jax.interpreters import mlir
+from jax.extend.core import Literal, Var, new_jaxpr_eqn, set_current_trace
 
+from ._custom import CUSTOM
 from ._writer import closed_of, shaped
-
-# A function with a derivative of its own: `call_jaxpr` is what it computes, `jvp` a function of arguments and their
-# tangents. Named as JAX's, and run like it, by what it calls.
-CUSTOM = Primitive("custom_jvp_call")
-CUSTOM.multiple_results = True
-
-
-def _called(*args: Any, call_jaxpr: Any, jvp: Any) -> Any:
-    return jaxpr_as_fun(call_jaxpr)(*args)
-
-
-CUSTOM.def_impl(_called)
-CUSTOM.def_abstract_eval(lambda *args, call_jaxpr, jvp: call_jaxpr.out_avals)
-mlir.register_lowering(CUSTOM, mlir.lower_fun(_called, multiple_results=True))
 
 _ALIKE = {
     "add", "sub", "mul", "div", "max", "min", "pow", "atan2", "rem", "neg", "exp", "exp2", "log", "log1p", "expm1",
@@ -105,7 +91,8 @@ class Light(Trace):
         called = closed_of(invars, outvars, inner)
         self.eqns.append(
             new_jaxpr_eqn(
-                ins, [t._atom for t in outs], CUSTOM, {"call_jaxpr": called, "jvp": _again(jvp)}, set()
+                ins, [t._atom for t in outs], CUSTOM,
+                {"call_jaxpr": called, "jvp": _again(jvp), "pull": None}, set(),
             )
         )
         return outs

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
+import jax
 import numpy as np
 from jax import lax
 
@@ -94,14 +96,20 @@ def _gather(w: Writer, eqn: Any, ct: Atom, i: int) -> Any:
         scatter_indices_batching_dims=d.start_indices_batching_dims,
     )
 
-    def back(at: Any, ct: Any) -> Any:
-        zero = lax.full(x.aval.shape, 0, ct.dtype)
-        return lax.scatter_add(
-            zero, at, ct, numbers, indices_are_sorted=p["indices_are_sorted"],
-            unique_indices=p["unique_indices"], mode=p["mode"],
-        )  # fmt: skip
+    dtype = ct.aval.dtype
+    return w.emit(
+        lax.scatter_add_p, (w.full(x.aval.shape, 0, dtype), indices, ct), x.aval.shape, dtype,
+        dimension_numbers=numbers, indices_are_sorted=p["indices_are_sorted"], unique_indices=p["unique_indices"],
+        mode=p["mode"], **_adding(dtype),
+    )  # fmt: skip
 
-    return w.traced(back, indices, ct)[0]
+
+@functools.cache
+def _adding(dtype: Any) -> dict[str, Any]:
+    """The parameters of a scatter that say what is done with two numbers: they are added."""
+    one, numbers = np.zeros(1, dtype), lax.ScatterDimensionNumbers((), (0,), (0,))
+    eqns = jax.make_jaxpr(lambda x: lax.scatter_add(x, np.zeros((1, 1), np.int32), x, numbers))(one).eqns
+    return {k: v for k, v in eqns[-1].params.items() if k.startswith("update_")}
 
 
 PULLS: dict[str, Pull] = {
