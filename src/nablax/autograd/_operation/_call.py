@@ -17,7 +17,7 @@ from .._ground._aval import Aval, interned
 from .._ground._bounded import Bounded
 from .._ground._errors import ShapeError, user_line
 from .._ground._stats import stats
-from ._general import General, Traced, kind, substituted
+from ._general import General, Traced, flattened, kind
 from ._joint import Joint, split, trace
 from ._kernel import kernel
 from ._numpy import Kernel
@@ -155,8 +155,7 @@ class Call:
             return trace(unjitted(self.fn), structs, wants)
 
         if self._shapes == FIXED:
-            found = trace(self.fn, [a.struct for a in avals], wants)
-            return found._replace(jaxpr=substituted(found.jaxpr, ()))
+            return flattened(trace(self.fn, [a.struct for a in avals], wants))
         key = (kind(avals), wants, x64)
         general = self._general.get(key)
         if general is None:

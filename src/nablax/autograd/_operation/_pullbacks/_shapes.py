@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-import jax
 import numpy as np
 from jax import lax
+from jax.extend.core import Var
 
-from .._writer import Atom, Writer
+from .._writer import Atom, Writer, closed_of, shaped
 from ._elementwise import Pull
 
 
@@ -107,9 +107,8 @@ def _gather(w: Writer, eqn: Any, ct: Atom, i: int) -> Any:
 @functools.cache
 def _adding(dtype: Any) -> dict[str, Any]:
     """The parameters of a scatter that say what is done with two numbers: they are added."""
-    one, numbers = np.zeros(1, dtype), lax.ScatterDimensionNumbers((), (0,), (0,))
-    eqns = jax.make_jaxpr(lambda x: lax.scatter_add(x, np.zeros((1, 1), np.int32), x, numbers))(one).eqns
-    return {k: v for k, v in eqns[-1].params.items() if k.startswith("update_")}
+    a, b, adding = Var(shaped((), dtype)), Var(shaped((), dtype)), Writer()
+    return {"update_jaxpr": closed_of([a, b], [adding.add(a, b)], adding.eqns).jaxpr, "update_consts": ()}
 
 
 PULLS: dict[str, Pull] = {

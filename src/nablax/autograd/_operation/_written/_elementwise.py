@@ -150,6 +150,11 @@ def written(w: Writer, x: Any, other: Any) -> Atom:
     return other
 
 
+OPERATORS: dict[str, Rule] = {  # of Python
+    "add": add, "sub": subtract, "mul": multiply, "truediv": divide, "pow": power,
+    "lt": _compared(lax.lt_p), "le": _compared(lax.le_p), "gt": _compared(lax.gt_p), "ge": _compared(lax.ge_p),
+    "eq": _compared(lax.eq_p), "ne": _compared(lax.ne_p),
+}  # fmt: skip
 RULES: dict[Any, Rule] = {
     jnp.negative: _one(lax.neg_p), jnp.exp: _fine(lax.exp_p), jnp.log: _fine(lax.log_p), jnp.tanh: _fine(lax.tanh_p),
     jnp.sqrt: _fine(lax.sqrt_p), jnp.sin: _fine(lax.sin_p), jnp.cos: _fine(lax.cos_p),

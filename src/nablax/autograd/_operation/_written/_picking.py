@@ -30,8 +30,8 @@ def taken(w: Writer, x: Any, parts: Sequence[Any], starts: Sequence[Any]) -> Ato
     need(x.aval.dtype.kind in "fiub" and not x.aval.weak_type)
     shape, entering = x.aval.shape, iter(starts)
     at, sizes, left = [], [], []
-    parts = [p for p in parts if p is not Ellipsis]
-    for p, n in zip([*parts, *[slice(None)] * (len(shape) - len(parts))], shape, strict=True):
+    need(None not in parts)
+    for p, n in zip(_spread(parts, len(shape)), shape, strict=True):
         if hasattr(p, "length"):
             at.append(next(entering))
             sizes.append(p.length)
@@ -48,22 +48,27 @@ def taken(w: Writer, x: Any, parts: Sequence[Any], starts: Sequence[Any]) -> Ato
     return w.reshape(found, tuple(left))
 
 
+def _spread(parts: Sequence[Any], n: int) -> list[Any]:
+    """A part for each of n axes, and None."""
+    rest = n - sum(p is not None and p is not Ellipsis for p in parts)
+    need(rest >= 0)
+    full: list[Any] = []
+    for p in parts if Ellipsis in parts else (*parts, Ellipsis):
+        full += [slice(None)] * rest if p is Ellipsis else [p]
+    return full
+
+
 def _basic(w: Writer, x: Atom, parts: Sequence[Any]) -> Atom:
     shape = x.aval.shape
-    used = sum(p is not None and p is not Ellipsis for p in parts)
-    full: list[Any] = []
-    for p in parts:
-        full += [slice(None)] * (len(shape) - used) if p is Ellipsis else [p]
-    if Ellipsis not in parts:
-        full += [slice(None)] * (len(shape) - used)
     first, last, steps, left = [], [], [], []
     axis = 0
-    for p in full:
+    for p in _spread(parts, len(shape)):
         if p is None:
             left.append(1)
             continue
         n = shape[axis]
         if isinstance(p, slice):
+            need(all(v is None or type(v) is int for v in (p.start, p.stop, p.step)))
             start, stop, step = p.indices(n)
             need(step > 0 and stop > start)
             left.append(-((start - stop) // step))
