@@ -44,7 +44,11 @@ def avals(shapes, sizes):
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_equations_of_a_shape_are_those_of_its_own_trace(name):
-    fn, shapes = FUNCTIONS[name]
+    known, shapes = FUNCTIONS[name]
+
+    def fn(*args):  # no function that is written without a trace
+        return known(*args)
+
     shared = Call(name, fn)
     for sizes in SIZES:
         at = avals(shapes, sizes)

@@ -34,12 +34,13 @@ class Traced(NamedTuple):
     """What a trace found.
 
     jaxpr: of arguments -> results, then gradients of the wanted arguments, for cotangents that are equations of it.
-    tree: of the results.  given: results that carry gradients.
+    tree: of the results.  given: results that carry gradients.  flat: whether it is known to call no functions.
     """
 
     jaxpr: ClosedJaxpr
     tree: Any
     given: tuple[int, ...]
+    flat: bool = False
 
 
 class General:
@@ -69,8 +70,7 @@ class General:
         if self._letters is not None:
             return self._letters._replace(jaxpr=substituted(self._letters.jaxpr, sizes))
         self._alone += 1
-        found = trace([a.struct for a in avals])
-        found = found._replace(jaxpr=substituted(found.jaxpr, ()))
+        found = flattened(trace([a.struct for a in avals]))
         if self._first is None:
             self._first = sizes, found
         return found
@@ -80,7 +80,7 @@ class General:
         if found is None or self._first is None or self._known:
             return found if found is not None and _closed(found.jaxpr.jaxpr) else None
         sizes, known = self._first
-        same = found[1:] == known[1:] and equal(substituted(found.jaxpr, sizes), known.jaxpr)
+        same = found[1:3] == known[1:3] and equal(substituted(found.jaxpr, sizes), known.jaxpr)
         return found if same else None
 
 
@@ -232,6 +232,11 @@ def _literal(value: Any, aval: Any) -> Any:
 def substituted(closed: ClosedJaxpr, sizes: Sequence[int]) -> ClosedJaxpr:
     """A jaxpr with numbers for letters."""
     return ClosedJaxpr(_Numbers(sizes).jaxpr(closed.jaxpr), closed.consts)
+
+
+def flattened(traced: Traced) -> Traced:
+    """A trace without calls of functions."""
+    return traced if traced.flat else traced._replace(jaxpr=substituted(traced.jaxpr, ()), flat=True)
 
 
 def equal(a: ClosedJaxpr, b: ClosedJaxpr) -> bool:

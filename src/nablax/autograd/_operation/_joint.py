@@ -13,7 +13,7 @@ import jax
 from jax.extend.core import ClosedJaxpr, Literal, Primitive, Var
 
 from ._equations import needed
-from ._general import Traced
+from ._general import CALLED, Traced
 from ._light import written
 from ._writer import closed_of, shaped
 
@@ -93,7 +93,8 @@ def _lightly(fn: Callable[..., Any], structs: Sequence[Any]) -> Traced | None:
         eqns, invars, outvars = written(flat, avals)
     except Exception:
         return None
-    return Traced(closed_of(invars, outvars, eqns), trees[0], ())
+    nested = any(e.primitive.name in CALLED for e in eqns)
+    return Traced(closed_of(invars, outvars, eqns), trees[0], (), not nested)
 
 
 def split(traced: Traced, again: bool) -> Joint:

@@ -13,10 +13,11 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import Literal, Var, jaxpr_as_fun
 
+from ._custom import CUSTOM
 from ._equations import needed
 from ._general import Traced
 from ._joint import COTANGENT, closed_over, trace
-from ._light import CUSTOM, written
+from ._light import written
 from ._pullbacks import FLAT, PULLS
 from ._writer import Atom, Writer, closed_of
 
@@ -94,7 +95,7 @@ def _forward(w: Writer, eqn: Any, active: set[Any]) -> Back | None:
     active.update(carrying)
     if eqn.primitive is CUSTOM:
         w.eqns.append(eqn)
-        return _by_tangents(eqn, wanted)
+        return _by_own(eqn) if eqn.params["pull"] is not None else _by_tangents(eqn, wanted)
     rule = PULLS.get(eqn.primitive.name)
     if rule is not None:
         out = eqn.outvars[0].aval
@@ -125,6 +126,14 @@ def _by_jax(w: Writer, eqn: Any, wanted: list[int]) -> Back:
     return _back(
         eqn, backward, traced.given, dict(zip(places, [_named(g, named) for g in grads], strict=True))
     )
+
+
+def _by_own(eqn: Any) -> Back:
+    """The way back that an equation brings along."""
+    (x,), (out,), back = eqn.invars, eqn.outvars, Writer()
+    ct = Var(out.aval)
+    grad = eqn.params["pull"](back, ct, x, out)
+    return Back([ct], back.eqns, {0: grad})
 
 
 def _by_tangents(eqn: Any, wanted: list[int]) -> Back:

@@ -14,6 +14,8 @@ import numpy as np
 from .._ground._aval import Aval
 from .._operation._call import ALIKE, Typed, intern_call
 from .._operation._joint import Joint
+from .._operation._written import by
+from .._operation._written._elementwise import converted
 from .._path._steps import Apply, Gradient, Leaf, Step
 
 
@@ -117,7 +119,7 @@ class Line:
         if self.avals[slot].dtype == aval.dtype:
             return slot
         dtype = aval.dtype
-        call = intern_call(("cast", dtype), lambda: ("cast", lambda a: jnp.asarray(a, dtype), ALIKE))
+        call = intern_call(("cast", dtype), lambda: ("cast", by(lambda w, a: converted(w, a, dtype), lambda a: jnp.asarray(a, dtype)), ALIKE))
         return self._apply(call.on((self.avals[slot],), self.x64), (slot,), at, True)[0]
 
     def _add(self, a: int, b: int, at: int, create: bool = False) -> int:

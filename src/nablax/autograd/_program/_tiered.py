@@ -16,7 +16,7 @@ from .._ground._disk import compiled
 from .._ground._settings import now
 from .._ground._stats import stats
 from .._operation._call import unjitted
-from .._operation._general import Traced, substituted
+from .._operation._general import Traced, flattened
 from .._operation._joint import trace
 from .._operation._kernel import entering, handed, kernel, on_host, plain
 from ._tiers import Hot, schedule, settings
@@ -65,10 +65,10 @@ class tiered:
 
     def _traced(self, tree: Any, avals: Sequence[Aval], args: tuple) -> _Kind:
         flat = unjitted(lambda *leaves: self._fn(*jax.tree.unflatten(tree, leaves)))
-        found = trace(flat, [a.struct for a in avals], ())
+        found = flattened(trace(flat, [a.struct for a in avals], ()))
         ends = np.cumsum([0, *[len(jax.tree.leaves(a)) for a in args]]).tolist()
         donated = [k for i in self._donate for k in range(ends[i], ends[i + 1])]
-        return _Kind(found._replace(jaxpr=substituted(found.jaxpr, ())), avals, donated)
+        return _Kind(found, avals, donated)
 
 
 class _Kind:

@@ -13,6 +13,7 @@ from jax.extend.core import jaxpr_as_fun
 from .._ground._aval import Aval, aval_of, config
 from .._ground._settings import now
 from .._operation._call import FIXED
+from .._operation._written import by, rule_of
 from .._path._apart import apart
 from .._path._record import record
 from .._path._recorded import Recorded
@@ -165,7 +166,8 @@ def isolated(fn: Callable[..., Any]) -> Callable[..., Any]:
         with apart():
             return fn(*args, **kwargs)
 
-    return inside
+    rule = rule_of(fn)
+    return inside if rule is None else by(rule, inside)
 
 
 def filled(fn: Callable[..., Any], tree: Any, static: list[Any]) -> Callable[..., Any]:
@@ -176,4 +178,13 @@ def filled(fn: Callable[..., Any], tree: Any, static: list[Any]) -> Callable[...
         args, kwargs = jax.tree.unflatten(tree, [next(entering) if leaf is HOLE else leaf for leaf in static])
         return fn(*args, **kwargs)
 
-    return of_arrays
+    rule = rule_of(fn)
+    if rule is None:
+        return of_arrays
+
+    def written(w: Any, *arrays: Any) -> Any:
+        entering = iter(arrays)
+        args, kwargs = jax.tree.unflatten(tree, [next(entering) if leaf is HOLE else leaf for leaf in static])
+        return rule(w, *args, **kwargs)
+
+    return by(written, of_arrays)

@@ -24,6 +24,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from .._operation._written import _elementwise as rules
+from .._operation._written import by
+
 
 def _like(theirs: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Give a function the name and the documentation of JAX's."""
@@ -62,6 +65,9 @@ def abs(x: Any, /) -> jax.Array:
     return _abs(x) if jnp.issubdtype(jnp.result_type(x), jnp.floating) else jnp.abs(x)
 
 
+by(rules.absolute, abs)
+
+
 @_like(jnp.fabs)
 def fabs(x: Any, /) -> jax.Array:
     at = _real(x)
@@ -96,10 +102,16 @@ def clip(arr: Any, /, min: Any = None, max: Any = None) -> jax.Array:
     return x if max is None else jnp.where((x > max) | jnp.isnan(max), max, x)
 
 
+by(rules.clip, clip)
+
+
 @_like(jax.nn.leaky_relu)
 def leaky_relu(x: Any, negative_slope: Any = 1e-2) -> jax.Array:
     x = jnp.asarray(x)
     return jnp.where(x > 0, x, negative_slope * x)
+
+
+by(rules.leaky_relu, leaky_relu)
 
 
 @_like(jax.nn.hard_tanh)

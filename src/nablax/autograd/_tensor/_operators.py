@@ -16,6 +16,8 @@ import numpy as np
 
 from .._ground._sites import varies
 from .._operation._call import ALIKE, CHECKED, intern_call
+from .._operation._written import beside, by
+from .._operation._written._elementwise import power
 from .._path import _recorded
 from .._path._record import record, results
 from .._path._recorded import Recorded
@@ -112,7 +114,7 @@ def binary(
 
         def with_number() -> tuple[str, Callable[..., Any], int]:
             shown = f"{name}[{other}]"  # as drawings and messages show it
-            return shown, (lambda a: fn(a, other)) if key is name else (lambda a: fn(other, a)), ALIKE
+            return shown, beside(fn, other, key is not name), ALIKE
 
         spec = (key, kind, value)
         after = trace.apply((key, state, kind, value), lambda: intern_call(spec, with_number), (state,))
@@ -211,6 +213,9 @@ def binary(
 
 def _pow(x: Any, y: Any) -> Any:
     return x**y if isinstance(y, int) else _kinks.power(x, y)
+
+
+by(power, _pow)
 
 
 class Operators:

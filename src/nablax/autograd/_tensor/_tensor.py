@@ -15,6 +15,8 @@ from .._gradient._hooks import add_hook, keep
 from .._ground._aval import Aval
 from .._ground._errors import NoGradientError
 from .._ground._lent import lend
+from .._operation._written import by
+from .._operation._written._elementwise import same
 from .._path._record import emit, record
 from .._path._recorded import Recorded, as_tensor, is_recorded, value_of
 from .._path._trace import local
@@ -300,7 +302,7 @@ def zero_grad(tensors: Any) -> None:
 
 
 def _build_detach() -> tuple[str, Callable[..., Any]]:
-    return "detach", lambda a: a
+    return "detach", by(same, lambda a: a)
 
 
 def _printable(tensor: Tensor) -> bool:

@@ -13,7 +13,7 @@ from ..._ground._bounded import Bounded
 from ..._ground._disk import jitted
 from .._equations import needed
 from . import _elementwise, _picking, _reductions, _shapes, _windows
-from ._elementwise import STRETCHING
+from ._elementwise import QUICK, STRETCHING
 from ._shapes import stretched
 
 RULES = {
@@ -170,6 +170,9 @@ def _shrinkable(eqns: Sequence[Any], outvars: Sequence[Any]) -> set[Any]:
 
 def _function(eqn: Any, small: bool) -> Callable[..., Any] | None:
     """The NumPy function of an equation; None where there is none."""
+    quick = QUICK.get(eqn.primitive.name)
+    if quick is not None and eqn.invars[0].aval.dtype.kind == "f" and eqn.params.get("accuracy") is None:
+        return quick
     ins = [v.aval for v in eqn.invars]
     outs = [v.aval for v in eqn.outvars]
     if any(getattr(getattr(a, "dtype", None), "kind", "?") not in NATIVE for a in (*ins, *outs)):

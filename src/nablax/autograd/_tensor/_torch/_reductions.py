@@ -10,6 +10,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ..._operation._written import _reductions as rules
+from ..._operation._written import by
 from .. import _kinks
 from .._namespaces import numpy
 from ._rows import Row, axes, axis, indices, rows
@@ -168,26 +170,29 @@ def _softmax(of: Any) -> Any:
     return fn
 
 
-softmax, log_softmax = _softmax(jax.nn.softmax), _softmax(jax.nn.log_softmax)
+softmax = by(rules.softmax, _softmax(jax.nn.softmax))
+log_softmax = by(rules.log_softmax, _softmax(jax.nn.log_softmax))
 _std, _var = _spread(_kinks.std), _spread(jnp.var)
 _BIASED = "Bessel's correction unless unbiased=False, correction=0, or NumPy's ddof= says otherwise"
 
 TABLE: dict[str, Row] = rows({
-    "sum": lambda input, dim=None, keepdim=False, *, dtype=None: jnp.sum(input, axes(dim), dtype, keepdims=keepdim),
+    "sum": by(rules.total, lambda input, dim=None, keepdim=False, *, dtype=None: jnp.sum(
+        input, axes(dim), dtype, keepdims=keepdim)),
     "nansum": lambda input, dim=None, keepdim=False, *, dtype=None: jnp.nansum(
         input, axes(dim), dtype, keepdims=keepdim),
-    "mean": Row(lambda input, dim=None, keepdim=False, *, dtype=None: jnp.mean(
-        input, axes(dim), dtype, keepdims=keepdim), differs="of integers, too"),
+    "mean": Row(by(rules.mean, lambda input, dim=None, keepdim=False, *, dtype=None: jnp.mean(
+        input, axes(dim), dtype, keepdims=keepdim)), differs="of integers, too"),
     "nanmean": lambda input, dim=None, keepdim=False, *, dtype=None: jnp.nanmean(
         input, axes(dim), dtype, keepdims=keepdim),
     "prod": lambda input, dim=None, keepdim=False, *, dtype=None: jnp.prod(input, axes(dim), dtype, keepdims=keepdim),
-    "amax": lambda input, dim=None, keepdim=False: jnp.max(input, axes(dim), keepdims=keepdim),
-    "amin": lambda input, dim=None, keepdim=False: jnp.min(input, axes(dim), keepdims=keepdim),
+    "amax": by(rules.largest, lambda input, dim=None, keepdim=False: jnp.max(input, axes(dim), keepdims=keepdim)),
+    "amin": by(rules.smallest, lambda input, dim=None, keepdim=False: jnp.min(input, axes(dim), keepdims=keepdim)),
     "aminmax": lambda input, *, dim=None, keepdim=False: aminmax(
         jnp.min(input, dim, keepdims=keepdim), jnp.max(input, dim, keepdims=keepdim)),
     "max": Row(_extreme("max", jnp.max, jnp.argmax, jnp.maximum), numpy=jnp.max),
     "min": Row(_extreme("min", jnp.min, jnp.argmin, jnp.minimum), numpy=jnp.min),
-    "argmax": lambda input, dim=None, keepdim=False: indices(jnp.argmax(input, dim, keepdims=keepdim)),
+    "argmax": by(rules.where_largest, lambda input, dim=None, keepdim=False: indices(
+        jnp.argmax(input, dim, keepdims=keepdim))),
     "argmin": lambda input, dim=None, keepdim=False: indices(jnp.argmin(input, dim, keepdims=keepdim)),
     "all": lambda input, dim=None, keepdim=False: jnp.all(input, axes(dim), keepdims=keepdim),
     "any": lambda input, dim=None, keepdim=False: jnp.any(input, axes(dim), keepdims=keepdim),
@@ -215,11 +220,11 @@ TABLE: dict[str, Row] = rows({
     "cummax": _running("cummax", jax.lax.cummax),
     "cummin": _running("cummin", jax.lax.cummin),
     "logcumsumexp": lambda input, dim: jax.lax.cumlogsumexp(input, axis(dim, jnp.ndim(input))),
-    "logsumexp": lambda input, dim=None, keepdim=False: jax.scipy.special.logsumexp(
-        input, axes(dim), keepdims=keepdim),
+    "logsumexp": by(rules.logsumexp, lambda input, dim=None, keepdim=False: jax.scipy.special.logsumexp(
+        input, axes(dim), keepdims=keepdim)),
     "softmax": softmax,
     "log_softmax": log_softmax,
-    "norm": Row(norm, numpy=_kinks.norm, differs="NumPy's norm of a matrix with ord="),
+    "norm": Row(by(rules.norm, norm), numpy=_kinks.norm, differs="NumPy's norm of a matrix with ord="),
     "dist": lambda input, other, p=2: norm(input - other, p),
     "renorm": lambda input, p, dim, maxnorm: _renorm(input, p, dim, maxnorm),
     "diff": Row(lambda input, n=1, dim=-1, prepend=None, append=None: jnp.diff(
