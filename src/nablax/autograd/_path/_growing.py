@@ -86,6 +86,7 @@ class Growing:
             found.sources |= found.mask
             found.where = user_line()
             self.state.edges[key] = found
+            self.grow(1)
         self.state = found
         self.wrote = True
         return found
