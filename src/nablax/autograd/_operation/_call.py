@@ -24,7 +24,7 @@ from ._numpy import Kernel
 from ._reverse import Left, reversed_of
 from ._written import rule_of, write
 
-MOST_CALLS, MOST_SHAPES, MOST_KINDS = 4096, 512, 64
+MOST_CALLS, MOST_SHAPES, MOST_KINDS, MOST_JOINTS = 4096, 512, 64, 32
 FIXED, CHECKED, ALIKE = range(3)
 _CALLS: Bounded = Bounded(MOST_CALLS)
 _LOCK = threading.Lock()
@@ -43,8 +43,10 @@ class Typed:
         self.call = call
         self.args = args
         self.x64 = x64
-        self._joints: dict[tuple, tuple[Joint, Typed]] = {}
-        self._kernels: dict[Any, Kernel] = {}
+        self._joints: Bounded = Bounded(MOST_JOINTS)  # wanted arguments -> Joint, and its pullback as Typed
+        self._kernels: Bounded = Bounded(
+            MOST_JOINTS
+        )  # id of a joint -> the joint, so that it stays, and Kernel
 
     def trace(self, wants: tuple[int, ...]) -> Typed:
         """Find out what the results are; with the pullback to the arguments `wants` at once, if there is one."""
@@ -92,8 +94,8 @@ class Typed:
             stats.operations += 1
             jaxpr: Any = self._traced.jaxpr if joint is None or not joint.extra else joint.forward
             with jax.enable_x64(self.x64):
-                found = self._kernels[key] = kernel(jaxpr)
-        return found
+                found = self._kernels[key] = joint, kernel(jaxpr)
+        return found[1]
 
 
 class Call:

@@ -13,8 +13,9 @@ import jax
 from jax.extend.core import ClosedJaxpr, Literal, Primitive, Var
 
 from ._equations import needed
-from ._general import CALLED, Traced
+from ._general import Traced
 from ._light import written
+from ._numbers import CALLED
 from ._writer import closed_of, shaped
 
 COTANGENT = Primitive("cotangent")

@@ -204,6 +204,7 @@ class Trace(Growing):
             state.sources |= state.mask
             state.where = user_line()
             self.state.edges[key] = state
+            self.grow(1)
         self.values.append(value)
         self.inputs.append(tensor)
         self.state = state
@@ -225,6 +226,7 @@ class Trace(Growing):
         state = self.state.edges.get((mode,))
         if state is None:
             state = self.state.edges[mode,] = State(self, self.state, mode)
+            self.grow(1)
         self.state = state
 
     def apply(

@@ -12,6 +12,7 @@ from jax.extend.core import jaxpr_as_fun
 
 from .._ground._aval import Aval, aval_of
 from .._ground._bounded import Bounded
+from .._ground._disk import compiled
 from .._ground._settings import now
 from .._ground._stats import stats
 from .._operation._call import unjitted
@@ -89,7 +90,7 @@ class _Kind:
         stats.compilations += 1
         program = jax.jit(jaxpr_as_fun(jaxpr), donate_argnums=donated)
         if ahead:
-            program.lower(*[aval.struct for aval in self._avals]).compile()
+            compiled(program.lower(*[aval.struct for aval in self._avals]))
         return program
 
     def __call__(self, leaves: list[Any]) -> Any:

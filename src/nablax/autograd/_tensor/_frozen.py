@@ -11,6 +11,7 @@ import jax
 from jax.extend.core import jaxpr_as_fun
 
 from .._ground._aval import Aval, aval_of, config
+from .._ground._bounded import Bounded
 from .._ground._settings import now
 from .._operation._call import FIXED
 from .._operation._written import by, rule_of
@@ -44,8 +45,8 @@ class Frozen:
         self.scope: Any = None
         self.bound: list[tuple[dict, str, Any]] = []
         self.last: tuple[Hashable, Key | None] = (None, None)
-        self.keys: dict[Hashable, Key] = {}  # what was read -> for the edges of a recording
-        self.specs: dict[Hashable, tuple] = {}  # what was read, arguments -> operation
+        self.keys: Bounded = Bounded(MOST_KEYS)  # what was read -> for the edges of a recording
+        self.specs: Bounded = Bounded(4 * MOST_KEYS)  # what was read, arguments -> operation
         self.fixed: set[tuple] = set()  # numbers that the function must know when it is traced
 
     def token(self, fn: Any) -> tuple[Hashable | None, Key | None]:
@@ -62,9 +63,6 @@ class Frozen:
             return None, None
         found = self.keys.get(reads)
         if found is None:
-            if len(self.keys) >= MOST_KEYS:
-                self.keys.clear()
-                self.specs.clear()
             found = self.keys[reads] = Key()
         bound = bindings(fn)
         if bound is not None:
@@ -95,8 +93,6 @@ class Frozen:
             x64 = config.jax_enable_x64 or any(aval.dtype in WIDE for aval in avals)
             with jax.enable_x64(x64):
                 spec = _traced(lifted, tree, static, avals)
-            if len(self.specs) >= 4 * MOST_KEYS:
-                self.specs.clear()
             if known is not None:
                 self.specs[known] = spec
         return record(spec[0], spec[1], arrays)

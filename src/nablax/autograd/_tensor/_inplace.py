@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from .._operation._written import by
 from .._operation._written._elementwise import written
 from .._path._trace import local
-from ._operators import binary, unary
+from ._recording import binary, unary
 from ._torch._methods import IN_PLACE
 from ._views import replace
 

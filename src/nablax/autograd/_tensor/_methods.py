@@ -14,7 +14,7 @@ from .._operation._call import ALIKE
 from .._operation._written import by
 from .._operation._written._elementwise import same
 from ._lift import Lifted
-from ._operators import unary
+from ._recording import unary
 from ._torch._methods import METHODS as OTHERS
 from ._torch._methods import wide_or_warn
 from ._torch._rows import Row, recorded

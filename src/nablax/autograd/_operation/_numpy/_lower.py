@@ -10,6 +10,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal
 
 from ..._ground._bounded import Bounded
+from ..._ground._disk import jitted
 from .._equations import needed
 from . import _elementwise, _picking, _reductions, _shapes, _windows
 from ._elementwise import QUICK, STRETCHING
@@ -223,7 +224,7 @@ def _program(eqn: Any) -> Callable[..., list[Any]]:
         made = eqn.primitive.bind(*args, **eqn.params)
         return list(made) if eqn.primitive.multiple_results else [made]
 
-    program = jax.jit(bind)
+    program = jitted(bind)
     return lambda *args: [v if isinstance(v, jax.core.Tracer) else _host(v) for v in program(*args)]
 
 
