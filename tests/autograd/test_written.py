@@ -1,4 +1,4 @@
-"""Operations that are written instead of traced: each computes what the function computes, and is differentiated alike."""
+"""Operations that are written instead of traced: each computes what the function does, and has its derivative."""
 
 import jax
 import jax.numpy as jnp
@@ -61,7 +61,8 @@ CASES = {
     "where": (jnp.where, FLAGS, A, A),
     "clip": (row("clamp", -0.5, 0.5), A), "clip above": (row("clamp", None, 1), A),
     "matmul": (jnp.matmul, A, B), "vector": (jnp.matmul, A, V), "from the left": (jnp.matmul, V, B),
-    "vectors": (jnp.matmul, V, V), "batch": (jnp.matmul, (2, 5, 4, 3), (2, 5, 3, 2)), "many": (jnp.matmul, (2, 4, 3), B),
+    "vectors": (jnp.matmul, V, V), "batch": (jnp.matmul, (2, 5, 4, 3), (2, 5, 3, 2)),
+    "many": (jnp.matmul, (2, 4, 3), B),
     "dot": (jnp.dot, A, B),
     **{f"{name} {dim} {keep}": (row(name, dim, keep), (2, 4, 3)) for name in ("sum", "mean", "amax", "amin")
        for dim in (0, -1, (0, 2), None) for keep in (False, True)},
@@ -74,7 +75,18 @@ CASES = {
     "unsqueeze": (row("unsqueeze", -1), A),
     "concatenate": (several(jnp.concatenate, 2, 1), A, (4, 2)), "stack": (several(jnp.stack, 3, 1), A, A, A),
 }  # fmt: skip
-PLAIN = {"where", "matmul", "vector", "from the left", "vectors", "batch", "many", "reshape", "permute", "swapaxes"}
+PLAIN = {
+    "where",
+    "matmul",
+    "vector",
+    "from the left",
+    "vectors",
+    "batch",
+    "many",
+    "reshape",
+    "permute",
+    "swapaxes",
+}
 
 
 def aval(case):
@@ -126,7 +138,8 @@ def test_it_is_differentiated_alike(name, again, rng):
 
 
 LEFT = {
-    "integers": (jnp.add, AT, AT), "two Python numbers": (jnp.multiply, WEAK, WEAK), "half": (jnp.sum, (A, "float16", False)),
+    "integers": (jnp.add, AT, AT), "two Python numbers": (jnp.multiply, WEAK, WEAK),
+    "half": (jnp.sum, (A, "float16", False)),
     "of no elements": (jnp.mean, (0, 3)), "an integer and a float": (beside(jnp.add, 0.5, False), AT),
     "beyond float32": (beside(jnp.multiply, 1e300, False), A), "not a number": (beside(jnp.add, np.nan, False), A),
     "shapes that do not fit": (jnp.add, A, B), "matrices that do not fit": (jnp.matmul, A, A),
@@ -143,7 +156,13 @@ def test_the_rest_is_left_to_jax(name):
 
 def test_every_rule_of_a_function_has_a_case():
     cases = [fn for fn, *_ in CASES.values()]
-    named = {jnp.true_divide, jnp.astype, jnp.concatenate, jnp.stack, jnp.swapaxes}  # by another name, or with arguments
+    named = {
+        jnp.true_divide,
+        jnp.astype,
+        jnp.concatenate,
+        jnp.stack,
+        jnp.swapaxes,
+    }  # by another name, or with arguments
     assert not [f for f in RULES if f not in named and not any(f is c for c in cases)]
 
 
@@ -174,8 +193,12 @@ def test_places_that_vary(rng):
     t = autograd.tensor(x, requires_grad=True)
     total = sum((t[i] * t[i : i + 2].sum(0)).sum() for i in range(5))
     total.backward()
-    np.testing.assert_allclose(total.item(), sum((x[i] * (x[i] + x[i + 1])).sum() for i in range(5)), rtol=1e-5)
-    expected = np.array([2 * x[i] * (i < 5) + (x[i + 1] if i < 5 else 0) + (x[i - 1] if i else 0) for i in range(6)])
+    np.testing.assert_allclose(
+        total.item(), sum((x[i] * (x[i] + x[i + 1])).sum() for i in range(5)), rtol=1e-5
+    )
+    expected = np.array(
+        [2 * x[i] * (i < 5) + (x[i + 1] if i < 5 else 0) + (x[i - 1] if i else 0) for i in range(6)]
+    )
     np.testing.assert_allclose(t.grad, expected, rtol=1e-5)
 
 

@@ -219,7 +219,7 @@ def primitives(jaxpr: Any) -> list[str]:
         inner = [
             getattr(p, "jaxpr", p)
             for p in equation.params.values()
-            if hasattr(p, "jaxpr") or hasattr(p, "eqns")
+            if p is not None and (hasattr(p, "jaxpr") or hasattr(p, "eqns"))
         ]
         for each in inner:
             found += primitives(each)

@@ -142,10 +142,6 @@ def split(traced: Traced, again: bool) -> Joint:
 
 
 def closed_over(closed: ClosedJaxpr, invars: Sequence[Any], outvars: Sequence[Any], eqns: list[Any]) -> Any:
-    jaxpr = closed.jaxpr
-    info = jaxpr.debug_info.with_unknown_names()
-    effects = {effect for e in eqns for effect in e.effects}
-    made = jaxpr.replace(
-        invars=list(invars), outvars=list(outvars), eqns=list(eqns), effects=effects, debug_info=info
-    )
-    return ClosedJaxpr(made, closed.consts)
+    """A jaxpr of some of the equations of another, with its constants."""
+    effects = {effect for e in eqns if e.effects for effect in e.effects}
+    return closed_of(invars, outvars, eqns, closed.jaxpr.constvars, closed.consts, effects)

@@ -137,8 +137,11 @@ class Light(Trace):
         called = closed_of(invars, outvars, inner)
         self.eqns.append(
             new_jaxpr_eqn(
-                ins, [t._atom for t in outs], CUSTOM,
-                {"call_jaxpr": called, "jvp": _again(jvp), "pull": None}, set(),
+                ins,
+                [t._atom for t in outs],
+                CUSTOM,
+                {"call_jaxpr": called, "jvp": _again(jvp), "pull": None, "host": None},
+                set(),
             )
         )
         return outs

@@ -76,11 +76,12 @@ def reversed_of(forward: Traced, wants: Sequence[int]) -> Traced:
 
 
 def _inexact(v: Any) -> bool:
-    return jnp.issubdtype(v.aval.dtype, jnp.inexact)
+    dtype = v.aval.dtype
+    return getattr(dtype, "kind", "?") == "f" or bool(jnp.issubdtype(dtype, jnp.inexact))
 
 
 def _complex(v: Any) -> bool:
-    return jnp.issubdtype(v.aval.dtype, jnp.complexfloating)
+    return getattr(v.aval.dtype, "kind", "?") == "c"
 
 
 def _forward(w: Writer, eqn: Any, active: set[Any]) -> Back | None:
@@ -130,10 +131,9 @@ def _by_jax(w: Writer, eqn: Any, wanted: list[int]) -> Back:
 
 def _by_own(eqn: Any) -> Back:
     """The way back that an equation brings along."""
-    (x,), (out,), back = eqn.invars, eqn.outvars, Writer()
-    ct = Var(out.aval)
-    grad = eqn.params["pull"](back, ct, x, out)
-    return Back([ct], back.eqns, {0: grad})
+    back, ct = Writer(), Var(eqn.outvars[0].aval)
+    grads = eqn.params["pull"](back, eqn, ct)
+    return Back([ct], back.eqns, grads)
 
 
 def _by_tangents(eqn: Any, wanted: list[int]) -> Back:

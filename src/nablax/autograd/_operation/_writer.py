@@ -31,9 +31,17 @@ _UNKNOWN = debug_info("nablax.autograd", lambda: (), (), {}).with_unknown_names(
 _OF_PRODUCTS = {"out_dtype": None} if "out_dtype" in inspect.signature(lax.mul).parameters else {}
 
 
-def closed_of(invars: Sequence[Any], outvars: Sequence[Any], eqns: Sequence[Any]) -> Any:
+def closed_of(
+    invars: Sequence[Any],
+    outvars: Sequence[Any],
+    eqns: Sequence[Any],
+    constvars: Sequence[Any] = (),
+    consts: Sequence[Any] = (),
+    effects: Any = frozenset(),
+) -> Any:
     """A jaxpr of these equations."""
-    return ClosedJaxpr(Jaxpr((), list(invars), list(outvars), list(eqns), set(), _UNKNOWN), ())
+    made = Jaxpr(list(constvars), list(invars), list(outvars), list(eqns), effects, _UNKNOWN)
+    return ClosedJaxpr(made, consts)
 
 
 BOOL = np.dtype(bool)

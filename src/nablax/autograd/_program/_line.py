@@ -119,7 +119,10 @@ class Line:
         if self.avals[slot].dtype == aval.dtype:
             return slot
         dtype = aval.dtype
-        call = intern_call(("cast", dtype), lambda: ("cast", by(lambda w, a: converted(w, a, dtype), lambda a: jnp.asarray(a, dtype)), ALIKE))
+        call = intern_call(
+            ("cast", dtype),
+            lambda: ("cast", by(lambda w, a: converted(w, a, dtype), lambda a: jnp.asarray(a, dtype)), ALIKE),
+        )
         return self._apply(call.on((self.avals[slot],), self.x64), (slot,), at, True)[0]
 
     def _add(self, a: int, b: int, at: int, create: bool = False) -> int:

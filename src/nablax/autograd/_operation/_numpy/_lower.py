@@ -95,7 +95,11 @@ class Lowered(Kernel):
 
         for eqn in eqns:
             into = [read(atom) for atom in eqn.invars]
-            if eqn.primitive.name in INLINED:
+            host = eqn.params.get("host")
+            if host is not None:
+                outs = [self._slot(eqn.outvars[0].aval.size)]
+                self.code.append(row(host, into, outs[0]))
+            elif eqn.primitive.name in INLINED:
                 inner = next(eqn.params[key] for key in INNER if key in eqn.params)
                 own = inner.consts if isinstance(inner, ClosedJaxpr) else ()
                 outs = self._inline(getattr(inner, "jaxpr", inner), own, into)

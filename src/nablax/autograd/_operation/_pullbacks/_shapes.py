@@ -100,12 +100,12 @@ def _gather(w: Writer, eqn: Any, ct: Atom, i: int) -> Any:
     return w.emit(
         lax.scatter_add_p, (w.full(x.aval.shape, 0, dtype), indices, ct), x.aval.shape, dtype,
         dimension_numbers=numbers, indices_are_sorted=p["indices_are_sorted"], unique_indices=p["unique_indices"],
-        mode=p["mode"], **_adding(dtype),
+        mode=p["mode"], **adding(dtype),
     )  # fmt: skip
 
 
 @functools.cache
-def _adding(dtype: Any) -> dict[str, Any]:
+def adding(dtype: Any) -> dict[str, Any]:
     """The parameters of a scatter that say what is done with two numbers: they are added."""
     a, b, adding = Var(shaped((), dtype)), Var(shaped((), dtype)), Writer()
     return {"update_jaxpr": closed_of([a, b], [adding.add(a, b)], adding.eqns).jaxpr, "update_consts": ()}

@@ -42,9 +42,7 @@ def beside(fn: Callable[..., Any], number: Any, first: bool) -> Callable[..., An
     rule = rule_of(fn)
     made: Any = (lambda x: fn(number, x)) if first else (lambda x: fn(x, number))
     if rule is not None:
-        made.written = (
-            (lambda w, x: rule(w, number, x)) if first else (lambda w, x: rule(w, x, number))
-        )
+        made.written = (lambda w, x: rule(w, number, x)) if first else (lambda w, x: rule(w, x, number))
     return made
 
 
@@ -57,4 +55,3 @@ def write(rule: Rule, avals: Sequence[Aval]) -> Any:
     except Exception:  # Unwritten, or an error that JAX will put in words
         return None
     return closed_of(args, [out], w.eqns)
-

@@ -86,7 +86,9 @@ def absolute(w: Writer, x: Any) -> Atom:
 def _log_of_sum(w: Writer, x: Atom) -> Atom:
     """log(exp(x) + 1), from the larger of both; NaN where x is."""
     zero = w.number(0, x.aval.dtype)
-    rest = w.unary(lax.log1p_p, w.unary(lax.exp_p, w.neg(w.unary(lax.abs_p, x)), accuracy=None), accuracy=None)
+    rest = w.unary(
+        lax.log1p_p, w.unary(lax.exp_p, w.neg(w.unary(lax.abs_p, x)), accuracy=None), accuracy=None
+    )
     return w.add(w.binary(lax.max_p, x, zero), rest)
 
 

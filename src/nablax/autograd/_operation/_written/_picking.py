@@ -9,6 +9,9 @@ import numpy as np
 from jax import lax
 from jax.lax import GatherDimensionNumbers, GatherScatterMode
 
+from .._custom import custom
+from .._numpy._picking import Returned, Taken
+from .._pullbacks._shapes import adding
 from .._writer import BOOL, Atom, Writer
 from ._rule import need, ranked, strong
 
@@ -42,9 +45,7 @@ def taken(w: Writer, x: Any, parts: Sequence[Any], starts: Sequence[Any]) -> Ato
             sizes.append(n)
             left.append(n)
     need(all(s.aval.dtype == np.int32 and not s.aval.weak_type for s in at))
-    found = w.emit(
-        lax.dynamic_slice_p, (x, *at), tuple(sizes), x.aval.dtype, slice_sizes=tuple(sizes)
-    )
+    found = w.emit(lax.dynamic_slice_p, (x, *at), tuple(sizes), x.aval.dtype, slice_sizes=tuple(sizes))
     return w.reshape(found, tuple(left))
 
 
@@ -87,8 +88,56 @@ def _basic(w: Writer, x: Atom, parts: Sequence[Any]) -> Atom:
 
 def _gathered(w: Writer, x: Atom, arrays: Sequence[Any]) -> Atom:
     lengths = x.aval.shape
-    n = max(strong(at, "i").aval.ndim for at in arrays)
-    need(n and all(lengths) and len({at.aval.dtype for at in arrays}) == 1 and arrays[0].aval.dtype.itemsize >= 4)
+    need(max(strong(at, "i").aval.ndim for at in arrays) and all(lengths))
+    need(len({at.aval.dtype for at in arrays}) == 1 and arrays[0].aval.dtype.itemsize >= 4)
+    k = len(arrays)
+
+    def forward(w: Writer, x: Atom, *at: Atom) -> Atom:
+        places = _places(w, lengths, at)
+        n = len(places.aval.shape) - 1
+        rest = lengths[k:]
+        return w.emit(
+            lax.gather_p, (x, places), places.aval.shape[:-1] + rest, x.aval.dtype,
+            dimension_numbers=GatherDimensionNumbers(
+                offset_dims=tuple(range(n, n + len(rest))), collapsed_slice_dims=tuple(range(k)),
+                start_index_map=tuple(range(k)),
+            ),
+            slice_sizes=(1,) * k + rest, indices_are_sorted=False, unique_indices=False,
+            mode=GatherScatterMode.PROMISE_IN_BOUNDS, fill_value=None,
+        )  # fmt: skip
+
+    def pull(w: Writer, eqn: Any, ct: Atom) -> dict[int, Atom]:
+        return {0: _returned(w, ct, eqn.invars[1:], lengths)}
+
+    return custom(w, [x, *arrays], forward, pull, Taken(lengths[:k]))
+
+
+def _returned(w: Writer, ct: Atom, arrays: Sequence[Any], lengths: tuple[int, ...]) -> Atom:
+    """Zeros with the elements of `ct` added where x[arrays] took them."""
+    k, dtype = len(arrays), ct.aval.dtype
+
+    def forward(w: Writer, ct: Atom, *at: Atom) -> Atom:
+        places = _places(w, lengths, at)
+        n = len(places.aval.shape) - 1
+        numbers = lax.ScatterDimensionNumbers(
+            update_window_dims=tuple(range(n, ct.aval.ndim)), inserted_window_dims=tuple(range(k)),
+            scatter_dims_to_operand_dims=tuple(range(k)),
+        )  # fmt: skip
+        return w.emit(
+            lax.scatter_add_p, (w.full(lengths, 0, dtype), places, ct), lengths, dtype,
+            dimension_numbers=numbers, indices_are_sorted=False, unique_indices=False,
+            mode=GatherScatterMode.PROMISE_IN_BOUNDS, **adding(dtype),
+        )  # fmt: skip
+
+    def pull(w: Writer, eqn: Any, again: Atom) -> dict[int, Atom]:
+        return {0: _gathered(w, again, eqn.invars[1:])}
+
+    return custom(w, [ct, *arrays], forward, pull, Returned(lengths, dtype, k))
+
+
+def _places(w: Writer, lengths: Sequence[int], arrays: Sequence[Any]) -> Atom:
+    """Indices along a last axis, counted from the front."""
+    n = max(at.aval.ndim for at in arrays)
     columns = []
     for at, length in zip(arrays, lengths, strict=False):
         dtype = at.aval.dtype
@@ -97,14 +146,5 @@ def _gathered(w: Writer, x: Atom, arrays: Sequence[Any]) -> Atom:
         columns.append(ranked(w, at, n))
     shape = tuple([max(c.aval.shape[i] for c in columns) for i in range(n)])
     need(all(m in (1, k) for c in columns for m, k in zip(c.aval.shape, shape, strict=True)) and all(shape))
-    columns = [w.broadcast(w.broadcast(c, shape, tuple(range(n))), (*shape, 1), tuple(range(n))) for c in columns]
-    k, rest = len(arrays), lengths[len(arrays) :]
-    return w.emit(
-        lax.gather_p, (x, w.concatenate(columns, n)), shape + rest, x.aval.dtype,
-        dimension_numbers=GatherDimensionNumbers(
-            offset_dims=tuple(range(n, n + len(rest))), collapsed_slice_dims=tuple(range(k)),
-            start_index_map=tuple(range(k)),
-        ),
-        slice_sizes=(1,) * k + rest, indices_are_sorted=False, unique_indices=False,
-        mode=GatherScatterMode.PROMISE_IN_BOUNDS, fill_value=None,
-    )  # fmt: skip
+    axes = tuple(range(n))
+    return w.concatenate([w.broadcast(w.broadcast(c, shape, axes), (*shape, 1), axes) for c in columns], n)

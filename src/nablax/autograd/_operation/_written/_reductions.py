@@ -132,7 +132,9 @@ def logsumexp(w: Writer, x: Any, dim: Any = None, keepdim: bool = False) -> Atom
     return whole(w, x, forward, pull)
 
 
-def norm(w: Writer, x: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Atom:
+def norm(
+    w: Writer, x: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, *, dtype: Any = None
+) -> Atom:
     """The root of the sum of squares; slope 0 at 0."""
     need(p in ("fro", None, 2))
     squares = total(w, w.unary(lax.square_p, strong(x)), dim, keepdim, dtype=dtype)

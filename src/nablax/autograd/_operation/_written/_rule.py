@@ -63,7 +63,12 @@ def operands(w: Writer, a: Any, b: Any, kinds: str = "f") -> tuple[Atom, Atom]:
         need(a.aval.dtype.kind in kinds and a.aval.dtype == b.aval.dtype)
     m, n = a.aval.ndim, b.aval.ndim
     if m and n:
-        need(all(i == j or i == 1 or j == 1 for i, j in zip(a.aval.shape[::-1], b.aval.shape[::-1], strict=False)))
+        need(
+            all(
+                i == j or i == 1 or j == 1
+                for i, j in zip(a.aval.shape[::-1], b.aval.shape[::-1], strict=False)
+            )
+        )
         a, b = ranked(w, a, n), ranked(w, b, m)
     return a, b
 

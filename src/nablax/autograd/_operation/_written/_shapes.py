@@ -68,7 +68,13 @@ def concatenate(w: Writer, arrays: Any, axis: Any = 0) -> Atom:
     first = _alike(arrays)[0].aval
     at = axis_of(axis, first.ndim)
     need(len(arrays) > 1)
-    need(all(m == n or i == at for x in arrays for i, (m, n) in enumerate(zip(x.aval.shape, first.shape, strict=True))))
+    need(
+        all(
+            m == n or i == at
+            for x in arrays
+            for i, (m, n) in enumerate(zip(x.aval.shape, first.shape, strict=True))
+        )
+    )
     return w.concatenate(arrays, at)
 
 
