@@ -73,7 +73,6 @@ class _Value(Tracer):
     for _name in ("add", "sub", "mul", "truediv"):
         locals()[f"__r{_name}__"] = _operator(f"__r{_name}__", OPERATORS[_name], True)
     del _name, _rule
-    __hash__ = Tracer.__hash__
 
     def __getitem__(self, index: Any) -> Any:
         trace, parts = self._trace, index if index.__class__ is tuple else (index,)

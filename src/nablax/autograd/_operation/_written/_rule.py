@@ -25,9 +25,9 @@ def need(condition: Any) -> None:
         raise Unwritten
 
 
-def strong(x: Any, kinds: str = "f") -> Var:
+def strong(x: Any, kinds: str = "f") -> Any:
     """An array of one of these kinds, whose dtype is not that of a Python number."""
-    need(isinstance(x, Var) and x.aval.dtype.kind in kinds and not x.aval.weak_type)
+    need(x.__class__ is Var and x.aval.dtype.kind in kinds and not x.aval.weak_type)
     return x
 
 
@@ -51,9 +51,9 @@ def axis_of(dim: Any, n: int) -> int:
 def operands(w: Writer, a: Any, b: Any, kinds: str = "f") -> tuple[Atom, Atom]:
     """Two arrays of one dtype, or one and a Python number, as elementwise operations take them: of one rank, or one of
     them a number."""
-    if not isinstance(b, Var):
+    if b.__class__ is not Var:
         return strong(a, kinds), _number(w, b, a.aval.dtype)
-    if not isinstance(a, Var):
+    if a.__class__ is not Var:
         return _number(w, a, strong(b, kinds).aval.dtype), b
     if a.aval.weak_type:
         a, b = _settled(w, a, strong(b, kinds)), b
@@ -79,7 +79,7 @@ def ranked(w: Writer, x: Atom, n: int) -> Atom:
     return x if k <= 0 else w.broadcast(x, (1,) * k + x.aval.shape, tuple(range(k, n)))
 
 
-def _settled(w: Writer, x: Var, other: Var) -> Atom:
+def _settled(w: Writer, x: Any, other: Any) -> Atom:
     """An array that was a Python number, with the dtype of the array beside it."""
     dtype, kind = other.aval.dtype, x.aval.dtype.kind
     need(not x.aval.shape and (kind == dtype.kind or (kind == "i" and dtype.kind == "f")))
