@@ -6,20 +6,25 @@ import contextlib
 from collections import OrderedDict
 from typing import Any
 
+_get = OrderedDict.get
+
 
 class Bounded(OrderedDict):
     """At most `most` entries; a new one beyond takes the place of the least recently used.
 
-    Only `get` counts as use. Threads may share it.
+    Only `get` counts as use, and only in a dictionary that is half full: before, nothing is going to be forgotten soon.
+    Threads may share it.
     """
+
+    __slots__ = ("most",)
 
     def __init__(self, most: int) -> None:
         super().__init__()
         self.most = most
 
     def get(self, key: Any, default: Any = None) -> Any:
-        found = super().get(key, default)
-        if found is not default:
+        found = _get(self, key, default)
+        if found is not default and 2 * len(self) >= self.most:
             with contextlib.suppress(KeyError):  # another thread put it out just now
                 self.move_to_end(key)
         return found
