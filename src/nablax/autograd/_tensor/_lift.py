@@ -139,6 +139,7 @@ class Lifted:
                 and frozen is self._frozen
                 and not kwargs
                 and all(isinstance(a, Recorded) for a in args)
+                and len(state.reads) == len(args)  # nothing else enters with them
             ):
                 parent: Any = state.parent
                 parent.edges[(key, *[a._s for a in args])] = state  # where the fast path looks
