@@ -27,7 +27,8 @@ def need(condition: Any) -> None:
 
 def strong(x: Any, kinds: str = "f") -> Any:
     """An array of one of these kinds, whose dtype is not that of a Python number."""
-    need(x.__class__ is Var and x.aval.dtype.kind in kinds and not x.aval.weak_type)
+    need(x.__class__ is Var)
+    need(x.aval.dtype.kind in kinds and not x.aval.weak_type)
     return x
 
 
