@@ -1,6 +1,6 @@
 """The autograd wing against torch eager and jax.jit of the same.
 
-python benchmarks/autograd.py                    three minutes, needs torch; one of them is XLA's, for jax.jit's LSTM
+python benchmarks/autograd.py                    two minutes, needs torch; half of them for jax.jit's LSTM
 python benchmarks/autograd.py --only dot,host    some rows: dot operations large mlp rnn lstm transformer while host
 python benchmarks/autograd.py --quick            a smoke check
 

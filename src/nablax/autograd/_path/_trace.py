@@ -46,22 +46,8 @@ class Trace(Growing):
     """One thread's open recording."""
 
     __slots__ = (
-        "__weakref__",
-        "append",
-        "closed",
-        "inputs",
-        "links",
-        "outs",
-        "probe",
-        "root",
-        "settings",
-        "thread",
-        "tracing",
-        "tries",
-        "values",
-        "watched",
-        "wide",
-        "within",
+        "__weakref__", "append", "closed", "inputs", "links", "outs", "probe", "root", "settings", "thread", "tracing",
+        "tries", "values", "watched", "wide", "within",
     )  # fmt: skip
 
     # How a recording ends, and how one that has become long is cut. What is built on traces says it: _segment.

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .._ground._aval import config
+from .._ground._aval import PLAIN, config
 from .._ground._bounded import Bounded
 from .._ground._disk import compiled
 from .._ground._lent import is_lent
@@ -76,11 +76,12 @@ class Forward(Outline):
         else:
             with jax.enable_x64(x64):
                 results = program(*values)
-        if results and isinstance(
-            results[0], jax.core.Tracer
-        ):  # read inside somebody's jit: compute now, not there
+        if results and isinstance(results[0], jax.core.Tracer):
+            # Read inside somebody's jit: compute now, not there.
             with jax.ensure_compile_time_eval():
                 results = program(*values)
+        elif results:
+            PLAIN.add(results[0].__class__)
         if not self.targets:
             return results, None
         if self.tiny:
