@@ -118,8 +118,11 @@ def _product(ins: list[Any], shape: tuple[int, ...], numbers: Any) -> Callable[.
             (1, 1): lambda a, b: a @ b.T,
             (0, 1): lambda a, b: a.T @ b.T,
         }[over_a[0], over_b[0]]
-    if not batch_a and a.ndim == b.ndim == 1 and len(over_a) == 1:
-        return np.dot
+    if not batch_a and a.ndim == b.ndim == 1:
+        return np.dot if len(over_a) == 1 else lambda a, b: a[:, None] * b
+    if not batch_a and a.ndim + b.ndim == 3 and len(over_a) == 1:  # a vector and a matrix
+        axis = over_b[0] if a.ndim == 1 else over_a[0]  # of the matrix
+        return operator.matmul if axis == a.ndim - 1 else lambda a, b: b @ a
     free_a = [i for i in range(a.ndim) if i not in over_a and i not in batch_a]
     free_b = [i for i in range(b.ndim) if i not in over_b and i not in batch_b]
     turn_a, turn_b = (*batch_a, *free_a, *over_a), (*batch_b, *over_b, *free_b)

@@ -25,9 +25,13 @@ def need(condition: Any) -> None:
         raise Unwritten
 
 
+def _is_array(x: Any) -> bool:
+    return x.__class__ is Var
+
+
 def strong(x: Any, kinds: str = "f") -> Any:
     """An array of one of these kinds, whose dtype is not that of a Python number."""
-    need(x.__class__ is Var)
+    need(_is_array(x))
     need(x.aval.dtype.kind in kinds and not x.aval.weak_type)
     return x
 
@@ -52,9 +56,9 @@ def axis_of(dim: Any, n: int) -> int:
 def operands(w: Writer, a: Any, b: Any, kinds: str = "f") -> tuple[Atom, Atom]:
     """Two arrays of one dtype, or one and a Python number, as elementwise operations take them: of one rank, or one of
     them a number."""
-    if b.__class__ is not Var:
+    if not _is_array(b):
         return strong(a, kinds), _number(w, b, a.aval.dtype)
-    if a.__class__ is not Var:
+    if not _is_array(a):
         return _number(w, a, strong(b, kinds).aval.dtype), b
     if a.aval.weak_type:
         a, b = _settled(w, a, strong(b, kinds)), b
