@@ -35,8 +35,13 @@ GRACE = 20.0  # seconds for importing and building, and for noticing that the li
 SEQUENCES = ("rnn_lengths", "attention_lengths")
 
 
-def run(program: str, library: str, steps: int, limit: float, small: bool) -> dict[str, Any]:
-    """One program with one library, in a process of its own: seconds, compilations and losses of its steps."""
+def run(
+    program: str, library: str, steps: int, limit: float, small: bool, kept: str = "off", tier: str = "auto"
+) -> dict[str, Any]:
+    """One program with one library, in a process of its own: seconds, compilations and losses of its steps.
+
+    kept: the folder of compiled programs.
+    """
     command = [
         sys.executable,
         "-m",
@@ -47,11 +52,14 @@ def run(program: str, library: str, steps: int, limit: float, small: bool) -> di
         str(steps),
         "--limit",
         str(limit),
+        "--tier",
+        tier,
     ]
     environment = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         environment[name] = "1"
     environment["JAX_PLATFORMS"] = "cpu"
+    environment["NABLAX_DISK_CACHE"] = kept
     if small:
         command.append("--small")
     stopped = False

@@ -18,12 +18,20 @@ from typing import Any
 import jax
 
 
-def arguments(description: str) -> argparse.Namespace:
-    """The command line of a benchmark: `--quick` is a smoke check in seconds, `--rounds` the turns of each peer."""
+def arguments(description: str, parts: Sequence[str] = ()) -> argparse.Namespace:
+    """The command line of a benchmark: `--quick` is a smoke check in seconds, `--rounds` the turns of each peer, and
+    `--only` a list of its `parts`, if it has some."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="small sizes and few rounds: a smoke check")
     parser.add_argument("--rounds", type=int, default=None, help="turns of each peer")
-    return parser.parse_args()
+    parser.add_argument(
+        "--only", default="", help=f"some of its parts, separated by commas: {' '.join(parts)}"
+    )
+    args = parser.parse_args()
+    args.only = [name for name in args.only.split(",") if name]
+    if unknown := sorted({*args.only} - {*parts}):
+        parser.error(f"--only: there is no {', '.join(unknown)}; allowed are {', '.join(parts) or 'none'}")
+    return args
 
 
 def seconds(fn: Callable[[], Any], clock: Callable[[], float] = time.perf_counter) -> float:

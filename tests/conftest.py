@@ -13,6 +13,8 @@ os.environ.setdefault(
     "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"
     " --xla_cpu_parallel_codegen_split_count=1",
 )
+# The processes that tests start keep nothing in the user's home.
+os.environ.setdefault("NABLAX_DISK_CACHE", str(Path(__file__).parent.parent / ".cache" / "autograd"))
 
 import jax
 from hypothesis import HealthCheck, settings

@@ -19,13 +19,14 @@ def main() -> None:
     parser.add_argument("library", choices=["nablax", "torch"])
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--limit", type=float, default=100.0)
+    parser.add_argument("--tier", default="auto", help="of nablax")
     parser.add_argument("--small", action="store_true")
     args = parser.parse_args()
 
     from course import LIBRARIES, PROGRAMS
 
     library = LIBRARIES[args.library]()
-    made = _compilations(args.library)
+    made = _compilations(args.library, args.tier)
     step = PROGRAMS[args.program](library, args.small)
     begin = time.perf_counter()
     for i in range(args.steps):
@@ -37,7 +38,7 @@ def main() -> None:
             break
 
 
-def _compilations(library: str):
+def _compilations(library: str, tier: str):
     """How many programs were compiled so far."""
     if library == "torch":
         import torch
@@ -45,6 +46,8 @@ def _compilations(library: str):
         torch.set_num_threads(1)
         return lambda: 0
     from nablax import autograd
+
+    autograd.tiers(tier)
 
     def made() -> int:
         info = autograd.cache_info()

@@ -4,6 +4,7 @@ import collections
 import gc
 import resource
 import shutil
+import sys
 import threading
 import weakref
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from nablax import autograd
+from nablax.autograd._ground._bounded import Bounded
 from nablax.autograd._path import _trace
 from nablax.autograd._program import _program
 
@@ -357,6 +359,60 @@ def test_any_number_of_structures_stays_within_bounds(monkeypatch):
     alive = counted()
     assert alive["State"] - before["State"] <= 6_000
     assert alive["Program"] - before["Program"] <= 400  # those of states that are remembered, too
+
+
+def test_what_is_remembered_is_bounded():
+    """No table of a module grows with what a program does, but those that know a bound, or hold weakly."""
+
+    def tables():
+        wing = [m for name, m in list(sys.modules.items()) if name.startswith("nablax.autograd._")]
+        bounded = Bounded | weakref.WeakValueDictionary
+        return {
+            (module.__name__, name): len(value)
+            for module in wing
+            for name, value in list(vars(module).items())
+            if isinstance(value, dict | list | set) and not isinstance(value, bounded)
+            if not name.startswith("__")
+        }
+
+    def work(first, last):
+        for n in range(first, last):
+            x = autograd.tensor(np.ones(n), requires_grad=True)
+            scale = np.float32(n)
+            y = autograd.lift(lambda v, scale=scale: v * scale)(x * n + x[n // 2])
+            autograd.lift(eval(f"lambda v: v + {n}"))(y).reshape(n, 1).sum().backward()
+            (x.tanh() if n % 2 else x.exp()).backward(np.ones(n))
+            autograd.vjp(lambda v, n=n: v**n, x)[1](np.ones(n))
+            autograd.numpy.concatenate([x.detach()] * n + [x]).sum().backward()
+
+    work(1, 5)
+    before = tables()
+    work(5, 12)
+    grown = {where for where, size in tables().items() if size > before.get(where, 0)}
+    assert not grown
+
+
+def test_shapes_that_nobody_uses_are_forgotten():
+    from nablax.autograd._ground import _aval
+
+    gc.collect()
+    before = len(_aval._TABLE)
+    for n in range(10_000, 16_000):
+        _aval.intern((n,), np.dtype(np.float32), False)
+    kept = _aval.intern((15_999,), np.dtype(np.float32), False)
+    assert len(_aval._TABLE) <= before + 4096
+    for n in range(20_000, 26_000):
+        _aval.intern((n,), np.dtype(np.float32), False)
+    assert _aval.intern((15_999,), np.dtype(np.float32), False) is kept
+
+
+def test_inputs_of_many_shapes_count_as_states():
+    autograd.cache_clear()
+    x = autograd.tensor(1.0)
+    for n in range(2, 102):
+        before = autograd.cache_info().states
+        (autograd.tensor(np.ones(n)) * x).realize()
+        assert autograd.cache_info().states >= before + 3  # two inputs and an operation
 
 
 def test_the_tries_of_a_thread_go_with_it():

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from nablax import autograd
 from nablax.autograd._operation._numpy import Lowered
 
 RNG = np.random.default_rng(0)
@@ -331,3 +332,51 @@ def test_effects_happen_once_and_in_order():
     Lowered(jax.make_jaxpr(function)(np.float32(1)))([np.float32(1)])
     jax.effects_barrier()
     assert seen == [("first", 1.0), ("second", 2.0)]
+
+
+@pytest.mark.parametrize("axes", [(0,), (1,), (2,), (0, 1), (1, 2), (0, 2), (0, 1, 2)])
+@pytest.mark.parametrize("reduced", [jnp.sum, jnp.max, jnp.min])
+def test_many_results_and_few(reduced, axes):
+    """Sums are products with ones, and the largest of short rows is found down the columns, where there are many."""
+    for shape in ((2, 3, 4), (40, 30, 20)):
+        x = f(*shape)
+        x[0, 1, 2] = np.inf
+        closed = jax.make_jaxpr(lambda x: reduced(x, axes))(x)
+        np.testing.assert_allclose(Lowered(closed)([x])[0], reduced(x, axes), rtol=2e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int32", "bool"])
+def test_long_choices_are_those_of_where(dtype):
+    which = b(70, 40)
+    odd = ODD if dtype == "float32" else INTS
+    yes, no = (np.resize(odd[RNG.permutation(len(odd))], (70, 40)).astype(dtype) for _ in range(2))
+    got = Lowered(jax.make_jaxpr(jnp.where)(which, yes, no))([which, yes, no])[0]
+    np.testing.assert_array_equal(got, np.where(which, yes, no))
+    if dtype == "float32":
+        np.testing.assert_array_equal(np.signbit(got), np.signbit(np.where(which, yes, no)))
+
+
+@pytest.mark.parametrize("rows", [(3, 5), (50, 40), (50, 4000)])
+@pytest.mark.parametrize("value", [1.0, np.inf, np.nan])
+def test_rows_that_are_added(rows, value):
+    """One by one, as a product of matrices, or sorted: what is infinite stays in its row."""
+    n, entries = rows
+    x, at, new = np.zeros((entries, 6), np.float32), i(n, low=-entries, high=entries), f(n, 6)
+    new[1, 2] = value
+    found = Lowered(jax.make_jaxpr(lambda x, at, new: x.at[at].add(new))(x, at, new))([x, at, new])[0]
+    expected = x.copy()
+    np.add.at(expected, at, new)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    t = autograd.tensor(x, requires_grad=True)
+    t[autograd.tensor(at)].backward(new)
+    np.testing.assert_allclose(t.grad, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("a", "b"), [((3,), (4,)), ((3,), (3,)), ((3,), (3, 4)), ((3,), (4, 3)), ((4, 3), (3,)),
+                                  ((3, 4), (3,)), ((3, 4), (4, 5))])  # fmt: skip
+def test_products_of_vectors_and_matrices(a, b):
+    x, y = f(*a), f(*b)
+    pairs = [((), ()), *[((m,), (n,)) for m in range(len(a)) for n in range(len(b)) if a[m] == b[n]]]
+    for over in pairs:
+        closed = jax.make_jaxpr(lambda x, y, over=over: jax.lax.dot_general(x, y, (over, ((), ()))))(x, y)
+        np.testing.assert_allclose(Lowered(closed)([x, y])[0], np.tensordot(x, y, over), rtol=1e-5)

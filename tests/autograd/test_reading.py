@@ -1,7 +1,9 @@
 """A lifted function is what it is at its line: whatever it reads from elsewhere, and whenever the value is computed."""
 
 import functools
+import gc
 import types
+import weakref
 
 import jax
 import jax.numpy as jnp
@@ -221,3 +223,40 @@ def test_pure_functions_are_not_traced_again():
             before = autograd.cache_info()
     after = autograd.cache_info()
     assert (after.compilations, after.inferences) == (before.compilations, before.inferences)
+
+
+@pytest.mark.parametrize("make", [np.full, jnp.full])
+def test_an_array_that_is_read_and_changes_is_an_input(make):
+    """It makes one program more, not one each time, and the old ones are let go."""
+    x = autograd.tensor(np.ones(50_000, np.float32), requires_grad=True)
+    place, gone = types.SimpleNamespace(), []
+
+    def scaled(v):
+        return v * place.array
+
+    for i in range(12):
+        if i == 4:
+            before = autograd.cache_info()
+        place.array = make(50_000, float(i), np.float32)
+        gone.append(weakref.ref(place.array))
+        y = autograd.lift(scaled)(x)
+        again = autograd.lift(scaled)(x)
+        place.array = None
+        (y + again).sum().backward()
+        np.testing.assert_array_equal(x.grad.numpy(), np.full(50_000, 2.0 * i))
+        assert y[0].item() == i
+        x.grad = y = again = None
+    after = autograd.cache_info()
+    assert after.programs - before.programs <= 1
+    gc.collect()
+    alive = [i for i, ref in enumerate(gone) if ref() is not None]
+    assert len(alive) <= 2, alive  # the first, a constant; the latest
+    # Another input in the place of the array, in a recording that is the same until then.
+    place.array = make(50_000, 7.0, np.float32)
+    w = autograd.tensor(np.zeros(50_000, np.float32))
+    for fn, given in ((scaled, (x,)), (lambda v, w: v + w[:3], (x, w))):
+        try:
+            y = lift(fn)(*given)
+        except autograd.ShapeError:
+            y = lift(scaled)(x)
+        assert y.numpy(force=True)[0] == 7

@@ -236,6 +236,25 @@ sys.exit(os.waitstatus_to_exitcode(status))
     assert done.returncode == 0, done.stderr
 
 
+def test_a_compiled_program_of_numpy_data_runs_once_a_step():
+    from nablax.autograd._ground import _aval
+
+    kinds = set(_aval.PLAIN)
+    _aval.PLAIN.clear()  # as in a process that has met no array of JAX's
+    _aval.PLAIN.add(np.ndarray)
+    try:
+        x = autograd.tensor(np.ones(3, np.float32), requires_grad=True)
+        with autograd.tiers("compiled"):
+            for step in range(4):
+                before = autograd.cache_info()
+                (x * 2 + 1).sum().backward()
+                after = autograd.cache_info()
+                x.grad = None
+                assert after.segments - before.segments == 1, step
+    finally:
+        _aval.PLAIN.update(kinds)
+
+
 # -- what varies becomes an input -------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 import sys
 from typing import Any
 
+from ._ground._disk import disk_cache as disk_cache
 from ._ground._errors import AnomalyError as AnomalyError
 from ._ground._errors import AutogradError as AutogradError
 from ._ground._errors import FailedError as FailedError

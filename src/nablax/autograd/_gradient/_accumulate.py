@@ -6,6 +6,8 @@ import threading
 from typing import Any
 
 from .._operation._call import ALIKE, intern_call
+from .._operation._written import by
+from .._operation._written._elementwise import add
 from .._path._record import state_of
 from .._path._recorded import is_recorded
 from .._path._trace import Restart, Trace
@@ -25,7 +27,7 @@ def add_to(trace: Trace, total: Any, gradient: Any) -> None:
         states = (trace.source(total), state_of(trace, gradient))
     key = ("accumulate", *states)
     if key not in trace.state.edges:
-        call = intern_call("accumulate", lambda: ("accumulate", lambda a, b: a + b, ALIKE))
+        call = intern_call("accumulate", lambda: ("accumulate", by(add, lambda a, b: a + b), ALIKE))
         trace.extend(key, call, states, False, donate=states[0].slot)
     trace.state = trace.state.edges[key]
     if not is_recorded(total):

@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._ground._bounded import Bounded
 from .._path._recorded import Recorded, as_tensor, is_recorded, value_of
 from .._segment._flush import realize
 
-_ones: dict[Any, Any] = {}
+_ones: Bounded = Bounded(64)
 
 
 def own(value: Any) -> Any:

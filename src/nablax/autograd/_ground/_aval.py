@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import threading
 from typing import Any
+from weakref import WeakValueDictionary
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +15,8 @@ from ._errors import ShapeError, user_line
 
 config: Any = jax.config
 PLAIN: set[type] = {np.ndarray}  # classes of values that are computed; JAX's joins when the first is met
-_TABLE: dict[tuple, Aval] = {}
+_TABLE: WeakValueDictionary[tuple, Aval] = WeakValueDictionary()  # all that are in use
+_LOCK = threading.Lock()
 _SCALARS = {
     bool: np.dtype(bool),
     int: np.dtype(np.int64),
@@ -42,7 +46,7 @@ class Aval:
     takes.
     """
 
-    __slots__ = ("dtype", "inexact", "shape", "size", "struct", "weak")
+    __slots__ = ("__weakref__", "dtype", "inexact", "shape", "size", "struct", "weak")
 
     def __init__(self, shape: tuple[int, ...], dtype: Any, weak: bool) -> None:
         self.shape = shape
@@ -56,13 +60,11 @@ class Aval:
         return f"{self.dtype}[{','.join(map(str, self.shape))}]{'~' if self.weak else ''}"
 
 
+@functools.lru_cache(4096)
 def intern(shape: tuple[int, ...], dtype: Any, weak: bool) -> Aval:
-    """The one Aval of this shape, dtype and weakness."""
-    key = (shape, dtype, weak)
-    found = _TABLE.get(key)
-    if found is None:
-        found = _TABLE.setdefault(key, Aval(shape, dtype, weak))
-    return found
+    """The one Aval of this shape, dtype and weakness; those met lately are found sooner."""
+    with _LOCK:
+        return _TABLE.setdefault((shape, dtype, weak), Aval(shape, dtype, weak))
 
 
 def interned(aval: Any) -> Aval:

@@ -19,6 +19,7 @@ allowed and what came, and where in the user's own code.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from pathlib import Path
@@ -31,8 +32,6 @@ _WING = Path(__file__).parents[1]
 _HIDDEN = tuple(
     str(p) + os.sep for p in (_WING.parent, Path(str(jax.__file__)).parent, Path(str(np.__file__)).parent)
 )
-
-_IS_HIDDEN: dict[str, bool] = {}
 
 
 class AutogradError(Exception):
@@ -89,15 +88,16 @@ for _error in [
     _error.__module__ = "nablax.autograd"  # as tracebacks show it, and pickle finds it
 
 
+@functools.lru_cache(4096)
+def _is_hidden(file: str) -> bool:
+    return file.startswith(_HIDDEN)
+
+
 def user_frame(depth: int = 1) -> FrameType | None:
     """The innermost frame that is neither ours nor JAX's nor NumPy's, from `depth` frames up."""
     frame: FrameType | None = sys._getframe(depth)
     while frame is not None:
-        name = frame.f_code.co_filename
-        hidden = _IS_HIDDEN.get(name)
-        if hidden is None:
-            hidden = _IS_HIDDEN[name] = name.startswith(_HIDDEN)
-        if not hidden:
+        if not _is_hidden(frame.f_code.co_filename):
             return frame
         frame = frame.f_back
     return None

@@ -9,8 +9,9 @@ class CacheInfo(NamedTuple):
     """What nablax.autograd has done since the start, or since `cache_clear()`, and what it remembers.
 
     segments: recordings run.  hits: of these, by a compiled program.  interpreted: of these, by the first tier.
-    compilations: programs compiled, forward and backward.  operations: kernels of single operations made for the first
-    tier.  cuts: recordings cut because they reached `max_segment`.  inferences: operations traced.
+    compilations: programs compiled, forward and backward.  loaded: programs and kernels that were read from
+    disk (see `disk_cache`).  operations: kernels of single operations made for the first tier.  cuts: recordings cut
+    because they reached `max_segment`.  inferences: operations traced.
     programs: structures that are remembered, of all threads.  states: places in the recordings of this thread.
     bytes: machine code and constants that programs hold, as far as XLA tells.  waiting: programs that the compiler has
     still to compile.
@@ -19,6 +20,7 @@ class CacheInfo(NamedTuple):
     segments: int
     hits: int
     compilations: int
+    loaded: int
     operations: int
     interpreted: int
     cuts: int
@@ -36,7 +38,7 @@ class Stats:
         self.clear()
 
     def clear(self) -> None:
-        self.segments = self.hits = self.compilations = self.operations = 0
+        self.segments = self.hits = self.compilations = self.loaded = self.operations = 0
         self.interpreted = self.cuts = self.inferences = 0
 
 

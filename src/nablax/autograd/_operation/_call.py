@@ -11,19 +11,20 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import jax
-from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+from jax.extend.core import jaxpr_as_fun
 
 from .._ground._aval import Aval, interned
 from .._ground._bounded import Bounded
 from .._ground._errors import ShapeError, user_line
 from .._ground._stats import stats
-from ._general import General, Traced, kind, substituted
+from ._general import General, Traced, flattened, kind
 from ._joint import Joint, split, trace
 from ._kernel import kernel
 from ._numpy import Kernel
 from ._reverse import Left, reversed_of
+from ._written import rule_of, write
 
-MOST_CALLS, MOST_SHAPES, MOST_KINDS = 4096, 512, 64
+MOST_CALLS, MOST_SHAPES, MOST_KINDS, MOST_JOINTS = 4096, 512, 64, 32
 FIXED, CHECKED, ALIKE = range(3)
 _CALLS: Bounded = Bounded(MOST_CALLS)
 _LOCK = threading.Lock()
@@ -36,21 +37,20 @@ class Typed:
     avals, tree: of the results (tree is None for a single array).  weight: the work in it.
     """
 
-    __slots__ = ("_jaxpr", "_joints", "_kernels", "args", "avals", "call", "tree", "weight", "x64")
+    __slots__ = ("_joints", "_kernels", "_traced", "args", "avals", "call", "tree", "weight", "x64")
 
     def __init__(self, call: Call, args: tuple[Aval, ...], x64: bool) -> None:
         self.call = call
         self.args = args
         self.x64 = x64
-        self._jaxpr: ClosedJaxpr | None = None
-        self._joints: dict[tuple, tuple[Joint, Typed]] = {}
-        self._kernels: dict[Any, Kernel] = {}
+        self._joints: Bounded = Bounded(MOST_JOINTS)  # wanted arguments -> Joint, and its pullback as Typed
+        self._kernels: Bounded = Bounded(
+            MOST_JOINTS
+        )  # id of a joint -> the joint, so that it stays, and Kernel
 
     def trace(self, wants: tuple[int, ...]) -> Typed:
         """Find out what the results are; with the pullback to the arguments `wants` at once, if there is one."""
-        traced = self.call.traced(self.args, (), self.x64)
-        self.of(traced.jaxpr)
-        self.tree = None if traced.tree == _LEAF else traced.tree
+        self.of(self.call.traced(self.args, (), self.x64))
         if wants and not self.call.stubborn:
             try:
                 self.joint(wants, False)
@@ -58,9 +58,10 @@ class Typed:
                 self.call.stubborn = True
         return self
 
-    def of(self, jaxpr: ClosedJaxpr) -> Typed:
-        """Take the results from a jaxpr that is known already."""
-        self._jaxpr, self.tree = jaxpr, None
+    def of(self, traced: Traced) -> Typed:
+        """Take the results from a trace."""
+        self._traced, jaxpr = traced, traced.jaxpr
+        self.tree = None if traced.tree == _LEAF else traced.tree
         self.avals = tuple(map(interned, jaxpr.out_avals))
         names = primitives(jaxpr.jaxpr)
         self.call.may_fail |= any("callback" in name for name in names)
@@ -72,17 +73,17 @@ class Typed:
         found = self._joints.get((wants, again))
         if found is None:
             with jax.enable_x64(self.x64):
-                found = self._joint(
-                    (wants, again), split(self.call.traced(self.args, wants, self.x64), again)
-                )
+                both = self.call.traced(self.args, wants, self.x64, self._traced)
+                found = self._joint((wants, again), split(both, again))
         return found
 
     def _joint(self, key: tuple, joint: Joint) -> tuple[Joint, Typed]:
         name = f"backward of {self.call.name}"
         tree = jax.tree.structure([0] * len(joint.pull.out_avals))
-        call = Call(name, jaxpr_as_fun(joint.pull), FIXED, Traced(joint.pull, tree, ()))
+        known = Traced(joint.pull, tree, ())
+        call = Call(name, jaxpr_as_fun(joint.pull), FIXED, known)
         args = tuple(map(interned, joint.pull.in_avals))
-        found = self._joints[key] = joint, Typed(call, args, self.x64).of(joint.pull)
+        found = self._joints[key] = joint, Typed(call, args, self.x64).of(known)
         return found
 
     def kernel(self, joint: Joint | None = None) -> Kernel:
@@ -91,10 +92,10 @@ class Typed:
         found = self._kernels.get(key)
         if found is None:
             stats.operations += 1
-            jaxpr: Any = self._jaxpr if joint is None or not joint.extra else joint.forward
+            jaxpr: Any = self._traced.jaxpr if joint is None or not joint.extra else joint.forward
             with jax.enable_x64(self.x64):
-                found = self._kernels[key] = kernel(jaxpr)
-        return found
+                found = self._kernels[key] = joint, kernel(jaxpr)
+        return found[1]
 
 
 class Call:
@@ -111,12 +112,13 @@ class Call:
       known: the trace, where the function was made of one.
     """
 
-    __slots__ = ("_general", "_known", "_shapes", "_typed", "fn", "may_fail", "name", "stubborn")
+    __slots__ = ("_general", "_known", "_rule", "_shapes", "_typed", "fn", "may_fail", "name", "stubborn")
 
     def __init__(
         self, name: str, fn: Callable[..., Any], shapes: int = CHECKED, known: Traced | None = None
     ) -> None:
         self._known = known
+        self._rule = rule_of(fn)
         self.name = name
         self.fn = fn
         self._shapes = shapes
@@ -132,9 +134,11 @@ class Call:
         """The results as a flat list."""
         return jax.tree.leaves(self.fn(*args))
 
-    def traced(self, avals: Sequence[Aval], wants: tuple[int, ...], x64: bool) -> Traced:
-        """Forward, and where gradients are wanted backward, for given avals."""
-        forward = self._known or self._traced(avals, (), x64)
+    def traced(
+        self, avals: Sequence[Aval], wants: tuple[int, ...], x64: bool, forward: Traced | None = None
+    ) -> Traced:
+        """Forward, and where gradients are wanted backward, for given avals; `forward` where it is known."""
+        forward = forward or self._known or self._traced(avals, (), x64)
         if not wants:
             return forward
         try:
@@ -143,14 +147,17 @@ class Call:
             return self._traced(avals, wants, x64)
 
     def _traced(self, avals: Sequence[Aval], wants: tuple[int, ...], x64: bool) -> Traced:
-        """JAX's trace; from that of like avals where those are known."""
+        """JAX's trace, or what a rule writes in its place; from that of like avals where those are known."""
+        if self._rule is not None and not wants:
+            written = write(self._rule, avals)
+            if written is not None:
+                return Traced(written, _LEAF, ())
 
         def now(structs: Sequence[Any]) -> Traced:
             return trace(unjitted(self.fn), structs, wants)
 
         if self._shapes == FIXED:
-            found = trace(self.fn, [a.struct for a in avals], wants)
-            return found._replace(jaxpr=substituted(found.jaxpr, ()))
+            return flattened(trace(self.fn, [a.struct for a in avals], wants))
         key = (kind(avals), wants, x64)
         general = self._general.get(key)
         if general is None:
@@ -212,7 +219,7 @@ def primitives(jaxpr: Any) -> list[str]:
         inner = [
             getattr(p, "jaxpr", p)
             for p in equation.params.values()
-            if hasattr(p, "jaxpr") or hasattr(p, "eqns")
+            if p is not None and (hasattr(p, "jaxpr") or hasattr(p, "eqns"))
         ]
         for each in inner:
             found += primitives(each)

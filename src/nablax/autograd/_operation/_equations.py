@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from jax.extend.core import Var
+from jax.extend.core import Literal
 
 
 def needed(eqns: Sequence[Any], outs: Sequence[Any]) -> list[Any]:
     """The equations that some variables depend on, in order; those with effects, too."""
-    wanted = {v for v in outs if isinstance(v, Var)}
+    wanted = {v for v in outs if v.__class__ is not Literal}
     found = []
     for e in reversed(eqns):
-        if e.effects or any(v in wanted for v in e.outvars):
+        made = e.outvars
+        if (made[0] in wanted if len(made) == 1 else not wanted.isdisjoint(made)) or e.effects:
             found.append(e)
-            wanted.update(v for v in e.invars if isinstance(v, Var))
+            for v in e.invars:
+                if v.__class__ is not Literal:
+                    wanted.add(v)
     found.reverse()
     return found

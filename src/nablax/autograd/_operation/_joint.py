@@ -15,6 +15,7 @@ from jax.extend.core import ClosedJaxpr, Literal, Primitive, Var
 from ._equations import needed
 from ._general import Traced
 from ._light import written
+from ._numbers import CALLED
 from ._writer import closed_of, shaped
 
 COTANGENT = Primitive("cotangent")
@@ -93,7 +94,8 @@ def _lightly(fn: Callable[..., Any], structs: Sequence[Any]) -> Traced | None:
         eqns, invars, outvars = written(flat, avals)
     except Exception:
         return None
-    return Traced(closed_of(invars, outvars, eqns), trees[0], ())
+    nested = any(e.primitive.name in CALLED for e in eqns)
+    return Traced(closed_of(invars, outvars, eqns), trees[0], (), not nested)
 
 
 def split(traced: Traced, again: bool) -> Joint:
@@ -140,10 +142,6 @@ def split(traced: Traced, again: bool) -> Joint:
 
 
 def closed_over(closed: ClosedJaxpr, invars: Sequence[Any], outvars: Sequence[Any], eqns: list[Any]) -> Any:
-    jaxpr = closed.jaxpr
-    info = jaxpr.debug_info.with_unknown_names()
-    effects = {effect for e in eqns for effect in e.effects}
-    made = jaxpr.replace(
-        invars=list(invars), outvars=list(outvars), eqns=list(eqns), effects=effects, debug_info=info
-    )
-    return ClosedJaxpr(made, closed.consts)
+    """A jaxpr of some of the equations of another, with its constants."""
+    effects = {effect for e in eqns if e.effects for effect in e.effects}
+    return closed_of(invars, outvars, eqns, closed.jaxpr.constvars, closed.consts, effects)

@@ -16,6 +16,7 @@ from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jax.sharding import SingleDeviceSharding
 
 from .._ground._aval import Aval, config
+from .._ground._disk import jitted
 from ._numpy import Kernel, Lowered, row
 
 EXTENDED = jax.dtypes.extended
@@ -38,7 +39,7 @@ class Compiled(Kernel):
         self.sizes = [getattr(aval, "size", 1) for aval in jaxpr.out_avals]
         self.rest = [None] * len(self.sizes)
         self.outs = [self.size + k for k in range(len(self.sizes))]
-        self.code = [row(jax.jit(jaxpr_as_fun(jaxpr)), range(self.size), tuple(self.outs))]
+        self.code = [row(jitted(jaxpr_as_fun(jaxpr)), range(self.size), tuple(self.outs))]
 
 
 def kernel(jaxpr: ClosedJaxpr) -> Kernel:

@@ -13,24 +13,13 @@ from typing import Any
 import jax
 import numpy as np
 from jax.core import Trace, Tracer
-from jax.extend.core import Literal, Primitive, Var, jaxpr_as_fun, new_jaxpr_eqn, set_current_trace
-from jax.interpreters import mlir
+from jax.extend.core import Literal, Var, new_jaxpr_eqn, set_current_trace
 
-from ._writer import closed_of, shaped
-
-# A function with a derivative of its own: `call_jaxpr` is what it computes, `jvp` a function of arguments and their
-# tangents. Named as JAX's, and run like it, by what it calls.
-CUSTOM = Primitive("custom_jvp_call")
-CUSTOM.multiple_results = True
-
-
-def _called(*args: Any, call_jaxpr: Any, jvp: Any) -> Any:
-    return jaxpr_as_fun(call_jaxpr)(*args)
-
-
-CUSTOM.def_impl(_called)
-CUSTOM.def_abstract_eval(lambda *args, call_jaxpr, jvp: call_jaxpr.out_avals)
-mlir.register_lowering(CUSTOM, mlir.lower_fun(_called, multiple_results=True))
+from ._custom import CUSTOM
+from ._writer import Writer, closed_of, shaped
+from ._written._elementwise import OPERATORS
+from ._written._picking import picked
+from ._written._rule import Rule, Unwritten
 
 _ALIKE = {
     "add", "sub", "mul", "div", "max", "min", "pow", "atan2", "rem", "neg", "exp", "exp2", "log", "log1p", "expm1",
@@ -45,6 +34,31 @@ class Strange(Exception):
     """Something that only JAX's own trace understands."""
 
 
+def _operator(name: str, rule: Rule, swapped: bool = False) -> Callable[[Any, Any], Any]:
+    """An operator that is written where there is a rule for its arguments, JAX's elsewhere."""
+    theirs = getattr(Tracer, name)
+
+    def method(self: Any, other: Any) -> Any:
+        trace = self._trace
+        kind = other.__class__
+        if kind is _Value and other._trace is trace:
+            given = other._atom
+        elif kind is float or kind is int:
+            given = other
+        else:
+            return theirs(self, other)
+        eqns = trace.eqns
+        before = len(eqns)
+        try:
+            out = rule(trace.writer, given, self._atom) if swapped else rule(trace.writer, self._atom, given)
+        except Unwritten:
+            del eqns[before:]
+            return theirs(self, other)
+        return _Value(trace, out)
+
+    return method
+
+
 class _Value(Tracer):
     """A value of the trace; a variable or a literal stands for it."""
 
@@ -54,15 +68,32 @@ class _Value(Tracer):
         super().__init__(trace, atom.aval)
         self._atom = atom
 
+    for _name, _rule in OPERATORS.items():
+        locals()[f"__{_name}__"] = _operator(f"__{_name}__", _rule)
+    for _name in ("add", "sub", "mul", "truediv"):
+        locals()[f"__r{_name}__"] = _operator(f"__r{_name}__", OPERATORS[_name], True)
+    del _name, _rule
+
+    def __getitem__(self, index: Any) -> Any:
+        trace, parts = self._trace, index if index.__class__ is tuple else (index,)
+        if all(p.__class__ is int or p.__class__ is slice for p in parts):
+            before = len(trace.eqns)
+            try:
+                return _Value(trace, picked(trace.writer, self._atom, parts))
+            except Unwritten:
+                del trace.eqns[before:]
+        return Tracer.__getitem__(self, index)
+
 
 class Light(Trace):
     """Writes equations."""
 
-    __slots__ = ("eqns",)
+    __slots__ = ("eqns", "writer")
 
     def __init__(self) -> None:
         super().__init__()
-        self.eqns: list[Any] = []
+        self.writer = Writer()
+        self.eqns: list[Any] = self.writer.eqns
 
     def atom(self, value: Any) -> Any:
         """What stands for a value in an equation."""
@@ -105,7 +136,11 @@ class Light(Trace):
         called = closed_of(invars, outvars, inner)
         self.eqns.append(
             new_jaxpr_eqn(
-                ins, [t._atom for t in outs], CUSTOM, {"call_jaxpr": called, "jvp": _again(jvp)}, set()
+                ins,
+                [t._atom for t in outs],
+                CUSTOM,
+                {"call_jaxpr": called, "jvp": _again(jvp), "pull": None, "host": None},
+                set(),
             )
         )
         return outs

@@ -6,18 +6,21 @@ Where an equation has no rule (_pullbacks/), JAX's `vjp` of that one equation is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.extend.core import Literal, Var, jaxpr_as_fun
 
+from ._custom import CUSTOM
 from ._equations import needed
 from ._general import Traced
 from ._joint import COTANGENT, closed_over, trace
-from ._light import CUSTOM, written
+from ._light import written
 from ._pullbacks import FLAT, PULLS
+from ._pullbacks._elementwise import Pull
 from ._writer import Atom, Writer, closed_of
 
 
@@ -26,7 +29,7 @@ class Left(Exception):
 
 
 class Back(NamedTuple):
-    """The way back through one equation.
+    """The way back through one equation, written already.
 
     cts: variables that stand for the cotangents of its results.  eqns: the equations.
     grads: cotangents of its arguments, by number; None where there is none.
@@ -37,12 +40,34 @@ class Back(NamedTuple):
     grads: dict[int, Any]
 
 
+class Rule(NamedTuple):
+    """The way back through one equation with one result, to be written when the cotangent is known.
+
+    pull: of writer, equation and cotangent: cotangents of its arguments, by number.
+    """
+
+    pull: Callable[[Writer, Any, Atom], dict[int, Any]]
+
+
+class Refused(Exception):
+    """A rule leaves an equation to JAX."""
+
+
 def reversed_of(forward: Traced, wants: Sequence[int]) -> Traced:
     """Forward and backward of a function whose forward was traced.
 
     Raises:
       Left: see there.
     """
+    refused: set[int] = set()  # equations whose rules do not say it all
+    while True:
+        try:
+            return _reversed(forward, wants, refused)
+        except Refused as equation:
+            refused.add(equation.args[0])
+
+
+def _reversed(forward: Traced, wants: Sequence[int], refused: set[int]) -> Traced:
     closed = forward.jaxpr
     jaxpr = closed.jaxpr
     if jaxpr.effects or any(map(_complex, jaxpr.invars)):
@@ -50,7 +75,7 @@ def reversed_of(forward: Traced, wants: Sequence[int]) -> Traced:
     w = Writer()
     wanted = [jaxpr.invars[i] for i in wants]
     active: set[Any] = set(wanted)
-    steps = [_forward(w, eqn, active) for eqn in jaxpr.eqns]
+    steps = [_forward(w, eqn, active, refused) for eqn in jaxpr.eqns]
     given = tuple([k for k, v in enumerate(jaxpr.outvars) if _inexact(v)])
     cts: dict[Any, Any] = {}
 
@@ -67,7 +92,10 @@ def reversed_of(forward: Traced, wants: Sequence[int]) -> Traced:
     for eqn, back in zip(reversed(jaxpr.eqns), reversed(steps), strict=True):
         if back is None or not any(v in cts for v in eqn.outvars):
             continue
-        found = _backward(w, back, [cts.get(v) for v in eqn.outvars])
+        if back.__class__ is Rule:
+            found = back.pull(w, eqn, cts[eqn.outvars[0]])
+        else:
+            found = _backward(w, back, [cts.get(v) for v in eqn.outvars])
         for i, grad in found.items():
             add(eqn.invars[i], grad)
     grads = [cts[v] if v in cts else w.full(v.aval.shape, 0, v.aval.dtype) for v in wanted]
@@ -75,18 +103,19 @@ def reversed_of(forward: Traced, wants: Sequence[int]) -> Traced:
 
 
 def _inexact(v: Any) -> bool:
-    return jnp.issubdtype(v.aval.dtype, jnp.inexact)
+    dtype = v.aval.dtype
+    return getattr(dtype, "kind", "?") == "f" or bool(jnp.issubdtype(dtype, jnp.inexact))
 
 
 def _complex(v: Any) -> bool:
-    return jnp.issubdtype(v.aval.dtype, jnp.complexfloating)
+    return getattr(v.aval.dtype, "kind", "?") == "c"
 
 
-def _forward(w: Writer, eqn: Any, active: set[Any]) -> Back | None:
+def _forward(w: Writer, eqn: Any, active: set[Any], refused: set[int]) -> Back | Rule | None:
     """Write an equation; the way back through it, where gradients flow."""
     wanted = [i for i, v in enumerate(eqn.invars) if isinstance(v, Var) and v in active]
-    carrying = [v for v in eqn.outvars if _inexact(v)]
-    if not wanted or not carrying or eqn.primitive.name in FLAT:
+    carrying = [v for v in eqn.outvars if _inexact(v)] if wanted else ()
+    if not carrying or eqn.primitive.name in FLAT:
         w.eqns.append(eqn)
         return None
     if any(map(_complex, (*eqn.invars, *eqn.outvars))):
@@ -94,16 +123,20 @@ def _forward(w: Writer, eqn: Any, active: set[Any]) -> Back | None:
     active.update(carrying)
     if eqn.primitive is CUSTOM:
         w.eqns.append(eqn)
-        return _by_tangents(eqn, wanted)
+        pull = eqn.params["pull"]
+        return _by_tangents(eqn, wanted) if pull is None else Rule(pull)
     rule = PULLS.get(eqn.primitive.name)
-    if rule is not None:
-        out = eqn.outvars[0].aval
-        back, ct = Writer(), Var(out)
-        grads = {i: rule(back, eqn, ct, i) for i in wanted}
-        if not any(grad is NotImplemented for grad in grads.values()):
-            w.eqns.append(eqn)
-            return Back([ct], back.eqns, grads)
-    return _by_jax(w, eqn, wanted)
+    if rule is None or id(eqn) in refused:
+        return _by_jax(w, eqn, wanted)
+    w.eqns.append(eqn)
+    return Rule(partial(_by_rule, rule, wanted))
+
+
+def _by_rule(rule: Pull, wanted: list[int], w: Writer, eqn: Any, ct: Atom) -> dict[int, Any]:
+    grads = {i: rule(w, eqn, ct, i) for i in wanted}
+    if any(grad is NotImplemented for grad in grads.values()):
+        raise Refused(id(eqn))
+    return grads
 
 
 def _by_jax(w: Writer, eqn: Any, wanted: list[int]) -> Back:

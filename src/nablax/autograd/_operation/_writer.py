@@ -7,13 +7,15 @@ written here and what JAX traced are one language.
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from jax import lax
-from jax.extend.core import ClosedJaxpr, Literal, Var, new_jaxpr_eqn
+from jax.api_util import debug_info
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, Var, new_jaxpr_eqn
 
 Atom = Any  # a variable, or a literal
 
@@ -24,22 +26,22 @@ def shaped(shape: tuple[int, ...], dtype: Any, weak: bool = False) -> Any:
     return jax.core.ShapedArray(shape, dtype, weak_type=weak)
 
 
-@functools.cache
-def _empty() -> Any:
-    return jax.make_jaxpr(lambda: ())().jaxpr
+_UNKNOWN = debug_info("nablax.autograd", lambda: (), (), {}).with_unknown_names()
+# The parameters of a product, which JAX's versions have and have not.
+_OF_PRODUCTS = {"out_dtype": None} if "out_dtype" in inspect.signature(lax.mul).parameters else {}
 
 
-@functools.cache
-def _of_products() -> dict[str, Any]:
-    """The parameters of a product, which JAX's versions have and have not."""
-    return jax.make_jaxpr(lax.mul)(1.0, 1.0).eqns[0].params
-
-
-def closed_of(invars: Sequence[Any], outvars: Sequence[Any], eqns: Sequence[Any]) -> Any:
+def closed_of(
+    invars: Sequence[Any],
+    outvars: Sequence[Any],
+    eqns: Sequence[Any],
+    constvars: Sequence[Any] = (),
+    consts: Sequence[Any] = (),
+    effects: Any = frozenset(),
+) -> Any:
     """A jaxpr of these equations."""
-    info = _empty().debug_info.with_unknown_names()
-    made = _empty().replace(invars=list(invars), outvars=list(outvars), eqns=list(eqns), debug_info=info)
-    return ClosedJaxpr(made, ())
+    made = Jaxpr(list(constvars), list(invars), list(outvars), list(eqns), effects, _UNKNOWN)
+    return ClosedJaxpr(made, consts)
 
 
 BOOL = np.dtype(bool)
@@ -85,7 +87,7 @@ class Writer:
         return self.binary(lax.sub_p, a, b)
 
     def mul(self, a: Atom, b: Atom) -> Var:
-        return self.binary(lax.mul_p, a, b, **_of_products())
+        return self.binary(lax.mul_p, a, b, **_OF_PRODUCTS)
 
     def div(self, a: Atom, b: Atom) -> Var:
         return self.binary(lax.div_p, a, b)

@@ -72,7 +72,7 @@ class Growing:
             out.size = state.size
             out.result(aval, need, mask)
             state.size = out.size
-            out.where = state.where
+            out.where, out.step = state.where, state.step
             outs.append(out)
         state.outs = tuple(outs)
 
@@ -86,6 +86,7 @@ class Growing:
             found.sources |= found.mask
             found.where = user_line()
             self.state.edges[key] = found
+            self.grow(1)
         self.state = found
         self.wrote = True
         return found

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from .._ground._aval import Aval, aval_of
 from .._ground._errors import FailedError
-from ._steps import Input
 from ._trie import State
 
 new = object.__new__
@@ -88,7 +87,7 @@ def as_tensor(value: Any) -> Any:
 def is_recorded(tensor: Any) -> bool:
     """Whether a tensor has no value yet."""
     state = tensor._s
-    return state is not None and state.step.__class__ is not Input
+    return state is not None and not state.step.enters
 
 
 def link_of(tensor: Any) -> Any:

@@ -1,17 +1,13 @@
 """Steps: what a path consists of. A list of steps is what is replayed, and what identifies a program in all threads.
 
-Every step takes the next slots for its results, and says of itself:
-
-    width       how many slots these are            reads       the slots that it reads
-    label       its name in drawings and messages   may_fail    whether it calls back into Python
-    donate      the slot whose buffer its result may reuse, or -1
-    replay      its results, from the values so far and the values that enter
+Every step takes the next slots for its results, and says of itself what `Kind` lists; nobody else asks of which kind it
+is. A step is a tuple, for its hash is a part of a program's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 
@@ -19,48 +15,101 @@ from .._ground._aval import Aval
 from .._operation._call import Call
 
 
-class Input(NamedTuple):
-    """A value that enters the segment from outside."""
+class Kind:
+    """What a step says of itself.
 
-    aval: Aval
-    needs: bool
+    enters: whether its value comes from outside.  is_leaf: whether gradients end there.  pulls: whether it pulls
+    gradients back, so that it is replayed together with all that comes before it.
+    label: its name in drawings and messages.
+    """
+
+    __slots__ = ()
+    enters: ClassVar[bool] = False
+    is_leaf: ClassVar[bool] = False
+    pulls: ClassVar[bool] = False
+    label: Any = ""
 
     @property
     def width(self) -> int:
+        """How many slots it fills."""
         return 1
 
     @property
     def reads(self) -> tuple[int, ...]:
+        """The slots that it reads."""
         return ()
 
     @property
-    def label(self) -> str:
-        return "input"
+    def call(self) -> Any:
+        """The operation that it applies, or None."""
+        return None
 
     @property
     def may_fail(self) -> bool:
+        """Whether it calls back into Python."""
         return False
 
     @property
     def donate(self) -> int:
+        """The slot whose buffer its result may reuse, or -1."""
         return -1
+
+    @property
+    def create(self) -> bool:
+        """Whether its gradients carry gradients."""
+        return False
+
+    def replay(self, env: Sequence[Any], entering: Iterator[Any]) -> list[Any]:
+        """Its results, from the values so far and the values that enter."""
+        raise NotImplementedError
+
+    def write(self, line: Any, slot: int, at: int) -> None:
+        """Have a `Line` (_program/_line.py) write it, number `at` of its path, with results from `slot` on."""
+        raise NotImplementedError
+
+    def record_again(self, tail: Any, old: Any) -> None:
+        """Have a `Tail` (_segment/_cut.py) record it, the step of the state `old`, in another recording."""
+        raise NotImplementedError
+
+
+class _Input(NamedTuple):
+    aval: Aval
+    needs: bool
+
+
+class Input(_Input, Kind):
+    """A value that enters the segment from outside."""
+
+    __slots__ = ()
+    enters = True
+    label = "input"
 
     def replay(self, env: Sequence[Any], entering: Iterator[Any]) -> list[Any]:
         return [next(entering)]
 
+    def write(self, line: Any, slot: int, at: int) -> None:
+        line.enter(slot)
 
-class Apply(NamedTuple):
+    def record_again(self, tail: Any, old: Any) -> None:
+        tail.enter(old)
+
+
+class _Apply(NamedTuple):
+    call: Call
+    args: tuple[int, ...]
+    sever: bool
+    needs: tuple[bool, ...]
+    donate: int = -1
+
+
+class Apply(_Apply, Kind):
     """`call` applied to the values in slots `args`; its results take the next slots.
 
     `sever` cuts gradients (detach, no_grad); `needs` tells for each result whether it carries one; `donate` marks an
     argument slot whose buffer the result may reuse.
     """
 
-    call: Call
-    args: tuple[int, ...]
-    sever: bool
-    needs: tuple[bool, ...]
-    donate: int = -1
+    __slots__ = ()
 
     @property
     def width(self) -> int:
@@ -82,48 +131,57 @@ class Apply(NamedTuple):
         results = self.call.flat(*[env[i] for i in self.args])
         return [*map(severed, results)] if self.sever else results
 
+    def write(self, line: Any, slot: int, at: int) -> None:
+        line.apply(self, slot, at)
 
-class Leaf(NamedTuple):
-    """The value in `slot` again, as a variable of its own: a leaf that was updated in place under no_grad()."""
+    def record_again(self, tail: Any, old: Any) -> None:
+        tail.apply(self, old)
 
+
+class _Leaf(NamedTuple):
     slot: int
     aval: Aval
 
-    @property
-    def width(self) -> int:
-        return 1
+
+class Leaf(_Leaf, Kind):
+    """The value in `slot` again, as a variable of its own: a leaf that was updated in place under no_grad()."""
+
+    __slots__ = ()
+    is_leaf = True
+    label = "leaf"
 
     @property
     def reads(self) -> tuple[int, ...]:
         return (self.slot,)
 
-    @property
-    def label(self) -> str:
-        return "leaf"
-
-    @property
-    def may_fail(self) -> bool:
-        return False
-
-    @property
-    def donate(self) -> int:
-        return -1
-
     def replay(self, env: Sequence[Any], entering: Iterator[Any]) -> list[Any]:
         return [severed(env[self.slot])]
 
+    def write(self, line: Any, slot: int, at: int) -> None:
+        line.leaf(self, slot, at)
 
-class Gradient(NamedTuple):
-    """Pull cotangents of `roots` back to `targets`; the results take the next slots, one for each target.
+    def record_again(self, tail: Any, old: Any) -> None:
+        tail.leaf(self, old)
 
-    It is replayed together with all that comes before it, as its pullback (see _program/_replay.py).
-    """
 
+class _Gradient(NamedTuple):
     roots: tuple[int, ...]
     cotangents: tuple[int, ...]  # slots; -1 stands for one
     targets: tuple[int, ...]
     avals: tuple[Aval, ...]  # of the targets
     create: bool
+
+
+class Gradient(_Gradient, Kind):
+    """Pull cotangents of `roots` back to `targets`; the results take the next slots, one for each target.
+
+    It is replayed together with all that comes before it, as its pullback (see _program/_replay.py); a recording that
+    holds one is not cut.
+    """
+
+    __slots__ = ()
+    pulls = True
+    label = "backward"
 
     @property
     def width(self) -> int:
@@ -133,17 +191,8 @@ class Gradient(NamedTuple):
     def reads(self) -> tuple[int, ...]:
         return (*self.roots, *[ct for ct in self.cotangents if ct >= 0])
 
-    @property
-    def label(self) -> str:
-        return "backward"
-
-    @property
-    def may_fail(self) -> bool:
-        return False
-
-    @property
-    def donate(self) -> int:
-        return -1
+    def write(self, line: Any, slot: int, at: int) -> None:
+        line.gradient(self, slot, at)
 
 
 Step = Input | Apply | Leaf | Gradient
@@ -158,7 +207,7 @@ def inputs(steps: Sequence[Step]) -> list[int]:
     """The slots of the values that enter."""
     found, slot = [], 0
     for step in steps:
-        if isinstance(step, Input):
+        if step.enters:
             found.append(slot)
         slot += step.width
     return found

@@ -46,22 +46,8 @@ class Trace(Growing):
     """One thread's open recording."""
 
     __slots__ = (
-        "__weakref__",
-        "append",
-        "closed",
-        "inputs",
-        "links",
-        "outs",
-        "probe",
-        "root",
-        "settings",
-        "thread",
-        "tracing",
-        "tries",
-        "values",
-        "watched",
-        "wide",
-        "within",
+        "__weakref__", "append", "closed", "inputs", "links", "outs", "probe", "root", "settings", "thread", "tracing",
+        "tries", "values", "watched", "wide", "within",
     )  # fmt: skip
 
     # How a recording ends, and how one that has become long is cut. What is built on traces says it: _segment.
@@ -204,6 +190,7 @@ class Trace(Growing):
             state.sources |= state.mask
             state.where = user_line()
             self.state.edges[key] = state
+            self.grow(1)
         self.values.append(value)
         self.inputs.append(tensor)
         self.state = state
@@ -225,6 +212,7 @@ class Trace(Growing):
         state = self.state.edges.get((mode,))
         if state is None:
             state = self.state.edges[mode,] = State(self, self.state, mode)
+            self.grow(1)
         self.state = state
 
     def apply(

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._ground._aval import Aval
-from ._steps import Input, Step
+from ._steps import Step
 
 
 class State:
@@ -42,7 +42,7 @@ class State:
         self.trace = trace
         self.parent = parent
         self.mode = mode
-        self.step: Step | None = None
+        self.step: Any = None  # a Step; None at a root, and where the mode changes
         self.edges = {}
         self.programs = {}
         self.generic = set()
@@ -87,6 +87,10 @@ class State:
         found.reverse()
         return found
 
+    def steps(self) -> list[Step]:
+        """The steps of the path."""
+        return [state.step for state in self.path() if state.step is not None]
+
     @property
     def label(self) -> str:
         """The name of the step that led here."""
@@ -99,7 +103,7 @@ class State:
 
     def inputs(self) -> list[State]:
         """Those of the path where a value enters."""
-        return [state for state in self.path() if state.step.__class__ is Input]
+        return [state for state in self.path() if state.step.enters]
 
 
 def bits(mask: int) -> list[int]:

@@ -31,10 +31,11 @@ class Code:
             self.template[slot] = value
         self._sizes = [aval.size for aval in line.avals]
         self._rows: list[tuple] = []
+        self._inner = 0  # elements of results that need no slot besides their own
         self._same: dict[int, int] = {}  # slots that hold what another holds
         for op in ops:
             self._write(op)
-        self.calls, self.elements = len(self._rows), sum(self._sizes)
+        self.calls, self.elements = len(self._rows), sum(self._sizes) + self._inner
         self.bytes = sum(v.nbytes for v in self.template if isinstance(v, np.ndarray))
         kept = range(self.slots) if keep is None else set(keep)
         self._moves = [(slot, source) for slot, source in self._same.items() if slot in kept]
@@ -48,10 +49,17 @@ class Code:
             same[outs[0]] = args[0]
             return
         kernel = op.typed.kernel(op.joint)
-        base, size = len(self.template) - kernel.size, kernel.size
+        size = kernel.size
+        if kernel.outs == [size] and len(kernel.rest) == 1 == len(kernel.code):  # one call, one result
+            function, a, b, _ = kernel.code[0]
+            a = tuple([args[i] for i in a]) if b == -2 else args[a]
+            self._rows.append((function, a, args[b] if b >= 0 else b, outs[0]))
+            self._inner += kernel.sizes[0]
+            return
+        start = len(self.template)
         self.template += kernel.rest
         self._sizes += kernel.sizes
-        place = {**dict(enumerate(args)), **{s: base + s for s in range(size, size + len(kernel.rest))}}
+        place = [*args, *range(start, start + len(kernel.rest))]
         made: set[int] = set()
         for slot, s in zip(outs, kernel.outs, strict=True):
             if s < size or s in kernel.constants or s in made:

@@ -10,14 +10,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .._ground._aval import config
+from .._ground._aval import PLAIN, config
+from .._ground._bounded import Bounded
+from .._ground._disk import compiled
 from .._ground._lent import is_lent
 from .._ground._settings import now, x64_as
 from .._ground._stats import stats
 from .._operation._kernel import handed, plain
 from .._path._trie import State
 from ._code import Code
-from ._execute import Pull
 from ._line import Line
 from ._notice import Notice
 from ._outline import Outline
@@ -26,6 +27,7 @@ from ._replay import pullback, run
 from ._tiers import Hot, schedule
 
 AGAIN = ("again", None)
+MOST_PULLS = 64  # of each kind: ways back that are remembered
 
 
 class Forward(Outline):
@@ -41,9 +43,9 @@ class Forward(Outline):
         self._handed: list[Any] = []
         self.notice = Notice(len(self.steps))
         self._machine = 0  # bytes of machine code
-        self._pulls: dict[tuple, Hot] = {}
-        self._chains: dict[tuple, Any] = {}
-        self._sweeps: dict[tuple, Pull] = {}
+        self._pulls: Bounded = Bounded(MOST_PULLS)
+        self._chains: Bounded = Bounded(MOST_PULLS)
+        self._sweeps: Bounded = Bounded(MOST_PULLS)
 
     @cached_property
     def hot(self) -> Hot:
@@ -74,11 +76,12 @@ class Forward(Outline):
         else:
             with jax.enable_x64(x64):
                 results = program(*values)
-        if results and isinstance(
-            results[0], jax.core.Tracer
-        ):  # read inside somebody's jit: compute now, not there
+        if results and isinstance(results[0], jax.core.Tracer):
+            # Read inside somebody's jit: compute now, not there.
             with jax.ensure_compile_time_eval():
                 results = program(*values)
+        elif results:
+            PLAIN.add(results[0].__class__)
         if not self.targets:
             return results, None
         if self.tiny:
@@ -123,9 +126,9 @@ class Forward(Outline):
             program = jax.jit(self._with_residuals)
         if ahead:
             with jax.enable_x64(self.x64):
-                compiled = program.lower(*self._structs).compile()
-                self._handed = list(compiled.out_info)
-                self._machine = code_size(compiled)
+                made = compiled(program.lower(*self._structs))
+                self._handed = list(made.out_info)
+                self._machine = code_size(made)
             for hot in list(self._pulls.values()):
                 hot.compile()
                 hot.count = 0  # it takes over together with the forward

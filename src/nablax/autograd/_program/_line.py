@@ -6,7 +6,6 @@ more. The line is written once for a program; running it is a loop over kernels.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Sequence
 
 import jax.numpy as jnp
@@ -15,7 +14,9 @@ import numpy as np
 from .._ground._aval import Aval
 from .._operation._call import ALIKE, Typed, intern_call
 from .._operation._joint import Joint
-from .._path._steps import Apply, Gradient, Input, Leaf, Step
+from .._operation._written import by
+from .._operation._written._elementwise import converted
+from .._path._steps import Apply, Gradient, Leaf, Step
 
 
 class Op:
@@ -64,15 +65,42 @@ class Line:
         self.inputs: list[int] = []
         self.constants: dict[int, np.ndarray] = {}
         self.roots: dict[int, tuple[int, ...]] = {}  # of the backward at a step
-        self.again = any(isinstance(step, Gradient) and step.create for step in steps)
+        self.again = any(step.create for step in steps)
         self._ones: dict[tuple, int] = {}
         self._keeps = through
         slot = 0
         for at, step in enumerate(steps):
-            _write(step, self, slot, at)
+            step.write(self, slot, at)
             slot += step.width
 
-    # -- writing ------------------------------------------------------------------------------------------------------
+    # -- steps: each has itself written by the method of its kind -----------------------------------------------------
+
+    def enter(self, slot: int) -> None:
+        self.inputs.append(slot)
+
+    def leaf(self, step: Leaf, slot: int, at: int) -> None:
+        self.ops.append(Op(None, (step.slot,), (slot,), (), at))
+
+    def apply(self, step: Apply, slot: int, at: int) -> None:
+        args = step.args
+        typed = step.call.on(tuple([self.avals[a] for a in args]), self.x64)
+        wants = tuple([i for i, a in enumerate(args) if self.needs[a]]) if any(step.needs) else ()
+        op = Op(typed, args, tuple(range(slot, slot + step.width)), wants, at)
+        self.ops.append(op)
+        if self._keeps and wants and not self.again:
+            self._residuals(op)
+
+    def gradient(self, step: Gradient, slot: int, at: int) -> None:
+        self.roots[at] = step.roots
+        given: dict[int, int] = {}
+        for root, ct in zip(step.roots, step.cotangents, strict=True):
+            ct = self._one(self.avals[root], 1) if ct < 0 else self._cast(ct, self.avals[root], at)
+            given[root] = self._add(given[root], ct, at) if root in given else ct
+        for k, grad in enumerate(self.pull(given, step.targets, (), at, step.create)):
+            wants = (0,) if self.needs[slot + k] and self.needs[grad] else ()
+            self.ops.append(Op(None, (grad,), (slot + k,), wants, at))
+
+    # -- operations in between ----------------------------------------------------------------------------------------
 
     def _new(self, aval: Aval, needs: bool = False) -> int:
         self.avals.append(aval)
@@ -91,7 +119,10 @@ class Line:
         if self.avals[slot].dtype == aval.dtype:
             return slot
         dtype = aval.dtype
-        call = intern_call(("cast", dtype), lambda: ("cast", lambda a: jnp.asarray(a, dtype), ALIKE))
+        call = intern_call(
+            ("cast", dtype),
+            lambda: ("cast", by(lambda w, a: converted(w, a, dtype), lambda a: jnp.asarray(a, dtype)), ALIKE),
+        )
         return self._apply(call.on((self.avals[slot],), self.x64), (slot,), at, True)[0]
 
     def _add(self, a: int, b: int, at: int, create: bool = False) -> int:
@@ -152,43 +183,3 @@ class Line:
         found = self._apply(typed, (*reads, *entering), at, create)
         self.ops[-1].source = op
         return found
-
-
-# A function: `singledispatchmethod` of Python 3.13 keeps every object it was called on alive.
-@functools.singledispatch
-def _write(step: Step, line: Line, slot: int, at: int) -> None:
-    """Write a step, number `at` of the recording, whose results take the slots from `slot` on."""
-    raise TypeError(step)
-
-
-@_write.register(Input)
-def _(step: Input, line: Line, slot: int, at: int) -> None:
-    line.inputs.append(slot)
-
-
-@_write.register(Leaf)
-def _(step: Leaf, line: Line, slot: int, at: int) -> None:
-    line.ops.append(Op(None, (step.slot,), (slot,), (), at))
-
-
-@_write.register(Apply)
-def _(step: Apply, line: Line, slot: int, at: int) -> None:
-    args = step.args
-    typed = step.call.on(tuple([line.avals[a] for a in args]), line.x64)
-    wants = tuple([i for i, a in enumerate(args) if line.needs[a]]) if any(step.needs) else ()
-    op = Op(typed, args, tuple(range(slot, slot + step.width)), wants, at)
-    line.ops.append(op)
-    if line._keeps and wants and not line.again:
-        line._residuals(op)
-
-
-@_write.register(Gradient)
-def _(step: Gradient, line: Line, slot: int, at: int) -> None:
-    line.roots[at] = step.roots
-    given: dict[int, int] = {}
-    for root, ct in zip(step.roots, step.cotangents, strict=True):
-        ct = line._one(line.avals[root], 1) if ct < 0 else line._cast(ct, line.avals[root], at)
-        given[root] = line._add(given[root], ct, at) if root in given else ct
-    for k, grad in enumerate(line.pull(given, step.targets, (), at, step.create)):
-        wants = (0,) if line.needs[slot + k] and line.needs[grad] else ()
-        line.ops.append(Op(None, (grad,), (slot + k,), wants, at))

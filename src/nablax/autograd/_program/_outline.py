@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .._path._steps import Leaf, Step, inputs
+from .._ground._bounded import Bounded
+from .._path._steps import Step, inputs
 from .._path._trie import State, bits
 
 # Below both, backward computes the forward again instead of reading residuals.
 TINY_WORK, TINY_SIZE = 32, 16_384
+MOST_WANTS = 256  # sets of outputs
 
 
 class Outline:
@@ -23,7 +25,7 @@ class Outline:
 
     def __init__(self, state: State, slots: tuple[int, ...]) -> None:
         path = state.path()
-        self.steps: list[Step] = [s.step for s in path if s.step is not None]
+        self.steps: list[Step] = state.steps()
         self.slots = slots
         values = [v for s in path for v in (s.outs or (s,))]
         self.avals = [v.aval for v in values]
@@ -37,7 +39,7 @@ class Outline:
         reached = 0
         for slot in slots:
             value = values[slot]
-            leaf = isinstance(value.step, Leaf)
+            leaf = value.step.is_leaf
             output = None
             if value.needs and not leaf:
                 output = -1
@@ -57,7 +59,7 @@ class Outline:
         self.may_fail = any(step.may_fail for step in self.steps)
         self.donates = [] if self.targets else self._donated()
         self.tiny = self._is_tiny()
-        self._wants: dict[tuple, tuple[int, ...]] = {}
+        self._wants: Bounded = Bounded(MOST_WANTS)
 
     def _donated(self) -> list[int]:
         if self.may_fail:

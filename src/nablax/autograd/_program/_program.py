@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from .._ground._aval import config
 from .._ground._bounded import Bounded
+from .._ground._disk import at_first, compiled
 from .._ground._settings import now, x64_as
 from .._ground._stats import stats
 from .._operation._kernel import handed, plain, plus
@@ -91,7 +92,7 @@ class Program(Forward):
             cts = [self.avals[self.roots[k]].struct for k in given]
             with jax.enable_x64(self.x64):
                 structs = self._structs if self.tiny else [*self._structs, *self._handed]
-                found.lower(sums, structs, cts).compile()
+                compiled(found.lower(sums, structs, cts))
         return found
 
     def pull_chain(self, values: list[Any], ct: Any, k: int, want: int) -> Any:
@@ -108,7 +109,7 @@ class Program(Forward):
                 return ct
 
             self._chains[key] = jax.jit(chain)
-            program = self.notice.first(self._chains[key])
+            program = self.notice.first(at_first(self._chains[key]))
         if self.x64 == config.jax_enable_x64:
             return program(values, ct)
         with jax.enable_x64(self.x64):
@@ -156,7 +157,7 @@ class Program(Forward):
         found = jax.jit(lambda values, cts: self.between(values, cts, given, targets, stops))
         if ahead:
             with jax.enable_x64(self.x64):
-                found.lower(self._structs, [self.avals[slot].struct for slot in given]).compile()
+                compiled(found.lower(self._structs, [self.avals[slot].struct for slot in given]))
         return found
 
     def between(
@@ -196,7 +197,7 @@ class Program(Forward):
 
 def program_for(state: State, slots: tuple[int, ...]) -> Program:
     """The program of a recording, shared by all tries in which the same steps were recorded."""
-    key = (tuple(s.step for s in state.path()), slots, state.freed, state.trace.x64)
+    key = (tuple(state.steps()), slots, state.freed, state.trace.x64)
     found = _PROGRAMS.get(key)
     if found is None:
         found = _PROGRAMS[key] = Program(state, slots)

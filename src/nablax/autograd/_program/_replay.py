@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from .._ground._aval import Aval
-from .._path._steps import Gradient, Input, Step, inputs, severed
+from .._path._steps import Gradient, Step, inputs, severed
 
 Taps = dict[int, list[Callable[[Any], Any]]]  # slot -> what is done to its value
 
@@ -61,16 +61,16 @@ def run(
         create_graph are then constants.
     """
     taps = taps or {}
-    last = max((i for i, step in enumerate(steps) if isinstance(step, Gradient)), default=-1)
+    last = max((i for i, step in enumerate(steps) if step.pulls), default=-1)
     entering = iter(values)
     env: list[Any] = []
     if last >= 0:
         head = steps[:last]
-        used = sum(isinstance(step, Input) for step in head)
+        used = sum(step.enters for step in head)
         env = _gradient(head, [next(entering) for _ in range(used)], steps[last], taps, inner)  # type: ignore[arg-type]
     for step in steps[last + 1 :]:
         start = len(env)
-        env.extend(step.replay(env, entering))  # type: ignore[union-attr]
+        env.extend(step.replay(env, entering))
         _tapped(env, start, taps)
     return env
 

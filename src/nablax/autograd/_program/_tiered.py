@@ -12,10 +12,11 @@ from jax.extend.core import jaxpr_as_fun
 
 from .._ground._aval import Aval, aval_of
 from .._ground._bounded import Bounded
+from .._ground._disk import compiled
 from .._ground._settings import now
 from .._ground._stats import stats
 from .._operation._call import unjitted
-from .._operation._general import Traced, substituted
+from .._operation._general import Traced, flattened
 from .._operation._joint import trace
 from .._operation._kernel import entering, handed, kernel, on_host, plain
 from ._tiers import Hot, schedule, settings
@@ -64,10 +65,10 @@ class tiered:
 
     def _traced(self, tree: Any, avals: Sequence[Aval], args: tuple) -> _Kind:
         flat = unjitted(lambda *leaves: self._fn(*jax.tree.unflatten(tree, leaves)))
-        found = trace(flat, [a.struct for a in avals], ())
+        found = flattened(trace(flat, [a.struct for a in avals], ()))
         ends = np.cumsum([0, *[len(jax.tree.leaves(a)) for a in args]]).tolist()
         donated = [k for i in self._donate for k in range(ends[i], ends[i + 1])]
-        return _Kind(found._replace(jaxpr=substituted(found.jaxpr, ())), avals, donated)
+        return _Kind(found, avals, donated)
 
 
 class _Kind:
@@ -89,7 +90,7 @@ class _Kind:
         stats.compilations += 1
         program = jax.jit(jaxpr_as_fun(jaxpr), donate_argnums=donated)
         if ahead:
-            program.lower(*[aval.struct for aval in self._avals]).compile()
+            compiled(program.lower(*[aval.struct for aval in self._avals]))
         return program
 
     def __call__(self, leaves: list[Any]) -> Any:

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any, Literal
 
+from .._ground._disk import at_first
 from .._ground._settings import now, under
 from ._compiler import compiler
 from ._notice import Notice
@@ -118,7 +119,7 @@ class Hot:
         if self.use is None:
             if self.made is None:
                 self.made = self.use = self.build(False)
-                return self.notice.first(self.use)
+                return self.notice.first(at_first(self.use))
             self.use = self.made
         return self.use
 

@@ -22,7 +22,6 @@ from .._ground._aval import PLAIN, config
 from .._ground._settings import now, under
 from .._ground._stats import stats
 from .._path._recorded import value_of
-from .._path._steps import Input
 from .._path._trace import Trace, local
 from .._program._forward import AGAIN
 from .._program._program import program_for
@@ -52,7 +51,7 @@ def flush(trace: Trace) -> None:
     for tensor in inputs:
         if tensor is not None:
             state = tensor._s
-            if state is not None and state.step.__class__ is Input:
+            if state is not None and state.step.enters:
                 tensor._s = None
     trace.clear()
     results: Sequence[Any]
@@ -78,7 +77,7 @@ def flush(trace: Trace) -> None:
 def realize(tensor: Any) -> Any:
     """The value of a tensor, for whose sake its recording ends."""
     state = tensor._s
-    if state is not None and state.step.__class__ is not Input:
+    if state is not None and not state.step.enters:
         trace = local.trace
         if state.trace is trace:
             flush(trace)

@@ -8,9 +8,12 @@ import sys
 import types
 from typing import Any
 
+from .._ground._bounded import Bounded
+
 SIMPLE = frozenset({int, bool, str, bytes, type(None), type(Ellipsis)})
-_CODES: dict[int, tuple[types.CodeType, tuple, tuple]] = {}
-_LIBRARIES: dict[str, bool] = {}
+MOST_CODES = 4096
+# By the id of a code, which is kept alive, so that no other takes it.
+_CODES: Bounded = Bounded(MOST_CODES)
 
 
 def bindings(fn: Any) -> list[tuple[dict, str, Any]] | None:
@@ -66,23 +69,19 @@ def names_in(code: types.CodeType) -> tuple[tuple, tuple]:
                 more = names_in(inner)
                 names.update(dict.fromkeys(more[0]))
                 attributes.update(dict.fromkeys(more[1]))
-        if len(_CODES) > 4096:
-            _CODES.clear()
         known = _CODES[id(code)] = (code, tuple(names), tuple(attributes))
     return known[1:]
 
 
+@functools.lru_cache(4096)
 def is_library(module: str | None) -> bool:
     """Whether a module belongs to Python or was installed: it does not change while the user's own may."""
     if module is None:
         return False
-    known = _LIBRARIES.get(module)
-    if known is None:
-        top = module.partition(".")[0]
-        file = getattr(sys.modules.get(top), "__file__", None) or ""
-        known = _LIBRARIES[module] = (
-            (top in sys.stdlib_module_names and top != "__main__")
-            or any(part in file for part in ("site-packages", "dist-packages"))
-            or top == "nablax"
-        )
-    return known
+    top = module.partition(".")[0]
+    file = getattr(sys.modules.get(top), "__file__", None) or ""
+    return (
+        (top in sys.stdlib_module_names and top != "__main__")
+        or any(part in file for part in ("site-packages", "dist-packages"))
+        or top == "nablax"
+    )

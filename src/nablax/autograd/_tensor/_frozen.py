@@ -5,14 +5,16 @@ from __future__ import annotations
 import functools
 import types
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
-from jax.extend.core import jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from .._ground._aval import Aval, aval_of, config
+from .._ground._bounded import Bounded
 from .._ground._settings import now
 from .._operation._call import FIXED
+from .._operation._written import by, rule_of
 from .._path._apart import apart
 from .._path._record import record
 from .._path._recorded import Recorded
@@ -22,6 +24,7 @@ from ._codes import bindings, is_fixed
 from ._reading import Same, key_of
 
 MOST_KEYS = 256  # variants of a function that are remembered
+LARGE = 1 << 16  # bytes of arrays; of the variants that hold more only the latest is remembered
 HOLE = "·"  # stands for an array among the static leaves
 
 
@@ -33,7 +36,8 @@ class Frozen:
     """Calls of functions that read what can change, by what they read.
 
     The function is traced when it is called, and that jaxpr is the operation: whatever changes later, it is what the
-    function was at its line. Equal jaxprs are one operation.
+    function was at its line. Equal jaxprs are one operation. An array that the function reads is a constant of it; when
+    a second one comes in its place, it is an input from then on.
     """
 
     def __init__(self) -> None:
@@ -43,8 +47,12 @@ class Frozen:
         self.scope: Any = None
         self.bound: list[tuple[dict, str, Any]] = []
         self.last: tuple[Hashable, Key | None] = (None, None)
-        self.keys: dict[Hashable, Key] = {}  # what was read -> for the edges of a recording
-        self.specs: dict[Hashable, tuple] = {}  # what was read, arguments -> operation
+        self.keys: Bounded = Bounded(MOST_KEYS)  # what was read -> for the edges of a recording
+        self.specs: Bounded = Bounded(4 * MOST_KEYS)  # what was read, arguments -> Spec
+        self.latest: tuple[Hashable, Spec | None] = (None, None)  # the same, of one with large arrays
+        self.constants: Bounded = Bounded(
+            MOST_KEYS
+        )  # operation -> keys of its constants; None where they vary
         self.fixed: set[tuple] = set()  # numbers that the function must know when it is traced
 
     def token(self, fn: Any) -> tuple[Hashable | None, Key | None]:
@@ -61,9 +69,6 @@ class Frozen:
             return None, None
         found = self.keys.get(reads)
         if found is None:
-            if len(self.keys) >= MOST_KEYS:
-                self.keys.clear()
-                self.specs.clear()
             found = self.keys[reads] = Key()
         bound = bindings(fn)
         if bound is not None:
@@ -82,27 +87,56 @@ class Frozen:
         """Record a call."""
         avals = tuple([a._aval if isinstance(a, Recorded) else aval_of(a) for a in arrays])
         known: Any = None
+        spec: Spec | None = None
         if reads is not None and all(k is not None for k in keys):
             known = (reads, *keys, avals, config.jax_enable_x64, now())
             try:
-                spec = self.specs.get(known)
+                spec = self.latest[1] if self.latest[0] == known else self.specs.get(known)
             except TypeError:  # not hashable
-                known = spec = None
-        else:
-            spec = None
+                known = None
         if spec is None:
             x64 = config.jax_enable_x64 or any(aval.dtype in WIDE for aval in avals)
             with jax.enable_x64(x64):
-                spec = _traced(lifted, tree, static, avals)
-            if len(self.specs) >= 4 * MOST_KEYS:
-                self.specs.clear()
-            if known is not None:
+                spec = self._varying(_traced(lifted, tree, static, avals))
+            if sum(c.nbytes for c in spec.constants) > LARGE:
+                self.latest = (known, spec)
+            elif known is not None:
                 self.specs[known] = spec
-        return record(spec[0], spec[1], arrays)
+        return record(spec.key, spec.build, [*arrays, *spec.constants])
+
+    def _varying(self, spec: Spec) -> Spec:
+        """The operation, its constants as arguments if they are not what they were."""
+        if not spec.constants:
+            return spec
+        keys = tuple([static_key(c) for c in spec.constants])
+        if not any(isinstance(c, jax.core.Tracer) for c in spec.constants):
+            if self.constants.get(spec.key, keys) != keys:
+                self.constants[spec.key] = None
+                return spec
+            self.constants[spec.key] = keys
+        return spec.baked(keys)
 
 
-def _traced(lifted: Any, tree: Any, static: list[Any], avals: Sequence[Aval]) -> tuple:
-    """A function as it is now: the key of its jaxpr, and what builds the operation."""
+class Spec(NamedTuple):
+    """A function as it was: the key of its jaxpr, what builds the operation, and the arrays that this takes after the
+    arguments."""
+
+    key: tuple
+    build: Callable[[], tuple]
+    constants: Sequence[Any] = ()
+
+    def baked(self, keys: tuple) -> Spec:
+        """The operation of the arguments alone."""
+
+        def build() -> tuple[str, Callable[..., Any], int]:
+            name, fn, shapes = self.build()
+            return name, lambda *arrays: fn(*arrays, *self.constants), shapes
+
+        return Spec((*self.key, keys), build)
+
+
+def _traced(lifted: Any, tree: Any, static: list[Any], avals: Sequence[Aval]) -> Spec:
+    """A function as it is now."""
     # New functions, for JAX keeps what it traced by their identity.
     fn = filled(isolated(lifted._plain), tree, [_fresh(leaf) for leaf in static])
     try:
@@ -110,17 +144,20 @@ def _traced(lifted: Any, tree: Any, static: list[Any], avals: Sequence[Aval]) ->
     except (TypeError, ValueError) as error:
         if isinstance(error, jax.errors.JAXTypeError):
             raise
-        return (Key(), lambda: (lifted._name, fn, FIXED))  # raises again, with the user's line
-    out = jax.tree.structure(shapes)
+        return Spec((Key(),), lambda: (lifted._name, fn, FIXED))  # raises again, with the user's line
+    out, n, plain = jax.tree.structure(shapes), len(avals), jaxpr.jaxpr
 
     def build() -> tuple[str, Callable[..., Any], int]:
-        run = jaxpr_as_fun(jaxpr)
-        return lifted._name, lambda *arrays: jax.tree.unflatten(out, run(*arrays)), FIXED
+        def run(*arrays: Any) -> Any:
+            closed = ClosedJaxpr(plain, arrays[n:])
+            return jax.tree.unflatten(out, jaxpr_as_fun(closed)(*arrays[:n]))
 
-    return ("jaxpr", lifted._name, str(jaxpr), out, *_constants(jaxpr.jaxpr, jaxpr.consts)), build
+        return lifted._name, run, FIXED
+
+    return Spec(("jaxpr", lifted._name, str(jaxpr), out, *_constants(plain)), build, tuple(jaxpr.consts))
 
 
-def _constants(jaxpr: Any, consts: Sequence[Any]) -> list[Hashable]:
+def _constants(jaxpr: Any, consts: Sequence[Any] = ()) -> list[Hashable]:
     """Keys of what a jaxpr holds and does not show."""
     found: list[Hashable] = [key_of(c) or Same(c) for c in consts]
     for equation in jaxpr.eqns:
@@ -130,7 +167,7 @@ def _constants(jaxpr: Any, consts: Sequence[Any]) -> list[Hashable]:
                 if hasattr(each, "jaxpr") and hasattr(each, "consts"):
                     found += _constants(each.jaxpr, each.consts)
                 elif hasattr(each, "eqns"):
-                    found += _constants(each, ())
+                    found += _constants(each)
                 elif callable(each):
                     found.append((name, Same(each)))
     return found
@@ -165,7 +202,8 @@ def isolated(fn: Callable[..., Any]) -> Callable[..., Any]:
         with apart():
             return fn(*args, **kwargs)
 
-    return inside
+    rule = rule_of(fn)
+    return inside if rule is None else by(rule, inside)
 
 
 def filled(fn: Callable[..., Any], tree: Any, static: list[Any]) -> Callable[..., Any]:
@@ -176,4 +214,13 @@ def filled(fn: Callable[..., Any], tree: Any, static: list[Any]) -> Callable[...
         args, kwargs = jax.tree.unflatten(tree, [next(entering) if leaf is HOLE else leaf for leaf in static])
         return fn(*args, **kwargs)
 
-    return of_arrays
+    rule = rule_of(fn)
+    if rule is None:
+        return of_arrays
+
+    def written(w: Any, *arrays: Any) -> Any:
+        entering = iter(arrays)
+        args, kwargs = jax.tree.unflatten(tree, [next(entering) if leaf is HOLE else leaf for leaf in static])
+        return rule(w, *args, **kwargs)
+
+    return by(written, of_arrays)

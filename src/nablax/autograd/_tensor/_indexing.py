@@ -14,6 +14,8 @@ import jax
 import numpy as np
 
 from .._ground._lent import lend
+from .._operation._written import by
+from .._operation._written._picking import picked, taken
 from .._path._record import record, results
 from .._path._recorded import Recorded, as_tensor, is_recorded, value_of
 from .._path._trace import local
@@ -41,8 +43,13 @@ class Indexing:
 
         def build() -> tuple[str, Callable[..., Any]]:
             if starts:
-                return "getitem", lambda x, *at: taken_from(x, parts, at)
-            return "getitem", lambda x, *holes: x[filled(parts, holes)]
+                return "getitem", by(
+                    lambda w, x, *at: taken(w, x, parts, at), lambda x, *at: taken_from(x, parts, at)
+                )
+            return "getitem", by(
+                lambda w, x, *holes: picked(w, x, filled(parts, holes)),
+                lambda x, *holes: x[filled(parts, holes)],
+            )
 
         key = ("getitem", *map(part_key, parts))
         made = results(local.trace, record(key, build, (self, *arrays, *starts)))

@@ -9,8 +9,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from .._operation._written import by
+from .._operation._written._elementwise import written
 from .._path._trace import local
-from ._operators import binary, unary
+from ._recording import binary, unary
 from ._torch._methods import IN_PLACE
 from ._views import replace
 
@@ -40,8 +42,8 @@ def _copied(x: Any, other: Any) -> jax.Array:
     return jnp.broadcast_to(jnp.asarray(other).astype(x.dtype), x.shape)
 
 
-_zeros = unary("zero_", lambda x: jnp.zeros_like(x))
-_copy = binary("copy_", _copied)[0]
+_zeros = unary("zero_", jnp.zeros_like)
+_copy = binary("copy_", by(written, _copied))[0]
 
 
 class InPlace:

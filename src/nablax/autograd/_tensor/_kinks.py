@@ -2,7 +2,7 @@
 
 JAX's own choice agrees for most (relu, sign, max and min of arrays and of axes, sqrt, prod); here is what differs. The
 derivatives are still JAX's: the functions are written so that it finds these slopes, or as a jvp of one line where a
-formula has 0/0. tests/autograd/test_kinks.py is the table of all.
+formula has 0/0. tests/autograd/test_kinks.py is the table of all; norms are in _norms.py.
 
     abs, fabs, copysign     0 at 0                              JAX: 1
     clip, clamp             1 at a bound, none for the bound    JAX: 1/2 each
@@ -24,8 +24,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from .._operation._written import _elementwise as rules
+from .._operation._written import by
 
-def _like(theirs: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+
+def like(theirs: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Give a function the name and the documentation of JAX's."""
     return functools.wraps(theirs, updated=())
 
@@ -36,7 +39,8 @@ def _real(*xs: Any) -> list[jax.Array] | None:
     return None if jnp.issubdtype(kind, jnp.complexfloating) else [jnp.asarray(x, kind) for x in xs]
 
 
-def _inexact(x: Any) -> jax.Array:
+def inexact(x: Any) -> jax.Array:
+    """As an array of floating or complex numbers."""
     return jnp.asarray(x, jnp.result_type(x, 1.0))
 
 
@@ -57,36 +61,39 @@ def _abs(x: Any) -> jax.Array:
 _abs.defjvps(lambda t, y, x: t * jnp.sign(x))
 
 
-@_like(jnp.abs)
+@like(jnp.abs)
 def abs(x: Any, /) -> jax.Array:
     return _abs(x) if jnp.issubdtype(jnp.result_type(x), jnp.floating) else jnp.abs(x)
 
 
-@_like(jnp.fabs)
+by(rules.absolute, abs)
+
+
+@like(jnp.fabs)
 def fabs(x: Any, /) -> jax.Array:
     at = _real(x)
     return jnp.fabs(x) if at is None else _abs(*at)
 
 
-@_like(jnp.copysign)
+@like(jnp.copysign)
 def copysign(x1: Any, x2: Any, /) -> jax.Array:
     at = _real(x1, x2)
     return jnp.copysign(x1, x2) if at is None else jnp.copysign(_abs(at[0]), at[1])
 
 
 @jax.custom_jvp
-def _root(x: Any) -> jax.Array:
+def root(x: Any) -> jax.Array:
     """The square root, with slope 0 at 0."""
     return jnp.sqrt(x)
 
 
-@_root.defjvp
+@root.defjvp
 def _root_jvp(primals: Any, tangents: Any) -> Any:
-    y = _root(*primals)
+    y = root(*primals)
     return y, tangents[0] * _inverse(y) * 0.5
 
 
-@_like(jnp.clip)
+@like(jnp.clip)
 def clip(arr: Any, /, min: Any = None, max: Any = None) -> jax.Array:
     if jnp.issubdtype(jnp.result_type(*[v for v in (arr, min, max) if v is not None]), jnp.complexfloating):
         return jnp.clip(arr, min, max)  # says why not
@@ -96,13 +103,19 @@ def clip(arr: Any, /, min: Any = None, max: Any = None) -> jax.Array:
     return x if max is None else jnp.where((x > max) | jnp.isnan(max), max, x)
 
 
-@_like(jax.nn.leaky_relu)
+by(rules.clip, clip)
+
+
+@like(jax.nn.leaky_relu)
 def leaky_relu(x: Any, negative_slope: Any = 1e-2) -> jax.Array:
     x = jnp.asarray(x)
     return jnp.where(x > 0, x, negative_slope * x)
 
 
-@_like(jax.nn.hard_tanh)
+by(rules.leaky_relu, leaky_relu)
+
+
+@like(jax.nn.hard_tanh)
 def hard_tanh(x: Any) -> jax.Array:
     x = jnp.asarray(x)
     return jnp.where(x >= 1, 1, jnp.where(x <= -1, -1, x))
@@ -111,12 +124,12 @@ def hard_tanh(x: Any) -> jax.Array:
 # -- of two -----------------------------------------------------------------------------------------------------------
 
 
-@_like(jnp.fmax)
+@like(jnp.fmax)
 def fmax(x1: Any, x2: Any) -> jax.Array:
     return jnp.where((jnp.asarray(x1) >= x2) | jnp.isnan(x2), x1, x2)
 
 
-@_like(jnp.fmin)
+@like(jnp.fmin)
 def fmin(x1: Any, x2: Any) -> jax.Array:
     return jnp.where((jnp.asarray(x1) <= x2) | jnp.isnan(x2), x1, x2)
 
@@ -132,7 +145,7 @@ def _arctan2_jvp(primals: Any, tangents: Any) -> Any:
     return _arctan2(y, x), (x * dy - y * dx) * _inverse(x * x + y * y)
 
 
-@_like(jnp.arctan2)
+@like(jnp.arctan2)
 def arctan2(x1: Any, x2: Any, /) -> jax.Array:
     at = _real(x1, x2)
     return jnp.arctan2(x1, x2) if at is None else _arctan2(*at)
@@ -151,7 +164,7 @@ def _hypot_jvp(primals: Any, tangents: Any) -> Any:
     return r, x * inverse * dx + y * inverse * dy
 
 
-@_like(jnp.hypot)
+@like(jnp.hypot)
 def hypot(x1: Any, x2: Any, /) -> jax.Array:
     at = _real(x1, x2)
     return jnp.hypot(x1, x2) if at is None else _hypot(*at)
@@ -172,7 +185,7 @@ def _power_jvp(primals: Any, tangents: Any) -> Any:
     return z, by_x * dx + by_y * dy
 
 
-@_like(jnp.power)
+@like(jnp.power)
 def power(x1: Any, x2: Any, /) -> jax.Array:
     if jnp.issubdtype(jnp.result_type(x2), jnp.integer):
         return jnp.power(x1, x2)
@@ -182,70 +195,9 @@ def power(x1: Any, x2: Any, /) -> jax.Array:
     return jnp.power(x1, x2) if at is None else _power(*at)
 
 
-# -- of many ----------------------------------------------------------------------------------------------------------
-
-
-@_like(jnp.std)
-def std(a: Any, *args: Any, **options: Any) -> jax.Array:
-    return _root(jnp.var(a, *args, **options))
-
-
-@_like(jnp.nanstd)
-def nanstd(a: Any, *args: Any, **options: Any) -> jax.Array:
-    return _root(jnp.nanvar(a, *args, **options))
-
-
-def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> jax.Array:
-    """The norm of a vector, or of a matrix, as numpy.linalg.norm; with slope 0 at 0."""
-    x = _inexact(x)
-    matrix = (isinstance(axis, tuple | list) and len(axis) == 2) or (
-        axis is None and ord is not None and x.ndim == 2
-    )
-    if (ord is None or (matrix and ord == "fro")) or (not matrix and ord == 2):
-        return _euclidean(x, axis, keepdims)
-    if matrix or (axis is None and x.ndim != 1):
-        return jnp.linalg.norm(x, ord, axis, keepdims)
-    return _vector_norm(x, ord, axis, keepdims)
-
-
-@_like(jnp.linalg.vector_norm)
-def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> jax.Array:
-    return _vector_norm(_inexact(x), ord, axis, keepdims)
-
-
-@_like(jnp.linalg.matrix_norm)
-def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> jax.Array:
-    return norm(x, ord, (-2, -1), keepdims)
-
-
-def _vector_norm(x: jax.Array, ord: Any, axis: Any, keepdims: bool) -> jax.Array:
-    if ord is None or ord == 2:
-        return _euclidean(x, axis, keepdims)
-    if ord == jnp.inf:
-        return jnp.max(abs(x), axis=axis, keepdims=keepdims)
-    if ord == 0:
-        return jnp.sum(x != 0, axis=axis, keepdims=keepdims).astype(jnp.real(x).dtype)
-    if ord == 1:
-        return jnp.sum(abs(x), axis=axis, keepdims=keepdims)
-    if isinstance(ord, int | float) and ord > 0:
-        zero = x == 0
-        total = jnp.sum(jnp.where(zero, 0, abs(jnp.where(zero, 1, x)) ** ord), axis=axis, keepdims=keepdims)
-        none = total == 0
-        return jnp.where(none, 0, jnp.where(none, 1, total) ** (1 / ord))
-    return jnp.linalg.vector_norm(x, axis=axis, keepdims=keepdims, ord=ord)
-
-
-def _euclidean(x: jax.Array, axis: Any, keepdims: bool) -> jax.Array:
-    squares = jnp.square(x) if jnp.isrealobj(x) else jnp.real(x * jnp.conj(x))
-    axis = tuple(axis) if isinstance(axis, list) else axis
-    return _root(jnp.sum(squares, axis=axis, keepdims=keepdims))
-
-
 NAMED: dict[tuple[str, str], Callable[..., Any]] = {  # namespace, name -> what it is there
     ("numpy", "abs"): abs, ("numpy", "absolute"): abs, ("numpy", "fabs"): fabs, ("numpy", "copysign"): copysign,
     ("numpy", "clip"): clip, ("numpy", "fmax"): fmax, ("numpy", "fmin"): fmin, ("numpy", "arctan2"): arctan2,
     ("numpy", "atan2"): arctan2, ("numpy", "hypot"): hypot, ("numpy", "power"): power, ("numpy", "pow"): power,
-    ("numpy", "std"): std, ("numpy", "nanstd"): nanstd, ("nn", "leaky_relu"): leaky_relu,
-    ("nn", "hard_tanh"): hard_tanh, ("numpy.linalg", "norm"): norm, ("numpy.linalg", "vector_norm"): vector_norm,
-    ("numpy.linalg", "matrix_norm"): matrix_norm,
+    ("nn", "leaky_relu"): leaky_relu, ("nn", "hard_tanh"): hard_tanh,
 }  # fmt: skip

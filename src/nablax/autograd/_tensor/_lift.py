@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from .._ground._bounded import Bounded
 from .._ground._errors import NoGradientError, user_line
 from .._ground._sites import varies
 from .._path._record import record, results
@@ -25,13 +26,13 @@ from ._reading import Same, key_of
 
 _ARRAYS = (jax.Array, np.ndarray, np.generic)
 MOST_LIFTED = 4096  # functions
-_FROZEN: dict[Hashable, Frozen] = {}
-_LIFTED: dict[Hashable, Lifted] = {}
+_FROZEN: Bounded = Bounded(MOST_LIFTED)
+_LIFTED: Bounded = Bounded(MOST_LIFTED)
 
 
 def lifted(fn: Callable[..., Any], name: str, key: Hashable) -> Lifted:
     """The one Lifted of a key, so that a function lifted in a loop is the same operation each time."""
-    found = _LIFTED.get(key)
+    found: Lifted | None = _LIFTED.get(key)
     if found is None:
         found = _LIFTED[key] = Lifted(fn, name)
     return found
@@ -46,8 +47,6 @@ def lifted_now(fn: Callable[..., Any], name: str) -> Lifted:
     key = Same(getattr(inner, "__code__", inner))
     frozen = _FROZEN.get(key)
     if frozen is None:
-        if len(_FROZEN) >= MOST_LIFTED:
-            _FROZEN.clear()
         frozen = _FROZEN[key] = Frozen()
     return Lifted(fn, name, frozen)
 
@@ -120,7 +119,8 @@ class Lifted:
             elif not isinstance(leaf, _ARRAYS):
                 static.append(leaf)
                 if frozen is None and not is_fixed(leaf):
-                    frozen = _FROZEN.setdefault(self._key, Frozen())
+                    frozen = _FROZEN.get(self._key) or Frozen()
+                    _FROZEN[self._key] = frozen
                     reads = self._key
                 keys.append(key_of(leaf) if frozen is not None else static_key(leaf))
                 continue
@@ -142,6 +142,7 @@ class Lifted:
                 and frozen is self._frozen
                 and not kwargs
                 and all(isinstance(a, Recorded) for a in args)
+                and len(state.reads) == len(args)  # nothing else enters with them
             ):
                 parent: Any = state.parent
                 parent.edges[(key, *[a._s for a in args])] = state  # where the fast path looks

@@ -11,8 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._operation._call import ALIKE
+from .._operation._written import by
+from .._operation._written._elementwise import same
 from ._lift import Lifted
-from ._operators import unary
+from ._recording import unary
 from ._torch._methods import METHODS as OTHERS
 from ._torch._methods import wide_or_warn
 from ._torch._rows import Row, recorded
@@ -144,4 +146,4 @@ class Methods:
 
 
 _astype = _method("astype", jnp.astype)
-_clone = unary("clone", lambda x: x)
+_clone = unary("clone", by(same, lambda x: x))

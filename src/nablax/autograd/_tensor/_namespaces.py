@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from .._ground._errors import NoGradientError
 from .._path._recorded import Recorded, as_tensor
-from ._kinks import NAMED
+from . import _kinks, _norms
 from ._lift import Lifted, lifted, lifted_now
 from ._make import make
 from ._spelled import spelled
@@ -43,6 +43,7 @@ INTEGER_RESULTS = {
     "array_str",
 }
 MAKERS = {"array", "asarray"}
+_NAMED = _kinks.NAMED | _norms.NAMED
 
 
 class Namespace(types.ModuleType):
@@ -75,7 +76,7 @@ class Namespace(types.ModuleType):
             return Namespace(f"{self._path}.{name}", found)
         if not callable(found) or isinstance(found, type) or type(found).__name__ == "_ScalarMeta":
             return found
-        found = spelled(NAMED.get((self._path, name), found))
+        found = spelled(_NAMED.get((self._path, name), found))
         if self._path == "numpy":
             if name in ABOUT_SHAPES:
                 return _about_shapes(found)

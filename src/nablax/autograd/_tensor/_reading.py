@@ -12,6 +12,7 @@ import enum
 import functools
 import hashlib
 import types
+import weakref
 from collections.abc import Hashable
 from typing import Any
 
@@ -36,18 +37,24 @@ _FIXED = (
 
 
 class Same:
-    """A key equal only to the key of the very same object, which it keeps alive so that no other takes its place."""
+    """A key equal only to the key of the very same object. It holds arrays and tensors weakly, and is then equal to no
+    other key; whatever else it keeps alive, so that nothing takes its place."""
 
-    __slots__ = ("value",)
+    __slots__ = ("_hash", "_held")
 
     def __init__(self, value: Any) -> None:
-        self.value = value
+        self._hash = id(value)
+        weakly = isinstance(value, jax.Array | np.ndarray | Recorded)
+        self._held = weakref.ref(value) if weakly else lambda: value
 
     def __hash__(self) -> int:
-        return id(self.value)
+        return self._hash
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Same) and other.value is self.value
+        if self is other:
+            return True
+        held = self._held()
+        return isinstance(other, Same) and held is not None and other._held() is held
 
 
 class _Opaque(Exception):

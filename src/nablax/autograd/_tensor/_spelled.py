@@ -7,6 +7,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from .._operation._written import by, rule_of
+
 
 def spelled(fn: Callable[..., Any]) -> Callable[..., Any]:
     """A function of JAX's that also takes `dim=` and `keepdim=` for `axis=` and `keepdims=`."""
@@ -28,4 +30,5 @@ def spelled(fn: Callable[..., Any]) -> Callable[..., Any]:
             kwargs = {words.get(k, k): v for k, v in kwargs.items()}
         return fn(*args, **kwargs)
 
-    return call
+    rule = rule_of(fn)
+    return call if rule is None else by(rule, call)

@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._gradient._backward import backward
-from .._gradient._hooks import add_hook, keep
 from .._ground._aval import Aval
-from .._ground._errors import NoGradientError
 from .._ground._lent import lend
-from .._path._record import emit, record
-from .._path._recorded import Recorded, as_tensor, is_recorded, value_of
-from .._path._trace import local
-from .._segment._flush import flush, realize
-from . import _operators
+from .._path._recorded import Recorded
+from .._segment._flush import realize
+from . import _recording
+from ._differentiable import Differentiable
 from ._indexing import Indexing
 from ._inplace import InPlace
 from ._interop import Interop, Telling
-from ._make import as_cotangent, make
+from ._make import make
 from ._methods import Methods
 from ._operators import Operators
 from ._torch._methods import Size, size_of
-from ._views import swap, view
+from ._views import swap
 
 
-class Tensor(Operators, Methods, Indexing, InPlace, Interop, Recorded, metaclass=Telling):
+class Tensor(Differentiable, Operators, Methods, Indexing, InPlace, Interop, Recorded, metaclass=Telling):
     """An array in a recording. Made by `autograd.tensor`, and by operations on tensors.
 
     An operation is only recorded; a value is computed when Python needs one (`float`, `bool`, `print`, NumPy,
@@ -113,123 +108,6 @@ class Tensor(Operators, Methods, Indexing, InPlace, Interop, Recorded, metaclass
         realize(self)
         return self
 
-    # -- its gradient -----------------------------------------------------------------------------------------------
-
-    @property
-    def requires_grad(self) -> bool:
-        """Whether gradients flow to this tensor."""
-        state = self._s
-        return state.needs if state is not None else self._r or self._n is not None
-
-    @requires_grad.setter
-    def requires_grad(self, flag: bool) -> None:
-        self.requires_grad_(flag)
-
-    def requires_grad_(self, flag: bool = True) -> Tensor:
-        """Make a leaf require gradients, or not; returns the tensor itself.
-
-        Raises:
-          NoGradientError: the tensor was computed from others that require grad (use detach), or is not of
-            floating or complex numbers.
-        """
-        if flag == self.requires_grad:
-            return self
-        if not flag and not self._r:
-            raise NoGradientError(
-                "requires_grad_: only a leaf can stop requiring grad; this tensor was computed. Use y = y.detach()."
-            )
-        if flag and not self._aval.inexact:
-            raise NoGradientError(
-                f"requires_grad_: only floating and complex tensors carry gradients, got {self.dtype}."
-            )
-        realize(self)
-        if self._s is not None:  # an input of the open recording, under its old flag
-            flush(local.trace)
-        self._r = flag
-        self._v = self.value
-        return self
-
-    @property
-    def is_leaf(self) -> bool:
-        """Whether this tensor was not computed from others that require grad."""
-        return self._r or not self.requires_grad
-
-    @property
-    def grad(self) -> Tensor | None:
-        """The gradient accumulated so far; None before the first backward. Intermediates need retain_grad()."""
-        return self._g
-
-    @grad.setter
-    def grad(self, gradient: Any) -> None:
-        if gradient is None:
-            self._g = None
-            return
-        gradient = as_tensor(as_cotangent(gradient))._plain()
-        if gradient.shape != self.shape:
-            raise ValueError(f"grad: shape must be {self.shape}, got {gradient.shape}.")
-        self._g = gradient if gradient.dtype == self.dtype else gradient.astype(self.dtype)
-
-    def _plain(self) -> Tensor:
-        """The tensor, which may be indexed with 0 from here on: see _bare.py."""
-        return self
-
-    def zero_grad(self) -> None:
-        """Forget the accumulated gradient."""
-        self._g = None
-
-    def backward(
-        self,
-        gradient: Any = None,
-        retain_graph: bool | None = None,
-        create_graph: bool = False,
-        *,
-        lazy: bool = False,
-    ) -> None:
-        """Accumulate the gradient of this tensor in `.grad` of the leaves it was computed from.
-
-        Args:
-          gradient: cotangent, of this tensor's shape; may be left out for a single number.
-          retain_graph: keep the graph for another backward; default is `create_graph`.
-          create_graph: record the backward itself, so that gradients can be differentiated.
-          lazy: leave the backward recorded, so that an update that follows joins its program.
-
-        Raises:
-          NonScalarError: more than one number and no `gradient`.
-          NoGradientError: the tensor does not require grad.
-          GraphFreedError: an earlier backward freed the graph.
-        """
-        retain = create_graph if retain_graph is None else retain_graph
-        backward(
-            (self,),
-            (None if gradient is None else as_cotangent(gradient),),
-            retain,
-            create_graph,
-            lazy,
-        )
-
-    def detach(self) -> Tensor:
-        """The same value without gradient."""
-        if is_recorded(self):
-            made = emit(local.trace, record("detach", _build_detach, (self,), sever=True))
-        else:
-            made = as_tensor(value_of(self))
-        return view(self, made, None, apart=True)
-
-    def retain_grad(self) -> None:
-        """Keep the gradient of this intermediate in `.grad`, too."""
-        if not self.requires_grad:
-            raise NoGradientError("retain_grad: this tensor does not require grad.")
-        if not self._r and not self._keep:
-            self._keep = True
-            keep(self)
-
-    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Any:
-        """Call `hook(gradient)` whenever a gradient for this tensor is computed; what it returns replaces the gradient.
-
-        Returns a handle whose `remove()` takes the hook away again.
-        """
-        return add_hook(self, hook)
-
     # -- Python -----------------------------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
@@ -299,10 +177,6 @@ def zero_grad(tensors: Any) -> None:
             leaf.zero_grad()
 
 
-def _build_detach() -> tuple[str, Callable[..., Any]]:
-    return "detach", lambda a: a
-
-
 def _printable(tensor: Tensor) -> bool:
     return not isinstance(realize(tensor), jax.core.Tracer)
 
@@ -311,4 +185,4 @@ def _revive(kind: type, value: Any, requires_grad: bool, name: str | None) -> Te
     return tensor(value, requires_grad=requires_grad, name=name, _kind=kind)
 
 
-_operators.use(Tensor)
+_recording.use(Tensor)

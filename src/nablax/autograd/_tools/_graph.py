@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from .._path._recorded import Recorded, is_recorded
-from .._path._steps import Input, ancestors
+from .._path._steps import ancestors
 from .._path._trace import local
 from .._path._trie import State
 from .._segment._node import Node
@@ -133,7 +133,7 @@ class _Drawing:
     def _recording(self, tensor: Any) -> str:
         trace = local.trace
         path = trace.state.path()
-        needed = ancestors([s.step for s in path if s.step is not None], tensor._s.slot)
+        needed = ancestors(trace.state.steps(), tensor._s.slot)
         for slot, link in trace.links.items():
             if slot in needed:
                 self._link(link)
@@ -195,7 +195,7 @@ class _Drawing:
     def _row(
         self, step: Any, aval: Any, line: str, k: int, slot: int, scope: int, sources: dict, links: dict
     ) -> _Item | None:
-        if isinstance(step, Input):
+        if step.enters:
             link = links.get(slot)
             value, tensor = sources[slot]
             if isinstance(link, tuple):  # the result of an earlier segment: an edge, no item

@@ -16,7 +16,6 @@ import jax
 from .._operation._call import FIXED
 from .._path._record import record
 from .._path._recorded import as_tensor
-from .._path._steps import Input, Leaf
 from .._path._trace import Trace, local
 from .._program._replay import run
 from .._segment._flush import flush
@@ -46,8 +45,7 @@ def checkpoint(function: Callable[..., Any], *args: Any, use_reentrant: bool = F
 
 def _hand_over(inner: Trace, outer: Trace) -> None:
     """Make what is recorded inside one operation outside."""
-    path = inner.state.path()
-    steps = tuple([s.step for s in path if s.step is not None])
+    steps = tuple(inner.state.steps())
     # Besides the list itself, the loop variable and the argument of getrefcount hold each tensor.
     alive = [t for t in inner.outs if getrefcount(t) > 3]
     if _is_seen_into(inner, steps):
@@ -84,7 +82,5 @@ def _hand_over(inner: Trace, outer: Trace) -> None:
 
 def _is_seen_into(inner: Trace, steps: Any) -> bool:
     """Whether a hook listens inside, or something that requires grad is written to in place."""
-    written = [
-        t for t in inner.inputs if t is not None and t.requires_grad and t._s.step.__class__ is not Input
-    ]
-    return bool(inner.watched or written or any(step.__class__ is Leaf for step in steps))
+    written = [t for t in inner.inputs if t is not None and t.requires_grad and not t._s.step.enters]
+    return bool(inner.watched or written or any(step.is_leaf for step in steps))

@@ -39,35 +39,7 @@ from .._segment._flush import realize
 from .._tensor._namespaces import lift
 from .._tensor._tensor import Tensor
 from .._tools._checks import gradcheck
-
-
-class Context:
-    """What forward leaves for backward: saved tensors, and attributes of any kind.
-
-    needs_input_grad: for each argument, whether it is a tensor that requires grad.
-    """
-
-    def __init__(self, needs: tuple[bool, ...]) -> None:
-        self.needs_input_grad = needs
-        self.saved_tensors: tuple[Any, ...] = ()
-        self.non_differentiable: tuple[Any, ...] = ()
-
-    def save_for_backward(self, *tensors: Any) -> None:
-        """Tensors (or None) that backward finds in saved_tensors."""
-        self.saved_tensors = tensors
-
-    def mark_non_differentiable(self, *outputs: Any) -> None:
-        """Results through which no gradient flows: they do not require grad, and backward gets zeros for them."""
-        self.non_differentiable = outputs
-
-    def set_materialize_grads(self, value: bool) -> None:
-        """Gradients that nobody asks for are always 0, never None."""
-
-    def mark_dirty(self, *inputs: Any) -> None:
-        """Refused: forward computes new tensors, and leaves its arguments as they are."""
-        raise NotImplementedError(
-            "mark_dirty: forward's arguments are not changed in place; return the new tensor, and write x.copy_(f(x))."
-        )
+from ._context import Context, Left
 
 
 class Function:
@@ -176,29 +148,6 @@ class _Results:
     several: bool
 
 
-class _Left:
-    """All that forward left in its context: arrays, and apart from them everything else.
-
-    roles: for each array, the number of the result that it is, or None.
-    """
-
-    def __init__(self, ctx: Context, results: tuple[Any, ...]) -> None:
-        leaves, self.tree = jax.tree.flatten(vars(ctx))
-        self.static = [None if isinstance(leaf, Recorded) else leaf for leaf in leaves]
-        self.places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Recorded)]
-        self.arrays = [leaves[i] for i in self.places]
-        self.roles = [next((k for k, r in enumerate(results) if r is a), None) for a in self.arrays]
-
-    def context(self, arrays: Any) -> Context:
-        """The context again, with these arrays."""
-        leaves = list(self.static)
-        for i, array in zip(self.places, arrays, strict=True):
-            leaves[i] = array
-        ctx = Context(())
-        vars(ctx).update(jax.tree.unflatten(self.tree, leaves))
-        return ctx
-
-
 def _run(
     name: str,
     ahead: Callable[..., Any],
@@ -210,7 +159,7 @@ def _run(
     *arrays: Any,
 ) -> _Results:
     """forward on arrays, with backward as its derivative."""
-    left: list[_Left] = []  # by forward, where it was traced last
+    left: list[Left] = []  # by forward, where it was traced last
 
     def forward(*given: Any) -> tuple[_Results, Any]:
         ctx = Context(needs)
@@ -222,7 +171,7 @@ def _run(
         several = isinstance(out, tuple | list)
         results = tuple(out) if several else (out,)
         marks = tuple(any(r is m for m in ctx.non_differentiable) for r in results)
-        left[:] = [_Left(ctx, results)]
+        left[:] = [Left(ctx, results)]
         return _Results(results, marks, several), left[0].arrays
 
     def backward(saved: Any, *cotangents: Any) -> list[Any]:

@@ -13,7 +13,7 @@ from .._tensor._torch._making import FUNCTIONS as MAKING
 from .._tensor._torch._random import FUNCTIONS as RANDOM
 from .._tensor._torch._rows import recorded
 from .._tensor._torch._table import DTYPES, FUNCTIONS
-from . import _init, _layers, _module, _recurrent
+from . import _containers, _init, _layers, _module, _normalizing, _recurrent, _wrapped
 from ._checkpoint import checkpoint
 from ._files import load, save
 from ._function import Function, once_differentiable
@@ -74,10 +74,10 @@ functional = _module_of("nn.functional", "torch.nn.functional: activations, laye
 _UTILS = {f.__name__: f for f in (clip_grad_norm_, clip_grad_value_, parameters_to_vector)}
 MODULES = {
     name: found
-    for of in (_module, _layers, _recurrent)
+    for of in (_module, _containers, _layers, _normalizing, _recurrent)
     for name, found in vars(of).items()
     if isinstance(found, type) and issubclass(found, _module.Module) and not name.startswith("_")
-} | _layers.SIMPLE_MODULES  # fmt: skip
+} | _wrapped.MODULES  # fmt: skip
 for _name, _found in {
     "functional": functional, "init": _module_of("nn.init", "torch.nn.init: how weights begin.", _init.FUNCTIONS),
     "utils": _module_of("nn.utils", "torch.nn.utils: gradients of many parameters.", _UTILS), "Parameter": Parameter,

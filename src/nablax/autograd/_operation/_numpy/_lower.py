@@ -10,9 +10,10 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal
 
 from ..._ground._bounded import Bounded
+from ..._ground._disk import jitted
 from .._equations import needed
 from . import _elementwise, _picking, _reductions, _shapes, _windows
-from ._elementwise import STRETCHING
+from ._elementwise import QUICK, STRETCHING
 from ._shapes import stretched
 
 RULES = {
@@ -94,7 +95,11 @@ class Lowered(Kernel):
 
         for eqn in eqns:
             into = [read(atom) for atom in eqn.invars]
-            if eqn.primitive.name in INLINED:
+            host = eqn.params.get("host")
+            if host is not None:
+                outs = [self._slot(eqn.outvars[0].aval.size)]
+                self.code.append(row(host, into, outs[0]))
+            elif eqn.primitive.name in INLINED:
                 inner = next(eqn.params[key] for key in INNER if key in eqn.params)
                 own = inner.consts if isinstance(inner, ClosedJaxpr) else ()
                 outs = self._inline(getattr(inner, "jaxpr", inner), own, into)
@@ -169,6 +174,9 @@ def _shrinkable(eqns: Sequence[Any], outvars: Sequence[Any]) -> set[Any]:
 
 def _function(eqn: Any, small: bool) -> Callable[..., Any] | None:
     """The NumPy function of an equation; None where there is none."""
+    quick = QUICK.get(eqn.primitive.name)
+    if quick is not None and eqn.invars[0].aval.dtype.kind == "f" and eqn.params.get("accuracy") is None:
+        return quick
     ins = [v.aval for v in eqn.invars]
     outs = [v.aval for v in eqn.outvars]
     if any(getattr(getattr(a, "dtype", None), "kind", "?") not in NATIVE for a in (*ins, *outs)):
@@ -216,7 +224,7 @@ def _program(eqn: Any) -> Callable[..., list[Any]]:
         made = eqn.primitive.bind(*args, **eqn.params)
         return list(made) if eqn.primitive.multiple_results else [made]
 
-    program = jax.jit(bind)
+    program = jitted(bind)
     return lambda *args: [v if isinstance(v, jax.core.Tracer) else _host(v) for v in program(*args)]
 
 

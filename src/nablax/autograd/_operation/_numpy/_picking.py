@@ -3,11 +3,14 @@ embeddings, take_along_axis, and what their derivatives add back. Other forms ar
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from jax.lax import GatherScatterMode as Mode
+
+FEW = 8  # rows up to which adding one by one is quicker than sorting them
+SMALL = 16_384  # elements of the matrix that says which row goes where
 
 Rule = Callable[..., Callable[..., Any] | None]
 
@@ -133,10 +136,72 @@ def _scatter(at: Callable[..., Any] | None) -> Rule:
     return rule
 
 
+def added(into: Any, where: tuple, updates: Any) -> None:
+    """Add to elements, or rows, of an array; what meets at one place is summed."""
+    rows = into.shape[len(where) :]
+    if len(where) != 1 or not rows or where[0].size < FEW:
+        np.add.at(into, where, updates)
+        return
+    at = where[0].reshape(-1)
+    updates = updates.reshape(at.size, -1)
+    if at.size * len(into) <= SMALL and updates.dtype.char in "fd" and np.isfinite(updates).all():
+        chosen = np.zeros(
+            (at.size, len(into)), updates.dtype
+        )  # a product of matrices; 0 times infinity is no zero
+        chosen[np.arange(at.size), at] = 1
+        into += (chosen.T @ updates).reshape(into.shape)
+        return
+    if at.min() < 0:  # from the end: one place may have two numbers
+        at = np.where(at < 0, at + len(into), at)
+    order = at.argsort(kind="stable")
+    at = at[order]
+    first = np.flatnonzero(np.concatenate(([True], at[1:] != at[:-1])))
+    into[at[first]] += np.add.reduceat(updates[order], first, 0).reshape(-1, *rows)
+
+
+class Taken:
+    """x[arrays], as JAX has it: an index from the end counts, one beyond the axis is moved to its border.
+
+    lengths: of the axes that are indexed.
+    """
+
+    def __init__(self, lengths: Sequence[int]) -> None:
+        self.lengths = tuple(lengths)
+
+    def inside(self, at: Sequence[Any]) -> tuple:
+        """The indices, counted from the front and moved inside."""
+        return tuple(
+            [np.clip(np.where(i < 0, i + n, i), 0, n - 1) for i, n in zip(at, self.lengths, strict=True)]
+        )
+
+    def __call__(self, x: Any, *at: Any) -> Any:
+        try:
+            return x[at]
+        except IndexError:
+            return x[self.inside(at)]
+
+
+class Returned(Taken):
+    """Zeros of a shape, with updates added at x[arrays]."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any, axes: int) -> None:
+        super().__init__(shape[:axes])
+        self.shape, self.dtype = shape, dtype
+
+    def __call__(self, updates: Any, *at: Any) -> Any:
+        made = np.zeros(self.shape, self.dtype)
+        try:
+            added(made, at, updates)
+        except IndexError:
+            made[...] = 0
+            added(made, self.inside(at), updates)
+        return made
+
+
 RULES: dict[str, Rule] = {
     "gather": _gather,
     "scatter": _scatter(None),
-    "scatter-add": _scatter(np.add.at),
+    "scatter-add": _scatter(added),
     "scatter-mul": _scatter(np.multiply.at),
     "scatter-min": _scatter(np.minimum.at),
     "scatter-max": _scatter(np.maximum.at),

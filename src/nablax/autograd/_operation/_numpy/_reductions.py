@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,27 @@ import numpy as np
 
 Rule = Callable[..., Callable[..., Any] | None]
 HALF = np.dtype(np.float16)
+LONG, FEW = 1024, 8  # elements up to which a sum stays as exact as a product; results from which on it pays
+MANY, SHORT = 32, 64  # rows, and elements of each, whose largest is found quicker down the columns
+
+
+def _summed(x: Any, axes: tuple[int, ...], shape: tuple[int, ...]) -> Callable[..., Any]:
+    """The sum over axes; of neighbouring ones as a product with ones, which is several times as quick."""
+    dtype, n = x.dtype, len(axes)
+    together = n and axes == tuple(range(axes[0], axes[0] + n))
+    length = math.prod([x.shape[i] for i in axes])
+    if dtype.char not in "fd" or not together or length > LONG or math.prod(shape) < FEW:
+        return lambda x: np.add.reduce(x, axes, dtype)
+    ones = np.ones(length, dtype)
+    before, after = math.prod(x.shape[: axes[0]]), math.prod(x.shape[axes[0] + n :])
+    if after == 1:
+        if x.ndim == 2:
+            return lambda x: np.matmul(x, ones).reshape(shape)
+        return lambda x: np.matmul(x.reshape(before, length), ones).reshape(shape)
+    if before == 1:
+        return lambda x: np.matmul(ones, x.reshape(length, after)).reshape(shape)
+    row = ones.reshape(1, length)
+    return lambda x: np.matmul(row, x.reshape(before, length, after)).reshape(shape)
 
 
 def _reduce(ufunc: np.ufunc, kinds: str) -> Rule:
@@ -19,8 +41,13 @@ def _reduce(ufunc: np.ufunc, kinds: str) -> Rule:
         dtype = ins[0].dtype
         if dtype == HALF and ufunc in (np.add, np.multiply):
             return lambda x: ufunc.reduce(x, axes, np.float32).astype(HALF)
-        if ufunc in (np.add, np.multiply):
+        if ufunc is np.add:
+            return _summed(ins[0], tuple(axes), outs[0].shape)
+        if ufunc is np.multiply:
             return lambda x: ufunc.reduce(x, axes, dtype)
+        rows, n = outs[0].size, ins[0].shape[-1] if ins[0].shape else 0
+        if tuple(axes) == (ins[0].ndim - 1,) and rows >= MANY and n <= SHORT:
+            return lambda x: ufunc.reduce(x.reshape(rows, n).T.copy(), 0).reshape(outs[0].shape)
         return lambda x: ufunc.reduce(x, axes)
 
     return rule
@@ -91,8 +118,11 @@ def _product(ins: list[Any], shape: tuple[int, ...], numbers: Any) -> Callable[.
             (1, 1): lambda a, b: a @ b.T,
             (0, 1): lambda a, b: a.T @ b.T,
         }[over_a[0], over_b[0]]
-    if not batch_a and a.ndim == b.ndim == 1 and len(over_a) == 1:
-        return np.dot
+    if not batch_a and a.ndim == b.ndim == 1:
+        return np.dot if len(over_a) == 1 else lambda a, b: a[:, None] * b
+    if not batch_a and a.ndim + b.ndim == 3 and len(over_a) == 1:  # a vector and a matrix
+        axis = over_b[0] if a.ndim == 1 else over_a[0]  # of the matrix
+        return operator.matmul if axis == a.ndim - 1 else lambda a, b: b @ a
     free_a = [i for i in range(a.ndim) if i not in over_a and i not in batch_a]
     free_b = [i for i in range(b.ndim) if i not in over_b and i not in batch_b]
     turn_a, turn_b = (*batch_a, *free_a, *over_a), (*batch_b, *over_b, *free_b)

@@ -136,10 +136,15 @@ def _iota(ins: list[Any], outs: list[Any], dtype: Any, shape: Any, dimension: in
 def _starts(lengths: tuple[int, ...], sizes: tuple[int, ...]) -> Callable[..., tuple[slice, ...]]:
     """Slices from starts, each moved so that the slice lies inside."""
     room = [n - m for n, m in zip(lengths, sizes, strict=True)]
+    moving = [(k, r, m) for k, (r, m) in enumerate(zip(room, sizes, strict=True)) if r]
+    whole = [slice(None)] * len(sizes)
 
     def within(starts: Any) -> tuple[slice, ...]:
-        firsts = [min(max(int(s), 0), r) for s, r in zip(starts, room, strict=True)]
-        return tuple([slice(f, f + m) for f, m in zip(firsts, sizes, strict=True)])
+        found = whole[:]
+        for k, r, m in moving:
+            first = min(max(int(starts[k]), 0), r)
+            found[k] = slice(first, first + m)
+        return tuple(found)
 
     return within
 

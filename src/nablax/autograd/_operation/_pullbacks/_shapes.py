@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 from jax import lax
+from jax.extend.core import Var
 
-from .._writer import Atom, Writer
+from .._writer import Atom, Writer, closed_of, shaped
 from ._elementwise import Pull
 
 
@@ -94,14 +96,19 @@ def _gather(w: Writer, eqn: Any, ct: Atom, i: int) -> Any:
         scatter_indices_batching_dims=d.start_indices_batching_dims,
     )
 
-    def back(at: Any, ct: Any) -> Any:
-        zero = lax.full(x.aval.shape, 0, ct.dtype)
-        return lax.scatter_add(
-            zero, at, ct, numbers, indices_are_sorted=p["indices_are_sorted"],
-            unique_indices=p["unique_indices"], mode=p["mode"],
-        )  # fmt: skip
+    dtype = ct.aval.dtype
+    return w.emit(
+        lax.scatter_add_p, (w.full(x.aval.shape, 0, dtype), indices, ct), x.aval.shape, dtype,
+        dimension_numbers=numbers, indices_are_sorted=p["indices_are_sorted"], unique_indices=p["unique_indices"],
+        mode=p["mode"], **adding(dtype),
+    )  # fmt: skip
 
-    return w.traced(back, indices, ct)[0]
+
+@functools.cache
+def adding(dtype: Any) -> dict[str, Any]:
+    """The parameters of a scatter that say what is done with two numbers: they are added."""
+    a, b, adding = Var(shaped((), dtype)), Var(shaped((), dtype)), Writer()
+    return {"update_jaxpr": closed_of([a, b], [adding.add(a, b)], adding.eqns).jaxpr, "update_consts": ()}
 
 
 PULLS: dict[str, Pull] = {

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax.scipy import special
 
+from ..._operation._written import _elementwise as rules
+from ..._operation._written import by
 from .. import _kinks
 from ._rows import Row, rows
 
@@ -100,8 +102,8 @@ TABLE: dict[str, Row] = rows({
     "bitwise_and": lambda input, other: jnp.bitwise_and(input, other),
     "bitwise_or": lambda input, other: jnp.bitwise_or(input, other),
     "bitwise_xor": lambda input, other: jnp.bitwise_xor(input, other),
-    "maximum": lambda input, other: jnp.maximum(input, other),
-    "minimum": lambda input, other: jnp.minimum(input, other),
+    "maximum": by(rules.larger, lambda input, other: jnp.maximum(input, other)),
+    "minimum": by(rules.smaller, lambda input, other: jnp.minimum(input, other)),
     "fmax": lambda input, other: _kinks.fmax(input, other),
     "fmin": lambda input, other: _kinks.fmin(input, other),
     "atan2 arctan2": lambda input, other: _kinks.arctan2(input, other),
@@ -117,7 +119,7 @@ TABLE: dict[str, Row] = rows({
     "lerp": lambda input, end, weight: input + weight * (end - input),
     "addcmul": lambda input, tensor1, tensor2, *, value=1: input + value * tensor1 * tensor2,
     "addcdiv": lambda input, tensor1, tensor2, *, value=1: input + value * tensor1 / tensor2,
-    "clamp clip": Row(_clamp, numpy=_kinks.clip),
+    "clamp clip": Row(by(rules.clip, _clamp), numpy=_kinks.clip),
     "clamp_min": lambda input, min: _kinks.clip(input, min),
     "clamp_max": lambda input, max: _kinks.clip(input, None, max),
     "masked_fill": _masked_fill,

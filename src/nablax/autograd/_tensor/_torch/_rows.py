@@ -14,6 +14,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ..._ground._errors import user_line
@@ -164,3 +166,26 @@ def many(value: Any, n: int) -> tuple[int, ...]:
 def indices(found: Any) -> Any:
     """Indices in the type that JAX calls int: 64 bits where x64 is enabled."""
     return found.astype(int)
+
+
+def _of_numbers(fn: Any) -> Any:
+    """A single number has one axis, where it is asked for one, and none in the result: as in torch."""
+
+    @functools.wraps(fn)
+    def call(input: Any, *args: Any, **kwargs: Any) -> Any:
+        if jnp.ndim(input) or not (args or kwargs):
+            return fn(input, *args, **kwargs)
+        found = fn(jnp.reshape(input, 1), *args, **kwargs)
+        return jax.tree.map(lambda x: jnp.reshape(x, ()) if jnp.size(x) == 1 else x, found)
+
+    return call
+
+
+def with_numbers(table: dict[str, Row]) -> dict[str, Row]:
+    """The table, its rows that take `dim` for single numbers, too; names of one row stay names of one row."""
+    made = {
+        id(row): row._replace(fn=_of_numbers(row.fn))
+        for row in table.values()
+        if not row.direct and "dim" in inspect.signature(row.fn).parameters
+    }
+    return {name: made.get(id(row), row) for name, row in table.items()}

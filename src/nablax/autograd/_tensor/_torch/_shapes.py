@@ -9,6 +9,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from ..._operation._written import _shapes as rules
+from ..._operation._written import by
 from ._rows import Row, axis, ints, rows
 
 
@@ -133,18 +135,19 @@ def _tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple[A
 
 TABLE: dict[str, Row] = rows({
     "view": _reshape,
-    "reshape": lambda input, *shape: input.reshape(ints(shape)),
+    "reshape": by(rules.reshape, lambda input, *shape: input.reshape(ints(shape))),
     "view_as": lambda input, other: input.reshape(other.shape),
     "reshape_as": lambda input, other: input.reshape(other.shape),
-    "transpose": Row(_transpose, differs="without arguments, or with an order of all axes, NumPy's permutation"),
-    "swapaxes": lambda input, axis0, axis1: input.swapaxes(axis0, axis1),
+    "transpose": Row(by(rules.transpose, _transpose),
+                     differs="without arguments, or with an order of all axes, NumPy's permutation"),
+    "swapaxes": by(rules.swapped, lambda input, axis0, axis1: input.swapaxes(axis0, axis1)),
     "swapdims": lambda input, dim0, dim1: input.swapaxes(dim0, dim1),
-    "permute": _permute,
+    "permute": by(rules.turned, _permute),
     "movedim moveaxis": _movedim,
     "t": _t,
     "adjoint": lambda input: input.swapaxes(-2, -1).conj(),
     "squeeze": _squeeze,
-    "unsqueeze": _unsqueeze,
+    "unsqueeze": by(rules.unsqueeze, _unsqueeze),
     "flatten": _flatten,
     "unflatten": _unflatten,
     "ravel": lambda input: input.reshape(-1),

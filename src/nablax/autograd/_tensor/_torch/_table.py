@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from . import _counts, _elementwise, _joins, _linear, _picking, _reductions, _shapes
+from . import _counts, _elementwise, _joins, _linear, _orders, _picking, _reductions, _shapes
 from ._rows import Row, rows
 
 UNARY: dict[str, Row] = rows(_elementwise.UNARY)
-_THEMES = (_elementwise, _reductions, _shapes, _joins, _picking, _counts, _linear)
+_THEMES = (_elementwise, _reductions, _orders, _shapes, _joins, _picking, _counts, _linear)
 TABLE: dict[str, Row] = UNARY | {name: row for theme in _THEMES for name, row in theme.TABLE.items()}
 
 ONLY_FUNCTIONS = {
