@@ -23,6 +23,18 @@ from ._output import show, write
 from ._session import finish
 
 
+class _Compare(click.Command):
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(context, args)
+        except click.UsageError as error:
+            if "extra argument" in error.message:
+                error.message += (
+                    " One problem is compared; optimizers are given by --optimizer NAME, once for each."
+                )
+            raise
+
+
 def _complete_problem(context: Any, parameter: Any, incomplete: str) -> list[Any]:
     names = [click.shell_completion.CompletionItem(name) for name in PROBLEMS if name.startswith(incomplete)]
     return [*names, click.shell_completion.CompletionItem(incomplete, type="file")]
@@ -32,7 +44,7 @@ def _complete_optimizer(context: Any, parameter: Any, incomplete: str) -> list[s
     return [name for name in OPTIMIZERS if name.startswith(incomplete)]
 
 
-@click.command("compare", short_help="Run optimizers on a problem, rank them, write a report.")
+@click.command("compare", cls=_Compare, short_help="Run optimizers on a problem, rank them, write a report.")
 @click.argument("problem", required=False, shell_complete=_complete_problem)
 @click.option(
     "--optimizer", "optimizers", multiple=True, metavar="NAME[:key=value,...]", shell_complete=_complete_optimizer,
