@@ -432,6 +432,13 @@ MISTAKES = {
         nablax.ArgumentError,
         "launch: arguments must be a list of strings, as on the command line, got '--processes 2 train.py'.",
     ),
+    "a payoff for each row": (
+        lambda: games.field(lambda x, y: x * y, minimize="x", maximize="y")(
+            {"x": jnp.ones(2), "y": jnp.ones(2)}
+        ),
+        nablax.StructureError,
+        "games.field: the objective <lambda> must return a scalar, got an array of shape (2,).",
+    ),
     # autograd
     "a tensor of a device": (
         lambda: autograd.tensor([1.0], dtype="cpu"),

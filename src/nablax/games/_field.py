@@ -56,9 +56,18 @@ class Objective:
         data = {"batch": batch, "key": key}
         extra = {n: data[n] for n in self.wants}
         if self.reads is None:
-            return self.fn(z, **extra)
+            return self._scalar(self.fn(z, **extra))
         own = {n: z[n] for n in self.reads}
-        return self.fn(*[own.pop(n) for n in self.unnamed], **own, **extra)
+        return self._scalar(self.fn(*[own.pop(n) for n in self.unnamed], **own, **extra))
+
+    def _scalar(self, value: Any) -> Any:
+        """The value, which must be one number."""
+        shape = getattr(value, "shape", ())
+        if shape:
+            raise StructureError(
+                f"{self.who}: the objective {self.name} must return a scalar, got an array of shape {shape}."
+            )
+        return value
 
 
 def _kind(fn: Callable[..., Any], name: str) -> Any:
