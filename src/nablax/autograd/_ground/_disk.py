@@ -84,7 +84,11 @@ class disk_cache:
 def compiled(lowered: Any) -> Any:
     """lowered.compile(), or what another process has made of it; afterwards the jitted function has it, too."""
     store = _store()
-    name = None if store is None else _name(lowered)
+    name = None
+    if store is not None:
+        # Another version of JAX may have other words for what the name is made of.
+        with contextlib.suppress(AttributeError, KeyError, TypeError):
+            name = _name(lowered)
     if store is None or name is None:
         return lowered.compile()
     data = store.read(name)

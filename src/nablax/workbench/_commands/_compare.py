@@ -28,11 +28,10 @@ class _Compare(click.Command):
         try:
             return super().parse_args(context, args)
         except click.UsageError as error:
-            if "extra argument" in error.message:
-                error.message += (
-                    " One problem is compared; optimizers are given by --optimizer NAME, once for each."
-                )
-            raise
+            if "extra argument" not in error.message:
+                raise
+            told = " One problem is compared; optimizers are given by --optimizer NAME, once for each."
+            raise click.UsageError(error.message + told, error.ctx) from error
 
 
 def _complete_problem(context: Any, parameter: Any, incomplete: str) -> list[Any]:
