@@ -30,7 +30,7 @@ class _Compare(click.Command):
         except click.UsageError as error:
             if "extra argument" not in error.message:
                 raise
-            told = " One problem is compared; optimizers are given by --optimizer NAME, once for each."
+            told = ". One problem is compared; optimizers are given by --optimizer NAME, once for each."
             raise click.UsageError(error.message + told, error.ctx) from error
 
 
