@@ -99,9 +99,7 @@ def compiled(lowered: Any) -> Any:
     begun = time.perf_counter()
     found = lowered.compile()
     if time.perf_counter() - begun >= _WORTH:
-        with contextlib.suppress(
-            ValueError, TypeError, NotImplementedError, jax.errors.JaxRuntimeError, pickle.PicklingError
-        ):
+        with contextlib.suppress(Exception):  # some programs cannot be written down
             store.write(name, zlib.compress(pickle.dumps(serialize_executable.serialize(found)), 1))
     return found
 

@@ -50,11 +50,12 @@ class Code:
             return
         kernel = op.typed.kernel(op.joint)
         size = kernel.size
-        # One call with one result, which is no list of one.
-        if len(kernel.rest) == 1 == len(kernel.code) and kernel.outs == [size] and kernel.code[0][3] == size:
-            function, a, b, _ = kernel.code[0]
+        if kernel.outs == [size] and len(kernel.rest) == 1 == len(kernel.code):  # one call, one result
+            function, a, b, out = kernel.code[0]
             a = tuple([args[i] for i in a]) if b == -2 else args[a]
-            self._rows.append((function, a, args[b] if b >= 0 else b, outs[0]))
+            self._rows.append(
+                (function, a, args[b] if b >= 0 else b, outs[0] if out.__class__ is int else outs)
+            )
             self._inner += kernel.sizes[0]
             return
         start = len(self.template)
