@@ -28,11 +28,11 @@ class _Compare(click.Command):
         try:
             return super().parse_args(context, args)
         except click.UsageError as error:
-            if "extra argument" in error.message:
-                error.message += (
-                    " One problem is compared; optimizers are given by --optimizer NAME, once for each."
-                )
-            raise
+            if "extra argument" not in error.message:
+                raise
+            raise click.UsageError(
+                f"{error.message}. One problem is compared; optimizers are given by --optimizer NAME, once for each."
+            ) from None
 
 
 def _complete_problem(context: Any, parameter: Any, incomplete: str) -> list[Any]:
