@@ -30,8 +30,9 @@ class _Compare(click.Command):
         except click.UsageError as error:
             if "extra argument" not in error.message:
                 raise
-            told = ". One problem is compared; optimizers are given by --optimizer NAME, once for each."
-            raise click.UsageError(error.message + told, error.ctx) from error
+            raise click.UsageError(
+                f"{error.message}. One problem is compared; optimizers are given by --optimizer NAME, once for each."
+            ) from None
 
 
 def _complete_problem(context: Any, parameter: Any, incomplete: str) -> list[Any]:
