@@ -27,11 +27,12 @@ test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 RUNTIME := optimizer owning train_step precision packing programs
-AS_USERS := tests/core $(RUNTIME:%=tests/runtime/test_%.py) tests/test_readme.py tests/test_examples.py \
+AS_USERS := tests/test_examples.py tests/core $(RUNTIME:%=tests/runtime/test_%.py) tests/test_readme.py \
             tests/autograd/test_functional.py tests/autograd/test_tour.py
 
+# The examples take about as long as all others together: one process begins with them, in this order.
 test-as-users: $(READY)
-	XLA_FLAGS= $(BIN)/python -m pytest -n 2 --dist loadfile $(AS_USERS)
+	XLA_FLAGS= $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(AS_USERS)
 
 test-other-python: $(READY)
 	.ci/other-python

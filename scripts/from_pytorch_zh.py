@@ -32,7 +32,7 @@ import nablax.autograd.nn.functional as F
 - 一个操作所记录的张量保留旧值，不论之后怎样就地修改；没有版本错误。
 - 除非启用 x64，整数为 32 位，浮点数为 32 位；启用后，Python 的浮点数为 64 位。未启用时 `.double()` 会给出警告。
 - 整数相除或取均值，结果是默认位宽的浮点数。
-- 随机数是 NumPy 的，每次从同一个种子开始，与 torch 的不同。在 jit 下的 `autograd.functional` 里，随机数只抽取一次。
+- 随机数是 NumPy 的，与 torch 的不同：同一个种子（`manual_seed`）每次给出同样的数。在 jit 下的 `autograd.functional` 里，随机数只抽取一次。
 - `from_numpy` 和 `numpy()` 会复制。不共享存储，`is_contiguous()` 总为真，`stride()` 是连续张量的步幅。
 - `Tensor` 不是构造函数：用 `tensor(data)`；`x.type()` 给出 `tensor.float32`。
 - 没有 `out=`。设备是 JAX 的：没有 GPU 的地方 `.cuda()` 会报错。文件是 `.npz` 或 `.safetensors`，从不使用 pickle。

@@ -17,6 +17,11 @@ os.environ.setdefault(
 import jax
 from hypothesis import HealthCheck, settings
 
+import contexts
+
+if os.environ["XLA_FLAGS"]:
+    contexts.keep()
+
 # JAX keeps millions of objects alive: looking through them for garbage as often as Python does costs minutes.
 gc.set_threshold(200_000, 20, 100)
 

@@ -11,6 +11,7 @@ import nablax
 from nablax import (
     assignment,
     autograd,
+    distributed,
     games,
     losses,
     perturbations,
@@ -272,6 +273,43 @@ MISTAKES = {
         "lbfgs: linesearch must be a gradient transformation, with functions init and update or None, got 'zoom'.",
     ),
     # the runtime
+    "gradients of an array": (
+        lambda: optimizer().step(jnp.ones(3)),
+        nablax.StructureError,
+        "scale_by_adam: updates and state.mu differ at the root: state.mu has dict there.",
+    ),
+    "torch's groups": (
+        lambda: nablax.Optimizer(nablax.adam(0.1), [{"params": nn.Linear(3, 4).parameters(), "lr": 0.1}]),
+        nablax.ArgumentError,
+        "Optimizer: params must be a tree of arrays or tensors, got an iterator within it. Groups of parameters",
+    ),
+    "torch's groups in a list": (
+        lambda: nablax.Optimizer(
+            nablax.adam(0.1), [{"params": list(nn.Linear(3, 4).parameters()), "lr": 0.1}]
+        ),
+        nablax.StructureError,
+        "Optimizer: params[0]['lr'] must be a tensor, got 0.1. Groups of parameters",
+    ),
+    "torch's state dict": (
+        lambda: optimizer().load_state_dict({"state": {}, "param_groups": []}),
+        nablax.StructureError,
+        "load_state_dict: this is a state dict of torch; from_torch(found, opt.tx, params) reads it.",
+    ),
+    "a dict of no state": (
+        lambda: optimizer().load_state_dict({"w": 1.0}),
+        nablax.StructureError,
+        "load_state_dict: expected what state_dict() returns, of version 2, got dict without a version.",
+    ),
+    "a name of another wing": (
+        lambda: nablax.softmax_cross_entropy,
+        AttributeError,
+        "nablax has no attribute 'softmax_cross_entropy'; it is nablax.losses.softmax_cross_entropy",
+    ),
+    "a name as torch writes it": (
+        lambda: nablax.Adam,
+        AttributeError,
+        "nablax has no attribute 'Adam'; did you mean 'adam'?",
+    ),
     "a module for its parameters": (
         lambda: nablax.Optimizer(nablax.adam(0.1), nn.Linear(3, 4)),
         nablax.ArgumentError,
@@ -384,6 +422,16 @@ MISTAKES = {
         nablax.ArgumentError,
         "games.solve: field must be a field or a function of the point, got int: 3.",
     ),
+    "a launch of nothing": (
+        lambda: distributed.launch(None),
+        nablax.ArgumentError,
+        "launch: arguments must be a list of strings, as on the command line, got None.",
+    ),
+    "a launch of a line": (
+        lambda: distributed.launch("--processes 2 train.py"),
+        nablax.ArgumentError,
+        "launch: arguments must be a list of strings, as on the command line, got '--processes 2 train.py'.",
+    ),
     # autograd
     "a tensor of a device": (
         lambda: autograd.tensor([1.0], dtype="cpu"),
@@ -404,6 +452,16 @@ MISTAKES = {
         lambda: autograd.tensor([[1.0, 2.0], [3.0]]),
         autograd.AutogradError,
         "tensor: value must be numbers in rows of one length: ",
+    ),
+    "the number in a row": (
+        lambda: x()[0].item(),
+        autograd.NonScalarError,
+        "item: one element is one number, got shape (3,). Reduce it first, x.sum().item(), or take x.tolist(). At ",
+    ),
+    "a pickle": (
+        lambda: autograd.load("model.pth", weights_only=False),
+        ValueError,
+        "load: weights_only must be True, got False: only tensors are read, never pickles.",
     ),
     "a mean over no axis": (
         lambda: x().mean(9),

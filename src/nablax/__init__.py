@@ -11,6 +11,8 @@ This is the table of contents: what every program uses by name, and the other wi
 `import nablax.optax as optax` is a drop-in for Optax 0.2.8.
 """
 
+import difflib as _difflib
+import sys as _sys
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 from typing import Any as _Any
@@ -268,6 +270,10 @@ _WINGS = frozenset(
         "workbench",
     }
 )
+_SEARCHED = (  # where a name that is not here may be
+    "losses", "schedules", "projections", "assignment", "tree", "linesearch", "second_order", "perturbations", "games",
+    "distributed", "runtime", "core",
+)  # fmt: skip
 _LAZY = {
     "extragradient": "games",
     "is_extrapolation": "games",
@@ -288,7 +294,15 @@ def __getattr__(name: str) -> _Any:
         return _import_module(f"nablax.{name}")
     if name in _LAZY:
         return getattr(_import_module(f"nablax.{_LAZY[name]}"), name)
-    raise AttributeError(f"nablax has no attribute {name!r}")
+    told = f"nablax has no attribute {name!r}"
+    if not name.startswith("_"):
+        holders = [wing for wing in _SEARCHED if hasattr(_import_module(f"nablax.{wing}"), name)]
+        near = _difflib.get_close_matches(name.lower(), __dir__(), 1)
+        if holders:
+            told += f"; it is nablax.{holders[0]}.{name}"
+        elif near:
+            told += f"; did you mean {near[0]!r}?"
+    raise AttributeError(told, name=name, obj=_sys.modules[__name__])
 
 
 def __dir__() -> list[str]:

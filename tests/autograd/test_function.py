@@ -155,6 +155,33 @@ def test_once_differentiable():
         autograd.grad(autograd.grad(once.apply(x).sum(), [x], create_graph=True)[0].sum(), [x])
 
 
+def test_a_function_in_a_loop_is_one_operation():
+    scale = [2.0]
+
+    class Scaled(autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * scale[0]
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * scale[0]
+
+    def gradient():
+        x = autograd.tensor(A, requires_grad=True)
+        Scaled.apply(x).sum().backward()
+        return x.grad.tolist()
+
+    for _ in range(5):
+        gradient()
+    before = autograd.cache_info().operations
+    for _ in range(20):
+        assert gradient() == [2.0] * 3
+    assert autograd.cache_info().operations == before
+    scale[0] = 5.0  # what the methods read has changed
+    assert gradient() == [5.0] * 3
+
+
 def test_check_compares_with_differences():
     class Wrong(autograd.Function):
         @staticmethod

@@ -17,6 +17,14 @@ from nablax.autograd._path import _trace
 from nablax.autograd._program import _program
 
 
+@pytest.fixture(scope="module", autouse=True)
+def only_what_is_made_here():
+    """The collector passes by what other files' tests left: millions of objects, each time it is called."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 def resident():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * resource.getpagesize()

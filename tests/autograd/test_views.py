@@ -124,3 +124,31 @@ def test_inputs_that_are_not_used(lib):
     y = (p * p).sum()
     y.backward()
     assert numbers(p.grad) == [2, 4]
+
+
+@pytest.mark.parametrize("lib", LIBRARIES)
+def test_an_element_of_a_row_changes_in_place(lib):
+    x = lib.zeros(3, 4)
+    x[1][2] += 1
+    x[2].view(2, 2)[1][0] += 7
+    row = x[0]
+    row[1] += 5
+    row[2] += 6
+    assert numbers(row) == [0, 5, 6, 0]
+    row += 1
+    row[0] -= 3
+    assert numbers(row) == [-2, 6, 7, 1]
+    assert numbers(x) == [[-2, 6, 7, 1], [0, 0, 1, 0], [0, 0, 7, 0]]
+    i = lib.tensor(1)
+    x[i][0] += 1  # an index without axes is an integer
+    x[0][i] *= 2
+    i += 1
+    assert numbers(x)[:2] == [[-2, 12, 7, 1], [1, 0, 1, 0]]
+    w = lib.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    w.data[1][0] -= 2
+    y = w * 1
+    t = y.T
+    t[0][1] *= 4
+    assert numbers(t) == [[1, 4], [2, 4]]
+    (y * y).sum().backward()
+    assert numbers(w.grad) == [[2, 4], [32, 8]]

@@ -7,8 +7,12 @@ Rosenbrock's function has its usual coefficient, 100, and its usual start (-1.2,
 of the valley, far from the minimum, 17% of it are left. Each optimizer has 3,000 steps at the best of the rates 0.1,
 0.05, 0.02, ..., 0.0005 (or a share of the rate it finds). Its bound is the power of ten above three times the
 worst of runs at rates within 3% of that, or from starts within 0.001: what it reaches, with room for another machine's
-rounding. Methods whose step does not shrink with the gradient, or that look for their rate in the valley, get less far.
+rounding. `PYTHONPATH=tests python tests/optimizers/test_convergence.py NAME` prints both.
+Methods whose step does not shrink with the gradient, or that look for their rate in the valley, get less far.
 """
+
+import math
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -105,3 +109,22 @@ def test_converges(name):
         ("quadratic", "complex", "Rosenbrock"), left(), (1e-2, 1e-2, bound), strict=True
     ):
         assert float(share) < most, (problem, float(share))
+
+
+def bound_of(name):
+    """The rate and the bound of an optimizer, as the head of this file says."""
+    made = {**OPTIMIZERS, **SLOWER}[name]
+
+    def left(rate, x=-1.2):
+        start = jnp.array([x, 1.0])
+        share = float(jax.jit(lambda: descend(name, rosenbrock, start, ROSENBROCK_STEPS, made(rate)))())
+        return share if share == share else math.inf
+
+    best = min((0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005), key=left)
+    near = [left(best * k) for k in (0.97, 0.98, 0.99, 1.0, 1.01, 1.02, 1.03)]
+    worst = max(*near, *(left(best, -1.2 + d) for d in (-1e-3, -5e-4, 5e-4, 1e-3)))
+    return best, max(1e-6, 10.0 ** math.ceil(math.log10(3 * worst)))
+
+
+if __name__ == "__main__":
+    print("rate {:g}, bound {:g}".format(*bound_of(sys.argv[1])))

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
+import contexts
 from catalogue import OPTIMIZERS, extras, square_sum
 
 PARAMS = {
@@ -90,6 +91,7 @@ def compare(found, other, tolerance):
 
 
 if __name__ == "__main__":
+    contexts.keep()
     assert len(jax.devices()) == 2
     mesh = Mesh(np.array(jax.devices()), ("device",))
     failures = {}

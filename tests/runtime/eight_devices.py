@@ -18,6 +18,7 @@ import pytest
 from jax.sharding import AbstractMesh, AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+import contexts
 import nablax
 
 CHECKS = {}
@@ -420,6 +421,7 @@ def bad_meshes_and_specs_are_refused():
 
 
 if __name__ == "__main__":
+    contexts.keep()
     assert len(jax.devices()) == 8
     MESH = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
     EXPLICIT = jax.make_mesh((8,), ("data",))

@@ -15,6 +15,7 @@ import optax
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+import contexts
 import nablax
 from catalogue import OPTIMIZERS, extras, square_sum
 
@@ -97,6 +98,7 @@ def check(name, automatic, explicit):
 
 
 if __name__ == "__main__":
+    contexts.keep()
     assert len(jax.devices()) == 8
     meshes = [
         jax.make_mesh((4, 2), ("data", "model"), axis_types=(t,) * 2)

@@ -194,8 +194,13 @@ def test_what_a_callback_raises_costs_nothing(kind):
 
 def test_ctrl_c_during_a_callback_leaves_a_step_that_counts():
     opt = Optimizer(nablax.adam(0.1), PARAMS, callbacks=[lambda step, m: signal.raise_signal(signal.SIGINT)])
-    with pytest.raises(KeyboardInterrupt):
-        opt.step(GRADS)
+    # What a shell starts in the background ignores the signal.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            opt.step(GRADS)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert opt.metrics["steps"] == 1
     assert np.isfinite(norm(opt.copy_params()))
 
@@ -321,6 +326,26 @@ def test_equinox_modules_go_in_and_come_out():
     assert float(jnp.mean((jax.vmap(new)(x)[:, 0] - y) ** 2)) < 0.5 * first
     assert isinstance(opt.copy_params(), eqx.nn.MLP)
     assert "layers/0/weight" in str(opt.describe())
+
+
+def test_a_module_with_a_key_and_its_average():
+    class Noisy(eqx.Module):
+        mlp: eqx.nn.MLP
+        key: jax.Array
+
+        def __call__(self, x):
+            return self.mlp(x) + jax.random.normal(self.key)
+
+    opt = nablax.Optimizer(
+        nablax.ema_params(nablax.adam(1e-2), 0.5),
+        Noisy(eqx.nn.MLP(3, 1, 8, 2, key=jax.random.key(0)), jax.random.key(1)),
+    )
+    grads = eqx.filter_grad(lambda m: jnp.sum(m(jnp.ones(3)) ** 2))(opt.params)
+    model = opt.step(grads)
+    assert jax.dtypes.issubdtype(model.key.dtype, jax.dtypes.prng_key)
+    assert opt.averaged_params(jnp.ones(3)) == model(jnp.ones(3))  # of one step the average is its point
+    opt.step(grads)
+    assert opt.averaged_params(jnp.ones(3)) != opt.params(jnp.ones(3))
 
 
 def test_train_step_says_what_to_do_with_a_module():

@@ -238,7 +238,9 @@ def test_list_names_everything(capsys):
         (["compare", "rosenbrock", "--steps", "0"], "'--steps': 0 is not in the range"),
         (["compare", "rosenbrock", "--seeds", "many"], "'--seeds': 'many' is not a valid integer"),
         (["compare", "rosenbrock", "--colour"], "No such option"),
-        (["compar"], "No such command 'compar'"),
+        (["compar"], "there is no command 'compar'; choose from compare, report,"),
+        (["mine.py"], "A problem is compared by: nablax compare mine.py"),
+        (["compare", "rosenbrock", "adam"], "optimizers are given by --optimizer NAME"),
         (["compare", "nowhere.py"], "there is no file nowhere.py"),
     ],
 )

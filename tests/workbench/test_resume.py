@@ -172,7 +172,7 @@ def test_reports_of_several_folders_are_put_together(done, tmp_path, capsys):
     assert "the length of a run ('30steps' there, '20steps' here) differs" in capsys.readouterr().err
 
 
-def test_a_killed_process_loses_only_what_was_running_and_a_second_one_keeps_out(tmp_path, capsys):
+def test_a_killed_process_loses_only_what_was_running_and_one_that_waited_goes_on(tmp_path):
     (tmp_path / "mine.py").write_text(QUADRATIC)
     names, out = ["sgd", "adam", "lion", "momentum"], tmp_path / "out"
     arguments = [
@@ -187,24 +187,43 @@ def test_a_killed_process_loses_only_what_was_running_and_a_second_one_keeps_out
         "--no-report",
     ]
     arguments += ["--resume", str(out), *[word for name in names for word in ("--optimizer", name)]]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "nablax.workbench", *arguments],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "JAX_PLATFORMS": "cpu"},
-    )  # fmt: skip
-    deadline = time.monotonic() + 300
-    while not list(out.glob("runs/*.npz")) and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.01)
-    assert main(arguments) == 2  # a second one keeps out of the folder, until the first is dead
-    assert "another comparison is running there. Wait until it has ended" in capsys.readouterr().err
-    process.send_signal(signal.SIGKILL)
-    process.wait(timeout=60)
-    before = times(out)
+    with begun(arguments) as process:
+        deadline = time.monotonic() + 300
+        while not list(out.glob("runs/*.npz")) and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGSTOP)  # so that it does not end before the other comes
+        with begun([*arguments, "--optimizer", "adagrad"]) as waiting:
+            told = waiting.stderr.readline()
+            process.send_signal(signal.SIGKILL)
+            process.wait(timeout=60)
+            before = times(out)
+            waiting.communicate(timeout=300)
+    assert "another comparison is running there. Waiting for its end." in told
     assert 1 <= len(before) < len(names)
-    assert Folder(out).runs().keys() <= set(names)  # what is there is whole
-    assert main(arguments) == 0
-    capsys.readouterr()
+    assert waiting.returncode == 0
     assert {name: when for name, when in times(out).items() if name in before} == before
     results = json.loads((out / "results.json").read_text())
-    assert [entry["label"] for entry in results["entries"]] == names
+    assert [entry["label"] for entry in results["entries"]] == [*names, "adagrad"]
     assert results["not_run"] == []
-    assert f"part 1 of {len(names) - len(before)}" in (out / "progress.log").read_text()
+    assert f"part 1 of {len(names) + 1 - len(before)}" in (out / "progress.log").read_text()
+
+
+def begun(arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", "nablax.workbench", *map(str, arguments)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, "JAX_PLATFORMS": "cpu"},
+    )  # fmt: skip
+
+
+def test_two_that_begin_together_end_with_all_that_both_asked_for(tmp_path):
+    (tmp_path / "mine.py").write_text(QUADRATIC)
+    shared = ["compare", tmp_path / "mine.py", "--lr", "0.1", "--steps", "20", "--seeds", "1", "--no-report"]
+    names = ("sgd", "lion")
+    calls = [[*shared, "--resume", tmp_path / "out", "--optimizer", name] for name in names]
+    with begun(calls[0]) as one, begun(calls[1]) as other:
+        for process in (one, other):
+            process.communicate(timeout=300)
+    assert (one.returncode, other.returncode) == (0, 0)
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert {entry["label"] for entry in results["entries"]} == set(names)
+    assert set(Folder(tmp_path / "out").settings().optimizers) == set(names)

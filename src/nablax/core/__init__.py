@@ -27,6 +27,7 @@ from nablax.core._calls import checks_of as checks_of
 from nablax.core._chain import Chain as Chain
 from nablax.core._chain import chain as chain
 from nablax.core._chain import named_chain as named_chain
+from nablax.core._checks import ARRAY as ARRAY
 from nablax.core._checks import COUNT as COUNT
 from nablax.core._checks import DECAY as DECAY
 from nablax.core._checks import DTYPE as DTYPE

@@ -10,6 +10,7 @@ from jax import lax
 
 from nablax.core._base import Params, Updates, with_extra_args_support
 from nablax.core._chain import Chain, label_of
+from nablax.core._checks import ARRAY, COUNT
 from nablax.core._errors import StructureError
 from nablax.core._leaves import map_leaves
 from nablax.core._numerics import widened
@@ -141,6 +142,10 @@ def incremental_update(new_tensors: Params, old_tensors: Params, step_size: Any)
     Source: Polyak & Juditsky 1992, doi:10.1137/0330046.
     """
 
+    for name, given in (("new_tensors", new_tensors), ("old_tensors", old_tensors), ("step_size", step_size)):
+        for x in jax.tree.leaves(given):
+            ARRAY("incremental_update", name, x)
+
     def leaf(new: Any, old: Any) -> Any:
         if new is None:
             return None
@@ -158,4 +163,6 @@ def periodic_update(new_tensors: Params, old_tensors: Params, steps: Any, update
       steps: count of steps so far, an integer or an integer array of shape ().
       update_period: steps between two updates, >= 1.
     """
+    ARRAY("periodic_update", "steps", steps)
+    COUNT("periodic_update", "update_period", update_period)
     return lax.cond(jnp.mod(steps, update_period) == 0, lambda _: new_tensors, lambda _: old_tensors, None)

@@ -55,6 +55,7 @@ def check_number(
     optional: bool = False,
     schedule: bool = False,
     integer: bool = False,
+    single: bool = False,
 ) -> None:
     """Refuses a hyperparameter that is not a real number within its bounds.
 
@@ -66,6 +67,7 @@ def check_number(
       optional: None is allowed.
       schedule: a function of the step is allowed.
       integer: only whole numbers are allowed, also as a float: 1e6.
+      single: no array of several numbers is allowed.
 
     Raises:
       ArgumentError: not a number, or not a whole one.
@@ -82,7 +84,7 @@ def check_number(
         return
     entries = _entries(value)
     whole = entries is not None and len(entries) == 1 and float(entries[0]).is_integer()
-    if entries is None or (integer and not whole):
+    if entries is None or (integer and not whole) or (single and len(entries) != 1):
         kind = "an integer" if integer else "a real number"
         also = (" or None" if optional else "") + (" or a schedule" if schedule else "")
         raise ArgumentError(
@@ -219,6 +221,15 @@ def mask_of(leaf: Callable[[Any], bool] = is_flag) -> Check:
     return Check(check)
 
 
+def is_array(value: Any) -> bool:
+    """Whether a value is an array of numbers, or can be made one."""
+    try:
+        return jnp.issubdtype(dtype := jnp.asarray(value).dtype, jnp.number) or dtype == jnp.bool_
+    except (TypeError, ValueError):
+        return False
+
+
+ARRAY = of_kind("an array of numbers", is_array)
 FLAG = of_kind("a bool", lambda value: value is None or is_flag(value))
 DTYPE = of_kind("a floating or complex dtype or None", _is_dtype)
 MASK = mask_of()

@@ -94,6 +94,10 @@ def misfit(rules: Sequence[Any], rows: list[Any], members: list[int], updates: A
                 if n in rule.shaped
             ]
         for what, x, rule in named:
+            if x is not None and not jax.tree_util.all_leaves([x]):
+                path = jax.tree.flatten_with_path(updates, is_leaf=is_none)[0][i][0]
+                kind = type(x).__name__
+                return f"{rule.name}: updates and {what} differ at {path_str(path)}: {what} has {kind} there."
             if hasattr(x, "shape") and x.shape != jnp.shape(g):
                 path = jax.tree.flatten_with_path(updates, is_leaf=is_none)[0][i][0]
                 return (

@@ -7,7 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core._errors import StructureError
+from nablax.core._checks import is_array
+from nablax.core._errors import ArgumentError, StructureError
 from nablax.core._program import Program
 from nablax.tree import is_none, path_str
 
@@ -55,6 +56,13 @@ def map_leaves(
         outputs = program.map([rows[i] for i in active], shared)
     except (ValueError, TypeError) as e:
         for i in active:
+            for x in rows[i]:
+                if not is_array(x):
+                    raise ArgumentError(
+                        f"{program.name}: {what} must hold arrays, got {type(x).__name__}: {x!r} at {_path(tree, i)}."[
+                            :300
+                        ]
+                    ) from e
             if _fails(program, rows[i], shared):
                 for x in rows[i][1:]:
                     if jnp.shape(x) != jnp.shape(rows[i][0]):

@@ -92,17 +92,17 @@ def run(
         stack = any(r.stack and on for r, on in zip(rules, active, strict=True))
         program = leaf_program(steps, start, param_dtype, wide, stack)
         rows = [(leaves[i], param_leaves[i], [c.row(i) for c in columns]) for i in members]
-        if wide:
-            for i, (g, param, fields) in zip(members, rows, strict=True):
-                dtype = jnp.result_type(g) if start is None else start
-                known = param_dtype if param is None else jnp.result_type(param)
-                for step, of_step in zip(steps, fields, strict=True):
-                    dtype = step.dtype_after(dtype, known, of_step)
-                after[i] = dtype
-        if reach_now() is not None:
-            for row in rows:
-                check_elementwise(program.name, program.one, row, shared)
         try:
+            if wide:
+                for i, (g, param, fields) in zip(members, rows, strict=True):
+                    dtype = jnp.result_type(g) if start is None else start
+                    known = param_dtype if param is None else jnp.result_type(param)
+                    for step, of_step in zip(steps, fields, strict=True):
+                        dtype = step.dtype_after(dtype, known, of_step)
+                    after[i] = dtype
+            if reach_now() is not None:
+                for row in rows:
+                    check_elementwise(program.name, program.one, row, shared)
             outputs = program.map(rows, shared)
         except (TypeError, ValueError) as e:
             misfitting = misfit(rules, rows, members, updates)

@@ -36,6 +36,10 @@ def make_global_batch(batch: Any, mesh: Mesh, *, axis: str | tuple[str, ...] = "
       >>> batch["x"].sharding.spec
       P('data',)
     """
+    if not isinstance(mesh, Mesh):
+        raise ArgumentError(
+            f"make_global_batch: mesh must be a mesh of devices, such as jax.make_mesh, got {mesh!r}."[:300]
+        )
     axes = (axis,) if isinstance(axis, str) else tuple(axis)
     if not axes or any(a not in mesh.axis_names for a in axes):
         known = ", ".join(map(repr, mesh.axis_names))

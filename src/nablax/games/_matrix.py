@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core import ITERABLE, ArgumentError, StructureError
+from nablax.core import ARRAY, ITERABLE, ArgumentError, StructureError
 
 
 def duality_gap(a: Any, x: Any, y: Any) -> jax.Array:
@@ -34,6 +34,8 @@ def duality_gap(a: Any, x: Any, y: Any) -> jax.Array:
       >>> float(duality_gap(a, rock, mixed)), float(duality_gap(a, mixed, mixed))
       (1.0, 0.0)
     """
+    for name, given in (("a", a), ("x", x), ("y", y)):
+        ARRAY("games.duality_gap", name, given)
     a, x, y = jnp.asarray(a), jnp.asarray(x), jnp.asarray(y)
     if a.ndim != 2 or x.shape != a.shape[:1] or y.shape != a.shape[1:]:
         raise StructureError(
@@ -68,6 +70,10 @@ def exploitability(payoffs: Sequence[Any], strategies: Sequence[Any]) -> jax.Arr
     """
     ITERABLE("games.exploitability", "payoffs", payoffs)
     ITERABLE("games.exploitability", "strategies", strategies)
+    payoffs, strategies = list(payoffs), list(strategies)
+    for name, given in (("payoffs", payoffs), ("strategies", strategies)):
+        for x in given:
+            ARRAY("games.exploitability", name, x)
     payoffs = [jnp.asarray(u) for u in payoffs]
     strategies = [jnp.asarray(s) for s in strategies]
     if not payoffs or len(payoffs) != len(strategies):

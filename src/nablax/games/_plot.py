@@ -60,6 +60,10 @@ def plot_trajectories(
         import matplotlib.pyplot as plt
     except ImportError as e:
         raise ImportError("games.plot_trajectories needs matplotlib: pip install 'nablax[workbench]'.") from e
+    if not isinstance(methods, Mapping):
+        raise ArgumentError(
+            f"games.plot_trajectories: methods must be a dict of names and methods, got {methods!r}."[:300]
+        )
     if not methods:
         raise ArgumentError("games.plot_trajectories: give at least one method.")
     field = as_field("games.plot_trajectories", field)

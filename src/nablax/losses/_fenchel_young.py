@@ -72,6 +72,7 @@ def sparsemax_loss(logits: Any, labels: Any) -> jax.Array:
     Source: Blondel, Martins and Niculae 2020, arXiv:1901.02324, section 4.4.
     """
     broadcastable("sparsemax_loss", logits=logits, labels=labels)
+    logits, labels = jnp.asarray(logits), jnp.asarray(labels)
     z = wide(logits) * (2 * wide(labels) - 1)
     inner = jnp.clip(z, -1, 1)
     loss = jnp.square(1 - inner) / 4 + (inner - jnp.minimum(z, inner))

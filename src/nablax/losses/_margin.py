@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ._operands import broadcastable, row_labels, same_shape, to_dtype, wide
+from ._operands import array, broadcastable, row_labels, same_shape, to_dtype, wide
 
 
 def hinge_loss(predictor_outputs: Any, targets: Any) -> jax.Array:
@@ -25,6 +25,8 @@ def hinge_loss(predictor_outputs: Any, targets: Any) -> jax.Array:
 
     Source: Cortes and Vapnik 1995, doi:10.1007/BF00994018.
     """
+    predictor_outputs = array("hinge_loss", "predictor_outputs", predictor_outputs)
+    targets = array("hinge_loss", "targets", targets)
     broadcastable("hinge_loss", predictor_outputs=predictor_outputs, targets=targets)
     dtype = jnp.result_type(predictor_outputs, targets)
     return to_dtype(jnp.maximum(0, 1 - wide(predictor_outputs) * wide(targets)), dtype)
@@ -45,6 +47,8 @@ def perceptron_loss(predictor_outputs: Any, targets: Any) -> jax.Array:
 
     Source: Rosenblatt 1958, doi:10.1037/h0042519.
     """
+    predictor_outputs = array("perceptron_loss", "predictor_outputs", predictor_outputs)
+    targets = array("perceptron_loss", "targets", targets)
     same_shape("perceptron_loss", predictor_outputs=predictor_outputs, targets=targets)
     dtype = jnp.result_type(predictor_outputs, targets)
     return to_dtype(jnp.maximum(0, -wide(predictor_outputs) * wide(targets)), dtype)

@@ -68,7 +68,7 @@ def to_dtype(x: jax.Array, dtype: Any) -> jax.Array:
 
 def same_shape(who: str, **arrays: Any) -> None:
     """Refuses arrays of different shapes."""
-    shapes = {name: jnp.shape(x) for name, x in arrays.items()}
+    shapes = {name: array(who, name, x).shape for name, x in arrays.items()}
     if len(set(shapes.values())) > 1:
         listed = " and ".join(f"{name} of shape {shape}" for name, shape in shapes.items())
         raise StructureError(f"{who}: shapes must be equal, got {listed}.")

@@ -8,6 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from nablax.core import StructureError
+
 from ._operands import array, broadcastable, floating, keep, mask_like, wide
 from ._softmax import cross_terms
 
@@ -52,6 +54,8 @@ def ranking_softmax_loss(
     labels = array("ranking_softmax_loss", "labels", labels)
     arrays = {"logits": logits, "labels": labels} | ({} if weights is None else {"weights": weights})
     shape = broadcastable(who, **arrays)
+    if not shape:
+        raise StructureError(f"{who}: logits must have an axis of items, got a scalar.")
     mask = mask_like(who, where, shape, ())
     y = wide(labels if weights is None else wide(labels) * jnp.asarray(weights))
     y = keep(mask, jnp.broadcast_to(y, shape).astype(wide(logits).dtype), 0.0)

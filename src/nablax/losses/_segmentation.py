@@ -174,6 +174,8 @@ def _regions(who: str, predictions: Any, targets: Any, activate: bool) -> tuple[
     predictions, targets = floating(who, "predictions", predictions), array(who, "targets", targets)
     same_shape(who, predictions=predictions, targets=targets)
     p, t = wide(predictions), wide(targets)
+    if activate and not p.ndim:
+        raise StructureError(f"{who}: predictions must have an axis of classes, got a scalar.")
     if activate:
         p = jax.nn.sigmoid(p) if p.shape[-1] == 1 else jax.nn.softmax(p)
     return p, t, jnp.result_type(predictions, targets)

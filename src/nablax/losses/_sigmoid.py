@@ -62,6 +62,7 @@ def sigmoid_focal_loss(logits: Any, labels: Any, *, alpha: Any = None, gamma: An
     who = "sigmoid_focal_loss"
     logits = floating(who, "logits", logits)
     broadcastable(who, logits=logits, labels=labels)
+    labels = jnp.asarray(labels)
     x, y = wide(logits), wide(labels)
     # 1 - p_t as a sum of two numbers >= 0: no digits cancel. The floor keeps its power differentiable twice at 0.
     missed = y * jax.nn.sigmoid(-x) + (1 - y) * jax.nn.sigmoid(x)

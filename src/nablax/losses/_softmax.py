@@ -181,7 +181,7 @@ def smooth_labels(labels: Any, alpha: Any, *, axis: Axis = -1, where: Any = None
     Source: Szegedy et al. 2016, arXiv:1512.00567, section 7.
     """
     who = "smooth_labels"
-    labels = floating(who, "labels", labels)
+    labels, alpha = floating(who, "labels", labels), array(who, "alpha", alpha)
     axes = axes_of(who, axis, labels.ndim)
     mask = mask_like(who, where, labels.shape, axes)
     ones = jnp.ones(labels.shape, wide(labels).dtype)

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nablax.core import (
+    ARRAY,
     ArgumentError,
     Field,
     GradientTransformation,
@@ -167,6 +168,8 @@ def orthogonalize_via_newton_schulz(
       True
     """
     who = "orthogonalize_via_newton_schulz"
+    ARRAY(who, "x", x)
+    ARRAY(who, "ns_coeffs", ns_coeffs)
     x, coefficients = jnp.asarray(x), jnp.asarray(ns_coeffs)
     if x.ndim != 2 and dimension_numbers is None:
         raise StructureError(f"{who}: an array of shape {x.shape} is no matrix; it needs dimension_numbers.")

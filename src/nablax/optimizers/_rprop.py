@@ -23,6 +23,7 @@ from nablax.core import (
     accumulator,
     as_array,
     chain,
+    check_number,
     fields,
     filled_like,
     leafwise,
@@ -130,6 +131,7 @@ def rprop(
     if isinstance(learning_rate, jax.core.Tracer):
         sign = jnp.where(learning_rate < 0, 1.0, -1.0)
     else:
+        check_number("rprop", "learning_rate", learning_rate, single=True)
         sign = 1.0 if learning_rate < 0 else -1.0
     return chain(
         scale_by_rprop(abs(learning_rate), eta_minus, eta_plus, min_step_size, max_step_size), scale(sign)

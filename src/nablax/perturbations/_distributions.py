@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core import ArgumentError
+from nablax.core import ARRAY, ArgumentError
 
 
 class MultiNormalDiag:
@@ -20,6 +20,8 @@ class MultiNormalDiag:
     """
 
     def __init__(self, loc: Any, log_scale: Any):
+        ARRAY("multi_normal", "loc", loc)
+        ARRAY("multi_normal", "log_scale", log_scale)
         self.loc = jnp.asarray(loc)
         self.log_scale = jnp.asarray(log_scale)
         self.scale = jnp.exp(self.log_scale)

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nablax.core import FUNCTION, HyperparameterError
+from nablax.core import ARRAY, FUNCTION, HyperparameterError, StructureError
 
 from ._checks import check_positive, check_real, check_scalar, positive_int
 from ._layout import Layout
@@ -40,7 +40,15 @@ def centered_ranks(values: jax.Array) -> jax.Array:
 
     Returns:
       Vector of the same length: -1/2 for the smallest, +1/2 for the largest.
+
+    Raises:
+      ArgumentError: values are no array of numbers.
+      StructureError: they are no vector.
     """
+    ARRAY("centered_ranks", "values", values)
+    values = jnp.asarray(values)
+    if values.ndim != 1:
+        raise StructureError(f"centered_ranks: values must be a vector, got shape {values.shape}.")
     values = jnp.where(jnp.isnan(values), jnp.inf, values)
     order = jnp.sort(values)
     first, last = (

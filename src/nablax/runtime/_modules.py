@@ -1,4 +1,4 @@
-"""Trees that hold more than arrays, as modules do: functions, names, flags. The rest is carried along."""
+"""Trees that hold more than arrays, as modules do: functions, names, flags, random keys. The rest is carried along."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import numbers
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from nablax.core import StructureError
 
 
 def _is_trainable(x: Any) -> bool:
-    return isinstance(x, jax.Array | np.ndarray | np.generic | jax.ShapeDtypeStruct) or (
-        isinstance(x, numbers.Number) and not isinstance(x, bool)
-    )
+    if isinstance(x, jax.Array | np.ndarray | np.generic | jax.ShapeDtypeStruct):
+        return not jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+    return isinstance(x, numbers.Number) and not isinstance(x, bool)
 
 
 def parted(params: Any) -> tuple[Any, Any]:
@@ -40,7 +41,7 @@ def joined(params: Any, rest: Any) -> Any:
 def first_other(tree: Any) -> tuple[str, Any] | None:
     """Where in a tree the first leaf stands that is no array or number, and this leaf; None without one."""
     for path, x in jax.tree_util.tree_leaves_with_path(tree):
-        if not _is_trainable(x) and not isinstance(x, jax.core.Tracer | bool | np.bool_):
+        if not _is_trainable(x) and not isinstance(x, jax.Array | bool | np.bool_):
             return jax.tree_util.keystr(path), x
     return None
 

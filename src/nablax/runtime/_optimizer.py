@@ -99,6 +99,12 @@ class Optimizer(Stepping):
         given = params
         if isinstance(params, Iterator):  # as a module's parameters() gives them
             params = list(params)
+        if any(map(_is_iterator, jax.tree.leaves(params, is_leaf=_is_iterator))):
+            raise ArgumentError(
+                "Optimizer: params must be a tree of arrays or tensors, got an iterator within it. Groups of "
+                "parameters with numbers of their own: partition_by_path({pattern: adam(0.1)}, default=adam(1e-3)), "
+                "and dict(model.named_parameters())."
+            )
         self._tensors = params if tensors_of.holds_tensors(params) else None
         if self._tensors is not None:
             tensors_of.check_leaves(params)
@@ -211,3 +217,7 @@ class Optimizer(Stepping):
     def __repr__(self) -> str:
         size = sum(np.size(p) for p in jax.tree.leaves(self._arrays()))
         return f"Optimizer({size} parameters, {self._live!r})"
+
+
+def _is_iterator(x: Any) -> bool:
+    return isinstance(x, Iterator)

@@ -91,8 +91,9 @@ class Owner:
 
     @property
     def averaged_params(self) -> Any:
-        """The average that `ema_params`, `swa` or `lawa` in the transformation keeps: arrays, at least float32."""
-        return averaged_params(self.state)
+        """The average that `ema_params`, `swa` or `lawa` in the transformation keeps: arrays, at least float32. Where
+        the parameters are a module, it is one."""
+        return joined(averaged_params(self.state), self._rest)
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of everything a restart needs.

@@ -5,6 +5,7 @@ The wing is imported where a tensor is met, and not before.
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 import jax
@@ -27,12 +28,18 @@ def holds_tensors(params: Any) -> bool:
 
 
 def check_leaves(tensors: Any) -> None:
-    """Refuses tensors that were computed from others.
+    """Refuses tensors that were computed from others, and numbers among tensors.
 
     Raises:
-      StructureError: one of them is no leaf of its graph.
+      StructureError: one of them is no leaf of its graph; or a number, as in torch's groups of parameters.
     """
     for path, x in jax.tree_util.tree_leaves_with_path(tensors):
+        if isinstance(x, numbers.Number) and not isinstance(x, bool):
+            raise StructureError(
+                f"Optimizer: params{jax.tree_util.keystr(path)} must be a tensor, got {x!r}. Groups of parameters with "
+                "numbers of their own: partition_by_path({pattern: adam(0.1)}, default=adam(1e-3)), and "
+                "dict(model.named_parameters())."
+            )
         if _is_tensor(x) and not x.is_leaf:
             raise StructureError(
                 f"Optimizer: params{jax.tree_util.keystr(path)} was computed from other tensors; give the optimizer "

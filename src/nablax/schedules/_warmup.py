@@ -88,7 +88,7 @@ def warmup_cosine_decay_schedule(
     name = "warmup_cosine_decay_schedule"
     _check_warmup(name, init_value, peak_value, warmup_steps)
     check_values(name, end_value=end_value)
-    check_number(name, "decay_steps", decay_steps)
+    check_number(name, "decay_steps", decay_steps, single=True)
     check_number(name, "exponent", exponent)
     if not isinstance(decay_steps - warmup_steps, jax.core.Tracer) and decay_steps <= warmup_steps:
         raise HyperparameterError(
@@ -192,7 +192,7 @@ def sgdr_schedule(cosine_kwargs: Iterable[Mapping[str, Any]]) -> Schedule:
 
 def _check_warmup(name: str, init_value: Any, peak_value: Any, warmup_steps: Any) -> None:
     check_values(name, init_value=init_value, peak_value=peak_value)
-    check_number(name, "warmup_steps", warmup_steps)
+    check_number(name, "warmup_steps", warmup_steps, single=True)
 
 
 def _warmup(count: jax.Array, init_value: Any, peak_value: Any, warmup_steps: Any) -> jax.Array:

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 from nablax import tree
 from nablax.core import (
+    ARRAY,
     COUNT,
     DTYPE,
     FLAG,
@@ -116,6 +117,8 @@ def skip_not_finite(updates: Updates, gradient_step: Any, params: Params | None)
       Whether to skip, and `{"should_skip": bool scalar, "num_not_finite": int32 scalar}`.
     """
     del gradient_step, params
+    for x in jax.tree.leaves(updates):
+        ARRAY("skip_not_finite", "updates", x)
     counts = [_count_not_finite(x) for x in jax.tree.leaves(updates)]
     total = reduce_scalars(operator.add, counts) if counts else zero_count()
     return total > 0, {"should_skip": total > 0, "num_not_finite": total}
@@ -134,8 +137,9 @@ def skip_large_updates(
       Whether to skip, and `{"should_skip": bool scalar, "norm_squared": scalar, at least float32}`.
     """
     del gradient_step, params
+    ARRAY("skip_large_updates", "max_squared_norm", max_squared_norm)
     squared = tree.norm(updates, squared=True)
-    skip = ~(squared <= max_squared_norm)
+    skip = ~(squared <= jnp.asarray(max_squared_norm))
     return skip, {"should_skip": skip, "norm_squared": squared}
 
 

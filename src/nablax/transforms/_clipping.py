@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from nablax import tree
 from nablax.core import (
+    ARRAY,
     EmptyState,
     GradientTransformation,
     StructureError,
@@ -124,6 +125,7 @@ def unitwise_norm(x: Any, axis: int | tuple[int, ...] | None = None) -> jax.Arra
 
     Source: Brock et al. 2021, arXiv:2102.06171, section 4.1.
     """
+    ARRAY("unitwise_norm", "x", x)
     x = jnp.asarray(x)
     if axis is None:
         axis = _unit_axes(x.shape)
@@ -156,12 +158,16 @@ def unitwise_clip(g_norm: Any, max_norm: Any, grad: Any, div_eps: Any = 1e-6) ->
 
     Defaults: as in Optax.
     """
-    shape = jnp.shape(grad)
+    ARRAY("unitwise_clip", "grad", grad)
+    grad = jnp.asarray(grad)
+    shape = grad.shape
     for name, given in (("g_norm", g_norm), ("max_norm", max_norm)):
+        ARRAY("unitwise_clip", name, given)
         if not _broadcasts(jnp.shape(given), shape):
             raise StructureError(
                 f"unitwise_clip: {name} must broadcast to the shape of grad, {shape}, got {jnp.shape(given)}."
             )
+    g_norm, max_norm = jnp.asarray(g_norm), jnp.asarray(max_norm)
     return jnp.where(g_norm < max_norm, grad, grad * (max_norm / jnp.maximum(g_norm, div_eps)))
 
 

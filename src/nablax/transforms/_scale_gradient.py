@@ -7,6 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from nablax.core import ARRAY
+
 
 @jax.custom_jvp
 def _identity(x: Any, scale: Any) -> Any:
@@ -32,4 +34,7 @@ def scale_gradient(inputs: Any, scale: Any) -> Any:
       >>> jax.grad(lambda x: scale_gradient(x, 0.5) ** 2)(3.0)
       Array(3., dtype=float32, weak_type=True)
     """
+    for name, given in (("inputs", inputs), ("scale", scale)):
+        for x in jax.tree.leaves(given):
+            ARRAY("scale_gradient", name, x)
     return jax.tree.map(lambda x: _identity(jnp.asarray(x), scale), inputs)

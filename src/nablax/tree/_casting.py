@@ -36,8 +36,12 @@ def as_dtype(who: str, dtype: DTypeLike | None) -> Any:
       TypeError: nothing is called so.
     """
     try:
-        return dtype if dtype is None or jnp.issubdtype(dtype, jax.dtypes.extended) else jnp.dtype(dtype)
-    except TypeError:
+        if dtype is None or jnp.issubdtype(dtype, jax.dtypes.extended):
+            return dtype
+        if (found := jnp.dtype(dtype)).hasobject:
+            raise TypeError
+        return found
+    except (TypeError, ValueError):
         raise TypeError(
             f"{who}: dtype must be one, such as jnp.bfloat16 or 'float32', got {dtype!r}."
         ) from None

@@ -7,6 +7,7 @@ moment stays what it was.
 """
 
 import functools
+import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -44,7 +45,18 @@ def _upcast(x: Any) -> Any:
 
 def _full_precision(x: Any) -> Any:
     """A coefficient in at least float32; Python numbers stay Python numbers."""
-    return _upcast(x) if hasattr(x, "dtype") else x
+    if hasattr(x, "dtype"):
+        return _upcast(x)
+    if not isinstance(x, numbers.Number):
+        raise TypeError(f"tree: decay must be a number, got {type(x).__name__}: {x!r}."[:300])
+    return x
+
+
+def _power(order: Any) -> Any:
+    """An order, which is a Python number: it decides which program is compiled."""
+    if not isinstance(order, numbers.Number):
+        raise TypeError(f"tree: order must be a Python number, got {type(order).__name__}: {order!r}."[:300])
+    return order
 
 
 @functools.partial(jax.jit, static_argnames="order")
@@ -81,7 +93,7 @@ def update_moment(updates: Any, moments: Any, decay: Any, order: Any) -> Any:
     complement = 1 - decay
 
     def rule(g: Any, m: Any) -> jax.Array:
-        return _moment_leaf(g, m, decay, complement, order)
+        return _moment_leaf(g, m, decay, complement, _power(order))
 
     return _update_leaves("tree.update_moment", rule, updates, moments)
 
@@ -97,7 +109,7 @@ def update_moment_per_elem_norm(updates: Any, moments: Any, decay: Any, order: A
     complement = 1 - decay
 
     def rule(g: Any, m: Any) -> jax.Array:
-        return _moment_of_norm_leaf(g, m, decay, complement, order)
+        return _moment_of_norm_leaf(g, m, decay, complement, _power(order))
 
     return _update_leaves("tree.update_moment_per_elem_norm", rule, updates, moments)
 

@@ -21,7 +21,8 @@ def split_key_like(rng_key: jax.Array, target_tree: Any) -> Any:
     >>> split_key_like(jax.random.key(0), {"w": 1.0, "frozen": None})["w"].shape
     ()
     """
-    if not hasattr(rng_key, "dtype"):
+    old = jnp.issubdtype(getattr(rng_key, "dtype", bool), jnp.unsignedinteger)
+    if not (old or jnp.issubdtype(getattr(rng_key, "dtype", bool), jax.dtypes.prng_key)):
         raise TypeError(
             f"tree: rng_key must be a random key, such as jax.random.key(0), got {type(rng_key).__name__}: {rng_key!r}."
         )

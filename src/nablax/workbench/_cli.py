@@ -12,6 +12,7 @@ import importlib
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import jax
@@ -34,6 +35,13 @@ class _Commands(click.Group):
         module = importlib.import_module(f"{__package__}._commands._{name.replace('-', '_')}")
         command: click.Command = module.command
         return command
+
+    def resolve_command(self, context: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            known = ", ".join(COMMANDS)
+            own = f" A problem is compared by: nablax compare {args[0]}" * args[0].endswith(".py")
+            raise click.UsageError(f"there is no command {args[0]!r}; choose from {known}.{own}")
+        return super().resolve_command(context, args)
 
 
 _EPILOG = """\b

@@ -43,8 +43,8 @@ class ShapeError(AutogradError, ValueError, TypeError):
     """Shapes or dtypes that an operation does not take."""
 
 
-class NonScalarError(AutogradError, RuntimeError):
-    """backward() without a cotangent of a tensor with more than one number."""
+class NonScalarError(AutogradError, RuntimeError, ValueError):
+    """backward() without a cotangent, or item(), of a tensor with more than one number."""
 
 
 class NoGradientError(AutogradError, RuntimeError):

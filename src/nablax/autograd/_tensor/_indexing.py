@@ -18,7 +18,7 @@ from .._path._record import record, results
 from .._path._recorded import Recorded, as_tensor, is_recorded, value_of
 from .._path._trace import local
 from ._parts import Start, filled, part_key, parts_of, settled, taken_from
-from ._views import at, is_current, is_view, replace, view
+from ._views import has_written, replace, seen
 
 
 class Indexing:
@@ -31,7 +31,7 @@ class Indexing:
             value = _at_once(value_of(self), index)
             if value is not None:
                 made = as_tensor(value)
-                return view(self, made, at(index), index) if is_view(index) else made
+                return seen(self, made, index)
         shape = self.shape
         parts, arrays = parts_of(index, shape)
         starts = [np.asarray(part.start, np.int32) for part in parts if isinstance(part, Start)]
@@ -46,12 +46,11 @@ class Indexing:
 
         key = ("getitem", *map(part_key, parts))
         made = results(local.trace, record(key, build, (self, *arrays, *starts)))
-        return view(self, made, at(index), index) if is_view(index) else made
+        return seen(self, made, index)
 
     def __setitem__(self: Any, index: Any, value: Any) -> None:
-        known = is_current(value, self)
-        if known is not None and known.index is index and known.index is not None:
-            return  # y[i] += 1 has written already, and now gives y[i] what it is
+        if has_written(self, index, value):
+            return
         if self._r and local.trace.mode:
             replace(self, None, "x[i] = v")
         parts, arrays = settled(*parts_of(index, self.shape))

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from .._ground._errors import LostTapeError, user_line
+from .._ground._errors import LostTapeError, NonScalarError, user_line
 from .._ground._lent import lend
 from .._segment._flush import realize
 from . import _namespaces
@@ -35,7 +35,15 @@ class Interop:
         """The number in a tensor of one element (or at an index) as a Python number."""
         if index:
             return self[index if len(index) > 1 else index[0]].item()  # type: ignore[index]
-        return realize(self).item()
+        try:
+            return realize(self).item()
+        except ValueError as error:
+            if self._aval.size == 1:  # type: ignore[attr-defined]
+                raise
+            raise NonScalarError(
+                f"item: one element is one number, got shape {self._aval.shape}. Reduce it first, x.sum().item(), or "  # type: ignore[attr-defined]
+                f"take x.tolist(). At {user_line()}."
+            ) from error
 
     def tolist(self) -> Any:
         """The elements as nested lists of Python numbers."""

@@ -39,7 +39,10 @@ def lifted(fn: Callable[..., Any], name: str, key: Hashable) -> Lifted:
 
 def lifted_now(fn: Callable[..., Any], name: str) -> Lifted:
     """A function of the user's, lifted; those with the same code share what they recorded."""
-    inner = getattr(fn, "__func__", fn)
+    inner = fn
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    inner = getattr(inner, "__func__", inner)
     key = Same(getattr(inner, "__code__", inner))
     frozen = _FROZEN.get(key)
     if frozen is None:

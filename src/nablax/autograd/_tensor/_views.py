@@ -5,13 +5,15 @@ and the way from there. An operation in place on it writes the new elements to t
 recorded operation. Three things follow, and where torch's meaning cannot be had the operation raises:
 
 - The base is held weakly: where nobody has it any more, nobody can see the difference.
-- A view whose base changed in the meantime holds old elements. It can be read; writing to it raises.
+- A view whose base changed in the meantime holds old elements. It can be read; writing to it raises. Views that
+  the writing went through (`row[1] += 1`, where row is a view) take their elements again.
 - `detach` and `data` are views, too. What is written through them reaches the value of the base and leaves
   its history.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 from weakref import ref
@@ -24,7 +26,7 @@ from .._gradient._hooks import keep
 from .._ground._errors import InPlaceError, ShapeError, user_line
 from .._ground._lent import lend
 from .._path._record import record, results
-from .._path._recorded import Recorded, is_recorded
+from .._path._recorded import Recorded, is_recorded, value_of
 from .._path._trace import local
 from .._segment._flush import flush, realize
 from ._grad_mode import no_grad
@@ -36,7 +38,8 @@ Step = Callable[[Any], Any]
 class View(NamedTuple):
     """base: weak reference to the tensor at the root.  mark: of the base, when the elements were taken.
     path: the steps from the base to here, on arrays.  index: of the one step, where that is `base[index]`.
-    apart: whether the way cuts the gradient.
+    apart: whether the way cuts the gradient.  parent: weak reference to what the last step was taken from, which may
+    be a view itself.  last: the index of the last step, None where it is no index.
     """
 
     base: Any
@@ -44,16 +47,22 @@ class View(NamedTuple):
     path: tuple[Step, ...]
     index: Any
     apart: bool
+    parent: Any
+    last: Any
 
 
-def view(base: Any, made: Any, step: Step | None, index: Any = None, apart: bool = False) -> Any:
+def view(
+    base: Any, made: Any, step: Step | None, index: Any = None, apart: bool = False, last: Any = None
+) -> Any:
     """Let the tensor `made` be a view of `base`; returns it."""
+    last = index if last is None else last
     known = base._view
     if known is not None and known.base() is not None:
         path = known.path if step is None else (*known.path, step)
-        made._view = View(known.base, known.mark, path, None, apart or known.apart)
+        made._view = View(known.base, known.mark, path, None, apart or known.apart, ref(base), last)
     else:
-        made._view = View(ref(base), base._mark, () if step is None else (step,), index, apart)
+        root = ref(base)
+        made._view = View(root, base._mark, () if step is None else (step,), index, apart, root, last)
     return made
 
 
@@ -62,21 +71,42 @@ def at(index: Any) -> Step:
     return lambda x: x[index]
 
 
-def is_view(index: Any) -> bool:
-    """Whether `x[index]` is a view in torch: integers, slices, None and Ellipsis."""
-    parts = index if index.__class__ is tuple else (index,)
-    return all(
-        part is None
-        or part is Ellipsis
-        or (isinstance(part, int | slice | np.integer) and not isinstance(part, bool))
-        for part in parts
-    )
+def seen(base: Any, made: Any, index: Any) -> Any:
+    """`made`, which is `base[index]`: a view where it is one in torch, for integers, slices, None and Ellipsis.
+
+    An index that is a tensor without axes is an integer, too, where its value is there.
+    """
+    parts = [
+        value_of(part)
+        if isinstance(part, Recorded) and not part.shape and not is_recorded(part) and _kind(part.dtype) == 1
+        else part
+        for part in (index if index.__class__ is tuple else (index,))
+    ]
+    for part in parts:
+        if not (
+            part is None
+            or part is Ellipsis
+            or (isinstance(part, int | slice | np.integer) and not isinstance(part, bool))
+            or (isinstance(part, np.ndarray | jax.Array) and not part.shape and _kind(part.dtype) == 1)
+        ):
+            return made
+    whole = tuple(parts) if index.__class__ is tuple else parts[0]
+    return view(base, made, at(whole), whole, last=index)
 
 
 def is_current(made: Any, base: Any) -> View | None:
     """The view that `made` is of `base`, with what is now in it."""
     known = getattr(made, "_view", None)
     return known if known is not None and known.base() is base and known.mark is base._mark else None
+
+
+def has_written(row: Any, index: Any, value: Any) -> bool:
+    """Whether `row[index] = value` gives an element back that wrote itself, as in `y[i][index] += 1`."""
+    known = getattr(value, "_view", None)
+    if known is None or known.last is None or known.last is not index or known.parent() is not row:
+        return False
+    base = known.base()
+    return base is not None and known.mark is base._mark
 
 
 def _kind(dtype: Any) -> int:
@@ -179,7 +209,26 @@ def write(made: Any, result: Any, name: str) -> Any:
     finally:
         made._view = known
     made._view = known._replace(mark=base._mark)
+    _follow(known.parent(), base, name)
     return made
+
+
+def _follow(row: Any, base: Any, name: str) -> None:
+    """Lets the views between a base and what was written through them take their elements again."""
+
+    def build() -> tuple[str, Callable[..., Any]]:
+        return "get_view", lambda x, at: x.reshape(-1)[at]
+
+    while row is not None and row is not base and row._view is not None:
+        known = row._view
+        positions = _positions(known.path, base.shape, name)
+        row._view = None
+        try:
+            with no_grad() if known.apart else contextlib.nullcontext():
+                replace(row, results(local.trace, record("get_view", build, (base, positions))), name)
+        finally:
+            row._view = known._replace(mark=base._mark)
+        row = known.parent()
 
 
 def put_value(base: Any, new: Any, name: str) -> None:

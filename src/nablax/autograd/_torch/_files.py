@@ -102,15 +102,19 @@ def _safetensors(part: str) -> Any:
         raise ImportError("a .safetensors file needs the package safetensors; .npz needs none.") from error
 
 
-def load(path: Any) -> dict[str, Tensor]:
+def load(path: Any, *, weights_only: bool = True) -> dict[str, Tensor]:
     """The dict of tensors in a file that `save` wrote, or any other .npz or .safetensors.
 
-    64 bits become 32 without x64.
+    64 bits become 32 without x64. Nothing is ever unpickled: `weights_only` is always True.
 
     Raises:
-      ValueError: a file that holds anything but arrays, as those of torch.save.
+      ValueError: weights_only=False; a file that holds anything but arrays, as those of torch.save.
       FileNotFoundError: no such file.
     """
+    if weights_only is not True:
+        raise ValueError(
+            f"load: weights_only must be True, got {weights_only!r}: only tensors are read, never pickles."
+        )
     if str(path).endswith(".safetensors"):
         return {k: tensor(v) for k, v in _safetensors("flax").load_file(str(path)).items()}
     try:

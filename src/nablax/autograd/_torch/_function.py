@@ -109,7 +109,11 @@ class Function:
         places = tuple(i for i, a in enumerate(args) if isinstance(a, Recorded | jax.Array | np.ndarray))
         others = tuple((i, a) for i, a in enumerate(args) if i not in places)
         needs = tuple(i in places and _needs(a) for i, a in enumerate(args))
-        run = functools.partial(_run, cls, places, others, needs)
+        # The methods are named, so that what they read is part of the operation's key.
+        run = functools.partial(
+            _run, cls.__name__, cls.forward, cls.backward, cls.setup_context, places, others, needs
+        )
+        run.__name__ = cls.__name__  # type: ignore[attr-defined]
         found: _Results = lift(run)(*[args[i] for i in places])
         results = [x.detach() if mark else x for x, mark in zip(found.results, found.marks, strict=True)]
         return tuple(results) if found.several else results[0]
@@ -195,7 +199,16 @@ class _Left:
         return ctx
 
 
-def _run(cls: Any, places: tuple, others: tuple, needs: tuple, *arrays: Any) -> _Results:
+def _run(
+    name: str,
+    ahead: Callable[..., Any],
+    back: Callable[..., Any],
+    setup_context: Callable[..., None] | None,
+    places: tuple,
+    others: tuple,
+    needs: tuple,
+    *arrays: Any,
+) -> _Results:
     """forward on arrays, with backward as its derivative."""
     left: list[_Left] = []  # by forward, where it was traced last
 
@@ -203,9 +216,9 @@ def _run(cls: Any, places: tuple, others: tuple, needs: tuple, *arrays: Any) -> 
         ctx = Context(needs)
         by_place = dict(others) | dict(zip(places, given, strict=True))
         args = [by_place[i] for i in sorted(by_place)]
-        out = cls.forward(ctx, *args) if cls.setup_context is None else cls.forward(*args)
-        if cls.setup_context is not None:
-            cls.setup_context(ctx, tuple(args), out)
+        out = ahead(ctx, *args) if setup_context is None else ahead(*args)
+        if setup_context is not None:
+            setup_context(ctx, tuple(args), out)
         several = isinstance(out, tuple | list)
         results = tuple(out) if several else (out,)
         marks = tuple(any(r is m for m in ctx.non_differentiable) for r in results)
@@ -213,11 +226,11 @@ def _run(cls: Any, places: tuple, others: tuple, needs: tuple, *arrays: Any) -> 
         return _Results(results, marks, several), left[0].arrays
 
     def backward(saved: Any, *cotangents: Any) -> list[Any]:
-        found = cls.backward(left[0].context(saved), *cotangents)
+        found = back(left[0].context(saved), *cotangents)
         found = tuple(found) if isinstance(found, tuple | list) else (found,)
         if len(found) < len(needs):
             raise TypeError(
-                f"{cls.__name__}.backward: {len(needs)} arguments need as many gradients (None for those without), "
+                f"{name}.backward: {len(needs)} arguments need as many gradients (None for those without), "
                 f"got {len(found)}."
             )
         return [found[i] for i in places]

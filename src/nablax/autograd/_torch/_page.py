@@ -46,8 +46,8 @@ names of the axis.
 - Integers are 32 bits and floating numbers 32 bits unless x64 is enabled; then Python's floats are 64 bits.
   `.double()` without x64 warns.
 - Integers divide and have means as floating numbers of the default width.
-- Random numbers are NumPy's, from the same seed each time, and not torch's. Inside `autograd.functional` under jit
-  they are drawn once.
+- Random numbers are NumPy's and not torch's: those of a seed (`manual_seed`) are the same each time. Inside
+  `autograd.functional` under jit they are drawn once.
 - `from_numpy` and `numpy()` copy. Storage is not shared, `is_contiguous()` is always true, `stride()` that of a
   contiguous tensor.
 - `Tensor` is no constructor: `tensor(data)`; and `x.type()` says `tensor.float32`.

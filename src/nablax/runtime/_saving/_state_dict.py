@@ -150,7 +150,14 @@ def fitted(
     """
     version = found.get("version") if isinstance(found, Mapping) else found
     if version != VERSION:
-        raise StructureError(f"load_state_dict: expected a state dict of version {VERSION}, got {version!r}.")
+        if isinstance(found, Mapping) and "param_groups" in found:
+            raise StructureError(
+                "load_state_dict: this is a state dict of torch; from_torch(found, opt.tx, params) reads it."
+            )
+        what = f"version {version!r}" if version is not None else f"{type(found).__name__} without a version"
+        raise StructureError(
+            f"load_state_dict: expected what state_dict() returns, of version {VERSION}, got {what}."
+        )
     try:
         arrays = {name: x if isinstance(x, Kept) else np.asarray(x) for name, x in found["arrays"].items()}
         keys, numbers = dict(found.get("keys", {})), dict(found.get("hyperparameters", {}))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,10 +17,22 @@ from nablax.core import ArgumentError
 from .._catalogue import DEFAULT_OPTIMIZERS, OPTIMIZERS, parse, parse_rates
 from .._environment import environment
 from .._problems import PROBLEMS, Problem, load_problem
-from .._results import Folder, Settings
+from .._results import Folder, Settings, TakenError
 from .._running import SEARCHES, parse_budget, require_optuna
 from ._output import show, write
 from ._session import finish
+
+
+class _Compare(click.Command):
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(context, args)
+        except click.UsageError as error:
+            if "extra argument" in error.message:
+                error.message += (
+                    " One problem is compared; optimizers are given by --optimizer NAME, once for each."
+                )
+            raise
 
 
 def _complete_problem(context: Any, parameter: Any, incomplete: str) -> list[Any]:
@@ -29,7 +44,7 @@ def _complete_optimizer(context: Any, parameter: Any, incomplete: str) -> list[s
     return [name for name in OPTIMIZERS if name.startswith(incomplete)]
 
 
-@click.command("compare")
+@click.command("compare", cls=_Compare, short_help="Run optimizers on a problem, rank them, write a report.")
 @click.argument("problem", required=False, shell_complete=_complete_problem)
 @click.option(
     "--optimizer", "optimizers", multiple=True, metavar="NAME[:key=value,...]", shell_complete=_complete_optimizer,
@@ -76,9 +91,7 @@ def command(**options: Any) -> None:
     """
     as_json, drawn = options.pop("as_json"), not options.pop("no_report")
     asked = _Asked(**options)
-    problem, settings, folder = _decide(asked)
-    folder.make()
-    with folder.alone():
+    with _decided(asked) as (problem, settings, folder):
         folder.write_settings(settings)
         comparison, complete = finish(problem, settings, folder)
         if comparison.entries:
@@ -117,18 +130,59 @@ class _Asked:
         return None if text is None else str(parse_budget(text))
 
 
-def _decide(asked: _Asked) -> tuple[Problem, Settings, Folder]:
+@contextlib.contextmanager
+def _decided(asked: _Asked) -> Iterator[tuple[Problem, Settings, Folder]]:
+    """What to run, in a folder that nobody else is in: decided there, by what those who were in it before have left."""
     if asked.resume and asked.out:
         raise ArgumentError("compare: --resume names the folder; leave --out out.")
+    if asked.resume is None:
+        yield from _fresh(asked)
+        return
+    folder, problem = Folder(asked.resume), None
+    if not folder.path.exists():
+        problem, _ = _decide(asked, folder)  # what is wrong is said before a folder is made
+        folder.make()
+    with folder.alone(lambda text: click.echo(f"nablax: {text}", err=True)):
+        problem, settings = _decide(asked, folder, problem)
+        folder.make()
+        yield problem, settings, folder
+
+
+def _fresh(asked: _Asked) -> Iterator[tuple[Problem, Settings, Folder]]:
+    """The same in the folder that was asked for, where no comparison is; without one, in the next that is free."""
+    problem, settings = _decide(asked, Folder(asked.out or Path()))
+    for number in itertools.count(1):
+        folder = Folder(asked.out or Path(f"nablax-{problem.name}" + f"-{number}" * (number > 1)))
+        if not folder.is_taken:
+            folder.make()
+            with contextlib.ExitStack() as stack:
+                try:
+                    stack.enter_context(folder.alone())
+                except TakenError:
+                    if asked.out:
+                        raise
+                    continue
+                if not folder.is_taken:  # by one that has ended just now
+                    yield problem, settings, folder
+                    return
+        if asked.out:
+            raise ArgumentError(
+                f"compare: --out {asked.out} holds a comparison already. --resume {asked.out} goes on with it; another "
+                "--out leaves it alone."
+            )
+
+
+def _decide(asked: _Asked, folder: Folder, problem: Problem | None = None) -> tuple[Problem, Settings]:
+    """The problem, which need not be loaded yet, and the settings."""
     for text in asked.optimizers:
         parse(text)
     rates = parse_rates(asked.rates) if asked.rates else []
     length = asked.length
     if asked.search == "optuna":
         require_optuna()
-    folder = Folder(asked.resume or asked.out or Path())
     before = folder.settings() if asked.resume and folder.is_taken else None
-    problem = load_problem(asked.problem or (before and (before.source or before.problem)) or "digits")
+    if problem is None:
+        problem = load_problem(asked.problem or (before and (before.source or before.problem)) or "digits")
     new = Settings.of(
         problem,
         budget=length or f"{problem.steps}steps",
@@ -141,9 +195,9 @@ def _decide(asked: _Asked) -> tuple[Problem, Settings, Folder]:
         **({} if asked.target is None else {"target": _target(asked.target, problem)}),
     )
     parse_budget(new.budget).steps(problem)
-    if before is not None:
-        return problem, _continued(before, new, asked, bool(rates), folder), folder
-    return problem, new, folder if asked.resume else _fresh(asked, problem)
+    if before is None:
+        return problem, new
+    return problem, _continued(before, new, asked, bool(rates), folder)
 
 
 def _target(text: str, problem: Problem) -> tuple[str, float]:
@@ -153,22 +207,6 @@ def _target(text: str, problem: Problem) -> tuple[str, float]:
     except ValueError:
         raise ArgumentError(f"compare: --target must be a number or NAME=NUMBER, got {text!r}.") from None
     return problem.read_target({name.strip(): value} if name else value, "compare: --target")
-
-
-def _fresh(asked: _Asked, problem: Problem) -> Folder:
-    """The folder that was asked for, if no comparison is in it; without one, the next that is free."""
-    if asked.out is None:
-        base, number = f"nablax-{problem.name}", 1
-        while (folder := Folder(Path(base if number == 1 else f"{base}-{number}"))).is_taken:
-            number += 1
-        return folder
-    folder = Folder(asked.out)
-    if folder.is_taken:
-        raise ArgumentError(
-            f"compare: --out {asked.out} holds a comparison already. --resume {asked.out} goes on with it; another "
-            "--out leaves it alone."
-        )
-    return folder
 
 
 def _continued(before: Settings, new: Settings, asked: _Asked, rates: bool, folder: Folder) -> Settings:

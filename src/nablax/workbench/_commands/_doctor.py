@@ -25,7 +25,7 @@ EXTRAS = {
 _CLIENTS = ("flax", "equinox", "optax", "torch")
 
 
-@click.command("doctor")
+@click.command("doctor", short_help="Versions, devices, extras, and a short self-test.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:

@@ -10,7 +10,7 @@ from .. import _catalogue
 from .._problems import PROBLEMS
 
 
-@click.command("list")
+@click.command("list", short_help="Name problems, optimizers and schedules.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def command(as_json: bool) -> None:
     """Name the problems, the optimizers and the schedules, with a line each.

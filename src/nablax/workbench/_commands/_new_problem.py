@@ -12,7 +12,7 @@ from nablax.core import ArgumentError
 KINDS = ("plain", "flax", "equinox")
 
 
-@click.command("new-problem")
+@click.command("new-problem", short_help="Write a problem file to begin with.")
 @click.argument("file", type=Path)
 @click.option(
     "--kind", type=click.Choice(KINDS), default=KINDS[0], show_default=True, help="Who holds the parameters."

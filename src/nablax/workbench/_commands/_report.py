@@ -14,7 +14,7 @@ from .._running import Runs
 from ._output import show, write
 
 
-@click.command("report")
+@click.command("report", short_help="One report from the folders of several comparisons.")
 @click.argument("folders", nargs=-1, required=True, type=Path, metavar="DIR...")
 @click.option(
     "--out", type=Path, metavar="DIR", help="Where the report goes.  [default: the folder, if it is one]"

@@ -4,6 +4,7 @@ from ._comparison import Comparison as Comparison
 from ._comparison import summarise as summarise
 from ._folder import RESULTS as RESULTS
 from ._folder import Folder as Folder
+from ._folder import TakenError as TakenError
 from ._folder import missing as missing
 from ._settings import Settings as Settings
 from ._trial import Curves as Curves

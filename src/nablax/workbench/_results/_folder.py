@@ -14,7 +14,7 @@ import json
 import os
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
@@ -31,6 +31,10 @@ except ImportError:  # no locks: two comparisons in one folder are not told from
     fcntl = None  # type: ignore[assignment]
 
 SETTINGS, RESULTS = "comparison.json", "results.json"
+
+
+class TakenError(ArgumentError):
+    """Another comparison is in the folder."""
 
 
 class Folder:
@@ -59,11 +63,14 @@ class Folder:
             raise ArgumentError(f"compare: {self.path}: cannot write there: {error.strerror}.") from error
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self, told: Callable[[str], None] | None = None) -> Iterator[None]:
         """Keeps other comparisons out of the folder, which exists. The system takes the lock from a process that dies.
 
+        Args:
+          told: hears that another is in it, whose end is waited for; None does not wait.
+
         Raises:
-          ArgumentError: another is in it.
+          TakenError: another is in it, and nobody waits.
         """
         with contextlib.ExitStack() as stack:
             if fcntl is not None:
@@ -72,10 +79,13 @@ class Folder:
                 try:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    raise ArgumentError(
-                        f"compare: {self.path}: another comparison is running there. Wait until it has ended, or name "
-                        "another folder."
-                    ) from None
+                    what = f"{self.path}: another comparison is running there."
+                    if told is None:
+                        raise TakenError(
+                            f"compare: {what} --resume {self.path} waits for its end; another folder needs not wait."
+                        ) from None
+                    told(f"{what} Waiting for its end.")
+                    fcntl.flock(handle, fcntl.LOCK_EX)
                 except OSError:  # a file system without locks
                     pass
             yield

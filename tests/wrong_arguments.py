@@ -1,0 +1,136 @@
+"""Every public function called with arguments that nobody can mean: what does not answer in nablax's words.
+
+`python -m tests.wrong_arguments` prints what leaks. The functions are found from the package, so that a new one is
+asked, too. Left out: `core`, which is for those who write transformations; `optax`, whose functions are these;
+`autograd`, where almost everything is an array.
+"""
+
+import contextlib
+import importlib
+import inspect
+import io
+import os
+import tempfile
+import traceback
+import warnings
+from pathlib import Path
+
+import jax.numpy as jnp
+
+import nablax
+from nablax.autograd import AutogradError
+
+WINGS = (
+    "", "assignment", "distributed", "games", "games.methods", "linesearch", "losses", "perturbations",
+    "projections", "runtime", "schedules", "second_order", "transforms", "optimizers", "tree",
+)  # fmt: skip
+
+KINDS = {
+    "None": lambda: None,
+    "a word": lambda: "cpu",
+    "a negative number": lambda: -1.5,
+    "NaN": lambda: float("nan"),
+    "an empty list": list,
+    "a dict of a word": lambda: {"w": "w"},
+    "an object": object,
+    "a function": lambda: len,
+    "a class": lambda: nablax.Optimizer,
+    "an array": lambda: jnp.ones(3),
+    "a transformation": lambda: nablax.adam(0.1),
+}
+
+SOURCES = str(Path(nablax.__file__).parent)
+
+
+def functions():
+    """Names and public functions and classes, each once."""
+    seen = set()
+    for wing in WINGS:
+        module = importlib.import_module(f"nablax.{wing}".rstrip("."))
+        for name, value in sorted(vars(module).items()):
+            ours = getattr(value, "__module__", "").startswith("nablax.")
+            if name.startswith("_") or not callable(value) or not ours or id(value) in seen:
+                continue
+            if isinstance(value, type) and (
+                issubclass(value, BaseException | tuple) or "__init__" not in vars(value)
+            ):
+                continue  # states, results, errors: made by nablax
+            seen.add(id(value))
+            yield f"{wing}.{name}".lstrip("."), value
+
+
+def required(function):
+    """How many arguments a call needs, and which of them by name."""
+    parameters = inspect.signature(function).parameters.values()
+    needed = [
+        p for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]
+    stars = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    by_name = [p.name for p in needed if p.kind is p.KEYWORD_ONLY]
+    return max(len(needed) - len(by_name), int(stars)), by_name
+
+
+def in_our_words(error):
+    """Whether nablax raised the error on purpose."""
+    if isinstance(error, nablax.NablaxError | AutogradError):
+        return True
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return frame.filename.startswith(SOURCES) and (frame.line or "").lstrip().startswith(
+        ("raise ", '"', 'f"')
+    )
+
+
+def leaks(name, function):
+    """The kinds that are answered in Python's or JAX's words, with these."""
+    left_out = EXCEPTIONS.get(name, ((), ""))[0]
+    positional, by_name = required(function)
+    for kind in KINDS:
+        if kind in left_out:
+            continue
+        args = [KINDS[kind]() for _ in range(positional)]
+        try:
+            with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+                warnings.simplefilter("ignore")
+                function(*args, **{n: KINDS[kind]() for n in by_name})
+        except Exception as error:
+            if not in_our_words(error):
+                yield kind, error
+
+
+def main():
+    os.chdir(tempfile.mkdtemp())
+    count = 0
+    for name, function in functions():
+        for kind, error in leaks(name, function):
+            count += 1
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            text = " ".join(str(error).split())[:110]
+            print(
+                f"{name}({kind}): {type(error).__name__}: {text}  [{Path(frame.filename).name}:{frame.lineno}]"
+            )
+    print(count, "leaks")
+
+
+ALL = tuple(KINDS)
+EXCEPTIONS = {
+    "distributed.initialize": (ALL, "it waits for the other processes"),
+    "distributed.launch": (("an empty list",), "it becomes the supervisor, which says how it is called"),
+    "StatefulSchedule": (ALL, "a protocol, which nobody calls"),
+    "transforms.ConditionFn": (ALL, "a protocol"),
+    "transforms.ShouldSkipUpdateFunction": (ALL, "a protocol"),
+    "runtime.Hyperparams": (ALL, "Optimizer makes it"),
+    "load": (("a word",), "there is no such file, which Python says best"),
+    "leafwise": (ALL, "for those who write transformations, as is `core`"),
+    "with_hyperparams": (ALL, "the same"),
+    "tree.at_least_float32": (ALL, "the same"),
+    "tree.path_str": (ALL, "the same"),
+    "tree.reduce_scalars": (ALL, "the same"),
+    "tree.refusal": (ALL, "the same"),
+    "tree.split_over": (ALL, "the same"),
+    "tree.map_params": (("a function", "a class"), "what the user's function raises is its own"),
+    "perturbations.mezo_slopes": (("a function", "a class"), "the same"),
+}
+"""By function, the kinds that are not asked, and why."""
+
+if __name__ == "__main__":
+    main()
