@@ -168,7 +168,9 @@ def test_new_shapes_leave_steps_as_fast():
             w, state, _ = step(w, state, x)
     assert step.cache_size() == 3
     calls = []
-    sys.setprofile(lambda frame, event, _: calls.append(frame.f_code.co_filename) if event == "call" else None)
+    sys.setprofile(
+        lambda frame, event, _: calls.append(frame.f_code.co_filename) if event == "call" else None
+    )
     try:
         for x in (jnp.ones(3), jnp.ones((2, 3))):
             del calls[:]

@@ -124,7 +124,7 @@ class Stepper:
                 return out
             except Unfilled:  # shapes that are new
                 # A call that failed, JAX takes through Python ever after, in milliseconds; so it has to forget it. What
-                # it traced and compiled stays; the public `clear_cache` would drop that, too. Programs of tensors have none.
+                # it traced and compiled stays; the public `clear_cache` would drop that, too. Tensors lack it.
                 getattr(compiled, "_clear_cache", lambda: None)()
         return self._cold(values, args)
 
