@@ -103,6 +103,12 @@ def whole(count: int, shape: tuple[int, ...], rounds: int) -> tuple[dict, dict]:
         ("Optax, donated", jax.jit(program, donate_argnums=(0, 1)), leaves(count, shape), tx.init),
         ("train_step", nablax.train_step(loss, mine), leaves(count, shape), mine.init),
         (
+            "train_step(metrics=False)",
+            nablax.train_step(loss, mine, metrics=False),
+            leaves(count, shape),
+            mine.init,
+        ),
+        (
             "train_step, flat",
             nablax.train_step(loss, mine),
             nablax.flat_params(leaves(count, shape)),

@@ -76,6 +76,63 @@ def test_a_step_with_metrics_now_and_then_copies_nothing():
     assert temporary < 8 * params["w"].nbytes
 
 
+BIG = {"w": jnp.linspace(-1.0, 1.0, 128 * 64).reshape(128, 64), "odd": jnp.linspace(0.5, 2.0, 4099)}
+WAYS = {
+    "adamw": nablax.adamw(0.1),
+    "clip": nablax.chain(nablax.clip_by_global_norm(0.5), nablax.adamw(0.1)),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("adamw", jnp.float32), ("adamw", jnp.bfloat16), ("clip", jnp.float32)]
+)
+def test_norms_of_large_leaves(name, dtype):
+    tx, params = WAYS[name], jax.tree.map(lambda x: x.astype(dtype), BIG)
+    grads = jax.tree.map(lambda x: jnp.cos(7 * x), params)
+    state = tx.init(params)
+    rounding = (
+        1e-6 if dtype == jnp.float32 else 2e-4
+    )  # XLA may leave out roundings of arrays that it does not write
+    opt = Optimizer(with_metrics(tx, per_leaf=True), params, metrics=True)
+    for _ in range(2):
+        updates, state = tx.update(grads, state, jax.tree.map(lambda x: x.astype(jnp.float32), params))
+        exact = jax.tree.map(lambda p, u: p.astype(jnp.float32) + u, params, updates)
+        params = opt.step(grads)
+        leaves = metrics_of(opt.state)["leaves"]
+        for found, after in ((opt.metrics, params), (metrics_of(opt.state), exact)):
+            assert float(found["gradient_norm"]) == pytest.approx(norm(grads), rel=1e-6)
+            assert float(found["update_norm"]) == pytest.approx(norm(updates), rel=1e-5)
+            assert float(found["parameter_norm"]) == pytest.approx(norm(after), rel=rounding)
+        for leaf in BIG:
+            assert float(leaves[leaf]["update_norm"]) == pytest.approx(norm(updates[leaf]), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["adamw", "clip"])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_norms_write_no_update_down(name, wrapped):
+    """Updates and their quotients were written to fresh memory, which took longer than the step."""
+    params = {"w": jnp.ones((128, 512)), "v": jnp.ones((256, 256))}
+    tx = with_metrics(WAYS[name]) if wrapped else WAYS[name]
+    compiled = Optimizer(tx, params, metrics=not wrapped).lower(params).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < 0.5 * (params["w"].nbytes + params["v"].nbytes)
+
+
+def test_norms_do_no_costly_work_twice():
+    params = {"w": jnp.ones((64, 128))}
+    texts = [Optimizer(nablax.muon(0.1), params, metrics=m).lower(params).as_text() for m in (False, True)]
+    assert texts[0].count("dot_general") == texts[1].count("dot_general") > 0
+    seen = []
+
+    def tells(g, state, params=None):
+        jax.debug.callback(lambda x: seen.append(float(x)), g["w"][0, 0])
+        return jax.tree.map(lambda x: -x, g), state
+
+    opt = Optimizer(nablax.GradientTransformation(lambda p: (), tells), params, metrics=True)
+    opt.step(params)
+    jax.effects_barrier()
+    assert seen == [1.0]
+
+
 def test_the_optimizer_has_them_with_groups_too():
     tx = nablax.partition_by_path({"b": nablax.sgd(0.1)}, default=nablax.adam(0.2))
     opt = Optimizer(with_metrics(nablax.dynamic_loss_scale(tx, 8.0)), PARAMS)

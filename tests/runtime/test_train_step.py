@@ -1,6 +1,7 @@
 """`train_step`: loss, gradient, update and application in one program."""
 
 import re
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ import pytest
 from nablax import core
 from nablax.core import HyperparameterError, StructureError
 from nablax.optimizers import adam, sgd
-from nablax.runtime import train_step
+from nablax.runtime import Optimizer, train_step
 
 KEYS = jax.random.split(jax.random.key(0), 3)
 PARAMS = {"w": jax.random.normal(KEYS[0], (4, 2)), "b": jnp.zeros(2)}
@@ -151,3 +152,35 @@ def test_bad_arguments():
     tx = sgd(0.1)
     with pytest.raises(StructureError, match=r"microbatches=3 divides, got shape \(8, 4\)"):
         train_step(loss, tx, microbatches=3)(fresh(), tx.init(PARAMS), X, Y)
+
+
+def test_new_shapes_leave_steps_as_fast():
+    """A call of JAX that failed once ran in Python ever after."""
+
+    def loss(w, x):
+        return jnp.sum((w * x) ** 2)
+
+    tx = adam(0.1)
+    step, w = train_step(loss, tx), jnp.full(3, 1.0)  # weakly typed, as the second step's parameters are not
+    state = tx.init(w)
+    for x in (jnp.ones(3), jnp.ones((2, 3)), jnp.ones(3), jnp.ones((2, 3))):
+        for _ in range(4):
+            w, state, _ = step(w, state, x)
+    assert step.cache_size() == 3
+    calls = []
+    sys.setprofile(
+        lambda frame, event, _: calls.append(frame.f_code.co_filename) if event == "call" else None
+    )
+    try:
+        for x in (jnp.ones(3), jnp.ones((2, 3))):
+            del calls[:]
+            w, state, _ = step(w, state, x)
+            assert not [name for name in calls if "pjit" in name]
+    finally:
+        sys.setprofile(None)
+
+    opt = Optimizer(tx, jnp.ones(3))
+    for dtype in (jnp.float32, jnp.float16):
+        for _ in range(8):
+            opt.step(jnp.ones(3, dtype))
+        assert opt._step.ready.direct

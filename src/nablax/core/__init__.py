@@ -60,6 +60,7 @@ from nablax.core._dealt import dealt_each as dealt_each
 from nablax.core._dealt import over_stack as over_stack
 from nablax.core._elementwise import Refused as Refused
 from nablax.core._elementwise import check_elementwise as check_elementwise
+from nablax.core._elementwise import entrywise_in as entrywise_in
 from nablax.core._errors import ArgumentError as ArgumentError
 from nablax.core._errors import ConvergenceError as ConvergenceError
 from nablax.core._errors import FileError as FileError

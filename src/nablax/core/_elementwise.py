@@ -104,6 +104,36 @@ def _reason(tx: Any, dtype: Any) -> str:
     return ""
 
 
+def entrywise_in(jaxpr: Any, watched: Sequence[bool], small: int) -> list[bool] | None:
+    """Whether equations take of some arguments no more, for an entry, than entries of the same place and scalars.
+
+    Args:
+      jaxpr: the equations.
+      watched: for each argument, whether it is one of those.
+      small: arrays with fewer entries may be used in any way.
+
+    Returns:
+      For each result, whether it depends on them; None where an equation takes more.
+    """
+    known = dict(
+        zip([*jaxpr.constvars, *jaxpr.invars], [*[False] * len(jaxpr.constvars), *watched], strict=True)
+    )
+    for eqn in jaxpr.eqns:
+        args = [not isinstance(a, Literal) and known[a] for a in eqn.invars]
+        inner, results = eqn.params.get("jaxpr", eqn.params.get("call_jaxpr")), [any(args)] * len(eqn.outvars)
+        if any(args) and eqn.primitive.name in _CALLS:
+            found = entrywise_in(getattr(inner, "jaxpr", inner), args, small)
+            if found is None:
+                return None
+            results = found
+        elif any(args) and eqn.primitive.name not in _ENTRYWISE | {"broadcast_in_dim", "reshape"}:
+            sizes = [getattr(v.aval, "size", small) for v in [*eqn.invars, *eqn.outvars]]
+            if inner is not None or max(sizes) >= small:
+                return None
+        known.update(zip(eqn.outvars, results, strict=True))
+    return [not isinstance(a, Literal) and known[a] for a in jaxpr.outvars]
+
+
 def _fields(trees: Sequence[Any], names: Sequence[str]) -> list[tuple[str, _Value]]:
     """The leaves of trees as values, with the name of the field that each belongs to."""
     found = []

@@ -122,8 +122,10 @@ class Stepper:
                 out, python = watched(compiled, (*args, vector))
                 self.ready = Ready(of, source, version, compiled, vector, not python)
                 return out
-            except Unfilled:
-                pass  # shapes that are new
+            except Unfilled:  # shapes that are new
+                # A call that failed, JAX takes through Python ever after, in milliseconds; so it has to forget it. What
+                # it traced and compiled stays; the public `clear_cache` would drop that, too. Tensors lack it.
+                getattr(compiled, "_clear_cache", lambda: None)()
         return self._cold(values, args)
 
     def lowered(self, values: Mapping[str, Any], *args: Any) -> Any:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from nablax import tree
 from nablax.core import advance, current_values, hyperparams
+from nablax.runtime._metrics import root, squares
 from nablax.runtime._sharding import Layout
 from nablax.tree import all_finite
 
@@ -19,12 +20,17 @@ NORMS = ("gradient_norm", "update_norm", "parameter_norm")
 
 
 class Stepped(NamedTuple):
-    """params, state: after the step. finite: whether the gradients were, None where nobody looked. updates."""
+    """params, state: after the step. finite: whether the gradients were, None where nobody looked. updates.
+
+    move, given: what `squares` asks for; None on a mesh.
+    """
 
     params: Any
     state: Any
     finite: Any
     updates: Any
+    move: Any = None
+    given: Any = None
 
 
 def step(
@@ -52,9 +58,14 @@ def step(
             inside = step(tx, *entered, extra, skip_nonfinite=skip_nonfinite)
         new_params, new_state = layout.leave(inside.params, inside.state, params)
         return Stepped(new_params, new_state, inside.finite, inside.updates)
+
+    def move(grads: Any, state: Any, params: Any) -> tuple[Any, Any]:
+        new_params, _, updates = advance(tx, grads, state, params, extra)
+        return updates, new_params
+
     new_params, new_state, updates = advance(tx, grads, state, params, extra)
     if not skip_nonfinite:
-        return Stepped(new_params, new_state, None, updates)
+        return Stepped(new_params, new_state, None, updates, move, (grads, state, params))
     finite = all_finite(grads)
 
     def keep(new: Any, old: Any) -> Any:
@@ -65,7 +76,11 @@ def step(
 
 def norms(grads: Any, stepped: Stepped) -> dict[str, jax.Array]:
     """Euclidean norms over all leaves, float32 or wider."""
-    return dict(zip(NORMS, map(tree.norm, (grads, stepped.updates, stepped.params)), strict=True))
+    if stepped.move is None or grads is not stepped.given[0]:
+        found = list(map(tree.norm, (grads, stepped.updates, stepped.params)))
+    else:
+        found = list(map(root, squares(stepped.move, stepped.given, (stepped.updates, stepped.params))))
+    return dict(zip(NORMS, found, strict=True))
 
 
 def rate_paths(tx: Any) -> list[str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from nablax import tree
 from nablax.core import (
     COUNT,
     FLAG,
@@ -24,6 +24,7 @@ from nablax.core import (
     safe_increment,
     with_extra_args_support,
 )
+from nablax.runtime._metrics._norms import root, squares
 
 
 class MetricsState(NamedTuple):
@@ -46,23 +47,21 @@ def ratio(update_norm: Any, parameter_norm: Any) -> jax.Array:
     return jnp.where(update_norm == 0, 0.0, update_norm / parameter_norm)
 
 
-def _norms(grads: Any, updates: Any, params: Any) -> dict[str, jax.Array]:
-    norms = [tree.norm(x).astype(jnp.float32) for x in (grads, updates, params)]
+def _told(norms: Sequence[jax.Array]) -> dict[str, Any]:
+    gradient, update, parameter = (x.astype(jnp.float32) for x in norms)
     return {
-        "gradient_norm": norms[0],
-        "update_norm": norms[1],
-        "parameter_norm": norms[2],
-        "update_ratio": ratio(norms[1], norms[2]),
+        "gradient_norm": gradient,
+        "update_norm": update,
+        "parameter_norm": parameter,
+        "update_ratio": ratio(update, parameter),
     }
 
 
-def _measured(grads: Any, updates: Any, params: Any, per_leaf: bool) -> dict[str, Any]:
-    out: dict[str, Any] = _norms(grads, updates, params)
+def _measured(params: Any, found: list[list[jax.Array]], per_leaf: bool) -> dict[str, Any]:
+    out = _told([root(parts) for parts in found])
     if per_leaf:
-        treedef: Any = jax.tree.structure(params)
-        columns = [treedef.flatten_up_to(x) for x in (grads, updates, params)]
-        rows = zip(leaf_names(params), *columns, strict=True)
-        out["leaves"] = {name: _norms(g, u, p) for name, g, u, p in rows}
+        rows = zip(leaf_names(params), *found, strict=True)
+        out["leaves"] = {name: _told([root([x]) for x in row]) for name, *row in rows}
     return out
 
 
@@ -93,9 +92,8 @@ def with_metrics(inner: Any, *, per_leaf: bool = False, every: int = 1) -> Gradi
     tx = with_extra_args_support(inner)
 
     def init(params: Params) -> MetricsState:
-        zero = jax.tree.map(jnp.zeros_like, params)
-        shapes = jax.eval_shape(lambda: _measured(zero, zero, zero, per_leaf))
-        start = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+        nothing = [[jnp.zeros(())] * (len(jax.tree.leaves(params)) if per_leaf else 1)] * 3
+        start = jax.tree.map(jnp.zeros_like, jax.eval_shape(lambda: _measured(params, nothing, per_leaf)))
         return MetricsState(start, tx.init(params), None if every == 1 else jnp.zeros((), jnp.int32))
 
     def advance(updates: Any, state: Any, params: Params, extra: dict[str, Any], by_hand: bool) -> Advanced:
@@ -104,9 +102,15 @@ def with_metrics(inner: Any, *, per_leaf: bool = False, every: int = 1) -> Gradi
         def bare() -> tuple[Advanced, Any]:
             return advanced(tx, updates, state.inner_state, params, extra, by_hand), state.metrics
 
+        def move(grads: Any, inner_state: Any, params: Any) -> tuple[Any, Any]:
+            done = advanced(tx, grads, inner_state, params, extra, by_hand)
+            return done.updates, done.reached(params)
+
         def measured() -> tuple[Advanced, Any]:
             done, _ = bare()
-            return done, _measured(updates, done.updates, done.reached(params), per_leaf)
+            given = updates, state.inner_state, params
+            found = squares(move, given, (done.updates, done.reached(params)), per_leaf)
+            return done, _measured(params, found, per_leaf)
 
         if every == 1:
             (done, found), count = measured(), None
