@@ -87,6 +87,9 @@ def _off(x):
     return ~x if x.dtype == bool else x + 1
 
 
+_WATCHED = []
+
+
 @functools.cache
 def watched():
     """The rows that were called since it was cleared: from the first call on, every row notes itself."""
@@ -102,8 +105,16 @@ def watched():
 
     for row in ROWS:
         for at, name in places(row):
+            _WATCHED.append((at, name, getattr(at, name)))
             setattr(at, name, noting(row, getattr(at, name)))
     return called
+
+
+def unwatch():
+    """Every row is what it was: one that notes itself stands between an operation and the line of its user."""
+    while _WATCHED:
+        setattr(*_WATCHED.pop())
+    watched.cache_clear()
 
 
 @contextlib.contextmanager

@@ -2,12 +2,18 @@
 
 import pytest
 
-from autograd.rows import ROWS, broken, check
+from autograd.rows import ROWS, broken, check, unwatch
 from nablax.autograd._tensor._torch._elementwise import NOT_TORCHS
 from nablax.autograd._tensor._torch._table import TABLE
 from nablax.autograd._torch._functional._table import TABLE as FUNCTIONAL
 
 RANDOM = {"gumbel_softmax"}  # in test_nn.py
+
+
+@pytest.fixture(scope="module", autouse=True)
+def names_as_they_were():
+    yield
+    unwatch()
 
 
 def test_every_row_has_a_check():
