@@ -10,8 +10,9 @@ from jax import lax
 
 from nablax.core._base import Params, Updates, with_extra_args_support
 from nablax.core._chain import Chain, label_of
-from nablax.core._checks import ARRAY, COUNT
+from nablax.core._checks import COUNT
 from nablax.core._errors import StructureError
+from nablax.core._kinds import ARRAY
 from nablax.core._leaves import map_leaves
 from nablax.core._numerics import widened
 from nablax.core._program import Program

@@ -10,17 +10,13 @@ import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
 from nablax.core._base import with_extra_args_support
-from nablax.core._compiled import cast
 from nablax.core._errors import ArgumentError, StructureError
 from nablax.core._numerics import widened
 from nablax.core._pass import run
 from nablax.core._rule import Rule
 from nablax.core._value import Call, Transformation, body_of, call_of
-from nablax.tree import is_none
+from nablax.core._widths import dtypes_after, dtypes_of, narrowed
 
 
 class Chain:
@@ -85,13 +81,13 @@ class Chain:
                 new += after
                 continue
             if dtypes is None:
-                dtypes = _dtypes(updates)
+                dtypes = dtypes_of(updates)
                 updates = widened(updates) if len(segments) > 1 else updates
             before = updates
             updates, after = _update(segment[0], updates, next(states), params, extra)
-            dtypes = _dtypes_after(dtypes, before, updates, params)
+            dtypes = dtypes_after(dtypes, before, updates, params)
             if last and not (wide or self.moves) and len(segments) > 1:
-                updates = _narrowed(updates, dtypes)
+                updates = narrowed(updates, dtypes)
             new.append(after)
         return updates, self._close(iter(new), state)
 
@@ -180,36 +176,6 @@ def _segments(chain: Chain) -> list[list[Any]]:
         else:
             segments.append([link])
     return segments
-
-
-def _leaves(tree: Any) -> list[Any]:
-    return jax.tree.leaves(tree, is_leaf=is_none)
-
-
-def _dtypes(updates: Any) -> list[Any]:
-    return [None if g is None else jnp.result_type(g) for g in _leaves(updates)]
-
-
-def _dtypes_after(dtypes: list[Any], before: Any, after: Any, params: Any) -> list[Any]:
-    """The dtypes that updates ought to have after a link that is no rule: its own widening, and the parameters'."""
-    old, new = _dtypes(before), _dtypes(after)
-    if len(new) != len(dtypes):
-        return new
-    known = _dtypes(params) if params is not None else []
-    known = known if len(known) == len(new) else [None] * len(new)
-    out = []
-    for dtype, was, now, param in zip(dtypes, old, new, known, strict=True):
-        for other in (now if now != was else None, param):
-            if dtype is not None and other is not None and jnp.issubdtype(other, jnp.inexact):
-                dtype = jnp.promote_types(dtype, other)
-        out.append(dtype)
-    return out
-
-
-def _narrowed(updates: Any, dtypes: list[Any]) -> Any:
-    treedef: Any
-    leaves, treedef = jax.tree.flatten(updates, is_leaf=is_none)
-    return treedef.unflatten([None if u is None else cast(u, d) for u, d in zip(leaves, dtypes, strict=True)])
 
 
 def chain(*args: Any) -> Any:

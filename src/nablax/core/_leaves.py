@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core._checks import is_array
 from nablax.core._errors import ArgumentError, StructureError
+from nablax.core._kinds import is_array
 from nablax.core._program import Program
 from nablax.tree import is_none, path_str
 

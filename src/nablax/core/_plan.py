@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from nablax.core._base import MaskedNode, Params
-from nablax.core._checks import is_flag
 from nablax.core._errors import ArgumentError, StructureError
+from nablax.core._kinds import is_flag
 from nablax.tree import is_none, is_params_placeholder
 
 _KEPT = 256  # answers of one function

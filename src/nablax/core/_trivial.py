@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from nablax.core._base import GradientTransformation, OptState, Params, Updates, init_empty_state
 from nablax.core._calls import checked
-from nablax.core._checks import FUNCTION
+from nablax.core._kinds import FUNCTION
 from nablax.core._rule import leafwise
 from nablax.tree import is_none
 

@@ -2,8 +2,7 @@
 
 `adamw(1e-3)` is a pair of functions, as the protocol has it, and both of them know the call: which function, with which
 arguments, and what came of it. So the pair compares, hashes, copies, pickles and prints as that call, whoever takes it
-apart and puts it together again: `jax.tree.map`, `dataclasses.asdict`, `copy.deepcopy`. To change an argument is to
-make the call again: `tx.replace(learning_rate=3e-4)`.
+apart and puts it together again: `jax.tree.map`, `copy.deepcopy`. `tx.replace(learning_rate=3e-4)` calls again.
 """
 
 from __future__ import annotations
@@ -132,8 +131,7 @@ def _way_to_reader(call: Call) -> list[str] | None:
     if "params" in getattr(getattr(call.body, "wiring", None), "inputs", ()):
         return []
     for child in call.body.children.values():
-        inner = call_of(child)
-        way = None if inner is None else _way_to_reader(inner)
+        way = None if (inner := call_of(child)) is None else _way_to_reader(inner)
         if way is not None:
             return way if call.name in ("chain", "named_chain") else [call.name, *way]
     return None

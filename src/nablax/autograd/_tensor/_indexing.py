@@ -20,7 +20,8 @@ from .._path._record import record, results
 from .._path._recorded import Recorded, as_tensor, is_recorded, value_of
 from .._path._trace import local
 from ._parts import Start, filled, part_key, parts_of, settled, taken_from
-from ._views import has_written, replace, seen
+from ._replacing import replace
+from ._views import has_written, seen
 
 
 class Indexing:

@@ -1,5 +1,5 @@
 """Operations that look in place. Underneath they are functional: the tensor gets a new value and a new place in the
-graph; what was recorded with the old value keeps it. Writing to a view writes to its base: _views.py."""
+graph; what was recorded with the old value keeps it. Writing to a view writes to its base: _replacing.py."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .._operation._written import by
 from .._operation._written._elementwise import written
 from .._path._trace import local
 from ._recording import binary, unary
+from ._replacing import replace
 from ._torch._methods import IN_PLACE
-from ._views import replace
 
 
 def _operator(name: str, operator: str) -> Callable[[Any, Any], Any]:

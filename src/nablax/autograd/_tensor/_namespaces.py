@@ -20,8 +20,8 @@ from .._path._recorded import Recorded, as_tensor
 from . import _kinks, _norms
 from ._lift import Lifted, lifted, lifted_now
 from ._make import make
+from ._replacing import replace
 from ._spelled import spelled
-from ._views import replace
 
 ABOUT_SHAPES = {
     "shape", "ndim", "size", "result_type", "promote_types", "can_cast", "issubdtype", "isdtype", "iscomplexobj",

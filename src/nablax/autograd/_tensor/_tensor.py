@@ -21,8 +21,8 @@ from ._interop import Interop, Telling
 from ._make import make
 from ._methods import Methods
 from ._operators import Operators
+from ._replacing import swap
 from ._torch._methods import Size, size_of
-from ._views import swap
 
 
 class Tensor(Differentiable, Operators, Methods, Indexing, InPlace, Interop, Recorded, metaclass=Telling):

@@ -25,8 +25,8 @@ from .._path._trace import local
 from .._segment._flush import flush, realize
 from .._tensor._grad_mode import no_grad
 from .._tensor._namespaces import lift
+from .._tensor._replacing import replace
 from .._tensor._tensor import Parameter, Tensor
-from .._tensor._views import replace
 
 
 def parameters(tree: Any) -> Any:

@@ -16,7 +16,7 @@ from ..._ground._errors import user_line
 from .._grad_mode import no_grad
 from .._make import make
 from .._namespaces import numpy
-from .._views import replace
+from .._replacing import replace
 from ._elementwise import TABLE as ELEMENTWISE
 from ._making import FUNCTIONS, place
 from ._random import noise

@@ -1,0 +1,93 @@
+"""What an argument that is no number may be: a flag, a dtype, a mask, a key, a function, a path."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nablax.core._checks import Check
+from nablax.core._errors import ArgumentError
+
+
+def of_kind(what: str, fits: Callable[[Any], bool]) -> Check:
+    """The check of anything but a number: what is allowed, in words, and whether a value is."""
+
+    def check(who: str, name: str, value: Any, optional: bool) -> None:
+        if not (fits(value) or (optional and value is None)):
+            also = " or None" if optional and "None" not in what else ""
+            came = repr(value) if isinstance(value, str) else f"{type(value).__name__}: {value!r}"
+            raise ArgumentError(f"{who}: {name} must be {what}{also}, got {came}."[:300])
+
+    return Check(check)
+
+
+def choice(*allowed: str) -> Check:
+    """The check of a word that is one of several."""
+    return of_kind(f"one of {', '.join(allowed)}", lambda value: isinstance(value, str) and value in allowed)
+
+
+def is_flag(value: Any) -> bool:
+    """Whether a value can be meant as a bool: one of Python, NumPy or JAX, of shape (), or 0 or 1."""
+    if isinstance(value, np.ndarray | jax.Array):
+        return value.shape == () and value.dtype == bool
+    return isinstance(value, bool | np.bool_) or (isinstance(value, int | np.integer) and value in (0, 1))
+
+
+def _is_dtype(value: Any) -> bool:
+    try:
+        return value is None or jnp.issubdtype(jnp.dtype(value), jnp.inexact)
+    except (TypeError, ValueError):
+        return False
+
+
+def _is_key(value: Any) -> bool:
+    if isinstance(value, np.ndarray | jax.Array):
+        return jnp.issubdtype(value.dtype, jnp.integer) or jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def is_transformation(value: Any) -> bool:
+    """Whether a value has the two functions of the protocol."""
+    return callable(getattr(value, "init", None)) and callable(getattr(value, "update", None))
+
+
+def mask_of(leaf: Callable[[Any], bool] = is_flag) -> Check:
+    """The check of a mask, whose leaves are bools."""
+    one = of_kind("a function of the parameters or a tree of bools", leaf)
+
+    def check(who: str, name: str, value: Any, optional: bool) -> None:
+        for x in () if callable(value) else jax.tree.leaves(value):
+            one(who, name, x, optional)
+
+    return Check(check)
+
+
+def is_array(value: Any) -> bool:
+    """Whether a value is an array of numbers, or can be made one."""
+    try:
+        return jnp.issubdtype(dtype := jnp.asarray(value).dtype, jnp.number) or dtype == jnp.bool_
+    except (TypeError, ValueError):
+        return False
+
+
+ARRAY = of_kind("an array of numbers", is_array)
+FLAG = of_kind("a bool", lambda value: value is None or is_flag(value))
+DTYPE = of_kind("a floating or complex dtype or None", _is_dtype)
+MASK = mask_of()
+KEY = of_kind("a random key or an int", _is_key)
+FUNCTION = of_kind("a function", callable)
+PATH = of_kind("a path", lambda value: isinstance(value, str | os.PathLike))
+ITERABLE = of_kind("iterable", lambda value: isinstance(value, Iterable) and not isinstance(value, str))
+TRANSFORMATION = of_kind("a gradient transformation, with functions init and update", is_transformation)
+
+
+def as_flags(who: str, **values: Any) -> list[bool]:
+    """Several flags as bools, in order."""
+    for name, value in values.items():
+        FLAG(who, name, value)
+    return [bool(value) for value in values.values()]
