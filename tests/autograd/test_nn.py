@@ -248,3 +248,12 @@ def test_the_first_lines_of_a_tutorial():
         autograd.optim  # noqa: B018
     with pytest.raises(RuntimeError, match="JAX has none here"):
         autograd.device("cuda", 99)
+
+
+@pytest.mark.parametrize("labels", [[0, 3], [-1, 0], [7, 0]])
+@pytest.mark.parametrize("loss", ["nll_loss", "cross_entropy"])
+def test_a_class_that_is_not_there_is_never_another_one(loss, labels):
+    scores = autograd.tensor([[1.0, 2.0, 3.0], [0.0, 1.0, 0.0]])
+    call = getattr(nn.functional, loss)
+    assert np.isnan(call(scores, autograd.tensor(labels)).item())
+    assert np.isfinite(call(scores, autograd.tensor([0, -100])).item())

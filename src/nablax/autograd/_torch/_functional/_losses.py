@@ -53,7 +53,8 @@ def _nll(
 ) -> Any:
     axis = 1 if jnp.ndim(input) > 1 else 0
     kept = target != ignore_index
-    at = jnp.where(kept, target, 0)
+    # A class that there is not gives NaN: one below 0 would be counted from the end.
+    at = jnp.where(kept, jnp.where(target < 0, input.shape[axis], target), 0)
     each = -jnp.take_along_axis(input, jnp.expand_dims(at, axis), axis).squeeze(axis)
     share = kept.astype(input.dtype) if weight is None else jnp.where(kept, weight[at], 0)
     each = jnp.where(kept, each * share, 0)
