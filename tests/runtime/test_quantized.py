@@ -328,7 +328,7 @@ def test_a_restart_resumes_bit_for_bit(tmp_path):
         opt.step(gradient(opt.params, k))
     opt.save(tmp_path / "x")
     names = list(opt.state_dict()["arrays"])
-    assert "quantize_state/inner/mu/w/codes" in names
+    assert "quantize_state/inner/mu/w/codes_power4" in names
     assert "quantize_state/inner/nu/odd/scales" in names
     other.load(tmp_path / "x")
     for k in range(3):
@@ -340,6 +340,10 @@ def test_a_restart_resumes_bit_for_bit(tmp_path):
     wide = Optimizer(nablax.adamw(1e-2), PARAMS)
     with pytest.raises(nablax.StructureError, match="missing"):
         wide.load(tmp_path / "x")
+    told = opt.state_dict()  # as another map's would be
+    told["arrays"] = {k.replace("power4", "dynamic"): x for k, x in told["arrays"].items()}
+    with pytest.raises(nablax.StructureError, match="codes_power4"):
+        other.load_state_dict(told)
 
 
 def test_random_codes_hang_on_step_and_leaf_and_seed():

@@ -11,7 +11,6 @@ Source: block-wise scales: Dettmers et al. 2021, arXiv:2110.02861, section 2.1.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from typing import Any
 
@@ -140,7 +139,7 @@ def _part(n: int, limit: int, step: int) -> int:
     return equal if 2 * equal >= limit else -(-even // step) * step
 
 
-@functools.partial(jax.tree_util.register_dataclass, data_fields=["codes", "scales"], meta_fields=["form"])
+@jax.tree_util.register_pytree_with_keys_class
 @dataclasses.dataclass(frozen=True)
 class Quantized:
     """A quantised array.
@@ -155,6 +154,16 @@ class Quantized:
     codes: Any
     scales: Any
     form: Form
+
+    def tree_flatten_with_keys(self) -> tuple[Any, Form]:
+        """Codes go by their map, so that no file of codes is read by another one."""
+        codes = jax.tree_util.GetAttrKey(f"codes_{self.form.map.name}")
+        return ((codes, self.codes), (jax.tree_util.GetAttrKey("scales"), self.scales)), self.form
+
+    @classmethod
+    def tree_unflatten(cls, form: Form, children: Any) -> Quantized:
+        codes, scales = children
+        return cls(codes, scales, form)
 
 
 def is_quantized(x: Any) -> bool:

@@ -55,6 +55,11 @@ class Map(NamedTuple):
     zero: bool
     top: float
 
+    @property
+    def name(self) -> str:
+        """`power4`; another map has another name."""
+        return f"power{2**self.shift}"
+
     def value(self, codes: jax.Array) -> jax.Array:
         """The numbers in [0, top], float32, that codes, as float32, stand for."""
         excess = np.uint32(self._excess % 2**32).astype(np.int32)  # modulo 2^32, as is the product
