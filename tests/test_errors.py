@@ -281,14 +281,14 @@ MISTAKES = {
     "torch's groups": (
         lambda: nablax.Optimizer(nablax.adam(0.1), [{"params": nn.Linear(3, 4).parameters(), "lr": 0.1}]),
         nablax.ArgumentError,
-        "Optimizer: params must be a tree of arrays or tensors, got an iterator within it. Groups of parameters",
+        "Optimizer: params must be a tree of arrays or tensors, got torch's groups of parameters. Groups with",
     ),
     "torch's groups in a list": (
         lambda: nablax.Optimizer(
             nablax.adam(0.1), [{"params": list(nn.Linear(3, 4).parameters()), "lr": 0.1}]
         ),
-        nablax.StructureError,
-        "Optimizer: params[0]['lr'] must be a tensor, got 0.1. Groups of parameters",
+        nablax.ArgumentError,
+        "Optimizer: params must be a tree of arrays or tensors, got torch's groups of parameters. Groups with",
     ),
     "torch's state dict": (
         lambda: optimizer().load_state_dict({"state": {}, "param_groups": []}),

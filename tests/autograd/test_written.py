@@ -214,3 +214,64 @@ def test_operators_of_a_traced_function_are_jaxs():
     args = [np.full(A, 1.5, "float32"), np.full(A, 0.25, "float32"), np.float32(2)]
     for got, want in zip(jaxpr_as_fun(found)(*args), fn(*args), strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
+TIERS = ["interpreted", "compiled"]
+MATRIX = np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_words_of_jax_keep_their_meaning(tier):
+    x = autograd.tensor(MATRIX)
+    with autograd.tiers(tier):
+        np.testing.assert_allclose(
+            autograd.nn.softmax(x, axis=None).numpy(), jax.nn.softmax(MATRIX, None), rtol=1e-6
+        )
+        logs = autograd.nn.log_softmax(x, axis=None).numpy()
+        np.testing.assert_allclose(logs, jax.nn.log_softmax(MATRIX, None), rtol=1e-6)
+        assert np.isnan(autograd.clip(x, autograd.tensor(np.float32(np.nan))).numpy()).all()
+        with pytest.warns(UserWarning, match="truncated to dtype float32"):
+            wide = x.astype(np.float64)
+        assert wide.numpy().dtype == wide.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: x[:1, :1].reshape(-1, -1, -1),
+        lambda x: x.reshape(-2, -2),
+        lambda x: x.permute(),
+        lambda x: autograd.permute(x, ()),
+    ],
+)
+def test_shapes_that_mean_nothing_are_refused(call):
+    with pytest.raises((autograd.ShapeError, ValueError, RuntimeError)):
+        call(autograd.tensor(MATRIX)).numpy()
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_the_gradient_of_an_index_beyond_the_axis_is_dropped(tier):
+    take = autograd.lift(lambda v, i: v[i].sum())
+    v = autograd.tensor(np.ones(3, np.float32), requires_grad=True)
+    with autograd.tiers(tier):
+        take(v, np.array([0, 5, -9])).backward()
+        assert v.grad.tolist() == [1, 0, 0]
+
+
+def test_an_array_that_a_function_read_is_its_own():
+    read = np.full(3, 5, np.float32)
+    x = autograd.tensor(np.ones(3, np.float32))
+    y = autograd.lift(lambda x: x / read)(x)
+    read[:] = 6
+    np.testing.assert_allclose(y.numpy(), 0.2)
+    other = np.full(3, 5, np.float32)
+    np.testing.assert_allclose(autograd.lift(lambda x: x / other)(x).numpy(), 0.2)
+
+
+def test_a_builtin_that_is_shadowed_later():
+    scope = {}
+    exec("def larger(x):\n    return x * max(1, 2)", scope)
+    call, x = autograd.lift(scope["larger"]), autograd.tensor(1.0)
+    assert [call(x).item(), call(x).item()] == [2, 2]
+    scope["max"] = min
+    assert call(x).item() == 1

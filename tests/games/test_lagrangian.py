@@ -61,6 +61,11 @@ def test_finds_the_karush_kuhn_tucker_point(method):
     np.testing.assert_allclose(gradient, 0.0, atol=1e-3)
 
 
+def test_a_constraint_may_be_a_vector():
+    F = games.lagrangian(lambda x: 0.5 * x @ x, equality=lambda x: x - 1.0)
+    assert F.start(jnp.zeros(2))["equality"].shape == (2,)
+
+
 def test_the_field_is_that_of_the_lagrangian():
     z = {
         "x": jnp.array([1.0, 2.0, 3.0]),

@@ -353,6 +353,23 @@ def what_describe_memory_says_is_allocated():
 
 
 @check
+def norms_under_shard_map_are_summed_over_the_axis_once():
+    tx = nablax.over_axis(nablax.with_metrics(nablax.sgd(0.1)), "data")
+
+    def told(w):
+        return nablax.metrics_of(tx.update(w, tx.init(w), w)[1])["gradient_norm"][None]
+
+    # Of few entries, and of many, whose norms are computed with the update.
+    for sizes in ((64,), (8 * 4097,), (64, 2**15)):
+        w = {str(n): jnp.ones(n) for n in sizes}
+        for check_vma in (True, False):
+            mapped = jax.shard_map(
+                told, mesh=MESH, in_specs=P("data"), out_specs=P("data"), check_vma=check_vma
+            )
+            close(jax.jit(mapped)(w), jnp.full(8, sum(sizes) ** 0.5), f"{sizes} {check_vma}")
+
+
+@check
 def within_shard_map_what_needs_whole_arrays_is_refused_and_over_axis_sums():
     from nablax.linesearch import scale_by_lbfgs
 

@@ -9,6 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import nnx
 
@@ -131,6 +132,16 @@ def test_norms_do_no_costly_work_twice():
     opt.step(params)
     jax.effects_barrier()
     assert seen == [1.0]
+
+
+def test_a_transformation_may_decide_on_values_where_nothing_is_compiled():
+    def update(updates, state, params=None):
+        return (jax.tree.map(lambda u: u / 2, updates) if float(norm(updates)) > 1 else updates), state
+
+    tx, w = with_metrics(optax.GradientTransformation(lambda params: (), update)), jnp.ones(4096)
+    updates, state = tx.update(w, tx.init(w), w)
+    assert float(metrics_of(state)["update_norm"]) == pytest.approx(32.0)
+    np.testing.assert_array_equal(updates, w / 2)
 
 
 def test_the_optimizer_has_them_with_groups_too():
@@ -346,6 +357,15 @@ def test_a_module_with_a_key_and_its_average():
     assert opt.averaged_params(jnp.ones(3)) == model(jnp.ones(3))  # of one step the average is its point
     opt.step(grads)
     assert opt.averaged_params(jnp.ones(3)) != opt.params(jnp.ones(3))
+
+
+def test_a_module_of_which_some_leaves_are_averaged():
+    some = nablax.masked(nablax.ema_params(nablax.sgd(0.1), 0.9), {"a": True, "b": False, "f": False})
+    opt = Optimizer(some, {"a": jnp.ones(2), "b": jnp.ones(3), "f": jnp.tanh})
+    opt.step({"a": jnp.ones(2), "b": jnp.ones(3), "f": None})
+    found = opt.averaged_params
+    np.testing.assert_allclose(found["a"], 0.9 * np.ones(2), rtol=1e-6)
+    assert found["f"] is jnp.tanh
 
 
 def test_train_step_says_what_to_do_with_a_module():

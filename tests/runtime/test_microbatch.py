@@ -19,6 +19,13 @@ MEAN, SUM, RUNNING, CONCAT = (AccumulationType[n] for n in ("MEAN", "SUM", "RUNN
 X = jax.random.normal(jax.random.key(0), (8, 3))
 
 
+def test_a_batch_holds_a_key_for_each_example():
+    batch = {"x": jnp.ones((4, 2)), "key": jax.random.split(jax.random.key(0), 4)}
+    parts = reshape_batch_axis(batch, 2)
+    assert parts["key"].shape == (2, 2)
+    assert parts["x"].shape == (2, 2, 2)
+
+
 def test_each_accumulation_gives_the_result_of_the_whole_batch():
     def fun(x, y, scale):
         return {"rows": x * y[:, None], "stats": (x.sum(0) * scale, x.mean(0), (x * scale).mean())}

@@ -81,6 +81,7 @@ from nablax.core._hyperparams import described as described
 from nablax.core._hyperparams import hyperparams as hyperparams
 from nablax.core._hyperparams import with_children as with_children
 from nablax.core._hyperparams import with_hyperparams as with_hyperparams
+from nablax.core._kinds import ANY_ARRAY as ANY_ARRAY
 from nablax.core._kinds import ARRAY as ARRAY
 from nablax.core._kinds import DTYPE as DTYPE
 from nablax.core._kinds import FLAG as FLAG
@@ -92,6 +93,7 @@ from nablax.core._kinds import PATH as PATH
 from nablax.core._kinds import TRANSFORMATION as TRANSFORMATION
 from nablax.core._kinds import as_flags as as_flags
 from nablax.core._kinds import choice as choice
+from nablax.core._kinds import is_array as is_array
 from nablax.core._kinds import is_flag as is_flag
 from nablax.core._kinds import mask_of as mask_of
 from nablax.core._kinds import of_kind as of_kind

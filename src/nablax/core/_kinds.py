@@ -71,10 +71,18 @@ def is_array(value: Any) -> bool:
     """Whether a value is an array of numbers, or can be made one."""
     try:
         return jnp.issubdtype(dtype := jnp.asarray(value).dtype, jnp.number) or dtype == jnp.bool_
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False
 
 
+def _is_any_array(value: Any) -> bool:
+    extended = isinstance(value, np.ndarray | jax.Array) and (
+        value.dtype == jax.dtypes.float0 or jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
+    )
+    return extended or is_array(value)
+
+
+ANY_ARRAY = of_kind("an array of numbers or random keys", _is_any_array)
 ARRAY = of_kind("an array of numbers", is_array)
 FLAG = of_kind("a bool", lambda value: value is None or is_flag(value))
 DTYPE = of_kind("a floating or complex dtype or None", _is_dtype)

@@ -20,7 +20,8 @@ def launch(arguments: Sequence[str]) -> NoReturn:
     Raises:
       ArgumentError: no list of strings.
     """
-    if not isinstance(arguments, list | tuple) or not all(isinstance(x, str | Path) for x in arguments):
+    several = isinstance(arguments, Sequence) and not isinstance(arguments, str)
+    if not several or not all(isinstance(x, str | Path) for x in arguments):
         raise ArgumentError(
             f"launch: arguments must be a list of strings, as on the command line, got {arguments!r}."[:300]
         )

@@ -32,13 +32,14 @@ class Objective:
     named `batch` and `key` receive the batch and the random key.
     """
 
-    def __init__(self, fn: Callable[..., Any], players: Iterable[str], who: str):
+    def __init__(self, fn: Callable[..., Any], players: Iterable[str], who: str, scalar: bool = True):
         if not callable(fn):
             raise ArgumentError(
                 f"{who}: an objective must be a function, got {type(fn).__name__}: {fn!r}."[:300]
             )
         self.fn = fn
         self.who = who
+        self.scalar = scalar
         self.name = getattr(fn, "__name__", type(fn).__name__)
         named, catches_all = _named_arguments(fn)
         self.wants = [n for n in _DATA if n in named or catches_all]
@@ -63,7 +64,7 @@ class Objective:
     def _scalar(self, value: Any) -> Any:
         """The value, which must be one number."""
         shape = getattr(value, "shape", ())
-        if shape:
+        if shape and self.scalar:
             raise StructureError(
                 f"{self.who}: the objective {self.name} must return a scalar, got an array of shape {shape}."
             )

@@ -104,5 +104,5 @@ def lagrangian(
 
 def _of_primal(fn: Callable[..., Any], what: str) -> Callable[..., Any]:
     # The first argument is x, whatever its name.
-    call = Objective(fn, (), f"games.lagrangian, {what}")
+    call = Objective(fn, (), f"games.lagrangian, {what}", scalar=what not in (EQUALITY, INEQUALITY))
     return lambda z, batch, key: call(z[PRIMAL], batch, key)

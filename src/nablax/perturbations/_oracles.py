@@ -19,8 +19,10 @@ _Loop = tuple[Any, Any, Any]  # the carry of a loop: two arrays, and what ends i
 def argmax_oracle(scores: jax.Array) -> jax.Array:
     """The one-hot vector of the largest score along the last axis: a vertex of the simplex."""
     scores = as_scores("argmax_oracle", "scores", scores)
-    if not scores.size:
-        raise StructureError(f"argmax_oracle: scores must not be empty, got shape {scores.shape}.")
+    if not scores.shape[-1]:
+        raise StructureError(
+            f"argmax_oracle: scores must not be empty along the last axis, got shape {scores.shape}."
+        )
     return jax.nn.one_hot(jnp.argmax(scores, -1), scores.shape[-1], dtype=scores.dtype)
 
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from nablax.core import ARRAY, ArgumentError, HyperparameterError, StructureError
+from nablax.core import ANY_ARRAY, ArgumentError, HyperparameterError, StructureError
 from nablax.runtime._accumulation import AccumulationType, Accumulator, as_accumulator
 
 
@@ -39,7 +39,7 @@ def reshape_batch_axis(tree: Any, microbatch_size: int, axis: int = 0) -> Any:
     """
 
     def leaf(x: Any) -> jax.Array:
-        ARRAY("reshape_batch_axis", "tree", x)
+        ANY_ARRAY("reshape_batch_axis", "tree", x)
         x = jnp.asarray(x)
         if not x.ndim:
             raise StructureError(

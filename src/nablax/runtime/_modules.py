@@ -34,8 +34,8 @@ def joined(params: Any, rest: Any) -> Any:
     if rest is None:
         return params
     treedef, others = rest
-    trained = iter(jax.tree.leaves(params))
-    return jax.tree.unflatten(treedef, [next(trained) if x is None else x for x in others])
+    trained = treedef.flatten_up_to(params)
+    return jax.tree.unflatten(treedef, [t if x is None else x for t, x in zip(trained, others, strict=True)])
 
 
 def first_other(tree: Any) -> tuple[str, Any] | None:

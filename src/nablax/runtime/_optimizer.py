@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import numbers
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -99,10 +100,10 @@ class Optimizer(Stepping):
         given = params
         if isinstance(params, Iterator):  # as a module's parameters() gives them
             params = list(params)
-        if any(map(_is_iterator, jax.tree.leaves(params, is_leaf=_is_iterator))):
+        if isinstance(params, list | tuple) and any(map(_is_group, params)):
             raise ArgumentError(
-                "Optimizer: params must be a tree of arrays or tensors, got an iterator within it. Groups of "
-                "parameters with numbers of their own: partition_by_path({pattern: adam(0.1)}, default=adam(1e-3)), "
+                "Optimizer: params must be a tree of arrays or tensors, got torch's groups of parameters. Groups "
+                "with numbers of their own: partition_by_path({pattern: adam(0.1)}, default=adam(1e-3)), "
                 "and dict(model.named_parameters())."
             )
         self._tensors = params if tensors_of.holds_tensors(params) else None
@@ -219,5 +220,9 @@ class Optimizer(Stepping):
         return f"Optimizer({size} parameters, {self._live!r})"
 
 
-def _is_iterator(x: Any) -> bool:
-    return isinstance(x, Iterator)
+def _is_group(x: Any) -> bool:
+    """Whether it is what torch calls a group: parameters in a row, and numbers beside them."""
+    if not (isinstance(x, Mapping) and isinstance(x.get("params"), list | tuple | Iterator)):
+        return False
+    beside = [value for name, value in x.items() if name != "params"]
+    return isinstance(x["params"], Iterator) or any(isinstance(value, numbers.Number) for value in beside)

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 from nablax import tree
 from nablax.core import (
+    ANY_ARRAY,
     ARRAY,
     COUNT,
     DTYPE,
@@ -36,6 +37,7 @@ from nablax.core import (
     fields,
     filled_like,
     inner_state,
+    is_array,
     leafwise,
     number,
     safe_increment,
@@ -118,8 +120,9 @@ def skip_not_finite(updates: Updates, gradient_step: Any, params: Params | None)
     """
     del gradient_step, params
     for x in jax.tree.leaves(updates):
-        ARRAY("skip_not_finite", "updates", x)
-    counts = [_count_not_finite(x) for x in jax.tree.leaves(updates)]
+        ANY_ARRAY("skip_not_finite", "updates", x)
+    numbers = [x for x in jax.tree.leaves(updates) if is_array(x)]
+    counts = [_count_not_finite(x) for x in numbers]
     total = reduce_scalars(operator.add, counts) if counts else zero_count()
     return total > 0, {"should_skip": total > 0, "num_not_finite": total}
 

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core import ARRAY
+from nablax.core import ANY_ARRAY, ARRAY
 
 
 @jax.custom_jvp
@@ -34,7 +34,8 @@ def scale_gradient(inputs: Any, scale: Any) -> Any:
       >>> jax.grad(lambda x: scale_gradient(x, 0.5) ** 2)(3.0)
       Array(3., dtype=float32, weak_type=True)
     """
-    for name, given in (("inputs", inputs), ("scale", scale)):
-        for x in jax.tree.leaves(given):
-            ARRAY("scale_gradient", name, x)
+    for x in jax.tree.leaves(inputs):
+        ANY_ARRAY("scale_gradient", "inputs", x)
+    for x in jax.tree.leaves(scale):
+        ARRAY("scale_gradient", "scale", x)
     return jax.tree.map(lambda x: _identity(jnp.asarray(x), scale), inputs)

@@ -27,7 +27,8 @@ def bindings(fn: Any) -> list[tuple[dict, str, Any]] | None:
             return None
         scope = fn.__globals__
         for name in names_in(fn.__code__)[0]:
-            if name not in scope:
+            if name not in scope:  # a builtin, until the module has one of the name
+                found.append((scope, name, None))
                 continue
             value = scope[name]
             found.append((scope, name, value))

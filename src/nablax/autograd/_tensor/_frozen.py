@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from .._ground._aval import Aval, aval_of, config
@@ -91,7 +92,8 @@ class Frozen:
         if reads is not None and all(k is not None for k in keys):
             known = (reads, *keys, avals, config.jax_enable_x64, now())
             try:
-                spec = self.latest[1] if self.latest[0] == known else self.specs.get(known)
+                latest = self.latest  # one reading: another thread may put its own there
+                spec = latest[1] if latest[0] == known else self.specs.get(known)
             except TypeError:  # not hashable
                 known = None
         if spec is None:
@@ -154,7 +156,14 @@ def _traced(lifted: Any, tree: Any, static: list[Any], avals: Sequence[Aval]) ->
 
         return lifted._name, run, FIXED
 
-    return Spec(("jaxpr", lifted._name, str(jaxpr), out, *_constants(plain)), build, tuple(jaxpr.consts))
+    return Spec(
+        ("jaxpr", lifted._name, str(jaxpr), out, *_constants(plain)), build, tuple(map(_own, jaxpr.consts))
+    )
+
+
+def _own(value: Any) -> Any:
+    """What nobody else can change: a copy of a NumPy array."""
+    return np.array(value) if isinstance(value, np.ndarray) else value
 
 
 def _constants(jaxpr: Any, consts: Sequence[Any] = ()) -> list[Hashable]:

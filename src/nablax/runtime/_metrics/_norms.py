@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.extend.core import jaxpr_as_fun
+from jax.extend.core import find_top_trace, jaxpr_as_fun
 
 from nablax import tree
 from nablax.core import abs_sq, entrywise_in, widened
@@ -46,7 +46,7 @@ def squares(
     grads, _, params = given
     again = _again(move, given)
     if again is None and not per_leaf:
-        return [[tree.norm(x, squared=True)] for x in (grads, *done)]
+        return [[x] for x in _apart((grads, *done))]
     # The squares of gradients, too, would be written down where others take them: a second moment, a norm to clip by.
     trees = (grads, *done) if again is None else (lax.optimization_barrier(grads), *again)
     treedef: Any = jax.tree.structure(params)
@@ -66,7 +66,9 @@ def root(parts: Sequence[jax.Array]) -> jax.Array:
 def _again(move: Any, given: tuple[Any, Any, Any]) -> tuple[Any, Any] | None:
     """The results of a step once more, for reading only; None where that would not be cheaper than to keep them."""
     large = any(x.size >= _LARGE for x in jax.tree.leaves(given[2]) if hasattr(x, "size"))
-    if not large or jax.default_backend() != "cpu":
+    # Operation by operation nothing is fused, and Python may decide on values, which a second trace would not have.
+    staged = type(find_top_trace(())).__name__ == "DynamicJaxprTrace"
+    if not (large and staged) or jax.default_backend() != "cpu":
         return None
     closed, shape = jax.make_jaxpr(move, return_shape=True)(*given)
     grads, *rest = map(jax.tree.leaves, given)
@@ -90,7 +92,8 @@ def _alike(row: Sequence[Any]) -> bool:
 
 
 def _apart(row: Sequence[Any]) -> list[jax.Array]:
-    return [tree.norm(x, squared=True) for x in row]
+    with tree.across(None):  # `root` adds those of other devices
+        return [tree.norm(x, squared=True) for x in row]
 
 
 def _together(row: Sequence[Any]) -> list[jax.Array]:

@@ -113,7 +113,7 @@ def _scatter(at: Callable[..., Any] | None) -> Rule:
         batch = [i for i in range(updates.ndim) if i not in d.update_window_dims]
         order = (*batch, *d.update_window_dims)
         turn = (*places.first, *places.rest)
-        drop = Mode.from_any(mode) == Mode.FILL_OR_DROP
+        drop = Mode.from_any(mode) != Mode.CLIP  # as XLA does where it was promised that all lie inside
 
         def scattered(x: Any, indices: Any, updates: Any) -> Any:
             made = np.array(x)
@@ -182,7 +182,7 @@ class Taken:
 
 
 class Returned(Taken):
-    """Zeros of a shape, with updates added at x[arrays]."""
+    """Zeros of a shape, with updates added at x[arrays]; those beyond an axis are dropped."""
 
     def __init__(self, shape: tuple[int, ...], dtype: Any, axes: int) -> None:
         super().__init__(shape[:axes])
@@ -194,7 +194,11 @@ class Returned(Taken):
             added(made, at, updates)
         except IndexError:
             made[...] = 0
-            added(made, self.inside(at), updates)
+            places = np.broadcast_arrays(
+                *[np.where(i < 0, i + n, i) for i, n in zip(at, self.lengths, strict=True)]
+            )
+            inside = np.all([(i >= 0) & (i < n) for i, n in zip(places, self.lengths, strict=True)], axis=0)
+            added(made, tuple([i[inside] for i in places]), updates[inside])
         return made
 
 

@@ -128,14 +128,14 @@ def clip(w: Writer, x: Any, min: Any = None, max: Any = None) -> Atom:
     need(strong(x).aval.shape and (min is not None or max is not None))
     for bound, beyond in ((min, lax.lt_p), (max, lax.gt_p)):
         if bound is not None:
+            need(not hasattr(bound, "aval"))  # which may be NaN
             x, number = operands(w, x, bound)
-            need(not number.aval.shape)
             x = w.select(w.compare(beyond, x, number), x, w.broadcast(number, x.aval.shape, ()))
     return x
 
 
 def converted(w: Writer, x: Any, dtype: Any) -> Atom:
-    dtype = np.dtype(dtype)
+    dtype = jax.dtypes.canonicalize_dtype(dtype)
     need(strong(x, "fib").aval.dtype != dtype and dtype.kind == "f")
     return w.convert(x, dtype)
 

@@ -161,11 +161,20 @@ def _numpys(rule: Rule) -> Rule:
     return named
 
 
+def _along(rule: Rule) -> Rule:
+    """With JAX's word for the axis, where None is all of them."""
+
+    def named(w: Writer, x: Any, axis: Any = -1) -> Atom:
+        need(axis is not None)
+        return rule(w, x, axis)
+
+    return named
+
+
 RULES: dict[Any, Rule] = {
     jnp.sum: _numpys(total), jnp.mean: _numpys(mean),
     jnp.max: lambda w, x, axis=None, out=None, keepdims=False: largest(w, x, axis, keepdims),
     jnp.min: lambda w, x, axis=None, out=None, keepdims=False: smallest(w, x, axis, keepdims),
     jnp.argmax: lambda w, x, axis=None: where_largest(w, x, axis),
-    jax.nn.softmax: lambda w, x, axis=-1: softmax(w, x, axis),
-    jax.nn.log_softmax: lambda w, x, axis=-1: log_softmax(w, x, axis),
+    jax.nn.softmax: _along(softmax), jax.nn.log_softmax: _along(log_softmax),
 }  # fmt: skip

@@ -24,6 +24,7 @@ def _ints(sizes: tuple) -> tuple[int, ...]:
 def reshape(w: Writer, x: Any, *shape: Any) -> Atom:
     sizes = _ints(shape)
     n = math.prod(strong(x, MOVED).aval.shape)
+    need(sizes.count(-1) <= 1 and all(k >= -1 for k in sizes))
     if -1 in sizes:
         known = -math.prod(sizes)
         need(known > 0 and n % known == 0)
@@ -38,6 +39,12 @@ def turned(w: Writer, x: Any, *order: Any) -> Atom:
     axes = tuple([axis_of(d, n) for d in _ints(order)]) or tuple(range(n))[::-1]
     need(sorted(axes) == list(range(n)) and axes != tuple(range(n)))
     return w.transpose(x, axes)
+
+
+def permuted(w: Writer, x: Any, *dims: Any) -> Atom:
+    """`turned`, by an order of all axes."""
+    need(len(_ints(dims)) == strong(x, MOVED).aval.ndim)
+    return turned(w, x, *dims)
 
 
 def swapped(w: Writer, x: Any, axis1: Any, axis2: Any) -> Atom:

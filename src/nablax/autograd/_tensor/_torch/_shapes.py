@@ -142,7 +142,7 @@ TABLE: dict[str, Row] = rows({
                      differs="without arguments, or with an order of all axes, NumPy's permutation"),
     "swapaxes": by(rules.swapped, lambda input, axis0, axis1: input.swapaxes(axis0, axis1)),
     "swapdims": lambda input, dim0, dim1: input.swapaxes(dim0, dim1),
-    "permute": by(rules.turned, _permute),
+    "permute": by(rules.permuted, _permute),
     "movedim moveaxis": _movedim,
     "t": _t,
     "adjoint": lambda input: input.swapaxes(-2, -1).conj(),
