@@ -235,7 +235,7 @@ def test_words_of_jax_keep_their_meaning(tier):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # JAX says once that it is truncated
             wide = x.astype(np.float64)
-        assert wide.numpy().dtype == wide.dtype == np.float32
+            assert wide.numpy().dtype == wide.dtype == np.float32
 
 
 @pytest.mark.parametrize(
