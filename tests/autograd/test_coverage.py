@@ -291,6 +291,8 @@ def test_array_namespace():
     assert xp.asarray([1.0]).shape == (1,)
 
 
+# From Python 3.13 on C says of each exception in a question for an attribute that it was ignored.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_required_gradient_is_never_dropped_silently():
     x = autograd.tensor(V, requires_grad=True)
     with pytest.raises(autograd.LostTapeError, match="detach"):
