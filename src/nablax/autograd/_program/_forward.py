@@ -14,6 +14,7 @@ from .._ground._aval import PLAIN, config
 from .._ground._bounded import Bounded
 from .._ground._disk import compiled
 from .._ground._lent import is_lent
+from .._ground._references import OWN
 from .._ground._settings import now, x64_as
 from .._ground._stats import stats
 from .._operation._kernel import handed, plain
@@ -69,7 +70,7 @@ class Forward(Outline):
         self.compiled = self.hot.use
         for i in self.donates:
             value = values[i]
-            if getrefcount(value) > 3 or not isinstance(value, jax.Array) or is_lent(value):
+            if getrefcount(value) > OWN or not isinstance(value, jax.Array) or is_lent(value):
                 values[i] = jnp.array(value, copy=True)
         if x64 == config.jax_enable_x64:
             results = program(*values)

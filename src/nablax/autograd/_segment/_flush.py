@@ -19,6 +19,7 @@ from sys import getrefcount
 from typing import Any
 
 from .._ground._aval import PLAIN, config
+from .._ground._references import OWN
 from .._ground._settings import now, under
 from .._ground._stats import stats
 from .._path._recorded import value_of
@@ -39,8 +40,7 @@ def flush(trace: Trace) -> None:
         with under(trace.settings):
             return flush(trace)
     settings = trace.settings
-    # Besides the list itself, the loop variable and the argument of getrefcount hold each tensor.
-    alive = [t for t in trace.outs if getrefcount(t) > 3]
+    alive = [t for t in trace.outs if getrefcount(t) > OWN]
     slots = tuple([t._s.slot for t in alive])
     program = end.programs.get(slots)
     if program is None:

@@ -6,6 +6,7 @@ from functools import partial
 from sys import getrefcount
 from typing import Any
 
+from .._ground._references import OWN
 from .._path._record import emit
 from .._path._recorded import is_recorded
 from .._path._steps import Apply, Leaf
@@ -39,7 +40,7 @@ class Tail:
         self.place = {s.slot: i for i, s in enumerate(self.entered)}
         self.values, self.inputs, self.links, self.mode = trace.values, trace.inputs, trace.links, trace.mode
         self.watched = {slot: w for slot, w in trace.watched.items() if slot >= size}
-        alive = [t for t in trace.outs if getrefcount(t) > 3]
+        alive = [t for t in trace.outs if getrefcount(t) > OWN]
         self.late = [(t, t._s.slot) for t in alive if t._s.slot >= size]
         self.held: dict[int, Any] = {t._s.slot: t for t in alive if t._s.slot < size}
         self.now: dict[int, State] = {}

@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 
+from .._ground._references import OWN
 from .._operation._call import FIXED
 from .._path._record import record
 from .._path._recorded import as_tensor
@@ -46,8 +47,7 @@ def checkpoint(function: Callable[..., Any], *args: Any, use_reentrant: bool = F
 def _hand_over(inner: Trace, outer: Trace) -> None:
     """Make what is recorded inside one operation outside."""
     steps = tuple(inner.state.steps())
-    # Besides the list itself, the loop variable and the argument of getrefcount hold each tensor.
-    alive = [t for t in inner.outs if getrefcount(t) > 3]
+    alive = [t for t in inner.outs if getrefcount(t) > OWN]
     if _is_seen_into(inner, steps):
         local.trace = inner
         try:
