@@ -82,7 +82,9 @@ from nablax.core._hyperparams import hyperparams as hyperparams
 from nablax.core._hyperparams import with_children as with_children
 from nablax.core._hyperparams import with_hyperparams as with_hyperparams
 from nablax.core._kinds import ANY_ARRAY as ANY_ARRAY
+from nablax.core._kinds import ANY_ARRAYS as ANY_ARRAYS
 from nablax.core._kinds import ARRAY as ARRAY
+from nablax.core._kinds import ARRAYS as ARRAYS
 from nablax.core._kinds import DTYPE as DTYPE
 from nablax.core._kinds import FLAG as FLAG
 from nablax.core._kinds import FUNCTION as FUNCTION
@@ -129,6 +131,7 @@ from nablax.core._program import Program as Program
 from nablax.core._program import in_place_compile_options as in_place_compile_options
 from nablax.core._program import is_traced as is_traced
 from nablax.core._program import quick_compile_options as quick_compile_options
+from nablax.core._program import under_jit as under_jit
 from nablax.core._program import under_trace as under_trace
 from nablax.core._roles import leaf_roles as leaf_roles
 from nablax.core._roles import map_fields as map_fields

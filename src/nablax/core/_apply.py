@@ -12,7 +12,7 @@ from nablax.core._base import Params, Updates, with_extra_args_support
 from nablax.core._chain import Chain, label_of
 from nablax.core._checks import COUNT
 from nablax.core._errors import StructureError
-from nablax.core._kinds import ARRAY
+from nablax.core._kinds import ARRAY, ARRAYS
 from nablax.core._leaves import map_leaves
 from nablax.core._numerics import widened
 from nablax.core._program import Program
@@ -144,8 +144,7 @@ def incremental_update(new_tensors: Params, old_tensors: Params, step_size: Any)
     """
 
     for name, given in (("new_tensors", new_tensors), ("old_tensors", old_tensors), ("step_size", step_size)):
-        for x in jax.tree.leaves(given):
-            ARRAY("incremental_update", name, x)
+        ARRAYS("incremental_update", name, given)
 
     def leaf(new: Any, old: Any) -> Any:
         if new is None:

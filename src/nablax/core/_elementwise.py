@@ -120,7 +120,7 @@ def entrywise_in(jaxpr: Any, watched: Sequence[bool], small: int) -> list[bool] 
     )
     for eqn in jaxpr.eqns:
         args = [not isinstance(a, Literal) and known[a] for a in eqn.invars]
-        inner, results = eqn.params.get("jaxpr", eqn.params.get("call_jaxpr")), [any(args)] * len(eqn.outvars)
+        inner, results = _called(eqn), [any(args)] * len(eqn.outvars)
         if any(args) and eqn.primitive.name in _CALLS:
             found = entrywise_in(getattr(inner, "jaxpr", inner), args, small)
             if found is None:
@@ -132,6 +132,11 @@ def entrywise_in(jaxpr: Any, watched: Sequence[bool], small: int) -> list[bool] 
                 return None
         known.update(zip(eqn.outvars, results, strict=True))
     return [not isinstance(a, Literal) and known[a] for a in jaxpr.outvars]
+
+
+def _called(eqn: Any) -> Any:
+    """The jaxpr that an equation calls, closed or not; None without one."""
+    return eqn.params.get("jaxpr", eqn.params.get("call_jaxpr"))
 
 
 def _fields(trees: Sequence[Any], names: Sequence[str]) -> list[tuple[str, _Value]]:
@@ -172,7 +177,7 @@ def _follow(jaxpr: Any, consts: Sequence[_Value], args: Sequence[_Value]) -> lis
 def _equation(eqn: Any, args: list[_Value]) -> list[_Value]:
     name = eqn.primitive.name
     if name in _CALLS:
-        inner = eqn.params.get("jaxpr", eqn.params.get("call_jaxpr"))
+        inner = _called(eqn)
         closed = inner if isinstance(inner, ClosedJaxpr) else ClosedJaxpr(inner, ())
         return _follow(closed.jaxpr, [_constant(c) for c in closed.consts], args)
     parts = [a for a in args if a.join]

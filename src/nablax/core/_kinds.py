@@ -56,13 +56,23 @@ def is_transformation(value: Any) -> bool:
     return callable(getattr(value, "init", None)) and callable(getattr(value, "update", None))
 
 
-def mask_of(leaf: Callable[[Any], bool] = is_flag) -> Check:
-    """The check of a mask, whose leaves are bools."""
-    one = of_kind("a function of the parameters or a tree of bools", leaf)
+def _of_leaves(one: Check) -> Check:
+    """The check of a tree, by that of a leaf."""
 
     def check(who: str, name: str, value: Any, optional: bool) -> None:
-        for x in () if callable(value) else jax.tree.leaves(value):
+        for x in jax.tree.leaves(value):
             one(who, name, x, optional)
+
+    return Check(check)
+
+
+def mask_of(leaf: Callable[[Any], bool] = is_flag) -> Check:
+    """The check of a mask, whose leaves are bools."""
+    tree = _of_leaves(of_kind("a function of the parameters or a tree of bools", leaf))
+
+    def check(who: str, name: str, value: Any, optional: bool) -> None:
+        if not callable(value):
+            tree(who, name, value, optional)
 
     return Check(check)
 
@@ -83,7 +93,9 @@ def _is_any_array(value: Any) -> bool:
 
 
 ANY_ARRAY = of_kind("an array of numbers or random keys", _is_any_array)
+ANY_ARRAYS = _of_leaves(ANY_ARRAY)
 ARRAY = of_kind("an array of numbers", is_array)
+ARRAYS = _of_leaves(ARRAY)
 FLAG = of_kind("a bool", lambda value: value is None or is_flag(value))
 DTYPE = of_kind("a floating or complex dtype or None", _is_dtype)
 MASK = mask_of()

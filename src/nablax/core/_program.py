@@ -69,6 +69,11 @@ def under_trace() -> bool:
     return type(find_top_trace(())).__name__ != "EvalTrace"
 
 
+def under_jit() -> bool:
+    """Whether what is traced now becomes one program: inside jit or scan, not eagerly under grad or vmap."""
+    return type(find_top_trace(())).__name__ == "DynamicJaxprTrace"
+
+
 class Program:
     """`fn(row, shared)`, jitted.
 

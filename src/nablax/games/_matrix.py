@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core import ARRAY, ITERABLE, ArgumentError, StructureError
+from nablax.core import ARRAY, ARRAYS, ITERABLE, ArgumentError, StructureError
 
 
 def duality_gap(a: Any, x: Any, y: Any) -> jax.Array:
@@ -72,8 +72,7 @@ def exploitability(payoffs: Sequence[Any], strategies: Sequence[Any]) -> jax.Arr
     ITERABLE("games.exploitability", "strategies", strategies)
     payoffs, strategies = list(payoffs), list(strategies)
     for name, given in (("payoffs", payoffs), ("strategies", strategies)):
-        for x in given:
-            ARRAY("games.exploitability", name, x)
+        ARRAYS("games.exploitability", name, given)
     payoffs = [jnp.asarray(u) for u in payoffs]
     strategies = [jnp.asarray(s) for s in strategies]
     if not payoffs or len(payoffs) != len(strategies):

@@ -102,9 +102,8 @@ class Optimizer(Stepping):
             params = list(params)
         if isinstance(params, list | tuple) and any(map(_is_group, params)):
             raise ArgumentError(
-                "Optimizer: params must be a tree of arrays or tensors, got torch's groups of parameters. Groups "
-                "with numbers of their own: partition_by_path({pattern: adam(0.1)}, default=adam(1e-3)), "
-                "and dict(model.named_parameters())."
+                "Optimizer: params must be a tree of arrays or tensors, got torch's groups of parameters. "
+                f"{tensors_of.GROUPS}"
             )
         self._tensors = params if tensors_of.holds_tensors(params) else None
         if self._tensors is not None:

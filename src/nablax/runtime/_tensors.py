@@ -22,6 +22,12 @@ def _is_tensor(x: Any) -> bool:
     return isinstance(x, Tensor)
 
 
+GROUPS = (
+    "Groups with numbers of their own: partition_by_path({pattern: adam(0.1)}, default=adam(1e-3)), and "
+    "dict(model.named_parameters())."
+)
+
+
 def holds_tensors(params: Any) -> bool:
     """Whether a tree has a tensor among its leaves."""
     return any(map(_is_tensor, jax.tree.leaves(params)))
@@ -36,9 +42,7 @@ def check_leaves(tensors: Any) -> None:
     for path, x in jax.tree_util.tree_leaves_with_path(tensors):
         if isinstance(x, numbers.Number) and not isinstance(x, bool):
             raise StructureError(
-                f"Optimizer: params{jax.tree_util.keystr(path)} must be a tensor, got {x!r}. Groups of parameters with "
-                "numbers of their own: partition_by_path({pattern: adam(0.1)}, default=adam(1e-3)), and "
-                "dict(model.named_parameters())."
+                f"Optimizer: params{jax.tree_util.keystr(path)} must be a tensor, got {x!r}. {GROUPS}"
             )
         if _is_tensor(x) and not x.is_leaf:
             raise StructureError(

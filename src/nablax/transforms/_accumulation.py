@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from nablax import tree
 from nablax.core import (
-    ANY_ARRAY,
+    ANY_ARRAYS,
     ARRAY,
     COUNT,
     DTYPE,
@@ -119,10 +119,8 @@ def skip_not_finite(updates: Updates, gradient_step: Any, params: Params | None)
       Whether to skip, and `{"should_skip": bool scalar, "num_not_finite": int32 scalar}`.
     """
     del gradient_step, params
-    for x in jax.tree.leaves(updates):
-        ANY_ARRAY("skip_not_finite", "updates", x)
-    numbers = [x for x in jax.tree.leaves(updates) if is_array(x)]
-    counts = [_count_not_finite(x) for x in numbers]
+    ANY_ARRAYS("skip_not_finite", "updates", updates)
+    counts = [_count_not_finite(x) for x in jax.tree.leaves(updates) if is_array(x)]
     total = reduce_scalars(operator.add, counts) if counts else zero_count()
     return total > 0, {"should_skip": total > 0, "num_not_finite": total}
 

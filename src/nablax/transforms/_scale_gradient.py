@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core import ANY_ARRAY, ARRAY
+from nablax.core import ANY_ARRAYS, ARRAYS
 
 
 @jax.custom_jvp
@@ -34,8 +34,6 @@ def scale_gradient(inputs: Any, scale: Any) -> Any:
       >>> jax.grad(lambda x: scale_gradient(x, 0.5) ** 2)(3.0)
       Array(3., dtype=float32, weak_type=True)
     """
-    for x in jax.tree.leaves(inputs):
-        ANY_ARRAY("scale_gradient", "inputs", x)
-    for x in jax.tree.leaves(scale):
-        ARRAY("scale_gradient", "scale", x)
+    ANY_ARRAYS("scale_gradient", "inputs", inputs)
+    ARRAYS("scale_gradient", "scale", scale)
     return jax.tree.map(lambda x: _identity(jnp.asarray(x), scale), inputs)

@@ -43,10 +43,10 @@ class Typed:
         self.call = call
         self.args = args
         self.x64 = x64
-        self._joints: Bounded = Bounded(MOST_JOINTS)  # wanted arguments -> Joint, and its pullback as Typed
-        self._kernels: Bounded = Bounded(
-            MOST_JOINTS
-        )  # id of a joint -> the joint, so that it stays, and Kernel
+        # wanted arguments -> Joint, and its pullback as Typed
+        self._joints: Bounded = Bounded(MOST_JOINTS)
+        # id of a joint -> the joint, so that it stays, and Kernel
+        self._kernels: Bounded = Bounded(MOST_JOINTS)
 
     def trace(self, wants: tuple[int, ...]) -> Typed:
         """Find out what the results are; with the pullback to the arguments `wants` at once, if there is one."""

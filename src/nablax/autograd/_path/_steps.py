@@ -68,7 +68,7 @@ class Kind:
         raise NotImplementedError
 
     def record_again(self, tail: Any, old: Any) -> None:
-        """Have a `Tail` (_segment/_cut.py) record it, the step of the state `old`, in another recording."""
+        """Have a `Tail` (_segment/_tail.py) record it, the step of the state `old`, in another recording."""
         raise NotImplementedError
 
 

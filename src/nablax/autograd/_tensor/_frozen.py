@@ -33,6 +33,18 @@ class Key:
     """Stands for a function in the keys of a recording: equal by identity, so quick to hash."""
 
 
+class Plain(NamedTuple):
+    """The function without closure or defaults that was asked for last.
+
+    code, home: it, and its globals.  bound: its names, with what they meant.  last: what it read then, and its key.
+    """
+
+    code: Any = None
+    home: Any = None
+    bound: Sequence[tuple[dict, str, Any]] = ()
+    last: tuple[Hashable, Key | None] = (None, None)
+
+
 class Frozen:
     """Calls of functions that read what can change, by what they read.
 
@@ -42,48 +54,48 @@ class Frozen:
     """
 
     def __init__(self) -> None:
-        self.code: Any = (
-            None  # of the plain function asked for last, whose names still have the meanings in `bound`
-        )
-        self.scope: Any = None
-        self.bound: list[tuple[dict, str, Any]] = []
-        self.last: tuple[Hashable, Key | None] = (None, None)
-        self.keys: Bounded = Bounded(MOST_KEYS)  # what was read -> for the edges of a recording
-        self.specs: Bounded = Bounded(4 * MOST_KEYS)  # what was read, arguments -> Spec
-        self.latest: tuple[Hashable, Spec | None] = (None, None)  # the same, of one with large arrays
-        self.constants: Bounded = Bounded(
-            MOST_KEYS
-        )  # operation -> keys of its constants; None where they vary
-        self.fixed: set[tuple] = set()  # numbers that the function must know when it is traced
+        # Threads may share one, so what belongs together is read and exchanged at once.
+        self.plain = Plain()
+        # what was read -> for the edges of a recording
+        self.keys: Bounded = Bounded(MOST_KEYS)
+        # what was read, arguments -> Spec; and of one with large arrays
+        self.specs: Bounded = Bounded(4 * MOST_KEYS)
+        self.latest: tuple[Hashable, Spec | None] = (None, None)
+        # operation -> keys of its constants; None where they vary
+        self.constants: Bounded = Bounded(MOST_KEYS)
+        # numbers that the function must know when it is traced
+        self.fixed: set[tuple] = set()
+
+    def clear(self) -> None:
+        """Forget the variants, and the arrays in them."""
+        self.plain = Plain()
+        self.latest = (None, None)
+        self.keys.clear()
+        self.specs.clear()
 
     def token(self, fn: Any) -> tuple[Hashable | None, Key | None]:
         """What `fn` reads now, and its key; None where that cannot be told."""
-        plain = getattr(fn, "__code__", None) is self.code is not None and fn.__globals__ is self.scope
+        code, home, bound, last = self.plain
+        plain = getattr(fn, "__code__", None) is code is not None and fn.__globals__ is home
         if plain and not (fn.__closure__ or fn.__defaults__ or fn.__kwdefaults__):
-            for scope, name, value in self.bound:
+            for scope, name, value in bound:
                 if scope.get(name) is not value:
                     break
             else:
-                return self.last
+                return last
         reads = key_of(fn)
         if reads is None:
             return None, None
         found = self.keys.get(reads)
         if found is None:
             found = self.keys[reads] = Key()
-        bound = bindings(fn)
-        if bound is not None:
-            self.code, self.scope, self.bound, self.last = fn.__code__, fn.__globals__, bound, (reads, found)
+        names = bindings(fn)
+        if names is not None:
+            self.plain = Plain(fn.__code__, fn.__globals__, names, (reads, found))
         return reads, found
 
     def record(
-        self,
-        lifted: Any,
-        reads: Hashable | None,
-        keys: list,
-        tree: Any,
-        static: list[Any],
-        arrays: list[Any],
+        self, lifted: Any, reads: Hashable | None, keys: list, tree: Any, static: list, arrays: list
     ) -> State:
         """Record a call."""
         avals = tuple([a._aval if isinstance(a, Recorded) else aval_of(a) for a in arrays])
@@ -92,8 +104,8 @@ class Frozen:
         if reads is not None and all(k is not None for k in keys):
             known = (reads, *keys, avals, config.jax_enable_x64, now())
             try:
-                latest = self.latest  # one reading: another thread may put its own there
-                spec = latest[1] if latest[0] == known else self.specs.get(known)
+                of, latest = self.latest
+                spec = latest if of == known else self.specs.get(known)
             except TypeError:  # not hashable
                 known = None
         if spec is None:
@@ -218,9 +230,12 @@ def isolated(fn: Callable[..., Any]) -> Callable[..., Any]:
 def filled(fn: Callable[..., Any], tree: Any, static: list[Any]) -> Callable[..., Any]:
     """`fn` as a function of the arrays that go into the holes among its static leaves."""
 
-    def of_arrays(*arrays: Any) -> Any:
+    def given(arrays: Sequence[Any]) -> Any:
         entering = iter(arrays)
-        args, kwargs = jax.tree.unflatten(tree, [next(entering) if leaf is HOLE else leaf for leaf in static])
+        return jax.tree.unflatten(tree, [next(entering) if leaf is HOLE else leaf for leaf in static])
+
+    def of_arrays(*arrays: Any) -> Any:
+        args, kwargs = given(arrays)
         return fn(*args, **kwargs)
 
     rule = rule_of(fn)
@@ -228,8 +243,7 @@ def filled(fn: Callable[..., Any], tree: Any, static: list[Any]) -> Callable[...
         return of_arrays
 
     def written(w: Any, *arrays: Any) -> Any:
-        entering = iter(arrays)
-        args, kwargs = jax.tree.unflatten(tree, [next(entering) if leaf is HOLE else leaf for leaf in static])
+        args, kwargs = given(arrays)
         return rule(w, *args, **kwargs)
 
     return by(written, of_arrays)

@@ -55,9 +55,7 @@ def clear_lifted() -> None:
     """Forget the functions that were lifted, and with them the arrays that they close over."""
     _LIFTED.clear()
     for frozen in _FROZEN.values():  # those in use keep theirs, empty
-        frozen.code = None
-        frozen.keys.clear()
-        frozen.specs.clear()
+        frozen.clear()
     _FROZEN.clear()
 
 

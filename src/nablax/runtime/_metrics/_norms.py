@@ -14,10 +14,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.extend.core import find_top_trace, jaxpr_as_fun
+from jax.extend.core import jaxpr_as_fun
 
 from nablax import tree
-from nablax.core import abs_sq, entrywise_in, widened
+from nablax.core import abs_sq, entrywise_in, under_jit, widened
 
 # An entry of the loop that sums squares adds this many, so few that XLA's compiler unrolls the sum and vectorises over
 # entries: 4 would write twice as many sums, and from 16 on the loop is a scalar one.
@@ -67,8 +67,7 @@ def _again(move: Any, given: tuple[Any, Any, Any]) -> tuple[Any, Any] | None:
     """The results of a step once more, for reading only; None where that would not be cheaper than to keep them."""
     large = any(x.size >= _LARGE for x in jax.tree.leaves(given[2]) if hasattr(x, "size"))
     # Operation by operation nothing is fused, and Python may decide on values, which a second trace would not have.
-    staged = type(find_top_trace(())).__name__ == "DynamicJaxprTrace"
-    if not (large and staged) or jax.default_backend() != "cpu":
+    if not (large and under_jit()) or jax.default_backend() != "cpu":
         return None
     closed, shape = jax.make_jaxpr(move, return_shape=True)(*given)
     grads, *rest = map(jax.tree.leaves, given)
@@ -100,5 +99,9 @@ def _together(row: Sequence[Any]) -> list[jax.Array]:
     """The sums of squares of arrays of one shape, in one loop."""
     squared = tuple(abs_sq(widened(x)).reshape(_TOGETHER, -1) for x in row)
     zeros = tuple(jnp.zeros((), x.dtype) for x in squared)
-    sums = lax.reduce(squared, zeros, lambda a, b: tuple(map(operator.add, a, b)), (0,))
-    return [jnp.sum(x) for x in sums]
+    return [jnp.sum(x) for x in lax.reduce(squared, zeros, _added, (0,))]
+
+
+def _added(a: Sequence[Any], b: Sequence[Any]) -> tuple[Any, ...]:
+    """One function for all leaves: JAX keeps what it traced by it."""
+    return tuple(map(operator.add, a, b))

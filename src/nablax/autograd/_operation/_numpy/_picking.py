@@ -168,17 +168,16 @@ class Taken:
     def __init__(self, lengths: Sequence[int]) -> None:
         self.lengths = tuple(lengths)
 
-    def inside(self, at: Sequence[Any]) -> tuple:
-        """The indices, counted from the front and moved inside."""
-        return tuple(
-            [np.clip(np.where(i < 0, i + n, i), 0, n - 1) for i, n in zip(at, self.lengths, strict=True)]
-        )
+    def counted(self, at: Sequence[Any]) -> list[Any]:
+        """The indices, counted from the front."""
+        return [np.where(i < 0, i + n, i) for i, n in zip(at, self.lengths, strict=True)]
 
     def __call__(self, x: Any, *at: Any) -> Any:
         try:
             return x[at]
         except IndexError:
-            return x[self.inside(at)]
+            inside = [np.clip(i, 0, n - 1) for i, n in zip(self.counted(at), self.lengths, strict=True)]
+            return x[tuple(inside)]
 
 
 class Returned(Taken):
@@ -194,9 +193,7 @@ class Returned(Taken):
             added(made, at, updates)
         except IndexError:
             made[...] = 0
-            places = np.broadcast_arrays(
-                *[np.where(i < 0, i + n, i) for i, n in zip(at, self.lengths, strict=True)]
-            )
+            places = np.broadcast_arrays(*self.counted(at))
             inside = np.all([(i >= 0) & (i < n) for i, n in zip(places, self.lengths, strict=True)], axis=0)
             added(made, tuple([i[inside] for i in places]), updates[inside])
         return made

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,7 +14,7 @@ from jax import lax
 from ..._ground._aval import config
 from .._custom import whole
 from .._writer import BOOL, Atom, Writer
-from ._rule import Rule, axes_of, axis_of, need, product, strong
+from ._rule import Rule, axes_of, axis_of, need, strong
 
 WIDE = (np.dtype("float32"), np.dtype("float64"))  # summed as they are
 
@@ -25,7 +27,7 @@ def _kept(w: Writer, x: Atom, shape: tuple[int, ...], axes: tuple[int, ...]) -> 
 
 def _over(x: Any, dim: Any, dtype: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
     shape = strong(x).aval.shape
-    need(dtype is None and x.aval.dtype in WIDE and product(shape))
+    need(dtype is None and x.aval.dtype in WIDE and math.prod(shape))
     return shape, axes_of(dim, len(shape))
 
 
@@ -45,21 +47,20 @@ def total(w: Writer, x: Any, dim: Any = None, keepdim: bool = False, *, dtype: A
 def mean(w: Writer, x: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Atom:
     shape, axes = _over(x, dim, dtype)
     found = total(w, x, dim, keepdim)
-    return w.div(found, w.number(product([shape[i] for i in axes]), x.aval.dtype))
+    return w.div(found, w.number(math.prod([shape[i] for i in axes]), x.aval.dtype))
 
 
-def largest(w: Writer, x: Any, dim: Any = None, keepdim: bool = False) -> Atom:
-    shape, axes = _over(x, dim, None)
-    need(axes)
-    found = w.max(x, axes)
-    return _kept(w, found, shape, axes) if keepdim else found
+def _extreme(of: Callable[[Writer, Atom, tuple[int, ...]], Atom]) -> Rule:
+    def rule(w: Writer, x: Any, dim: Any = None, keepdim: bool = False) -> Atom:
+        shape, axes = _over(x, dim, None)
+        need(axes)
+        found = of(w, x, axes)
+        return _kept(w, found, shape, axes) if keepdim else found
+
+    return rule
 
 
-def smallest(w: Writer, x: Any, dim: Any = None, keepdim: bool = False) -> Atom:
-    shape, axes = _over(x, dim, None)
-    need(axes)
-    found = w.min(x, axes)
-    return _kept(w, found, shape, axes) if keepdim else found
+largest, smallest = _extreme(Writer.max), _extreme(Writer.min)
 
 
 def where_largest(w: Writer, x: Any, dim: Any = None, keepdim: bool = False) -> Atom:
@@ -81,7 +82,7 @@ def _summed(w: Writer, x: Atom, axis: int) -> Atom:
 
 
 def _soft(dim: Any, x: Any, dtype: Any) -> int:
-    need(dtype is None and strong(x).aval.dtype in WIDE and product(x.aval.shape))
+    need(dtype is None and strong(x).aval.dtype in WIDE and math.prod(x.aval.shape))
     return axis_of(-1 if dim is None else dim, x.aval.ndim)
 
 
@@ -113,12 +114,12 @@ def log_softmax(w: Writer, x: Any, dim: Any = None, *, dtype: Any = None) -> Ato
 
 def logsumexp(w: Writer, x: Any, dim: Any = None, keepdim: bool = False) -> Atom:
     axis = _soft(dim, x, None)
-    need(dim is not None)
+    need(dim is not None and x.aval.ndim > 1)
 
     def forward(w: Writer, x: Atom) -> Atom:
         top = w.max(x, (axis,))
         finite = w.emit(lax.is_finite_p, (top,), top.aval.shape, BOOL)
-        top = w.select(finite, w.full(top.aval.shape, 0, x.aval.dtype), top) if top.aval.shape else top
+        top = w.select(finite, w.full(top.aval.shape, 0, x.aval.dtype), top)
         low = w.sub(x, _kept(w, top, x.aval.shape, (axis,)))
         rest = w.sum(w.unary(lax.exp_p, low, accuracy=None), (axis,))
         found = w.add(w.unary(lax.log_p, rest, accuracy=None), top)
@@ -128,7 +129,6 @@ def logsumexp(w: Writer, x: Any, dim: Any = None, keepdim: bool = False) -> Atom
         ct, y = (v if keepdim else _kept(w, v, x.aval.shape, (axis,)) for v in (ct, y))
         return w.mul(ct, w.unary(lax.exp_p, w.sub(x, y), accuracy=None))
 
-    need(len(x.aval.shape) > 1)
     return whole(w, x, forward, pull)
 
 

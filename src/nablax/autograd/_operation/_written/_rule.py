@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -101,7 +101,3 @@ def _number(w: Writer, value: Any, dtype: Any) -> Atom:
     else:
         need(kind is int and dtype.kind == "i" and abs(value) <= np.iinfo(dtype).max)
     return w.number(value, dtype)
-
-
-def product(shape: Sequence[int]) -> int:
-    return math.prod(shape)
