@@ -129,10 +129,7 @@ from nablax.core._plan import MaskOrFn as MaskOrFn
 from nablax.core._plan import PerLeaf as PerLeaf
 from nablax.core._program import Program as Program
 from nablax.core._program import in_place_compile_options as in_place_compile_options
-from nablax.core._program import is_traced as is_traced
 from nablax.core._program import quick_compile_options as quick_compile_options
-from nablax.core._program import under_jit as under_jit
-from nablax.core._program import under_trace as under_trace
 from nablax.core._roles import leaf_roles as leaf_roles
 from nablax.core._roles import map_fields as map_fields
 from nablax.core._rule import Rule as Rule
@@ -144,6 +141,9 @@ from nablax.core._split import automatic as automatic
 from nablax.core._split import require_whole as require_whole
 from nablax.core._state_leaves import StateLeaf as StateLeaf
 from nablax.core._state_leaves import state_leaves as state_leaves
+from nablax.core._tracing import is_traced as is_traced
+from nablax.core._tracing import under_jit as under_jit
+from nablax.core._tracing import under_trace as under_trace
 from nablax.core._trivial import identity as identity
 from nablax.core._trivial import set_to_zero as set_to_zero
 from nablax.core._trivial import stateless as stateless

@@ -16,9 +16,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import find_top_trace
 
 from nablax.core._dealt import Deal, dealing_now, map_stack
+from nablax.core._tracing import is_traced, under_trace
 
 CHUNK = 16
 _QUICK = {"xla_cpu_use_fusion_emitters": False}
@@ -57,21 +57,6 @@ def in_place_compile_options() -> dict[str, Any] | None:
       Compiler options, or None where this version of XLA does not know them.
     """
     return _known(_IN_PLACE)
-
-
-def is_traced(tree: Any) -> bool:
-    """Whether any leaf of a tree is a tracer."""
-    return any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(tree))
-
-
-def under_trace() -> bool:
-    """Whether operations are being traced now, also those on concrete arrays: inside jit, scan, grad or vmap."""
-    return type(find_top_trace(())).__name__ != "EvalTrace"
-
-
-def under_jit() -> bool:
-    """Whether what is traced now becomes one program: inside jit or scan, not eagerly under grad or vmap."""
-    return type(find_top_trace(())).__name__ == "DynamicJaxprTrace"
 
 
 class Program:
