@@ -13,7 +13,7 @@ from .._tensor._torch._making import FUNCTIONS as MAKING
 from .._tensor._torch._random import FUNCTIONS as RANDOM
 from .._tensor._torch._rows import recorded
 from .._tensor._torch._table import DTYPES, FUNCTIONS
-from . import _containers, _init, _layers, _module, _normalizing, _recurrent, _wrapped
+from . import _attention, _containers, _init, _layers, _module, _normalizing, _recurrent, _wrapped
 from ._checkpoint import checkpoint
 from ._files import load, save
 from ._function import Function, once_differentiable
@@ -74,7 +74,7 @@ functional = _module_of("nn.functional", "torch.nn.functional: activations, laye
 _UTILS = {f.__name__: f for f in (clip_grad_norm_, clip_grad_value_, parameters_to_vector)}
 MODULES = {
     name: found
-    for of in (_module, _containers, _layers, _normalizing, _recurrent)
+    for of in (_module, _containers, _layers, _normalizing, _recurrent, _attention)
     for name, found in vars(of).items()
     if isinstance(found, type) and issubclass(found, _module.Module) and not name.startswith("_")
 } | _wrapped.MODULES  # fmt: skip
