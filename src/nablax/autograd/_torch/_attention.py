@@ -102,8 +102,8 @@ class MultiheadAttention(Module):
         """Queries (0), keys (1) or values (2) as (batch, heads, length, width)."""
         n = self.embed_dim
         part = slice(i * n, (i + 1) * n)
-        whole = self.in_proj_weight
-        weight = (
+        whole: Any = self.in_proj_weight
+        weight: Any = (
             (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)[i] if whole is None else whole[part]
         )
         y = x @ weight.T
@@ -115,6 +115,8 @@ class _Layer(Module):
     """What an encoder's layer and a decoder's share: attentions, then two linear layers, each beside a sum."""
 
     attentions: tuple[str, ...] = ()
+    self_attn: MultiheadAttention
+    multihead_attn: MultiheadAttention
 
     def __init__(self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1,
                  activation: Any = "relu", layer_norm_eps: float = 1e-5, batch_first: bool = False,
