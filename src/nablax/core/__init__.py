@@ -128,9 +128,9 @@ from nablax.core._plan import Mask as Mask
 from nablax.core._plan import MaskOrFn as MaskOrFn
 from nablax.core._plan import PerLeaf as PerLeaf
 from nablax.core._program import Program as Program
-from nablax.core._program import in_place_compile_options as in_place_compile_options
 from nablax.core._program import is_traced as is_traced
 from nablax.core._program import quick_compile_options as quick_compile_options
+from nablax.core._program import step_compile_options as step_compile_options
 from nablax.core._program import under_jit as under_jit
 from nablax.core._program import under_trace as under_trace
 from nablax.core._roles import leaf_roles as leaf_roles
