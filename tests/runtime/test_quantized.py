@@ -443,9 +443,11 @@ def test_a_classifier_of_digits_learns_as_with_float32():
         from quantized_losses import STATES, mlp, train
     finally:
         sys.path.pop(0)
-    found = {name: train(mlp(), STATES[name], steps=100)[1] for name in ("float32", "8 bits")}
+    names = ("float32", "8 bits", "4 bits")
+    found = {name: train(mlp(), STATES[name], steps=100, seeds=3)[1] for name in names}
     assert float(found["float32"].mean()) < 0.6  # from 2.3
     assert abs(float(found["8 bits"].mean() / found["float32"].mean()) - 1) < 0.01
+    assert float(found["4 bits"].mean() / found["float32"].mean()) < 1.01  # with the nearest codes 1.03
 
 
 # -- the host's memory ------------------------------------------------------------------------------------------------
