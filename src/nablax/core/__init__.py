@@ -128,8 +128,8 @@ from nablax.core._plan import Mask as Mask
 from nablax.core._plan import MaskOrFn as MaskOrFn
 from nablax.core._plan import PerLeaf as PerLeaf
 from nablax.core._program import Program as Program
-from nablax.core._program import in_place_compile_options as in_place_compile_options
 from nablax.core._program import quick_compile_options as quick_compile_options
+from nablax.core._program import step_compile_options as step_compile_options
 from nablax.core._roles import leaf_roles as leaf_roles
 from nablax.core._roles import map_fields as map_fields
 from nablax.core._rule import Rule as Rule
