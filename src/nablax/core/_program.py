@@ -10,8 +10,10 @@ longer than its copies, and matrix products in batches ran slower.
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -57,6 +59,24 @@ def in_place_compile_options() -> dict[str, Any] | None:
       Compiler options, or None where this version of XLA does not know them.
     """
     return _known(_IN_PLACE)
+
+
+_OVERWRITING = contextvars.ContextVar("overwriting", default=False)
+
+
+@contextlib.contextmanager
+def overwriting(donated: bool) -> Iterator[None]:
+    """What is traced within is compiled as one program that overwrites its arguments, where they are donated."""
+    token = _OVERWRITING.set(donated)
+    try:
+        yield
+    finally:
+        _OVERWRITING.reset(token)
+
+
+def overwriting_now() -> bool:
+    """Whether what is traced now may be written where the arguments lie; nobody differentiates such a program."""
+    return _OVERWRITING.get()
 
 
 def is_traced(tree: Any) -> bool:
