@@ -1,4 +1,4 @@
-"""Whether JAX is tracing.
+"""Whether JAX is tracing, and what becomes of what it traces.
 
 A step of a small model asks this each time. The public way is four calls of Python, 2% of such a step, so JAX's own
 variable is read where this version of JAX has it.
@@ -6,6 +6,9 @@ variable is read where this version of JAX has it.
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -46,3 +49,21 @@ def under_trace() -> bool:
 def under_jit() -> bool:
     """Whether what is traced now becomes one program: inside jit or scan, not eagerly under grad or vmap."""
     return type(_NOW.value).__name__ == "DynamicJaxprTrace"
+
+
+_OVERWRITING = contextvars.ContextVar("overwriting", default=False)
+
+
+@contextlib.contextmanager
+def overwriting(donated: bool) -> Iterator[None]:
+    """What is traced within is compiled as one program that overwrites its arguments, where they are donated."""
+    token = _OVERWRITING.set(donated)
+    try:
+        yield
+    finally:
+        _OVERWRITING.reset(token)
+
+
+def overwriting_now() -> bool:
+    """Whether what is traced now may be written where the arguments lie; nobody differentiates such a program."""
+    return _OVERWRITING.get()

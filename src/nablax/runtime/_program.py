@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from nablax.core import Source, Unfilled, step_compile_options
+from nablax.core import Source, Unfilled, overwriting, step_compile_options
 from nablax.runtime._live import Numbers
 from nablax.runtime._shield import watched
 
@@ -40,7 +40,7 @@ class Variant:
         def step(*args: Any) -> Any:
             self.traces += 1
             *given, vector = args
-            with self.source.reading(vector):
+            with self.source.reading(vector), overwriting(bool(donate)):
                 return body(numbers.opened(self.source), *given)
 
         self.compiled = jit(step, donate_argnums=donate)

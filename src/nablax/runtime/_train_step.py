@@ -149,7 +149,8 @@ def train_step(
             report["loss_scale"] = scaling.loss_scale
             report["skipped"] = report.get("skipped", 0) + after.skipped_steps - scaling.skipped_steps
         if metrics:
-            report |= norms(own, done)
+            found, done = norms(own, done)
+            report |= found
             report["update_ratio"] = ratio(report["update_norm"], report["parameter_norm"])
         if squares is not None:
             rows = next((x.shape[0] for i, x in enumerate(jax.tree.leaves(batch)) if i not in parts.keys), 0)
