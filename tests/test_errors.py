@@ -316,6 +316,136 @@ MISTAKES = {
         "Optimizer: params must hold arrays or tensors, got Linear without any. Of an autograd module give "
         "module.parameters().",
     ),
+    "torch's name of the rate": (
+        lambda: nablax.adam(lr=1e-3),
+        nablax.ArgumentError,
+        "adam: no argument is called 'lr'; did you mean learning_rate? It takes learning_rate, b1, b2, eps, ",
+    ),
+    "torch's pair of decays": (
+        lambda: nablax.adamw(1e-3, betas=(0.9, 0.99)),
+        TypeError,
+        "adamw: no argument is called 'betas'; did you mean b1 and b2? It takes",
+    ),
+    "the decay of an optimizer that has none": (
+        lambda: nablax.adam(1e-3, weight_decay=0.1),
+        TypeError,
+        "adam: no argument is called 'weight_decay'. adamw has one, and add_decayed_weights is one for any chain.",
+    ),
+    "torch's optimizer of parameters": (
+        lambda: nablax.adam(nn.Linear(3, 4).parameters(), lr=1e-3),
+        TypeError,
+        "adam: no argument is called 'lr'; did you mean learning_rate? Parameters go to nablax.Optimizer(tx, params).",
+    ),
+    "a slip of the pen": (
+        lambda: nablax.clip_by_global_norm(max_nrom=1.0),
+        TypeError,
+        "clip_by_global_norm: no argument is called 'max_nrom'; did you mean max_norm? It takes max_norm.",
+    ),
+    "no rate": (
+        lambda: nablax.adam(),
+        TypeError,
+        "adam: missing a required argument: 'learning_rate'. It takes learning_rate, b1",
+    ),
+    "too much": (
+        lambda: nablax.sgd(0.1, 0.9, True, None, 5),
+        TypeError,
+        "sgd: too many positional arguments. It takes learning_rate, momentum, nesterov, accumulator_dtype.",
+    ),
+    "torch's name in a changed call": (
+        lambda: nablax.adam(0.1).replace(lr=0.2),
+        TypeError,
+        "adam.replace: no argument is called 'lr'; did you mean learning_rate? It takes",
+    ),
+    "torch's name where numbers are injected": (
+        lambda: nablax.inject_hyperparams(nablax.adam)(lr=0.2),
+        TypeError,
+        "inject_hyperparams(adam): no argument is called 'lr'; did you mean learning_rate? It takes",
+    ),
+    "torch's name among live numbers": (
+        lambda: optimizer().hyperparameters["lr"],
+        KeyError,
+        "hyperparameters: 'lr' is none of them (learning_rate is meant?); there are adam/learning_rate",
+    ),
+    "an optimizer of parameters and a rate": (
+        lambda: nablax.Optimizer(nn.Linear(3, 4).parameters(), lr=1e-3),
+        TypeError,
+        "Optimizer: no argument is called 'lr'. A rate belongs to an optimizer, such as nablax.adam(1e-3), or to "
+        "scale_by_learning_rate. Call Optimizer(nablax.adam(1e-3), params).",
+    ),
+    "an optimizer without parameters": (
+        lambda: nablax.Optimizer(nablax.adam(1e-3)),
+        TypeError,
+        "Optimizer: missing a required argument: 'params'. Call Optimizer(nablax.adam(1e-3), params).",
+    ),
+    "parameters before the transformation": (
+        lambda: nablax.Optimizer(PARAMS, nablax.adam(1e-3)),
+        nablax.ArgumentError,
+        "Optimizer: A gradient transformation is an object with functions init and update, got dict: ",
+    ),
+    "an attribute of torch's optimizers": (
+        lambda: optimizer().param_groups,
+        AttributeError,
+        "'Optimizer' object has no attribute 'param_groups'; numbers are set by opt.hyperparameters['learning_rate']",
+    ),
+    "a step with loss and gradients": (
+        lambda: optimizer().step(loss(PARAMS), PARAMS),
+        TypeError,
+        "Optimizer.step: grads is the one argument by position, got 2. Call step(grads), with grads = ",
+    ),
+    "a step with nothing": (
+        lambda: optimizer().step(),
+        nablax.StructureError,
+        "Optimizer.step needs the gradients. Call step(grads), with grads = jax.grad(loss_fn)(opt.params, *batch).",
+    ),
+    "a step with the loss": (
+        lambda: optimizer().step(loss(PARAMS)),
+        nablax.StructureError,
+        "The gradients must be a tree like the parameters, got an array of shape (). Call step(grads), with",
+    ),
+    "a step of tensors with torch's closure": (
+        lambda: nablax.Optimizer(nablax.adam(0.1), nn.Linear(3, 4).parameters()).step(lambda: 0.0),
+        nablax.StructureError,
+        "Optimizer.step: grads must be an array, got function: ",
+    ),
+    "a step of the loss alone": (
+        lambda: nablax.train_step(loss),
+        TypeError,
+        "train_step: missing a required argument: 'tx'. Call train_step(loss_fn, nablax.adam(1e-3)); it returns",
+    ),
+    "a step without a state": (
+        lambda: nablax.train_step(loss, nablax.adam(0.1))(PARAMS),
+        TypeError,
+        "the step of train_step: missing a required argument: 'state'. Call step(params, state, *batch), first with",
+    ),
+    "a step of the state and the parameters": (
+        lambda: nablax.train_step(loss, nablax.adam(0.1))(nablax.adam(0.1).init(PARAMS), PARAMS),
+        TypeError,
+        "train_step: params and state changed places. Call step(params, state, *batch)",
+    ),
+    "a batch that the loss does not take": (
+        lambda: nablax.train_step(loss, nablax.sgd(0.1))(PARAMS, nablax.sgd(0.1).init(PARAMS), jnp.ones(3)),
+        TypeError,
+        "train_step: loss_fn: too many positional arguments. With params, 1 came for the batch of loss_fn(params).",
+    ),
+    "a batch by name": (
+        lambda: nablax.train_step(loss, nablax.sgd(0.1))(PARAMS, nablax.sgd(0.1).init(PARAMS), x=jnp.ones(3)),
+        TypeError,
+        "the step of train_step: no argument is called 'x'. Call step(params, state, *batch), first with",
+    ),
+    "a batch of words": (
+        lambda: nablax.train_step(lambda p, x: loss(p), nablax.sgd(0.1))(
+            PARAMS, nablax.sgd(0.1).init(PARAMS), "cpu"
+        ),
+        TypeError,
+        "train_step: batch[0] must be an array, got str: 'cpu'.",
+    ),
+    "a number for live numbers": (
+        lambda: nablax.train_step(loss, nablax.sgd(0.1))(
+            PARAMS, nablax.sgd(0.1).init(PARAMS), hyperparams=0.1
+        ),
+        TypeError,
+        "train_step: hyperparams must be a dict of numbers by name, got float: 0.1.",
+    ),
     "one callback for a list": (
         lambda: nablax.Optimizer(nablax.adam(0.1), PARAMS, callbacks=print),
         nablax.ArgumentError,

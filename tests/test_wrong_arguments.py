@@ -2,6 +2,7 @@
 
 import pytest
 
+from nablax.core import checks_of
 from wrong_arguments import EXCEPTIONS, functions, leaks
 
 FUNCTIONS = dict(functions())
@@ -12,6 +13,13 @@ def test_nothing_leaks(name, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)  # some write where they are told to
     leaked = {kind: repr(error)[:200] for kind, error in leaks(name, FUNCTIONS[name])}
     assert leaked == {}
+
+
+@pytest.mark.parametrize("name", [name for name, function in FUNCTIONS.items() if checks_of(function)])
+def test_a_name_that_there_is_not_is_answered_with_those_that_are(name):
+    with pytest.raises(TypeError, match=r"no argument is called 'no_such_name'.* It takes ") as raised:
+        FUNCTIONS[name](no_such_name=1)
+    assert all(argument in str(raised.value) for argument in checks_of(FUNCTIONS[name]))
 
 
 def test_the_exceptions_are_functions_that_are_there():

@@ -139,7 +139,7 @@ def test_replace_makes_the_call_again():
     with pytest.raises(core.HyperparameterError, match=r"adamw: b1 must lie in \[0, 1\)"):
         tx.replace(b1=2.0)
     with pytest.raises(
-        core.ArgumentError, match="replace: adamw has no argument lr; it takes learning_rate, b1"
+        core.ArgumentError, match="adamw.replace: no argument is called .lr.; did you mean learning_rate"
     ):
         tx.replace(lr=0.1)
     seen = jax.jit(lambda lr: tx.replace(learning_rate=lr).update(PARAMS, tx.init(PARAMS), PARAMS)[0])(0.3)

@@ -6,6 +6,7 @@ from nablax.core._apply import advanced as advanced
 from nablax.core._apply import apply_updates as apply_updates
 from nablax.core._apply import incremental_update as incremental_update
 from nablax.core._apply import periodic_update as periodic_update
+from nablax.core._arguments import MISSING as MISSING
 from nablax.core._arguments import frozen as frozen
 from nablax.core._base import EmptyState as EmptyState
 from nablax.core._base import GradientTransformation as GradientTransformation
@@ -140,6 +141,8 @@ from nablax.core._rule import leafwise as leafwise
 from nablax.core._simplex import project_simplex as project_simplex
 from nablax.core._source import Source as Source
 from nablax.core._source import Unfilled as Unfilled
+from nablax.core._spelling import calls_explained as calls_explained
+from nablax.core._spelling import unbound as unbound
 from nablax.core._split import automatic as automatic
 from nablax.core._split import require_whole as require_whole
 from nablax.core._state_leaves import StateLeaf as StateLeaf

@@ -82,4 +82,9 @@ def aval_of(value: Any) -> Aval:
     if isinstance(value, np.ndarray | np.generic):
         return intern(value.shape, jax.dtypes.canonicalize_dtype(value.dtype), False)
     kind = type(value)
+    if kind not in _SCALARS:
+        raise ShapeError(
+            f"a tensor, an array or a number is needed, got {kind.__name__}: {value!r}"[:200]
+            + f". At {user_line()}."
+        )
     return intern((), jax.dtypes.canonicalize_dtype(_SCALARS[kind]), kind is not bool)
