@@ -5,9 +5,11 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterable
 
+from nablax.core._kinds import ITERABLE, WORD, refusing
 from nablax.core._spelling import meant
 
 
+@refusing(name=WORD, paths=ITERABLE)
 def resolve(name: str, paths: Iterable[str], who: str = "hyperparameters") -> list[str]:
     """The paths that a name means.
 

@@ -49,6 +49,8 @@ class Aval:
     __slots__ = ("__weakref__", "dtype", "inexact", "shape", "size", "struct", "weak")
 
     def __init__(self, shape: tuple[int, ...], dtype: Any, weak: bool) -> None:
+        if dtype.kind in "OSUMm":
+            raise ShapeError(f"an array of numbers is needed, got one of dtype {dtype}. At {user_line()}.")
         self.shape = shape
         self.dtype = dtype
         self.weak = weak

@@ -31,7 +31,10 @@ class Indexing:
 
     def __getitem__(self: Any, index: Any) -> Any:
         if not self.requires_grad and not is_recorded(self) and _basic(index):
-            value = _at_once(value_of(self), index)
+            try:
+                value = _at_once(value_of(self), index)
+            except IndexError:  # which is answered below
+                value = None
             if value is not None:
                 made = as_tensor(value)
                 return seen(self, made, index)
