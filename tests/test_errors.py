@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import nablax
+import nablax.optax
 from nablax import (
     assignment,
     autograd,
@@ -610,6 +611,92 @@ MISTAKES = {
         IndexError,
         "max: dim must lie in -2 to 1, got -3. At ",
     ),
+    "an axis that is a word": (
+        lambda: x().sum("cpu"),
+        autograd.ShapeError,
+        "sum: dim must be an integer or several, got 'cpu'. At ",
+    ),
+    "a sum with a word": (
+        lambda: autograd.add(x(), "cpu"),
+        autograd.ShapeError,
+        "add: other must be a tensor, an array or a number, got 'cpu'. At ",
+    ),
+    "a function for a number": (
+        lambda: autograd.topk(x(), len),
+        autograd.ShapeError,
+        "topk: k must be a tensor, a number, a word or a dtype, got builtin_function_or_method: <built-in",
+    ),
+    "a name that torch does not have either": (
+        lambda: x().sum(dmi=1),
+        TypeError,
+        "sum: got an unexpected keyword argument 'dmi'. It is sum(input, dim=None, keepdim=False, *, dtype=None). At ",
+    ),
+    "a layer of words": (
+        lambda: nn.Linear("in", "out"),
+        autograd.ShapeError,
+        "Linear: Linear(in_features, out_features, bias=True) does not take in_features='in', out_features='out': ",
+    ),
+    "weights of nothing": (
+        lambda: nn.init.normal_(None),
+        autograd.ShapeError,
+        "normal_: tensor must be a tensor, an array or a number, got None. At ",
+    ),
+    "an array of words": (
+        lambda: nn.init.constant_(x(), "w"),
+        autograd.ShapeError,
+        "an array of numbers is needed, got one of dtype <U1. At ",
+    ),
+    "the derivative of a number": (
+        lambda: autograd.hessian(3.0, x()),
+        autograd.ShapeError,
+        "hessian: fn must be a function, got 3.0. At ",
+    ),
+    "an element that there is not": (
+        lambda: x()[5],
+        IndexError,
+        "x[i]: the index of axis 0 must lie in -2 to 1, got 5. At ",
+    ),
+    "an index that there is not": (
+        lambda: autograd.gather(x(), 1, autograd.tensor([[0, 3]])),
+        RuntimeError,  # torch's, as IndexError is
+        "gather: index must lie in -3 to 2, got 3. At ",
+    ),
+    "a row that there is not": (
+        lambda: nn.functional.embedding(autograd.tensor([0, -1]), x()),
+        IndexError,
+        "embedding: input must lie in 0 to 1, got -1. At ",
+    ),
+    "a class that there is not": (
+        lambda: nn.functional.cross_entropy(x(), autograd.tensor([2, 3])),
+        IndexError,
+        "cross_entropy: target must lie in 0 to 2, got 3. At ",
+    ),
+    "a place that there is not": (
+        lambda: nn.functional.one_hot(autograd.tensor([0, 7]), 3),
+        RuntimeError,
+        "one_hot: tensor must lie in 0 to 2, got 7. At ",
+    ),
+    "a count below zero": (
+        lambda: autograd.bincount(autograd.tensor([0, -1])),
+        RuntimeError,
+        "bincount: input must be at least 0, got -1. At ",
+    ),
+    # core
+    "a norm of a word": (
+        lambda: nablax.optax.safe_norm("cpu", 1e-6),
+        nablax.ArgumentError,
+        "safe_norm: x must be an array of numbers, got 'cpu'.",
+    ),
+    "equations of a word": (
+        lambda: nablax.optax.nnls(jnp.eye(2), "cpu", 2),
+        nablax.ArgumentError,
+        "nnls: b must be an array of numbers, got 'cpu'.",
+    ),
+    "the leaves of no transformation": (
+        lambda: nablax.core.state_leaves("adam", ()),
+        nablax.ArgumentError,
+        "state_leaves: tx must be a gradient transformation, with functions init and update, got 'adam'.",
+    ),
     "a swap with no axis": (
         lambda: x().transpose(0, 5),
         IndexError,
@@ -623,6 +710,36 @@ def test_the_answer_says_what_to_do(mistake):
     call, kind, said = MISTAKES[mistake]
     with pytest.raises(kind, match=re.escape(said)):
         call()
+
+
+def test_indices_that_can_be_meant_pass():
+    at = autograd.tensor([-1, 0])
+    assert x().index_select(0, at).shape == (2, 3)
+    assert x().take(autograd.tensor([5, -6])).shape == (2,)
+    assert nn.functional.one_hot(autograd.tensor(np.array([0, 2], np.uint8)), 3).shape == (2, 3)
+    ignored = nn.functional.cross_entropy(x(), autograd.tensor([-100, 2]))
+    assert ignored.item() == pytest.approx(np.log(3.0))
+    shares = nn.functional.cross_entropy(x(), autograd.tensor([[0, 0, 7], [7, 0, 0]]))  # of whole numbers
+    assert shares.item() == pytest.approx(7 * np.log(3.0))
+    assert nn.functional.embedding(autograd.tensor([[1]])[:, ::1], x()).shape == (1, 1, 3)
+    assert autograd.gather(x(), 1, autograd.tensor([[0, 9, 9]])[:, ::2] * 0).shape == (1, 2)
+
+
+def test_an_index_that_is_only_recorded_is_not_waited_for():
+    far = autograd.tensor([[7]]) + 0
+    assert autograd.gather(x() + 1, 1, far).tolist() == [[1.0]]
+    assert np.isnan(nn.functional.cross_entropy(x(), autograd.tensor([7, 7]) + 0).item())
+
+
+def test_a_lifted_function_without_results_leaves_the_recording_whole():
+    nothing = autograd.lift(lambda a: ())
+    a = autograd.tensor([1.0, 2.0], requires_grad=True)
+    for _ in range(3):
+        a.grad = None
+        y = a * 2
+        assert nothing(y) == ()
+        (y * a).sum().backward()
+        assert a.grad.tolist() == [4.0, 8.0]
 
 
 def test_what_can_be_meant_passes():

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nablax.core._checks import Check
-from nablax.core._errors import ArgumentError, NablaxError
+from nablax.core._errors import ArgumentError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -146,8 +146,6 @@ def refusing(**kinds: Check) -> Callable[[Function], Function]:
         def call(*args: Any, **kwargs: Any) -> Any:
             try:
                 return function(*args, **kwargs)
-            except NablaxError:
-                raise
             except (TypeError, ValueError, AttributeError, LookupError):
                 explain(args, kwargs)
                 raise

@@ -29,38 +29,13 @@ FOREIGN = (
 )
 _WING = str(Path(__file__).parents[1])
 _OTHER = (str, type(None), np.dtype, type, slice, type(...), jax.Device, jax.sharding.Sharding)
+_MARKS = ("manual_seed", "read", "__fspath__")  # of generators, open files and paths
 _NUMBERS = (int, float, complex, np.ndarray, np.generic, jax.Array)
-_TENSORS = frozenset(
-    [
-        "input",
-        "other",
-        "tensor",
-        "tensors",
-        "target",
-        "weight",
-        "mat1",
-        "mat2",
-        "mat",
-        "vec",
-        "vec1",
-        "vec2",
-        "input1",
-        "input2",
-        "index",
-        "src",
-        "source",
-        "mask",
-        "query",
-        "key",
-        "value",
-        "sorted_sequence",
-        "boundaries",
-        "x",
-        "y",
-        "a",
-        "b",
-    ]
-)
+_TENSORS = {
+    "input", "other", "tensor", "tensors", "target", "weight", "mat1", "mat2", "mat", "vec", "vec1", "vec2", "input1",
+    "input2", "index", "src", "source", "mask", "query", "key", "value", "sorted_sequence", "boundaries", "x", "y", "a",
+    "b",
+}  # fmt: skip
 """Names of arguments that are tensors wherever they stand."""
 
 
@@ -136,7 +111,7 @@ def _allowed(word: str, value: Any, parameter: inspect.Parameter) -> str:
 def _is_meant(value: Any) -> bool:
     if isinstance(value, tuple | list):
         return all(map(_is_meant, value))
-    return _is_tensor(value) or isinstance(value, _OTHER) or hasattr(value, "manual_seed")
+    return _is_tensor(value) or isinstance(value, _OTHER) or any(hasattr(value, name) for name in _MARKS)
 
 
 def _is_ours(error: Exception) -> bool:

@@ -49,7 +49,7 @@ class Aval:
     __slots__ = ("__weakref__", "dtype", "inexact", "shape", "size", "struct", "weak")
 
     def __init__(self, shape: tuple[int, ...], dtype: Any, weak: bool) -> None:
-        if dtype.kind in "OSUMm":
+        if getattr(dtype, "kind", "f") in "OSUMm":  # random keys have none
             raise ShapeError(f"an array of numbers is needed, got one of dtype {dtype}. At {user_line()}.")
         self.shape = shape
         self.dtype = dtype

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._namespaces import numpy
-from ._bounds import Within
 from ._rows import Row, rows
 
 
@@ -50,7 +49,7 @@ TABLE: dict[str, Row] = rows({
     "nonzero": Row(_nonzero, differs="one row an element; NumPy's tuple with as_tuple=True"),
     "argwhere": lambda input: _nonzero(input),
     "unique": Row(_unique, differs="without gradient, always sorted"),
-    "bincount": Row(_bincount, within=lambda input, *_, **__: Within("input", input, 0, None)),
+    "bincount": Row(_bincount, within=lambda input, *_, **__: ("input", input, 0, None, None)),
     "histc": _histc,
     "masked_select": _masked_select,
 }, direct=True)  # fmt: skip

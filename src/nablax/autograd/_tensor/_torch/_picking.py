@@ -135,16 +135,16 @@ def _searchsorted(sorted_sequence: Any, input: Any, *, right: bool = False, side
 
 def _of_axis(input: Any, dim: int, index: Any, *_: Any, **__: Any) -> Within:
     n = input.shape[dim] if input.ndim else 1
-    return Within("index", index, -n, n)
+    return "index", index, -n, n, None
 
 
 def _of_all(input: Any, index: Any, *_: Any, **__: Any) -> Within:
-    return Within("index", index, -input.size, input.size)
+    return "index", index, -input.size, input.size, None
 
 
 def _along_dim(input: Any, indices: Any, dim: Any = None) -> Within:
     n = input.size if dim is None else input.shape[dim]
-    return Within("indices", indices, -n, n)
+    return "indices", indices, -n, n, None
 
 
 _DIFFERS = "a negative index counts from the end"

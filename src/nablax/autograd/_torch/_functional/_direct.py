@@ -49,7 +49,7 @@ def _one_hot_of(tensor: Any, num_classes: int = -1) -> Any:
 
 
 def _classes(tensor: Any, num_classes: int = -1) -> Within:
-    return Within("tensor", tensor, 0, None if num_classes == -1 else num_classes)
+    return "tensor", tensor, 0, None if num_classes == -1 else num_classes, None
 
 
 def _gumbel_softmax(logits: Any, tau: Any = 1, hard: bool = False, *, dim: int = -1) -> Any:

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..._tensor._torch._bounds import Within
 from ..._tensor._torch._rows import Row, many, rows
 
 
@@ -83,7 +82,7 @@ def _pixel_shuffle(input: Any, upscale_factor: int) -> Any:
 TABLE: dict[str, Row] = rows({
     "linear": _linear,
     "bilinear": _bilinear,
-    "embedding": Row(_embedding, within=lambda input, weight, *_, **__: Within("input", input, 0, weight.shape[0])),
+    "embedding": Row(_embedding, within=lambda input, weight, *_, **__: ("input", input, 0, weight.shape[0], None)),
     "scaled_dot_product_attention": _attention,
     "pad": _pad,
     "interpolate": Row(_interpolate, differs="mode='nearest' only"),

@@ -180,9 +180,10 @@ def _gaussian_nll(input: Any, target: Any, var: Any, full: bool = False, *, eps:
 
 
 def _classes(input: Any, target: Any, *_: Any, ignore_index: int = -100, **__: Any) -> Within | None:
-    if target.shape == input.shape:  # probabilities
+    shape = input.shape
+    if target.shape == shape:  # probabilities
         return None
-    return Within("target", target, 0, input.shape[1 if input.ndim > 1 else 0], ignore_index)
+    return "target", target, 0, shape[1 if len(shape) > 1 else 0], ignore_index
 
 
 TABLE: dict[str, Row] = rows({
