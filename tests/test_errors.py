@@ -646,6 +646,26 @@ MISTAKES = {
         autograd.ShapeError,
         "an array of numbers is needed, got one of dtype <U1. At ",
     ),
+    "a word in place": (
+        lambda: x().mul_(object()),
+        autograd.ShapeError,
+        "mul_: y must be a tensor, an array or a number, got object: <object object at ",
+    ),
+    "zeros of a shape in words": (
+        lambda: x().new_zeros("cpu"),
+        autograd.ShapeError,
+        "new_zeros: new_zeros(*args, **kwargs) does not take ",
+    ),
+    "the size along a word": (
+        lambda: x().size("cpu"),
+        autograd.ShapeError,
+        "size: dim must be an integer, got str: 'cpu'. At ",
+    ),
+    "the type of a word": (
+        lambda: x().type_as("cpu"),
+        autograd.ShapeError,
+        "type_as: other must be a tensor, got str: 'cpu'.",
+    ),
     "the derivative of a number": (
         lambda: autograd.hessian(3.0, x()),
         autograd.ShapeError,
@@ -729,6 +749,18 @@ def test_an_index_that_is_only_recorded_is_not_waited_for():
     far = autograd.tensor([[7]]) + 0
     assert autograd.gather(x() + 1, 1, far).tolist() == [[1.0]]
     assert np.isnan(nn.functional.cross_entropy(x(), autograd.tensor([7, 7]) + 0).item())
+
+
+def test_a_computed_tensor_detaches_in_place():
+    a = autograd.tensor([1.0, 2.0])
+    assert (a * 2).realize().detach_().tolist() == [2.0, 4.0]
+    assert a.detach_() is a
+    w = autograd.tensor([1.0, 2.0], requires_grad=True)
+    h = (w * 3).realize().detach_()
+    assert not h.requires_grad
+    (h * w).sum().backward()
+    assert w.grad.tolist() == [3.0, 6.0]
+    assert "cpu" not in a
 
 
 def test_a_lifted_function_without_results_leaves_the_recording_whole():

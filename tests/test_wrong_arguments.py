@@ -2,8 +2,9 @@
 
 import pytest
 
+from nablax.autograd import Tensor, tensor
 from nablax.core import checks_of
-from wrong_arguments import EXCEPTIONS, functions, leaks
+from wrong_arguments import EXCEPTIONS, functions, in_our_words, leaks, raised
 
 FUNCTIONS = dict(functions())
 TENSORS = {name: function for name, function in FUNCTIONS.items() if name.startswith("autograd.")}
@@ -26,6 +27,20 @@ def test_nothing_leaks_from_tensors(wing, monkeypatch, tmp_path):
         if name.rpartition(".")[0] == wing
         for kind, error in leaks(name, function, ("an object",), ("a word",))
     }
+    assert leaked == {}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_nothing_leaks_from_methods_of_a_tensor():
+    leaked = {}
+    for name in dir(Tensor):
+        method = getattr(Tensor, name)
+        if name.startswith("_") or not callable(method) or isinstance(method, property):
+            continue
+        error = raised(method, [tensor([[1.0, 2.0]]), object()], {})
+        many = "positional argument" in str(error)  # which Python says as well
+        if error is not None and not many and not in_our_words(error):
+            leaked[name] = repr(error)[:200]
     assert leaked == {}
 
 

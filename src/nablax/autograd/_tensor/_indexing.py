@@ -78,7 +78,8 @@ class Indexing:
         return (self[i] for i in range(self.shape[0]))
 
     def __contains__(self: Any, value: Any) -> bool:
-        return bool((self == value).any())
+        found: Any = self == value
+        return bool(found.any() if isinstance(found, Recorded) else found)
 
 
 class At:
