@@ -79,7 +79,7 @@ class Indexing:
 
     def __contains__(self: Any, value: Any) -> bool:
         found: Any = self == value
-        return bool(found.any() if isinstance(found, Recorded) else found)
+        return bool(found.any() if hasattr(found, "any") else found)
 
 
 class At:
