@@ -1,8 +1,7 @@
 """Indices and classes that are not there.
 
-What an index holds is looked at where it is known, in the call that gets it: a batch of numbers costs a microsecond.
-What is only recorded, traced or on an accelerator is not waited for; there an index beyond its axis gives NaN or the
-last element.
+What an index holds is looked at where it is known, in the call that gets it. What is only recorded, traced or on an
+accelerator is not waited for; there an index beyond its axis gives NaN or the last element.
 """
 
 from __future__ import annotations
