@@ -11,7 +11,18 @@ import numpy as np
 
 from nablax.core._number import Number
 
-MISSING: Any = type("Missing", (), {"__repr__": lambda self: "MISSING"})()
+
+class _Missing:
+    __slots__ = ()
+
+    def __reduce__(self) -> str:
+        return "MISSING"  # there is one
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Any = _Missing()
 """Stands for a required argument that was not given."""
 TOO_MANY = "_too_many"
 """The name of `*args` that a function only takes to refuse them."""
