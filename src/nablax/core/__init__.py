@@ -6,6 +6,7 @@ from nablax.core._apply import advanced as advanced
 from nablax.core._apply import apply_updates as apply_updates
 from nablax.core._apply import incremental_update as incremental_update
 from nablax.core._apply import periodic_update as periodic_update
+from nablax.core._arguments import MISSING as MISSING
 from nablax.core._arguments import frozen as frozen
 from nablax.core._base import EmptyState as EmptyState
 from nablax.core._base import GradientTransformation as GradientTransformation
@@ -92,17 +93,20 @@ from nablax.core._kinds import ARRAYS as ARRAYS
 from nablax.core._kinds import DTYPE as DTYPE
 from nablax.core._kinds import FLAG as FLAG
 from nablax.core._kinds import FUNCTION as FUNCTION
+from nablax.core._kinds import INTEGER as INTEGER
 from nablax.core._kinds import ITERABLE as ITERABLE
 from nablax.core._kinds import KEY as KEY
 from nablax.core._kinds import MASK as MASK
 from nablax.core._kinds import PATH as PATH
 from nablax.core._kinds import TRANSFORMATION as TRANSFORMATION
+from nablax.core._kinds import WORD as WORD
 from nablax.core._kinds import as_flags as as_flags
 from nablax.core._kinds import choice as choice
 from nablax.core._kinds import is_array as is_array
 from nablax.core._kinds import is_flag as is_flag
 from nablax.core._kinds import mask_of as mask_of
 from nablax.core._kinds import of_kind as of_kind
+from nablax.core._kinds import refusing as refusing
 from nablax.core._leaves import map_leaves as map_leaves
 from nablax.core._linalg import matrix_inverse_pth_root as matrix_inverse_pth_root
 from nablax.core._linalg import nnls as nnls
@@ -141,6 +145,8 @@ from nablax.core._rule import leafwise as leafwise
 from nablax.core._simplex import project_simplex as project_simplex
 from nablax.core._source import Source as Source
 from nablax.core._source import Unfilled as Unfilled
+from nablax.core._spelling import calls_explained as calls_explained
+from nablax.core._spelling import unbound as unbound
 from nablax.core._split import automatic as automatic
 from nablax.core._split import require_whole as require_whole
 from nablax.core._state_leaves import StateLeaf as StateLeaf

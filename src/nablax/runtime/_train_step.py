@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -10,10 +10,12 @@ import jax.numpy as jnp
 
 from nablax.core import (
     FUNCTION,
+    MISSING,
     ArgumentError,
     StructureError,
     Unfilled,
     as_flags,
+    calls_explained,
     check_number,
     resolve,
     under_trace,
@@ -33,8 +35,10 @@ from nablax.runtime._sharding import Layout
 from nablax.runtime._step import by_group, injected_rates, learning_rates, norms
 from nablax.runtime._step import step as one_step
 from nablax.runtime._told import Told
+from nablax.runtime._wrong import TRAIN_STEP, check_call, transformation, wrong_step
 
 
+@calls_explained("train_step", TRAIN_STEP)
 def train_step(
     loss_fn: Callable[..., Any],
     tx: Any,
@@ -104,7 +108,7 @@ def train_step(
         "train_step", has_aux=has_aux, skip_nonfinite=skip_nonfinite, metrics=metrics, donate=donate
     )
     check_number("train_step", "microbatches", microbatches, 1, integer=True)
-    tx = with_extra_args_support(tx)
+    tx = transformation("train_step", tx, TRAIN_STEP)
     dynamic = loss_scale == "dynamic"
     if dynamic:
         tx = tx if holds_loss_scale(tx) else with_extra_args_support(dynamic_loss_scale(tx))
@@ -164,6 +168,11 @@ def train_step(
     first = numbers.first
 
     def at_paths(hyperparams: dict[str, Any] | None) -> dict[str, Any]:
+        if not isinstance(hyperparams, Mapping | None):
+            came = f"{type(hyperparams).__name__}: {hyperparams!r}"
+            raise ArgumentError(
+                f"train_step: hyperparams must be a dict of numbers by name, got {came}."[:300]
+            )
         return {path: v for name, v in (hyperparams or {}).items() for path in resolve(name, first)}
 
     def slowly(params: Any, state: Any, batch: tuple[Any, ...], hyperparams: dict[str, Any] | None) -> Any:
@@ -181,16 +190,21 @@ def train_step(
         return *after, report | told.about(values)
 
     def step(
-        params: Any, state: Any, *batch: Any, hyperparams: dict[str, Any] | None = None
+        params: Any = MISSING,
+        state: Any = MISSING,
+        *batch: Any,
+        hyperparams: dict[str, Any] | None = None,
+        **strange: Any,
     ) -> tuple[Any, Any, dict[str, Any]]:
+        if strange or state is MISSING:
+            raise wrong_step(params, state, batch, strange)
         of, source, version, compiled, vector, _ = call.ready
         of_known, known = told.last
         try:
             if (
                 of is of_known is first
                 and source.version == version
-                and not hyperparams
-                and not under_trace()
+                and not (hyperparams or under_trace())
             ):
                 try:
                     done = compiled(params, state, batch, vector)
@@ -202,6 +216,7 @@ def train_step(
         except (RuntimeError, ValueError, TypeError) as e:
             check_alive((params, state, batch), e)
             check_arrays("train_step", params)
+            check_call(e, loss_fn, tx, params, state, batch)
             raise
 
     step.init = tx.init  # type: ignore[attr-defined]
