@@ -1,4 +1,4 @@
-"""The Chinese pages are in step with the English ones: the same code, the same pictures, links that lead somewhere."""
+"""The Chinese pages are in step with the English ones: the same code, outline and pictures."""
 
 import importlib
 import re
