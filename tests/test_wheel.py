@@ -79,6 +79,19 @@ def test_it_asks_for_jax_and_numpy(wheel):
     assert "licenses/LICENSE" in info
 
 
+def test_pythons_are_the_same_everywhere():
+    def text(name):
+        return (ROOT / name).read_text(encoding="utf-8")
+
+    declared = re.findall(r'Language :: Python :: (3\.\d+)"', text("pyproject.toml"))
+    assert f'requires-python = ">={declared[0]}"' in text("pyproject.toml")
+    assert f"({declared[0]} or newer)" in text("README.md")
+    tried = re.search(r"for version in ([\d. ]+);", text(".ci/other-python"))[1].split()
+    assert tried == declared[::-1]
+    said = text("CONTRIBUTING.md").partition("nobody has run")[0]
+    assert set(re.findall(r"\b3\.\d+\b", said)) == set(declared)
+
+
 def site_of(folder, wheel):
     """What an environment with jax, numpy, what these need, and the wheel would hold."""
     with zipfile.ZipFile(wheel) as archive:
