@@ -41,8 +41,8 @@ def digits_equinox(found):
 
 
 def digits_nnx(found):
-    assert found["last parameters"][-1] > 0.7
-    assert found["their average"][-1] > 0.7
+    assert found["last parameters"][-1] > 0.85  # without the means of batch norm it is 0.78
+    assert found["their average"][-1] > 0.85
 
 
 def games_constrained_classifier(found):
