@@ -85,6 +85,7 @@ def games_trajectories(found):
 def lbfgs_fit(found):
     for name, true in {"height": [1.0, 0.6], "place": [-0.5, 0.6], "width": [0.25, 0.5]}.items():
         np.testing.assert_allclose(found["found"][name], true, atol=0.05)
+    assert found["needed"]["L-BFGS"] < 60
     assert found["needed"]["L-BFGS"] < min(found["needed"]["Adam"], found["needed"]["gradient descent"])
 
 
