@@ -4,6 +4,7 @@ import importlib
 import re
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -40,8 +41,8 @@ def digits_equinox(found):
 
 
 def digits_nnx(found):
-    assert found["last parameters"][-1] > 0.7
-    assert found["their average"][-1] > 0.7
+    assert found["last parameters"][-1] > 0.85  # without the means of batch norm it is 0.78
+    assert found["their average"][-1] > 0.85
 
 
 def games_constrained_classifier(found):
@@ -52,8 +53,16 @@ def games_constrained_classifier(found):
 
 
 def games_gan(found):
-    assert set(found) == {"extra-gradient"}
-    assert all(0 <= modes <= 8 for seeds in found.values() for modes in seeds)
+    assert found == {"extra-gradient": [0, 0]}  # ten steps cover nothing; so its parts are asked
+    gan = importlib.import_module("games_gan")
+    for modes in (0, 3, 8):
+        points = np.concatenate([np.zeros((8, 2)), gan.CENTRES])[modes : modes + 8]
+        assert gan.covered(np.repeat(points, 125, axis=0)) == modes
+    z, batch = gan.start(0), gan.draw(jax.random.key(0))
+    assert np.abs(np.linalg.norm(batch["ring"], axis=1) - 1).max() < 6 * gan.SPREAD
+    z["discriminator"][-1]["b"] += 20.0  # it takes everything for the ring
+    assert gan.generator_loss(**z, batch=batch) < 0.1
+    assert gan.discriminator_loss(**z, batch=batch) > 10
 
 
 def games_matrix(found):
@@ -76,6 +85,7 @@ def games_trajectories(found):
 def lbfgs_fit(found):
     for name, true in {"height": [1.0, 0.6], "place": [-0.5, 0.6], "width": [0.25, 0.5]}.items():
         np.testing.assert_allclose(found["found"][name], true, atol=0.05)
+    assert found["needed"]["L-BFGS"] < 60
     assert found["needed"]["L-BFGS"] < min(found["needed"]["Adam"], found["needed"]["gradient descent"])
 
 
@@ -92,8 +102,8 @@ def perturbations_controller(found):
 
 
 def perturbations_shortest_path(found):
-    assert 0 <= found["regret"] < 1
-    assert found["costs"][0] == 1
+    assert 0 <= found["regret"] < 0.05
+    assert found["costs"][2:].min() > found["costs"][0] == 1  # the dear kinds of terrain are
 
 
 def population_sweep(found):
@@ -131,6 +141,6 @@ def test_every_example_is_here_and_in_the_table():
     scripts = {path.stem for path in EXAMPLES.glob("[a-z]*.py")} - ELSEWHERE
     assert scripts == CHECKS.keys()
     table = (EXAMPLES / "README.md").read_text()
-    assert scripts <= set(re.findall(r"\[(\w+)\]\(\1\.py\)", table))
+    assert scripts | ELSEWHERE == set(re.findall(r"\[(\w+)\]\(\1\.py\)", table))
     for picture in re.findall(r'src="(.*?)"', table):
         assert (EXAMPLES / picture).stat().st_size < 60_000

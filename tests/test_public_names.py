@@ -21,6 +21,20 @@ def test_every_wing_is_an_attribute(wing):
     assert wing in dir(nablax)
 
 
+def test_every_wing_is_one_before_anybody_imports_it():
+    code = f"""
+import nablax
+first, missing = set(vars(nablax)), []
+for name in {[*ALL_WINGS, "lbfgs", "minimize", "extragradient", "nupi"]!r}:
+    for later in set(vars(nablax)) - first:
+        delattr(nablax, later)
+    missing += [] if hasattr(nablax, name) else [name]
+print(missing)
+"""
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize("wing", ["transforms", "optimizers"])
 def test_every_transformation_is_in_the_table_of_contents(wing):
     module = importlib.import_module(f"nablax.{wing}")

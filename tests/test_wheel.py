@@ -70,12 +70,26 @@ def test_it_asks_for_jax_and_numpy(wheel):
             name.partition(".dist-info/")[2]: name for name in archive.namelist() if ".dist-info/" in name
         }
         asked = Parser().parsestr(archive.read(info["METADATA"]).decode())
-        assert "nablax = nablax.workbench.__main__:main" in archive.read(info["entry_points.txt"]).decode()
+        commands = archive.read(info["entry_points.txt"]).decode().split()
+    assert commands == ["[console_scripts]", "nablax", "=", "nablax.workbench.__main__:main"]
     assert asked["Version"] == nablax.__version__
     needed = [each for each in asked.get_all("Requires-Dist") if "extra ==" not in each]
     assert sorted(re.match(r"[\w-]+", each)[0] for each in needed) == ["jax", "numpy"]
     assert asked["License-Expression"] == "Apache-2.0"
     assert "licenses/LICENSE" in info
+
+
+def test_pythons_are_the_same_everywhere():
+    def text(name):
+        return (ROOT / name).read_text(encoding="utf-8")
+
+    declared = re.findall(r'Language :: Python :: (3\.\d+)"', text("pyproject.toml"))
+    assert f'requires-python = ">={declared[0]}"' in text("pyproject.toml")
+    assert f"({declared[0]} or newer)" in text("README.md")
+    tried = re.search(r"for version in ([\d. ]+);", text(".ci/other-python"))[1].split()
+    assert tried == declared[::-1]
+    said = text("CONTRIBUTING.md").partition("nobody has run")[0]
+    assert set(re.findall(r"\b3\.\d+\b", said)) == set(declared)
 
 
 def site_of(folder, wheel):
@@ -100,11 +114,12 @@ def test_a_program_runs_on_it_alone(wheel, tmp_path):
     assert "pip install 'nablax[workbench]'" in done.stderr
 
 
-def test_the_source_archive_builds_the_same(tmp_path, monkeypatch):
+def test_the_source_archive_builds_the_same(wheel, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     archive = tmp_path / build.build_sdist(str(tmp_path))
     with tarfile.open(archive) as packed:
         names = {name.partition("/")[2] for name in packed.getnames()}
+        packed.extractall(tmp_path, filter="data")
     tracked = {
         "pyproject.toml",
         "README.md",
@@ -116,3 +131,7 @@ def test_the_source_archive_builds_the_same(tmp_path, monkeypatch):
     assert tracked <= names
     assert not [name for name in names if name.startswith((".venv", "out/", ".cache"))]
     assert archive.stat().st_size < 3_000_000
+    monkeypatch.chdir(archive.with_suffix("").with_suffix(""))
+    again = tmp_path / build.build_wheel(str(tmp_path))
+    with zipfile.ZipFile(wheel) as first, zipfile.ZipFile(again) as second:
+        assert {i.filename: i.CRC for i in first.infolist()} == {i.filename: i.CRC for i in second.infolist()}

@@ -4,7 +4,16 @@ import pytest
 
 from nablax.autograd import Tensor, tensor
 from nablax.core import checks_of
-from wrong_arguments import EXCEPTIONS, functions, in_our_words, leaks, raised
+from wrong_arguments import (
+    EXCEPTIONS,
+    TAKE_ANYTHING,
+    answers,
+    functions,
+    in_our_words,
+    leaks,
+    raised,
+    required,
+)
 
 FUNCTIONS = dict(functions())
 TENSORS = {name: function for name, function in FUNCTIONS.items() if name.startswith("autograd.")}
@@ -52,5 +61,18 @@ def test_a_name_that_there_is_not_is_answered_with_those_that_are(name):
     assert all(argument in str(raised.value) for argument in checks_of(FUNCTIONS[name]))
 
 
+def test_an_object_of_no_kind_is_refused(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    asked = {
+        name: function
+        for name, function in FUNCTIONS.items()
+        if not name.startswith(("autograd.", "core.")) and any(required(function))
+    }
+    found = {
+        name: [e for _, e in answers(name, function, ("an object",))] for name, function in asked.items()
+    }
+    assert {name for name, errors in found.items() if errors == [None]} == TAKE_ANYTHING.keys()
+
+
 def test_the_exceptions_are_functions_that_are_there():
-    assert EXCEPTIONS.keys() <= FUNCTIONS.keys()
+    assert EXCEPTIONS.keys() | TAKE_ANYTHING.keys() <= FUNCTIONS.keys()

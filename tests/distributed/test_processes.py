@@ -56,7 +56,8 @@ def saved(tmp_path_factory):
 def test_two_processes_join_batches_and_save_and_restore(saved):
     for found in saved[1]:
         assert found["devices"] == 8
-        assert found["batch"] == [True, True]
+        assert found["batch"][:2] == [True, True]
+        assert "['x'] has shape (3, 2); its first dimension must be a multiple of 2" in found["batch"][2]
         for backend in ("files", "orbax"):
             assert found[backend] == {"same": True, "steps": [1, 4]}
 

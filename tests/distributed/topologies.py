@@ -64,6 +64,10 @@ def save(folder):
         bool(np.array_equal(whole(split), rows) and np.array_equal(whole(shared), rows)),
         [s.data.shape for s in split.addressable_shards] == [(2, 2)] * 4,
     ]
+    try:
+        nablax.distributed.make_global_batch({"x": rows[:3]}, mesh)
+    except nablax.StructureError as error:
+        found["batch"].append(str(error))
     local = {"epoch": 3, "x": np.arange(4.0), "y": jnp.arange(3)}  # what each process has for itself
     for backend in BACKENDS:
         manager = nablax.CheckpointManager(

@@ -111,7 +111,7 @@ def test_a_change_is_what_another_call_would_have_meant(name):
     params, state = jax.tree.map(jnp.array, (opt.params, opt.state))
     found = hyperparams(tx)
     assert found or name == "cocob"
-    changed = {}
+    changed, refused = {}, 0
     for path, value in found.items():
         for new in other_values(tx, path, value):
             opt.load_state_dict(saved)
@@ -119,11 +119,13 @@ def test_a_change_is_what_another_call_would_have_meant(name):
             if not same_state(tx, rebuilt):
                 with pytest.raises(StructureError, match="needs another state"):
                     opt.hyperparameters[path] = new
+                refused += 1
                 continue
             opt.hyperparameters[path] = new
             assert opt.hyperparameters[path] == new
             steps(opt, name, 2)
             changed[f"{name}: {path} = {new}"] = rebuilt, leaves((opt.params, opt.state))
+    assert len(changed) + refused == len(found)  # each has another value
     step = step_of(name, *(rebuilt for rebuilt, _ in changed.values()))
     expected = [(params, state)] * len(changed)
     for _ in range(2):

@@ -75,10 +75,13 @@ def test_what_is_not_entrywise_is_refused(tx):
 
 
 def test_masks_go_outside():
-    tx = nablax.partition({"decay": packed(nablax.adamw(0.1)), "none": packed(nablax.adam(0.1))},
-                          {"w": "decay", "b": "none"})  # fmt: skip
-    p = {"w": jnp.ones((2, 3)), "b": jnp.ones(3)}
-    tx.update(gradient(p), tx.init(p), p)
+    def made(of):
+        return nablax.partition({"decay": of(nablax.adamw(0.1, weight_decay=0.5)), "none": of(nablax.adam(0.1))},
+                                {"w": "decay", "b": "none"})  # fmt: skip
+
+    p = {"w": jnp.linspace(-1, 1, 6).reshape(2, 3), "b": jnp.ones(3)}
+    plain, tx = made(lambda tx: tx), made(packed)
+    close(tx.update(gradient(p), tx.init(p), p)[0], plain.update(gradient(p), plain.init(p), p)[0])
 
 
 def test_hyperparameters_of_the_inner_one_are_live():

@@ -160,9 +160,10 @@ def test_an_array_comes_back_to_within_half_a_step_of_its_block(shape, bits):
         assert (back.shape, back.dtype) == (shape, jnp.float32)
         half = np.diff(values(known.map)).max() / known.map.top / 2
         scale = np.asarray(known.cut(known.each(q.scales)))
-        assert (np.abs(np.asarray(back) - np.asarray(here)) <= (half + 1e-6) * scale).all() or (
-            bits == 4 and not signed  # no zero: what is smaller becomes the smallest number
-        )
+        here, lowest = np.asarray(here), values(known.map).min() / known.map.top * scale
+        # A map without zero: what is smaller than its smallest number becomes that.
+        expected = np.maximum(here, lowest) if bits == 4 and not signed else here
+        assert (np.abs(np.asarray(back) - expected) <= (half + 1e-6) * scale).all()
         np.testing.assert_allclose(np.abs(back).max(), np.abs(here).max(), rtol=1e-6)
         np.testing.assert_array_equal(again.codes, q.codes)
         np.testing.assert_allclose(again.scales, q.scales, rtol=3e-7)
@@ -414,7 +415,10 @@ def test_eager_and_compiled_steps_agree():
         jax.tree.leaves(jax.jit(tx.update)(gradient(PARAMS), state, PARAMS)),
         strict=True,
     ):
-        np.testing.assert_allclose(np.float32(eager), np.float32(compiled), atol=1, rtol=1e-5)
+        a_code = eager.dtype == jnp.uint8  # which may be the next one where two are equally near
+        np.testing.assert_allclose(
+            np.float32(eager), np.float32(compiled), atol=1 if a_code else 1e-9, rtol=0 if a_code else 1e-5
+        )
 
 
 def test_a_training_step_and_flat_parameters():

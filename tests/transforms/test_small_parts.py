@@ -65,9 +65,11 @@ def test_snapshot_errors():
 def test_parameters_stay_nonnegative(dtype):
     rng = np.random.default_rng(0)
     params = jnp.asarray(np.abs(rng.normal(size=1000)), dtype)
-    updates, _ = keep_params_nonnegative().update(jnp.asarray(rng.normal(size=1000), dtype), (), params)
+    asked = jnp.asarray(rng.normal(size=1000), dtype)
+    updates, _ = keep_params_nonnegative().update(asked, (), params)
     after = optax.apply_updates(params, updates)
     assert float(after.min()) == 0.0
+    np.testing.assert_array_equal(after, jnp.maximum(optax.apply_updates(params, asked), 0))
     with pytest.raises(MissingParamsError, match="keep_params_nonnegative reads the parameters"):
         keep_params_nonnegative().update(params, ())
 

@@ -309,10 +309,13 @@ def test_ctrl_c_keeps_what_was_finished(tmp_path):
     )  # fmt: skip
     out = tmp_path / "out"
     deadline = time.monotonic() + 120
-    while not (out / "results.json").exists() and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.1)  # the results of the first optimizer are there
-    process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=120)
+    try:
+        while not (out / "results.json").exists() and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.1)  # the results of the first optimizer are there
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=120)
+    finally:
+        process.kill()
     assert process.returncode == 130, stderr
     assert "Traceback" not in stderr
     assert "Interrupted. Not run: " in stdout

@@ -11,7 +11,7 @@ import nablax
 import nablax.optimizers
 import nablax.schedules
 from nablax import linesearch
-from nablax.core import ArgumentError, HyperparameterError, NablaxError
+from nablax.core import ArgumentError, HyperparameterError, NablaxError, with_extra_args_support
 from nablax.workbench import _catalogue
 from nablax.workbench._catalogue import OPTIMIZERS, SCHEDULES, nearest, parse, parse_rates
 
@@ -24,9 +24,17 @@ def test_each_optimizer_has_a_line_and_takes_a_step(name):
         with pytest.raises(ArgumentError, match="needs"):
             parse(name)
         return
-    tx = parse(name).build(0.1, 10)
+    tx = with_extra_args_support(parse(name).build(0.1, 10))
     params = jnp.ones((2, 2))
-    assert jax.eval_shape(tx.init, params) is not None
+
+    def step(params):
+        extra = {"value": 1.0, "grad": params, "value_fn": jnp.sum}
+        extra = {"obj_fn": jnp.sum} if name == "sophia" else extra
+        return tx.update(params, tx.init(params), params, **extra)[0]
+
+    update = jax.jit(step)(params)
+    assert update.shape == params.shape
+    assert jnp.all(jnp.isfinite(update))
 
 
 def test_the_table_holds_what_everybody_expects():

@@ -18,6 +18,7 @@ def test_a_new_problem_runs_as_it_stands(kind, tmp_path, capsys):
     problem = load_problem(str(file))
     assert problem.streams
     assert problem.summary.count("\n") == 0
+    assert problem.target is not None  # which the file sets
     arguments = [
         "--optimizer",
         "adam",

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from nablax import tree
-from nablax.core import ArgumentError, StructureError
+from nablax.core import FUNCTION, ArgumentError, StructureError
 from nablax.linesearch._objective import accepted_kwargs
 
 
@@ -32,7 +32,7 @@ def value_and_grad_from_state(value_fn: Callable[..., Any]) -> Callable[..., tup
       value is not finite, as before the first step. Of the keyword arguments, `value_fn` gets those that it names.
 
     Raises:
-      ArgumentError: without `state`.
+      ArgumentError: value_fn is no function; without `state`.
       StructureError: the state holds no value and gradient, or several.
 
     Example:
@@ -49,6 +49,7 @@ def value_and_grad_from_state(value_fn: Callable[..., Any]) -> Callable[..., tup
       >>> bool(jnp.allclose(x, 1.0))
       True
     """
+    FUNCTION("value_and_grad_from_state", "value_fn", value_fn)
 
     def value_and_grad(params: Any, *args: Any, state: Any = None, **kwargs: Any) -> tuple[Any, Any]:
         if state is None:

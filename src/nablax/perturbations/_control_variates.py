@@ -37,7 +37,11 @@ def control_delta_method(function: Callable[[jax.Array], jax.Array]) -> ControlV
 
     Returns:
       The triple (h, expected, update); the state passes through.
+
+    Raises:
+      ArgumentError: function is none.
     """
+    FUNCTION("control_delta_method", "function", function)
 
     def taylor(params: Any, sample: jax.Array, state: Any = None) -> jax.Array:
         del state
@@ -82,10 +86,12 @@ def moving_avg_baseline(
       at None or at (0.0, 0): both mean no average yet.
 
     Raises:
+      ArgumentError: function is none.
       HyperparameterError: decay outside [0, 1).
 
     Defaults: as in Optax's former module monte_carlo.
     """
+    FUNCTION("moving_avg_baseline", "function", function)
     check_number("moving_avg_baseline", "decay", decay, 0, 1, open_high=True)
 
     def unpack(state: Any) -> tuple[Any, Any, Any]:

@@ -40,12 +40,14 @@ def micro_vmap(
       A function of batches.
 
     Raises:
+      ArgumentError: fun is no function.
       StructureError: out_axes is not 0; arguments have other batch sizes.
 
     Example:
       >>> micro_vmap(jnp.square, microbatch_size=2, accumulator=AccumulationType.SUM)(jnp.arange(4.0))
       Array(14., dtype=float32)
     """
+    FUNCTION("micro_vmap", "fun", fun)
     if out_axes != 0:
         raise StructureError(f"micro_vmap: out_axes must be 0, got {out_axes}.")
 

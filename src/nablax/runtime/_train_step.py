@@ -201,11 +201,7 @@ def train_step(
         of, source, version, compiled, vector, _ = call.ready
         of_known, known = told.last
         try:
-            if (
-                of is of_known is first
-                and source.version == version
-                and not (hyperparams or under_trace())
-            ):
+            if of is of_known is first and source.version == version and not (hyperparams or under_trace()):
                 try:
                     done = compiled(params, state, batch, vector)
                     done[2].update(known)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 
-from nablax.core import Schedule, safe_increment, zero_count
+from nablax.core import FUNCTION, Schedule, safe_increment, zero_count
 
 
 @runtime_checkable
@@ -43,6 +43,7 @@ class WrappedSchedule:
     """
 
     def __init__(self, schedule_fn: Schedule):
+        FUNCTION("WrappedSchedule", "schedule_fn", schedule_fn)
         self.schedule_fn = schedule_fn
 
     def init(self) -> WrappedScheduleState:
