@@ -16,12 +16,13 @@ from jax.extend.core import jaxpr_as_fun
 from .._ground._aval import Aval, interned
 from .._ground._bounded import Bounded
 from .._ground._errors import ShapeError, user_line
+from .._ground._settings import x64_as
 from .._ground._stats import stats
 from ._general import General, Traced, flattened, kind
 from ._joint import Joint, split, trace
 from ._kernel import kernel
 from ._numpy import Kernel
-from ._reverse import Left, reversed_of
+from ._reverse import Left, joint_of, reversed_of
 from ._written import rule_of, write
 
 MOST_CALLS, MOST_SHAPES, MOST_KINDS, MOST_JOINTS = 4096, 512, 64, 32
@@ -72,9 +73,9 @@ class Typed:
         """Forward with residuals, and the pullback as an operation of its own."""
         found = self._joints.get((wants, again))
         if found is None:
-            with jax.enable_x64(self.x64):
-                both = self.call.traced(self.args, wants, self.x64, self._traced)
-                found = self._joint((wants, again), split(both, again))
+            with x64_as(self.x64):
+                joint = self.call.joint(self.args, wants, self.x64, self._traced, again)
+                found = self._joint((wants, again), joint)
         return found
 
     def _joint(self, key: tuple, joint: Joint) -> tuple[Joint, Typed]:
@@ -93,7 +94,7 @@ class Typed:
         if found is None:
             stats.operations += 1
             jaxpr: Any = self._traced.jaxpr if joint is None or not joint.extra else joint.forward
-            with jax.enable_x64(self.x64):
+            with x64_as(self.x64):
                 found = self._kernels[key] = joint, kernel(jaxpr)
         return found[1]
 
@@ -134,17 +135,24 @@ class Call:
         """The results as a flat list."""
         return jax.tree.leaves(self.fn(*args))
 
-    def traced(
-        self, avals: Sequence[Aval], wants: tuple[int, ...], x64: bool, forward: Traced | None = None
-    ) -> Traced:
-        """Forward, and where gradients are wanted backward, for given avals; `forward` where it is known."""
-        forward = forward or self._known or self._traced(avals, (), x64)
+    def traced(self, avals: Sequence[Aval], wants: tuple[int, ...], x64: bool) -> Traced:
+        """Forward, and where gradients are wanted backward, for given avals."""
+        forward = self._known or self._traced(avals, (), x64)
         if not wants:
             return forward
         try:
             return reversed_of(forward, wants)
         except Left:
             return self._traced(avals, wants, x64)
+
+    def joint(
+        self, avals: Sequence[Aval], wants: tuple[int, ...], x64: bool, forward: Traced, again: bool
+    ) -> Joint:
+        """Forward and pullback to the arguments `wants`, of a forward that is known; `again`: see `split`."""
+        try:
+            return joint_of(forward, wants, again)
+        except Left:
+            return split(self._traced(avals, wants, x64), again)
 
     def _traced(self, avals: Sequence[Aval], wants: tuple[int, ...], x64: bool) -> Traced:
         """JAX's trace, or what a rule writes in its place; from that of like avals where those are known."""
