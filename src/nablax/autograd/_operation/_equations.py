@@ -1,4 +1,4 @@
-"""Which equations of a traced function are needed."""
+"""Which equations of a traced function are needed, and of what they consist."""
 
 from __future__ import annotations
 
@@ -20,4 +20,20 @@ def needed(eqns: Sequence[Any], outs: Sequence[Any]) -> list[Any]:
                 if v.__class__ is not Literal:
                     wanted.add(v)
     found.reverse()
+    return found
+
+
+def primitives(jaxpr: Any) -> list[str]:
+    """Names of the elementary operations in a jaxpr, those of inner jaxprs included."""
+    found: list[str] = []
+    for equation in jaxpr.eqns:
+        inner = [
+            getattr(p, "jaxpr", p)
+            for p in equation.params.values()
+            if p is not None and (hasattr(p, "jaxpr") or hasattr(p, "eqns"))
+        ]
+        for each in inner:
+            found += primitives(each)
+        if not inner:
+            found.append(equation.primitive.name)
     return found

@@ -80,6 +80,16 @@ def trace(fn: Callable[..., Any], structs: Sequence[Any], wants: Sequence[int]) 
     return Traced(closed, trees[0], tuple(carrying))
 
 
+def unjitted(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that JAX traces in one go, although it calls jitted ones: a trace within a trace takes its time."""
+
+    def plain(*args: Any) -> Any:
+        with jax.disable_jit():
+            return fn(*args)
+
+    return plain
+
+
 def _lightly(fn: Callable[..., Any], structs: Sequence[Any]) -> Traced | None:
     """The function alone, traced lightly; None where that is not enough, or where the function fails: JAX says why."""
     trees: list[Any] = []
@@ -163,7 +173,9 @@ def joined(
     return Joint(forward, n, len(extra), pull, tuple(reads.values()), given)
 
 
-def closed_over(closed: ClosedJaxpr, invars: Sequence[Any], outvars: Sequence[Any], eqns: list[Any]) -> Any:
+def closed_over(
+    closed: ClosedJaxpr, invars: Sequence[Any], outvars: Sequence[Any], eqns: Sequence[Any]
+) -> Any:
     """A jaxpr of some of the equations of another, with its constants."""
     effects = {effect for e in eqns if e.effects for effect in e.effects}
     return closed_of(invars, outvars, eqns, closed.jaxpr.constvars, closed.consts, effects)

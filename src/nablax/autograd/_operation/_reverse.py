@@ -89,9 +89,7 @@ def reversed_of(forward: Traced, wants: Sequence[int]) -> Traced:
     for ct in found.cts:
         w.into(ct, COTANGENT, (), shape=ct.aval.shape, dtype=ct.aval.dtype)
     jaxpr = forward.jaxpr.jaxpr
-    closed = closed_over(
-        forward.jaxpr, jaxpr.invars, [*jaxpr.outvars, *found.grads], [*w.eqns, *found.back]
-    )
+    closed = closed_over(forward.jaxpr, jaxpr.invars, [*jaxpr.outvars, *found.grads], [*w.eqns, *found.back])
     return Traced(closed, forward.tree, found.given)
 
 

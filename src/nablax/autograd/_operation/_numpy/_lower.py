@@ -110,10 +110,13 @@ class Lowered(Kernel):
 
     def _read(self, atoms: Sequence[Any], slots: dict[Any, int]) -> list[int]:
         """The slots of variables and literals."""
-        return [
-            self._constant(np.asarray(atom.val, atom.aval.dtype)) if atom.__class__ is Literal else slots[atom]
-            for atom in atoms
-        ]
+        found = []
+        for atom in atoms:
+            if atom.__class__ is Literal:
+                found.append(self._constant(np.asarray(atom.val, atom.aval.dtype)))  # type: ignore[attr-defined]
+            else:
+                found.append(slots[atom])
+        return found
 
     def _equation(self, eqn: Any, into: list[int], small: bool) -> list[int]:
         function, outvars = _function(eqn, small), eqn.outvars

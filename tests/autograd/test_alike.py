@@ -1,0 +1,93 @@
+"""What works on each element is found out once for all shapes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nablax import autograd
+from nablax.autograd._ground._aval import intern
+from nablax.autograd._operation._call import ALIKE, Call
+from nablax.autograd._operation._same import equal
+from nablax.autograd._operation._written import beside
+from nablax.autograd._tensor import _kinks
+
+F32, BIG, LONG = np.dtype("float32"), (4, 3), (7,)
+SHARED = {
+    "add": (jnp.add, 2), "multiply": (jnp.multiply, 2), "divide": (jnp.divide, 2), "exp": (jnp.exp, 1),
+    "tanh": (jnp.tanh, 1), "sqrt": (jnp.sqrt, 1), "by a number": (beside(jnp.multiply, 0.9, True), 1),
+    "larger": (jnp.greater, 2),
+}  # fmt: skip
+ALONE = {
+    "a row": (jnp.add, BIG, (3,)), "relu": (jax.nn.relu, BIG), "sum": (jnp.sum, BIG), "turned": (jnp.transpose, BIG),
+    "softmax": (jax.nn.softmax, BIG), "abs": (_kinks.abs, BIG), "numbers": (jnp.add, (), ()),
+    "filled": (jnp.zeros_like, BIG), "matmul": (jnp.matmul, (3, 3), (3, 3)),
+}  # fmt: skip
+
+
+def of(shape, dtype="float32"):
+    return intern(shape, np.dtype(dtype), False)
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_another_shape_has_the_calls_of_the_first(name):
+    fn, n = SHARED[name]
+    call = Call(name, fn, ALIKE)
+    wants = tuple(range(n)) if name != "larger" else ()
+    first = call.on((of(BIG),) * n, False, wants)
+    then = call.on((of(LONG),) * n, False, wants)
+    fresh = Call(name, fn, ALIKE).on((of(LONG),) * n, False, wants)
+    assert then.kernel().code is first.kernel().code
+    assert then.kernel().sizes == fresh.kernel().sizes
+    assert (then.avals, then.tree, then.weight) == (fresh.avals, fresh.tree, fresh.weight)
+    assert equal(then.traced.jaxpr, fresh.traced.jaxpr)
+    args = [np.random.default_rng(k).uniform(0.5, 2, LONG).astype(F32) for k in range(n)]
+    np.testing.assert_array_equal(then.kernel()(args)[0], fresh.kernel()(args)[0])
+    if not wants:
+        return
+    for again in (False, True):
+        (mine, pull), (theirs, known) = then.joint(wants, again), fresh.joint(wants, again)
+        assert (mine.reads, mine.given, pull.args, pull.avals) == (
+            theirs.reads, theirs.given, known.args, known.avals,
+        )  # fmt: skip
+        made = [*args, *fresh.kernel()(args)]
+        given = [*[made[r] for r in mine.reads], np.ones(LONG, F32)]
+        for a, b in zip(pull.kernel()(given), known.kernel()(given), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_the_rest_is_found_out_for_each_shape(name):
+    fn, *shapes = ALONE[name]
+    call = Call(name, fn, ALIKE)
+    first = call.on(tuple(map(of, shapes)), False)
+    assert not first.each
+    other = call.on(tuple(of(tuple(2 * n for n in shape)) for shape in shapes), False)
+    assert shapes[0] == () or other.kernel().code is not first.kernel().code
+
+
+def test_kinds_are_kept_apart():
+    call = Call("multiply", jnp.multiply, ALIKE)
+    call.on((of(BIG), of(BIG)), False)
+    for dtypes, shapes in ((("float16",) * 2, (LONG, LONG)), (("float32",) * 2, (LONG, ()))):
+        avals = tuple(map(of, shapes, dtypes))
+        fresh = Call("multiply", jnp.multiply, ALIKE).on(avals, False)
+        assert call.on(avals, False).avals == fresh.avals
+        assert equal(call.on(avals, False).traced.jaxpr, fresh.traced.jaxpr)
+
+
+def test_gradients_through_many_shapes_and_of_gradients():
+    for shape in (BIG, LONG, (2, 1), (1,), (0, 3), (2, 3, 4)):
+        x = np.random.default_rng(1).uniform(0.5, 2, shape).astype(F32)
+        t = autograd.tensor(x, requires_grad=True)
+        y = ((t * 3.0) / t.exp() - t.tanh()).sum()
+        g = autograd.grad(y, t, create_graph=True)
+        found = g.detach().numpy()
+        (g * g).sum().backward()
+
+        def f(x):
+            return jnp.sum(x * 3.0 / jnp.exp(x) - jnp.tanh(x))
+
+        np.testing.assert_allclose(found, jax.grad(f)(x), rtol=1e-5, atol=1e-6)
+        want = jax.grad(lambda x: jnp.sum(jax.grad(f)(x) ** 2))(x)
+        np.testing.assert_allclose(t.grad.numpy(), want, rtol=1e-4, atol=1e-5)
