@@ -7,6 +7,7 @@ import pytest
 
 from nablax import autograd
 from nablax.autograd._ground._aval import intern
+from nablax.autograd._operation._alike import each_element
 from nablax.autograd._operation._call import ALIKE, Call
 from nablax.autograd._operation._same import equal
 from nablax.autograd._operation._written import beside
@@ -64,6 +65,15 @@ def test_the_rest_is_found_out_for_each_shape(name):
     assert not first.each
     other = call.on(tuple(of(tuple(2 * n for n in shape)) for shape in shapes), False)
     assert shapes[0] == () or other.kernel().code is not first.kernel().code
+
+
+def test_what_is_more_than_of_each_element():
+    x, s, row = np.ones(BIG, F32), np.float32(2), np.ones(3, F32)
+    kept = [lambda x, s: x * s, lambda x, s: jax.lax.exp(x) + 1]
+    left = [lambda x, s: x * (s + 1), lambda x, s: x + row, lambda x, s: x.sum(0), lambda x, s: jax.lax.erf(x),
+            lambda x, s: (x, s), lambda x, s: jax.lax.exp(x, accuracy=jax.lax.AccuracyMode.HIGHEST)]  # fmt: skip
+    assert all(each_element(jax.make_jaxpr(f)(x, s), BIG) for f in kept)
+    assert not any(each_element(jax.make_jaxpr(f)(x, s), BIG) for f in left)
 
 
 def test_kinds_are_kept_apart():
