@@ -17,7 +17,7 @@ from .._ground._aval import Aval
 from .._ground._bounded import Bounded
 from .._ground._errors import ShapeError, user_line
 from .._ground._stats import stats
-from ._alike import kind_of, shape_of
+from ._alike import kind_of
 from ._general import General, Traced, flattened, kind
 from ._joint import Joint, split, trace, unjitted
 from ._reverse import Left, joint_of, reversed_of
@@ -58,7 +58,7 @@ class Call:
         self.fn = fn
         self._shapes = shapes
         self._general: Bounded = Bounded(MOST_KINDS)
-        self._models: Bounded = Bounded(MOST_KINDS)  # of what works on each element
+        self._models: Bounded = Bounded(MOST_KINDS)  # of what no size decides
         self.may_fail = False  # whether it calls back into Python, where anything may be raised
         self.stubborn = False  # whether it cannot be differentiated
         self._typed: Bounded = Bounded(MOST_SHAPES)
@@ -133,16 +133,15 @@ class Call:
         return found
 
     def _new(self, avals: tuple[Aval, ...], x64: bool, wants: tuple[int, ...]) -> Typed:
-        shape = None if self._rule is None else shape_of(avals)
-        if shape is None:
+        if self._rule is None:
             return Typed(self, avals, x64).trace(wants)
         kind = kind_of(avals), x64
         model = self._models.get(kind)
-        if model is not None:
-            return model.resized(shape)
-        found = Typed(self, avals, x64).trace(wants)
-        if found.each:
-            self._models[kind] = found
+        found = None if model is None else model.resized(avals)
+        if found is None:
+            found = Typed(self, avals, x64).trace(wants)
+            if model is None and found.each:
+                self._models[kind] = found
         return found
 
 

@@ -11,7 +11,7 @@ from .._ground._aval import Aval, interned
 from .._ground._bounded import Bounded
 from .._ground._settings import x64_as
 from .._ground._stats import stats
-from ._alike import each_element, kernel_of, resized, rewritten, shape_of
+from ._alike import Shape, kernel_of, resized, rewritten, shapes_of
 from ._equations import primitives
 from ._general import Traced
 from ._joint import Joint
@@ -29,20 +29,12 @@ class Typed:
     """
 
     __slots__ = (
-        "_each",
-        "_joints",
-        "_kernels",
-        "_model",
-        "_traced",
-        "args",
-        "avals",
-        "call",
-        "tree",
-        "weight",
+        "_each", "_joints", "_kernels", "_model", "_shapes", "_traced", "args", "avals", "call", "tree", "weight",
         "x64",
-    )
+    )  # fmt: skip
 
     _traced: Traced | None
+    _shapes: dict[Any, Shape]
 
     def __init__(self, call: Any, args: tuple[Aval, ...], x64: bool) -> None:
         self.call = call
@@ -79,17 +71,22 @@ class Typed:
 
     @property
     def each(self) -> bool:
-        """Whether it works on each element, so that shapes tell nothing more."""
+        """Whether sizes decide nothing, so that other shapes need no trace of their own."""
         if self._each is None:
-            shape = shape_of(self.args)
-            self._each = shape is not None and each_element(self.traced.jaxpr, shape)
+            given = [a.shape for a in self.args]
+            self._each = any(given) and shapes_of(self.traced.jaxpr, given) is not None
         return self._each
 
-    def resized(self, shape: tuple[int, ...]) -> Typed:
-        """The same on arrays of another shape, of what works on each element."""
-        made = Typed(self.call, tuple([resized(a, shape) for a in self.args]), self.x64)
-        made._model, made._traced, made._each = self, None, True
-        made.avals = tuple([resized(a, shape) for a in self.avals])
+    def resized(self, args: tuple[Aval, ...]) -> Typed | None:
+        """The same on arguments of other shapes, where `each` holds; None where these do not fit."""
+        closed = self.traced.jaxpr
+        shapes = shapes_of(closed, [a.shape for a in args])
+        if shapes is None:
+            return None
+        made = Typed(self.call, args, self.x64)
+        made._model, made._traced, made._each, made._shapes = self, None, True, shapes
+        outs = closed.jaxpr.outvars
+        made.avals = tuple([resized(a, shapes[v]) for a, v in zip(self.avals, outs, strict=True)])
         made.tree, made.weight = self.tree, self.weight
         return made
 
@@ -98,23 +95,32 @@ class Typed:
         """What a trace found."""
         if self._traced is None:
             model: Any = self._model
-            shape: Any = shape_of(self.args)
-            self._traced = model.traced._replace(jaxpr=rewritten(model.traced.jaxpr, shape))
+            self._traced = model.traced._replace(jaxpr=rewritten(model.traced.jaxpr, self._shapes))
         return self._traced
 
     def joint(self, wants: tuple[int, ...], again: bool) -> tuple[Joint, Typed]:
         """Forward with residuals, and the pullback as an operation of its own."""
         found = self._joints.get((wants, again))
         if found is None and self._model is not None:
-            joint, pull = self._model.joint(wants, again)
-            if pull.each and not joint.extra:
-                shape: Any = shape_of(self.args)
-                found = self._joints[wants, again] = joint, pull.resized(shape)
+            found = self._alike(wants, again)
         if found is None:
             with x64_as(self.x64):
                 joint = self.call.joint(self.args, wants, self.x64, self.traced, again)
                 found = self._joint((wants, again), joint)
         return found
+
+    def _alike(self, wants: tuple[int, ...], again: bool) -> tuple[Joint, Typed] | None:
+        """That of the model, where sizes decide nothing in it."""
+        model: Any = self._model
+        joint, pull = model.joint(wants, again)
+        if joint.extra or not pull.each:
+            return None
+        known = (*self.args, *self.avals)
+        avals = [*[known[r] for r in joint.reads], *[self.avals[k] for k in joint.given]]
+        made = pull.resized(tuple([resized(a, b.shape) for a, b in zip(pull.args, avals, strict=True)]))
+        if made is not None:
+            self._joints[wants, again] = joint, made
+        return None if made is None else (joint, made)
 
     def _joint(self, key: tuple, joint: Joint) -> tuple[Joint, Typed]:
         known = Traced(joint.pull, _structure(len(joint.pull.jaxpr.outvars)), ())
@@ -129,8 +135,11 @@ class Typed:
         if found is None:
             stats.operations += 1
             if key is None and self._model is not None:
-                shape: Any = shape_of(self.args)
-                found = self._kernels[key] = joint, kernel_of(self._model.kernel(), shape)
+                model = self._model
+                found = self._kernels[key] = (
+                    joint,
+                    kernel_of(model.kernel(), model.traced.jaxpr, self._shapes),
+                )
                 return found[1]
             jaxpr: Any = self.traced.jaxpr if joint is None or not joint.extra else joint.forward
             with x64_as(self.x64):
