@@ -71,12 +71,12 @@ def shapes_of(closed: ClosedJaxpr, given: Sequence[Shape]) -> dict[Any, Shape] |
             return None
         entering = []
         for v in eqn.invars:
+            shape = v.aval.shape
             if v.__class__ is not Literal:
-                entering.append(shapes[v])
-            elif v.aval.shape:
+                shape = shapes[v]
+            elif shape:
                 return None
-            else:
-                entering.append(())
+            entering.append(shape)
         made = rule(eqn, entering)
         if made is None:
             return None

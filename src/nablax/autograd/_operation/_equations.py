@@ -37,3 +37,14 @@ def primitives(jaxpr: Any) -> list[str]:
         if not inner:
             found.append(equation.primitive.name)
     return found
+
+
+def named(atom: Any, names: dict[Any, Any]) -> Any:
+    """An atom under another name, where it has one."""
+    return atom if isinstance(atom, Literal) else names.get(atom, atom)
+
+
+def renamed(eqn: Any, names: dict[Any, Any]) -> Any:
+    """An equation with other variables."""
+    ins, outs = [named(v, names) for v in eqn.invars], [names.get(v, v) for v in eqn.outvars]
+    return eqn.replace(invars=ins, outvars=outs)

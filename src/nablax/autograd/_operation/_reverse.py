@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax.extend.core import Literal, Var, jaxpr_as_fun
 
 from ._custom import CUSTOM
-from ._equations import needed
+from ._equations import named, needed, renamed
 from ._general import Traced
 from ._joint import COTANGENT, Joint, closed_over, joined, trace
 from ._light import written
@@ -196,14 +196,14 @@ def _by_jax(w: Writer, eqn: Any, wanted: list[int]) -> Back:
     results, grads = outs[: len(eqn.outvars)], outs[len(eqn.outvars) :]
     if len({*results, *ins}) < len(results) + len(ins) or any(isinstance(v, Literal) for v in results):
         raise Left  # a result that is an argument, or another result
-    named = dict(zip(results, eqn.outvars, strict=True))
+    names = dict(zip(results, eqn.outvars, strict=True))
     forward = needed(whole.eqns, results)
     inside = {id(e) for e in forward}
-    w.eqns += [renamed(e, named) for e in forward]
-    backward = [renamed(e, named) for e in whole.eqns if id(e) not in inside]
+    w.eqns += [renamed(e, names) for e in forward]
+    backward = [renamed(e, names) for e in whole.eqns if id(e) not in inside]
     places = [eqn.invars.index(ins[at]) for at in wants]
     return _back(
-        eqn, backward, traced.given, dict(zip(places, [_named(g, named) for g in grads], strict=True))
+        eqn, backward, traced.given, dict(zip(places, [named(g, names) for g in grads], strict=True))
     )
 
 
@@ -238,16 +238,6 @@ def _back(eqn: Any, eqns: list[Any], given: tuple[int, ...], grads: dict[int, An
     return Back(cts, kept, grads)
 
 
-def _named(atom: Atom, names: dict[Any, Any]) -> Atom:
-    return atom if isinstance(atom, Literal) else names.get(atom, atom)
-
-
-def renamed(eqn: Any, names: dict[Any, Any]) -> Any:
-    """An equation with other variables."""
-    ins, outs = [_named(v, names) for v in eqn.invars], [names.get(v, v) for v in eqn.outvars]
-    return eqn.replace(invars=ins, outvars=outs)
-
-
 def _backward(w: Writer, back: Back, cts: list[Any]) -> dict[int, Any]:
     """Write the way back, for given cotangents of the results (None: zero)."""
     places = {}
@@ -256,4 +246,4 @@ def _backward(w: Writer, back: Back, cts: list[Any]) -> dict[int, Any]:
             places[var] = w.full(var.aval.shape, 0, var.aval.dtype) if ct is None else ct
     for eqn in back.eqns:
         w.eqns.append(renamed(eqn, places))
-    return {i: _named(grad, places) for i, grad in back.grads.items()}
+    return {i: named(grad, places) for i, grad in back.grads.items()}
