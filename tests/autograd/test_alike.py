@@ -90,6 +90,14 @@ def test_shapes_that_do_not_fit_raise_as_ever():
     assert call.on((of((3,)), of((3, 2))), False).avals == (of((2,)),)
 
 
+def test_a_precision_of_products_stays_with_its_shapes():
+    call = Call("matmul", jnp.matmul, ALIKE)
+    with jax.default_matmul_precision("highest"):
+        call.on((of(BIG), of((3, 2))), False)
+    then = call.on((of((5, 3)), of((3, 2))), False)
+    assert then.traced.jaxpr.jaxpr.eqns[0].params["precision"] is None
+
+
 def test_kinds_are_kept_apart():
     call = Call("multiply", jnp.multiply, ALIKE)
     call.on((of(BIG), of(BIG)), False)

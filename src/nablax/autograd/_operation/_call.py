@@ -16,6 +16,7 @@ from jax.extend.core import jaxpr_as_fun
 from .._ground._aval import Aval
 from .._ground._bounded import Bounded
 from .._ground._errors import ShapeError, user_line
+from .._ground._settings import now
 from .._ground._stats import stats
 from ._alike import kind_of
 from ._general import General, Traced, flattened, kind
@@ -133,7 +134,9 @@ class Call:
         return found
 
     def _new(self, avals: tuple[Aval, ...], x64: bool, wants: tuple[int, ...]) -> Typed:
-        if self._rule is None:
+        if (
+            self._rule is None or now()[1] is not None
+        ):  # a precision of products, which stands in their equations
             return Typed(self, avals, x64).trace(wants)
         kind = kind_of(avals), x64
         model = self._models.get(kind)
