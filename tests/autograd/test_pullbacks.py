@@ -9,7 +9,7 @@ from jax.extend.core import jaxpr_as_fun
 
 from nablax.autograd._operation import _reverse
 from nablax.autograd._operation._general import Traced, substituted
-from nablax.autograd._operation._joint import split, trace
+from nablax.autograd._operation._joint import trace
 from nablax.autograd._operation._pullbacks import FLAT, PULLS
 
 A, B, V, S = (4, 3), (3, 5), (3,), ()
@@ -77,7 +77,7 @@ def both(fn, xs):
     wants = tuple(range(len(xs)))
     plain = trace(fn, structs, ())
     plain = plain._replace(jaxpr=substituted(plain.jaxpr, ()))
-    joint = split(_reverse.reversed_of(plain, wants), False)
+    joint = _reverse.joint_of(plain, wants, False)
     n = len(xs)
     made = jaxpr_as_fun(joint.forward)(*xs)
     rng = np.random.default_rng(3)

@@ -150,37 +150,47 @@ def leaf_program(steps: tuple[Step, ...], start: Any, param_dtype: Any, wide: bo
 
 def cast(x: Any, dtype: Any) -> Any:
     """The array in another dtype; where it has it already, untouched, because a cast makes weak types strong."""
-    x = jnp.asarray(x)
+    x = _array(x)
     return x if x.dtype == dtype else x.astype(dtype)
+
+
+def _each(fn: Any, x: Any, *others: Any) -> Any:
+    """A function of every array of a field, which as a rule is one array."""
+    alone = all(isinstance(a, jax.Array) for a in (x, *others))
+    return fn(x, *others) if alone else jax.tree.map(fn, x, *others)
 
 
 def _widen(x: Any) -> Any:
     """Arrays of a field in at least float32; a field may hold several arrays a leaf."""
+    return _each(_wide, x)
 
-    def leaf(a: Any) -> Any:
-        a = jnp.asarray(a)
-        return cast(a, at_least_float32(a.dtype)) if jnp.issubdtype(a.dtype, jnp.inexact) else a
 
-    return jax.tree.map(leaf, x)
+def _wide(a: Any) -> Any:
+    a = _array(a)
+    return cast(a, at_least_float32(a.dtype)) if jnp.issubdtype(a.dtype, jnp.inexact) else a
+
+
+def _array(x: Any) -> Any:
+    return x if isinstance(x, jax.Array) else jnp.asarray(x)
 
 
 def _as_real(x: Any, real: Any) -> Any:
     """Floating scalars in the precision of the leaf, so that float64 rates do not turn float32 leaves into float64."""
 
     def leaf(a: Any) -> Any:
-        a = jnp.asarray(a)
+        a = _array(a)
         return cast(a, real) if real is not None and jnp.issubdtype(a.dtype, jnp.floating) else a
 
-    return jax.tree.map(leaf, x)
+    return _each(leaf, x)
 
 
 def like(new: Any, old: Any, name: str) -> Any:
     """New arrays in the dtypes of the old ones, whose shapes they must have."""
 
     def leaf(n: Any, o: Any) -> Any:
-        n = jnp.asarray(n)
+        n = _array(n)
         if n.shape != jnp.shape(o):
             raise StructureError(f"{name}: a field of shape {jnp.shape(o)} became one of shape {n.shape}.")
         return cast(n, jnp.result_type(o))
 
-    return jax.tree.map(leaf, new, old)
+    return _each(leaf, new, old)

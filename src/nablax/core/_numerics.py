@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nablax.core._errors import StructureError
 from nablax.core._fresh import filled_like
@@ -50,9 +51,8 @@ def safe_increment(count: Any) -> jax.Array:
     if not (jnp.issubdtype(count.dtype, jnp.integer) or jnp.issubdtype(count.dtype, jnp.floating)):
         raise StructureError(f"safe_increment: a count is an integer or a float, got {count.dtype}.")
     info = jnp.iinfo if jnp.issubdtype(count.dtype, jnp.integer) else jnp.finfo
-    top = jnp.asarray(info(count.dtype).max, count.dtype)
-    one = jnp.asarray(1, count.dtype)
-    return jnp.where(count < top, count + one, top)
+    top = np.asarray(info(count.dtype).max, count.dtype)
+    return jnp.where(count < top, count + np.asarray(1, count.dtype), top)
 
 
 @refusing(x=ONE_ARRAY, min_norm=ONE_ARRAY)

@@ -81,18 +81,22 @@ class Program:
         self._fn = fn
         self._stack = stack
 
+    @functools.cached_property
+    def many(self) -> Any:
+        """`one` for several rows of one kind."""
+
         def many(rows: list[Any], shared: Any, deal: Deal | None = None) -> list[Any]:
-            if not stack:
+            if not self._stack:
                 return [self.one(row, shared) for row in rows]
             stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
             if deal is not None:
-                results = map_stack(lambda row: fn(row, shared), stacked, deal)
+                results = map_stack(lambda row: self._fn(row, shared), stacked, deal)
             else:
                 results = jax.lax.map(lambda row: self.one(row, shared), stacked)
             return [jax.tree.map(lambda a, i=i: a[i], results) for i in range(len(rows))]
 
-        many.__name__ = many.__qualname__ = name + "_chunk"
-        self.many = jax.jit(many, static_argnames="deal")
+        many.__name__ = many.__qualname__ = self.name + "_chunk"
+        return jax.jit(many, static_argnames="deal")
 
     @functools.cached_property
     def eager(self) -> Any:

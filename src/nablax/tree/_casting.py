@@ -12,6 +12,7 @@ from ._paths import path_str
 from ._traverse import is_none, of_arrays
 
 
+@functools.lru_cache(256)
 def at_least_float32(dtype: DTypeLike) -> Any:
     """The dtype in which to compute with, or accumulate, values of `dtype`.
 

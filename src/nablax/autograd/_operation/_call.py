@@ -13,89 +13,23 @@ from typing import Any
 import jax
 from jax.extend.core import jaxpr_as_fun
 
-from .._ground._aval import Aval, interned
+from .._ground._aval import Aval
 from .._ground._bounded import Bounded
 from .._ground._errors import ShapeError, user_line
+from .._ground._settings import now
 from .._ground._stats import stats
+from ._alike import kind_of
 from ._general import General, Traced, flattened, kind
-from ._joint import Joint, split, trace
-from ._kernel import kernel
-from ._numpy import Kernel
-from ._reverse import Left, reversed_of
+from ._joint import Joint, split, trace, unjitted
+from ._reverse import Left, joint_of, reversed_of
+from ._typed import LEAF
+from ._typed import Typed as Typed
 from ._written import rule_of, write
 
-MOST_CALLS, MOST_SHAPES, MOST_KINDS, MOST_JOINTS = 4096, 512, 64, 32
+MOST_CALLS, MOST_SHAPES, MOST_KINDS = 4096, 512, 64
 FIXED, CHECKED, ALIKE = range(3)
 _CALLS: Bounded = Bounded(MOST_CALLS)
 _LOCK = threading.Lock()
-_LEAF = jax.tree.structure(0)
-
-
-class Typed:
-    """A call on arguments of given avals.
-
-    avals, tree: of the results (tree is None for a single array).  weight: the work in it.
-    """
-
-    __slots__ = ("_joints", "_kernels", "_traced", "args", "avals", "call", "tree", "weight", "x64")
-
-    def __init__(self, call: Call, args: tuple[Aval, ...], x64: bool) -> None:
-        self.call = call
-        self.args = args
-        self.x64 = x64
-        # wanted arguments -> Joint, and its pullback as Typed
-        self._joints: Bounded = Bounded(MOST_JOINTS)
-        # id of a joint -> the joint, so that it stays, and Kernel
-        self._kernels: Bounded = Bounded(MOST_JOINTS)
-
-    def trace(self, wants: tuple[int, ...]) -> Typed:
-        """Find out what the results are; with the pullback to the arguments `wants` at once, if there is one."""
-        self.of(self.call.traced(self.args, (), self.x64))
-        if wants and not self.call.stubborn:
-            try:
-                self.joint(wants, False)
-            except Exception:  # not to be differentiated
-                self.call.stubborn = True
-        return self
-
-    def of(self, traced: Traced) -> Typed:
-        """Take the results from a trace."""
-        self._traced, jaxpr = traced, traced.jaxpr
-        self.tree = None if traced.tree == _LEAF else traced.tree
-        self.avals = tuple(map(interned, jaxpr.out_avals))
-        names = primitives(jaxpr.jaxpr)
-        self.call.may_fail |= any("callback" in name for name in names)
-        self.weight = max(1, len(names) // 2)
-        return self
-
-    def joint(self, wants: tuple[int, ...], again: bool) -> tuple[Joint, Typed]:
-        """Forward with residuals, and the pullback as an operation of its own."""
-        found = self._joints.get((wants, again))
-        if found is None:
-            with jax.enable_x64(self.x64):
-                both = self.call.traced(self.args, wants, self.x64, self._traced)
-                found = self._joint((wants, again), split(both, again))
-        return found
-
-    def _joint(self, key: tuple, joint: Joint) -> tuple[Joint, Typed]:
-        name = f"backward of {self.call.name}"
-        tree = jax.tree.structure([0] * len(joint.pull.out_avals))
-        known = Traced(joint.pull, tree, ())
-        call = Call(name, jaxpr_as_fun(joint.pull), FIXED, known)
-        args = tuple(map(interned, joint.pull.in_avals))
-        found = self._joints[key] = joint, Typed(call, args, self.x64).of(known)
-        return found
-
-    def kernel(self, joint: Joint | None = None) -> Kernel:
-        """The first tier's function of the arguments: results, and residuals where `joint` is given."""
-        key = None if joint is None or not joint.extra else id(joint)
-        found = self._kernels.get(key)
-        if found is None:
-            stats.operations += 1
-            jaxpr: Any = self._traced.jaxpr if joint is None or not joint.extra else joint.forward
-            with jax.enable_x64(self.x64):
-                found = self._kernels[key] = joint, kernel(jaxpr)
-        return found[1]
 
 
 class Call:
@@ -112,17 +46,20 @@ class Call:
       known: the trace, where the function was made of one.
     """
 
-    __slots__ = ("_general", "_known", "_rule", "_shapes", "_typed", "fn", "may_fail", "name", "stubborn")
+    __slots__ = (
+        "_general", "_known", "_models", "_rule", "_shapes", "_typed", "fn", "may_fail", "name", "stubborn",
+    )  # fmt: skip
 
     def __init__(
         self, name: str, fn: Callable[..., Any], shapes: int = CHECKED, known: Traced | None = None
     ) -> None:
         self._known = known
-        self._rule = rule_of(fn)
+        self._rule = None if known is not None else rule_of(fn)
         self.name = name
         self.fn = fn
         self._shapes = shapes
         self._general: Bounded = Bounded(MOST_KINDS)
+        self._models: Bounded = Bounded(MOST_KINDS)  # of what no size decides
         self.may_fail = False  # whether it calls back into Python, where anything may be raised
         self.stubborn = False  # whether it cannot be differentiated
         self._typed: Bounded = Bounded(MOST_SHAPES)
@@ -134,11 +71,9 @@ class Call:
         """The results as a flat list."""
         return jax.tree.leaves(self.fn(*args))
 
-    def traced(
-        self, avals: Sequence[Aval], wants: tuple[int, ...], x64: bool, forward: Traced | None = None
-    ) -> Traced:
-        """Forward, and where gradients are wanted backward, for given avals; `forward` where it is known."""
-        forward = forward or self._known or self._traced(avals, (), x64)
+    def traced(self, avals: Sequence[Aval], wants: tuple[int, ...], x64: bool) -> Traced:
+        """Forward, and where gradients are wanted backward, for given avals."""
+        forward = self._known or self._traced(avals, (), x64)
         if not wants:
             return forward
         try:
@@ -146,12 +81,25 @@ class Call:
         except Left:
             return self._traced(avals, wants, x64)
 
+    def backward(self, pull: Traced) -> Call:
+        """The pullback of this call, which was written, as a call."""
+        return Call(f"backward of {self.name}", jaxpr_as_fun(pull.jaxpr), FIXED, pull)
+
+    def joint(
+        self, avals: Sequence[Aval], wants: tuple[int, ...], x64: bool, forward: Traced, again: bool
+    ) -> Joint:
+        """Forward and pullback to the arguments `wants`, of a forward that is known; `again`: see `split`."""
+        try:
+            return joint_of(forward, wants, again)
+        except Left:
+            return split(self._traced(avals, wants, x64), again)
+
     def _traced(self, avals: Sequence[Aval], wants: tuple[int, ...], x64: bool) -> Traced:
         """JAX's trace, or what a rule writes in its place; from that of like avals where those are known."""
         if self._rule is not None and not wants:
             written = write(self._rule, avals)
             if written is not None:
-                return Traced(written, _LEAF, ())
+                return Traced(written, LEAF, ())
 
         def now(structs: Sequence[Any]) -> Traced:
             return trace(unjitted(self.fn), structs, wants)
@@ -173,7 +121,7 @@ class Call:
         if found is None:
             stats.inferences += 1
             try:
-                found = Typed(self, avals, x64).trace(wants)
+                found = self._new(avals, x64, wants)
             except (TypeError, ValueError) as error:
                 if isinstance(
                     error, jax.errors.JAXTypeError
@@ -185,15 +133,19 @@ class Call:
             self._typed[avals, x64] = found
         return found
 
-
-def unjitted(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """A function that JAX traces in one go, although it calls jitted ones: a trace within a trace takes its time."""
-
-    def plain(*args: Any) -> Any:
-        with jax.disable_jit():
-            return fn(*args)
-
-    return plain
+    def _new(self, avals: tuple[Aval, ...], x64: bool, wants: tuple[int, ...]) -> Typed:
+        if (
+            self._rule is None or now()[1] is not None
+        ):  # a precision of products, which stands in their equations
+            return Typed(self, avals, x64).trace(wants)
+        kind = kind_of(avals), x64
+        model = self._models.get(kind)
+        found = None if model is None else model.resized(avals)
+        if found is None:
+            found = Typed(self, avals, x64).trace(wants)
+            if model is None and found.each:
+                self._models[kind] = found
+        return found
 
 
 def intern_call(spec: Hashable, build: Callable[[], tuple]) -> Call:
@@ -210,22 +162,6 @@ def intern_call(spec: Hashable, build: Callable[[], tuple]) -> Call:
 def clear_calls() -> None:
     """Forget all calls, and with them their kernels."""
     _CALLS.clear()
-
-
-def primitives(jaxpr: Any) -> list[str]:
-    """Names of the elementary operations in a jaxpr, those of inner jaxprs included."""
-    found: list[str] = []
-    for equation in jaxpr.eqns:
-        inner = [
-            getattr(p, "jaxpr", p)
-            for p in equation.params.values()
-            if p is not None and (hasattr(p, "jaxpr") or hasattr(p, "eqns"))
-        ]
-        for each in inner:
-            found += primitives(each)
-        if not inner:
-            found.append(equation.primitive.name)
-    return found
 
 
 def _first_lines(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
-from jax.extend.core import ClosedJaxpr, Literal, Primitive, Var
+from jax.extend.core import ClosedJaxpr, Literal, Primitive
 
 from ._equations import needed
 from ._general import Traced
@@ -80,6 +80,16 @@ def trace(fn: Callable[..., Any], structs: Sequence[Any], wants: Sequence[int]) 
     return Traced(closed, trees[0], tuple(carrying))
 
 
+def unjitted(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that JAX traces in one go, although it calls jitted ones: a trace within a trace takes its time."""
+
+    def plain(*args: Any) -> Any:
+        with jax.disable_jit():
+            return fn(*args)
+
+    return plain
+
+
 def _lightly(fn: Callable[..., Any], structs: Sequence[Any]) -> Traced | None:
     """The function alone, traced lightly; None where that is not enough, or where the function fails: JAX says why."""
     trees: list[Any] = []
@@ -99,49 +109,73 @@ def _lightly(fn: Callable[..., Any], structs: Sequence[Any]) -> Traced | None:
 
 
 def split(traced: Traced, again: bool) -> Joint:
-    """The joint of a trace.
+    """The joint of a trace of both.
 
     again: let the pullback compute what it needs from the arguments alone, so that it can be differentiated in turn.
     """
-    closed, given, n = traced.jaxpr, traced.given, traced.tree.num_leaves
-    jaxpr = closed.jaxpr
-    outs, grads = jaxpr.outvars[:n], jaxpr.outvars[n:]
-    forward = needed(jaxpr.eqns, outs)
-    inside = set() if again else {id(e) for e in forward}
-    backward = [e for e in needed(jaxpr.eqns, grads) if id(e) not in inside]
-    cts = [e.outvars[0] for e in jaxpr.eqns if e.primitive is COTANGENT]
-    backward = [e for e in backward if e.primitive is not COTANGENT]
+    closed, n = traced.jaxpr, traced.tree.num_leaves
+    eqns, outvars = closed.jaxpr.eqns, closed.jaxpr.outvars
+    outs, grads = outvars[:n], outvars[n:]
+    cts = [e.outvars[0] for e in eqns if e.primitive is COTANGENT]
+    eqns = [e for e in eqns if e.primitive is not COTANGENT]
+    front = needed(eqns, outs)
+    inside = {id(e) for e in front}
+    back = [e for e in needed(eqns, grads) if id(e) not in inside]
+    only = closed_over(closed, closed.jaxpr.invars, outs, front)
+    return joined(only, eqns, back, cts, grads, traced.given, again)
 
-    places: dict[Any, int] = {}
-    for i, v in enumerate(jaxpr.invars):
-        places.setdefault(v, i)
-    for k, v in enumerate(() if again else outs):
-        if isinstance(v, Var):
-            places.setdefault(v, len(jaxpr.invars) + k)
-    made = set() if again else {v for e in forward for v in e.outvars}
+
+def joined(
+    forward: ClosedJaxpr,
+    front: Sequence[Any],
+    back: Sequence[Any],
+    cts: Sequence[Any],
+    grads: Sequence[Any],
+    given: tuple[int, ...],
+    again: bool,
+) -> Joint:
+    """The joint of a forward and the equations of the way back.
+
+    front: what makes values that the way back may read.  back: its own equations.
+    cts: variables for the cotangents of the results `given`.  grads: what it makes.  again: as above.
+    """
+    jaxpr = forward.jaxpr
+    invars, outs = jaxpr.invars, jaxpr.outvars
+    size, n = len(invars), len(outs)
+    places: dict[Any, int] = {v: i for i, v in enumerate(invars)}
+    if again:
+        back = needed([*front, *back], grads)
+    else:
+        for k, v in enumerate(outs):
+            if v.__class__ is not Literal:
+                places.setdefault(v, size + k)
+    own = {*cts, *jaxpr.constvars}
     extra: list[Any] = []
     reads: dict[Any, int] = {}
-    constants = set(jaxpr.constvars)
-    for v in [v for e in backward for v in e.invars] + list(grads):
-        if isinstance(v, Literal) or v in reads or v in constants:
-            continue
-        if v not in places:
-            if v not in made:
-                continue  # made by the backward itself
-            places[v] = len(jaxpr.invars) + n + len(extra)
-            extra.append(v)
-        reads[v] = places[v]
-    return Joint(
-        closed_over(closed, jaxpr.invars, [*outs, *extra], forward),
-        n,
-        len(extra),
-        closed_over(closed, [*reads, *cts], grads, backward),
-        tuple(reads.values()),
-        given,
-    )
+
+    def read(atoms: Sequence[Any]) -> None:
+        for v in atoms:
+            if v.__class__ is not Literal and v not in own and v not in reads:
+                place = places.get(v)
+                if place is None:  # made on the way forward
+                    place = places[v] = size + n + len(extra)
+                    extra.append(v)
+                reads[v] = place
+
+    for e in back:
+        read(e.invars)
+        own.update(e.outvars)
+    read(grads)
+    if extra:
+        full = [*outs, *extra]
+        forward = closed_over(forward, invars, full, needed(front, full))
+    pull = closed_over(forward, [*reads, *cts], grads, back)
+    return Joint(forward, n, len(extra), pull, tuple(reads.values()), given)
 
 
-def closed_over(closed: ClosedJaxpr, invars: Sequence[Any], outvars: Sequence[Any], eqns: list[Any]) -> Any:
+def closed_over(
+    closed: ClosedJaxpr, invars: Sequence[Any], outvars: Sequence[Any], eqns: Sequence[Any]
+) -> Any:
     """A jaxpr of some of the equations of another, with its constants."""
     effects = {effect for e in eqns if e.effects for effect in e.effects}
     return closed_of(invars, outvars, eqns, closed.jaxpr.constvars, closed.consts, effects)

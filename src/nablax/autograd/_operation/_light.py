@@ -45,6 +45,8 @@ def _operator(name: str, rule: Rule, swapped: bool = False) -> Callable[[Any, An
             given = other._atom
         elif kind is float or kind is int:
             given = other
+        elif kind is np.ndarray and not other.shape and other.dtype == self._atom.aval.dtype:
+            given = Literal(other[()], shaped((), other.dtype))
         else:
             return theirs(self, other)
         eqns = trace.eqns

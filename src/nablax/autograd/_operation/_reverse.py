@@ -1,5 +1,5 @@
-"""The reverse sweep over the equations of a traced function: forward and backward in one jaxpr, as `_joint.trace` makes
-it, without tracing the backward, which takes JAX ten times as long as the forward.
+"""The reverse sweep over the equations of a traced function: forward and backward, without tracing the backward, which
+takes JAX ten times as long as the forward.
 
 Where an equation has no rule (_pullbacks/), JAX's `vjp` of that one equation is traced and takes its place.
 """
@@ -15,13 +15,13 @@ import jax.numpy as jnp
 from jax.extend.core import Literal, Var, jaxpr_as_fun
 
 from ._custom import CUSTOM
-from ._equations import needed
+from ._equations import named, needed, renamed
 from ._general import Traced
-from ._joint import COTANGENT, closed_over, trace
+from ._joint import COTANGENT, Joint, closed_over, joined, trace
 from ._light import written
 from ._pullbacks import FLAT, PULLS
 from ._pullbacks._elementwise import Pull
-from ._writer import Atom, Writer, closed_of
+from ._writer import Atom, Writer, closed_of, shaped
 
 
 class Left(Exception):
@@ -53,53 +53,97 @@ class Refused(Exception):
     """A rule leaves an equation to JAX."""
 
 
-def reversed_of(forward: Traced, wants: Sequence[int]) -> Traced:
-    """Forward and backward of a function whose forward was traced.
+class Sweep(NamedTuple):
+    """Forward and backward of a function.
+
+    front: equations of the forward.  back: those of the backward.
+    cts: variables for the cotangents of the results `given`.  grads: of the wanted arguments.
+    """
+
+    front: list[Any]
+    back: list[Any]
+    cts: list[Any]
+    given: tuple[int, ...]
+    grads: list[Any]
+
+
+def joint_of(forward: Traced, wants: Sequence[int], again: bool) -> Joint:
+    """The joint (see `_joint.split`) of a function whose forward was traced.
 
     Raises:
       Left: see there.
     """
+    found = _swept(forward.jaxpr, wants)
+    back = needed(found.back, found.grads)
+    return joined(forward.jaxpr, found.front, back, found.cts, found.grads, found.given, again)
+
+
+def reversed_of(forward: Traced, wants: Sequence[int]) -> Traced:
+    """Forward and backward of a function whose forward was traced, in one jaxpr, as `_joint.trace` makes it.
+
+    Raises:
+      Left: see there.
+    """
+    found = _swept(forward.jaxpr, wants)
+    w = Writer(found.front)
+    for ct in found.cts:
+        w.into(ct, COTANGENT, (), shape=ct.aval.shape, dtype=ct.aval.dtype)
+    jaxpr = forward.jaxpr.jaxpr
+    closed = closed_over(forward.jaxpr, jaxpr.invars, [*jaxpr.outvars, *found.grads], [*w.eqns, *found.back])
+    return Traced(closed, forward.tree, found.given)
+
+
+def _swept(closed: Any, wants: Sequence[int]) -> Sweep:
+    jaxpr = closed.jaxpr
+    if jaxpr.effects:
+        raise Left
+    for v in jaxpr.invars:
+        if _complex(v):
+            raise Left
     refused: set[int] = set()  # equations whose rules do not say it all
     while True:
         try:
-            return _reversed(forward, wants, refused)
+            return _reversed(jaxpr, wants, refused)
         except Refused as equation:
             refused.add(equation.args[0])
 
 
-def _reversed(forward: Traced, wants: Sequence[int], refused: set[int]) -> Traced:
-    closed = forward.jaxpr
-    jaxpr = closed.jaxpr
-    if jaxpr.effects or any(map(_complex, jaxpr.invars)):
-        raise Left
-    w = Writer()
+def _reversed(jaxpr: Any, wants: Sequence[int], refused: set[int]) -> Sweep:
+    front, w = Writer(), Writer()
     wanted = [jaxpr.invars[i] for i in wants]
     active: set[Any] = set(wanted)
-    steps = [_forward(w, eqn, active, refused) for eqn in jaxpr.eqns]
-    given = tuple([k for k, v in enumerate(jaxpr.outvars) if _inexact(v)])
+    steps = [_forward(front, eqn, active, refused) for eqn in jaxpr.eqns]
+    given: list[int] = []
+    starts: list[Any] = []
     cts: dict[Any, Any] = {}
 
     def add(var: Any, ct: Atom | None) -> None:
-        if ct is not None and isinstance(var, Var) and var in active:
-            cts[var] = w.binary(jax.lax.add_p, cts[var], ct) if var in cts else ct
+        if ct is not None and var in active:
+            cts[var] = w.add(cts[var], ct) if var in cts else ct
 
-    for k in given:
-        aval = jaxpr.outvars[k].aval
-        add(
-            jaxpr.outvars[k],
-            w.emit(COTANGENT, (), aval.shape, aval.dtype, shape=aval.shape, dtype=aval.dtype),
-        )
+    for k, v in enumerate(jaxpr.outvars):
+        if _inexact(v):
+            given.append(k)
+            starts.append(Var(shaped(v.aval.shape, v.aval.dtype)))
+            if v.__class__ is not Literal:
+                add(v, starts[-1])
     for eqn, back in zip(reversed(jaxpr.eqns), reversed(steps), strict=True):
-        if back is None or not any(v in cts for v in eqn.outvars):
+        if back is None:
             continue
         if back.__class__ is Rule:
-            found = back.pull(w, eqn, cts[eqn.outvars[0]])
-        else:
+            ct = cts.get(eqn.outvars[0])
+            if ct is None:
+                continue
+            found = back.pull(w, eqn, ct)
+        elif any(v in cts for v in eqn.outvars):
             found = _backward(w, back, [cts.get(v) for v in eqn.outvars])
+        else:
+            continue
         for i, grad in found.items():
-            add(eqn.invars[i], grad)
+            if eqn.invars[i].__class__ is not Literal:
+                add(eqn.invars[i], grad)
     grads = [cts[v] if v in cts else w.full(v.aval.shape, 0, v.aval.dtype) for v in wanted]
-    return Traced(closed_over(closed, jaxpr.invars, [*jaxpr.outvars, *grads], w.eqns), forward.tree, given)
+    return Sweep(front.eqns, w.eqns, starts, tuple(given), grads)
 
 
 def _inexact(v: Any) -> bool:
@@ -113,13 +157,14 @@ def _complex(v: Any) -> bool:
 
 def _forward(w: Writer, eqn: Any, active: set[Any], refused: set[int]) -> Back | Rule | None:
     """Write an equation; the way back through it, where gradients flow."""
-    wanted = [i for i, v in enumerate(eqn.invars) if isinstance(v, Var) and v in active]
+    wanted = [i for i, v in enumerate(eqn.invars) if v.__class__ is not Literal and v in active]
     carrying = [v for v in eqn.outvars if _inexact(v)] if wanted else ()
     if not carrying or eqn.primitive.name in FLAT:
         w.eqns.append(eqn)
         return None
-    if any(map(_complex, (*eqn.invars, *eqn.outvars))):
-        raise Left
+    for v in (*eqn.invars, *carrying):
+        if _complex(v):
+            raise Left
     active.update(carrying)
     if eqn.primitive is CUSTOM:
         w.eqns.append(eqn)
@@ -133,9 +178,11 @@ def _forward(w: Writer, eqn: Any, active: set[Any], refused: set[int]) -> Back |
 
 
 def _by_rule(rule: Pull, wanted: list[int], w: Writer, eqn: Any, ct: Atom) -> dict[int, Any]:
-    grads = {i: rule(w, eqn, ct, i) for i in wanted}
-    if any(grad is NotImplemented for grad in grads.values()):
-        raise Refused(id(eqn))
+    grads = {}
+    for i in wanted:
+        grad = grads[i] = rule(w, eqn, ct, i)
+        if grad is NotImplemented:
+            raise Refused(id(eqn))
     return grads
 
 
@@ -149,14 +196,14 @@ def _by_jax(w: Writer, eqn: Any, wanted: list[int]) -> Back:
     results, grads = outs[: len(eqn.outvars)], outs[len(eqn.outvars) :]
     if len({*results, *ins}) < len(results) + len(ins) or any(isinstance(v, Literal) for v in results):
         raise Left  # a result that is an argument, or another result
-    named = dict(zip(results, eqn.outvars, strict=True))
+    names = dict(zip(results, eqn.outvars, strict=True))
     forward = needed(whole.eqns, results)
     inside = {id(e) for e in forward}
-    w.eqns += [renamed(e, named) for e in forward]
-    backward = [renamed(e, named) for e in whole.eqns if id(e) not in inside]
+    w.eqns += [renamed(e, names) for e in forward]
+    backward = [renamed(e, names) for e in whole.eqns if id(e) not in inside]
     places = [eqn.invars.index(ins[at]) for at in wants]
     return _back(
-        eqn, backward, traced.given, dict(zip(places, [_named(g, named) for g in grads], strict=True))
+        eqn, backward, traced.given, dict(zip(places, [named(g, names) for g in grads], strict=True))
     )
 
 
@@ -191,16 +238,6 @@ def _back(eqn: Any, eqns: list[Any], given: tuple[int, ...], grads: dict[int, An
     return Back(cts, kept, grads)
 
 
-def _named(atom: Atom, names: dict[Any, Any]) -> Atom:
-    return atom if isinstance(atom, Literal) else names.get(atom, atom)
-
-
-def renamed(eqn: Any, names: dict[Any, Any]) -> Any:
-    """An equation with other variables."""
-    ins, outs = [_named(v, names) for v in eqn.invars], [names.get(v, v) for v in eqn.outvars]
-    return eqn.replace(invars=ins, outvars=outs)
-
-
 def _backward(w: Writer, back: Back, cts: list[Any]) -> dict[int, Any]:
     """Write the way back, for given cotangents of the results (None: zero)."""
     places = {}
@@ -209,4 +246,4 @@ def _backward(w: Writer, back: Back, cts: list[Any]) -> dict[int, Any]:
             places[var] = w.full(var.aval.shape, 0, var.aval.dtype) if ct is None else ct
     for eqn in back.eqns:
         w.eqns.append(renamed(eqn, places))
-    return {i: _named(grad, places) for i, grad in back.grads.items()}
+    return {i: named(grad, places) for i, grad in back.grads.items()}

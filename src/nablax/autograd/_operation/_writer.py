@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from jax import lax
 from jax.api_util import debug_info
-from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, Var, new_jaxpr_eqn
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, new_jaxpr_eqn
 
 Atom = Any  # a variable, or a literal
 
@@ -26,6 +26,11 @@ def shaped(shape: tuple[int, ...], dtype: Any, weak: bool = False) -> Any:
     return jax.core.ShapedArray(shape, dtype, weak_type=weak)
 
 
+_NONE: Any = frozenset()  # effects
+_LIKE = new_jaxpr_eqn(
+    [], [], lax.neg_p, {}, _NONE
+)  # whose frames and context those that are written have, too
+_SOURCE, _CONTEXT = _LIKE.source_info, _LIKE.ctx
 _UNKNOWN = debug_info("nablax.autograd", lambda: (), (), {}).with_unknown_names()
 # The parameters of a product, which JAX's versions have and have not.
 _OF_PRODUCTS = {"out_dtype": None} if "out_dtype" in inspect.signature(lax.mul).parameters else {}
@@ -58,8 +63,12 @@ class Writer:
     ) -> Var:
         """Write one equation; the variable of its result."""
         out = Var(shaped(shape, dtype))
-        self.eqns.append(new_jaxpr_eqn(list(ins), [out], primitive, params, set()))
+        self.eqns.append(JaxprEqn(list(ins), [out], primitive, params, _NONE, _SOURCE, _CONTEXT))
         return out
+
+    def into(self, out: Var, primitive: Any, ins: Sequence[Atom], /, **params: Any) -> None:
+        """Write one equation whose result has a variable already."""
+        self.eqns.append(JaxprEqn(list(ins), [out], primitive, params, _NONE, _SOURCE, _CONTEXT))
 
     def number(self, value: float, dtype: Any) -> Literal:
         """A number, which elementwise operations take beside an array."""
@@ -230,3 +239,8 @@ class Writer:
 
 def _joined(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
     return tuple([m if n == 1 else n for n, m in zip(a, b, strict=True)])
+
+
+def inverse(order: Sequence[int]) -> tuple[int, ...]:
+    """The order that undoes an order of axes."""
+    return tuple(sorted(range(len(order)), key=order.__getitem__))

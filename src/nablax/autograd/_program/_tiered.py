@@ -16,9 +16,8 @@ from .._ground._bounded import Bounded
 from .._ground._disk import compiled
 from .._ground._settings import now
 from .._ground._stats import stats
-from .._operation._call import unjitted
 from .._operation._general import Traced, flattened
-from .._operation._joint import trace
+from .._operation._joint import trace, unjitted
 from .._operation._kernel import entering, handed, kernel, on_host, plain
 from ._tiers import Hot, schedule, settings
 

@@ -5,6 +5,7 @@ and what is left is a list of NumPy functions to call. What NumPy lacks is one j
 to the last bits; integers, truth values and random bits to every bit.
 """
 
+from ._elementwise import QUICK as QUICK
 from ._lower import Kernel as Kernel
 from ._lower import Lowered as Lowered
 from ._lower import clear as clear

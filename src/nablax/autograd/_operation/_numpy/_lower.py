@@ -85,42 +85,64 @@ class Lowered(Kernel):
         slots: dict[Any, int] = dict(zip(jaxpr.invars, args, strict=True))
         for var, value in zip(jaxpr.constvars, consts, strict=True):
             slots[var] = self._constant(_host(value))
-        eqns = needed(jaxpr.eqns, jaxpr.outvars)
-        small = _shrinkable(eqns, jaxpr.outvars)
-
-        def read(atom: Any) -> int:
-            if isinstance(atom, Literal):
-                return self._constant(np.asarray(atom.val, atom.aval.dtype))  # type: ignore[attr-defined]
-            return slots[atom]
-
+        eqns, outvars = jaxpr.eqns, jaxpr.outvars
+        if len(eqns) > 1:
+            eqns = needed(eqns, outvars)
+        small = _shrinkable(eqns, outvars)
         for eqn in eqns:
-            into = [read(atom) for atom in eqn.invars]
-            host = eqn.params.get("host")
+            into = self._read(eqn.invars, slots)
+            made, params = eqn.outvars, eqn.params
+            host = params.get("host")
             if host is not None:
-                outs = [self._slot(eqn.outvars[0].aval.size)]
+                outs = [self._slot(made[0].aval.size)]
                 self.code.append(row(host, into, outs[0]))
             elif eqn.primitive.name in INLINED:
-                inner = next(eqn.params[key] for key in INNER if key in eqn.params)
+                inner = next(params[key] for key in INNER if key in params)
                 own = inner.consts if isinstance(inner, ClosedJaxpr) else ()
                 outs = self._inline(getattr(inner, "jaxpr", inner), own, into)
             else:
-                outs = self._equation(eqn, into, bool(eqn.outvars) and eqn.outvars[0] in small)
-            slots.update(zip(eqn.outvars, outs, strict=True))
-        return [read(atom) for atom in jaxpr.outvars]
+                outs = self._equation(eqn, into, small is not None and bool(made) and made[0] in small)
+            if len(outs) == 1:
+                slots[made[0]] = outs[0]
+            else:
+                slots.update(zip(made, outs, strict=True))
+        return self._read(outvars, slots)
+
+    def _read(self, atoms: Sequence[Any], slots: dict[Any, int]) -> list[int]:
+        """The slots of variables and literals."""
+        found = []
+        for atom in atoms:
+            if atom.__class__ is Literal:
+                found.append(self._constant(np.asarray(atom.val, atom.aval.dtype)))  # type: ignore[attr-defined]
+            else:
+                found.append(slots[atom])
+        return found
 
     def _equation(self, eqn: Any, into: list[int], small: bool) -> list[int]:
-        function = _function(eqn, small)
+        function, outvars = _function(eqn, small), eqn.outvars
         many = eqn.primitive.multiple_results
         if function is None:
             self.calls += 1
             function, many = _jitted(eqn), True
-        elif all(i in self.constants for i in into) and sum(v.aval.size for v in eqn.outvars) <= FOLDED:
+        elif self._folds(into) and sum([v.aval.size for v in outvars]) <= FOLDED:
             with np.errstate(all="ignore"):
                 made = function(*[self.constants[i] for i in into])
             return [self._constant(value) for value in (made if many else [made])]
-        outs = [self._slot(getattr(v.aval, "size", 1)) for v in eqn.outvars]
-        self.code.append(row(function, into, tuple(outs) if many else outs[0]))
+        if not many:
+            out = self._slot(outvars[0].aval.size)
+            self.code.append(row(function, into, out))
+            return [out]
+        outs = [self._slot(getattr(v.aval, "size", 1)) for v in outvars]
+        self.code.append(row(function, into, tuple(outs)))
         return outs
+
+    def _folds(self, slots: Sequence[int]) -> bool:
+        """Whether all of these hold constants."""
+        constants = self.constants
+        for slot in slots:  # noqa: SIM110 (a third of the price of `all`)
+            if slot not in constants:
+                return False
+        return True
 
 
 def row(function: Callable[..., Any], into: Sequence[int], out: int | tuple[int, ...]) -> tuple:
@@ -148,11 +170,13 @@ def perform(code: Iterable[tuple], env: list[Any]) -> None:
                 env[slot] = value
 
 
-def _shrinkable(eqns: Sequence[Any], outvars: Sequence[Any]) -> set[Any]:
+def _shrinkable(eqns: Sequence[Any], outvars: Sequence[Any]) -> set[Any] | None:
     """Results of broadcasts that only meet operations which broadcast by themselves, beside a full argument."""
+    if len(eqns) < 2:
+        return None
     made = {e.outvars[0]: e for e in eqns if e.primitive.name == "broadcast_in_dim" and len(e.invars) == 1}
     if not made:
-        return set()
+        return None
     for var in outvars:
         if not isinstance(var, Literal):
             made.pop(var, None)
@@ -179,8 +203,9 @@ def _function(eqn: Any, small: bool) -> Callable[..., Any] | None:
         return quick
     ins = [v.aval for v in eqn.invars]
     outs = [v.aval for v in eqn.outvars]
-    if any(getattr(getattr(a, "dtype", None), "kind", "?") not in NATIVE for a in (*ins, *outs)):
-        return None
+    for aval in (*ins, *outs):
+        if getattr(getattr(aval, "dtype", None), "kind", "?") not in NATIVE:
+            return None
     if small:
         before = stretched(ins[0], outs[0].shape, eqn.params["broadcast_dimensions"])
         return lambda x: x.reshape(before)
@@ -193,7 +218,7 @@ _IRRELEVANT = {"sharding", "out_sharding", "weak_type", "precision", "indices_ar
 
 
 def _relevant(eqn: Any) -> dict[str, Any]:
-    params = {k: v for k, v in eqn.params.items() if k not in _IRRELEVANT}
+    params = {k: v for k, v in eqn.params.items() if k not in _IRRELEVANT} if eqn.params else {}
     if params.get("accuracy", 0) is None:  # as good as there is: no wish
         del params["accuracy"]
     return params

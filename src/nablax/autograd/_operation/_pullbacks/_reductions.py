@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from jax import lax
 
-from .._writer import Atom, Writer
+from .._writer import Atom, Writer, inverse
 from ._elementwise import Pull
 
 
@@ -53,7 +52,7 @@ def _dot(w: Writer, eqn: Any, ct: Atom, i: int) -> Any:
     else:
         made = w.dot(other, ct, summed[::-1], at[::-1], ct.aval.dtype)
         lies = [*batch[i], *summed_over, *free[i]]
-    return w.convert(w.transpose(made, tuple(np.argsort(lies).tolist())), dtype)
+    return w.convert(w.transpose(made, inverse(lies)), dtype)
 
 
 PULLS: dict[str, Pull] = {

@@ -5,11 +5,10 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-import numpy as np
 from jax import lax
 from jax.extend.core import Var
 
-from .._writer import Atom, Writer, closed_of, shaped
+from .._writer import Atom, Writer, closed_of, inverse, shaped
 from ._elementwise import Pull
 
 
@@ -28,7 +27,7 @@ def _broadcast(w: Writer, eqn: Any, ct: Atom, i: int) -> Any:
 
 
 def _transpose(w: Writer, eqn: Any, ct: Atom, i: int) -> Any:
-    return w.transpose(ct, tuple(np.argsort(eqn.params["permutation"]).tolist()))
+    return w.transpose(ct, inverse(eqn.params["permutation"]))
 
 
 def _rev(w: Writer, eqn: Any, ct: Atom, i: int) -> Any:

@@ -31,15 +31,15 @@ def _compared(primitive: Any) -> Rule:
 
 
 def add(w: Writer, a: Any, b: Any) -> Atom:
-    return w.add(*operands(w, a, b))
+    return w.add(*operands(w, a, b, "fi"))
 
 
 def subtract(w: Writer, a: Any, b: Any) -> Atom:
-    return w.sub(*operands(w, a, b))
+    return w.sub(*operands(w, a, b, "fi"))
 
 
 def multiply(w: Writer, a: Any, b: Any) -> Atom:
-    return w.mul(*operands(w, a, b))
+    return w.mul(*operands(w, a, b, "fi"))
 
 
 def divide(w: Writer, a: Any, b: Any) -> Atom:

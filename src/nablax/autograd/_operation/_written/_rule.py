@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from jax import lax
-from jax.extend.core import Var
+from jax.extend.core import Literal, Var
 
 from .._writer import Atom, Writer
 
@@ -95,6 +95,9 @@ def _settled(w: Writer, x: Any, other: Any) -> Atom:
 
 def _number(w: Writer, value: Any, dtype: Any) -> Atom:
     kind = type(value)
+    if kind is Literal:
+        need(value.aval.dtype == dtype and not value.aval.weak_type and not value.aval.shape)
+        return value
     need(kind is float or kind is int)
     if dtype.kind == "f":
         need(math.isfinite(value) and abs(value) <= np.finfo(dtype).max)

@@ -1,0 +1,153 @@
+"""Typed: a call on arguments of given shapes and dtypes, and what is known about it."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+
+from .._ground._aval import Aval, interned
+from .._ground._bounded import Bounded
+from .._ground._settings import x64_as
+from .._ground._stats import stats
+from ._alike import Shape, kernel_of, resized, rewritten, shapes_of
+from ._equations import primitives
+from ._general import Traced
+from ._joint import Joint
+from ._kernel import kernel
+from ._numpy import Kernel
+
+MOST_JOINTS = 32
+LEAF = jax.tree.structure(0)
+
+
+class Typed:
+    """A call on arguments of given avals.
+
+    avals, tree: of the results (tree is None for a single array).  weight: the work in it.
+    """
+
+    __slots__ = (
+        "_each", "_joints", "_kernels", "_model", "_shapes", "_traced", "args", "avals", "call", "tree", "weight",
+        "x64",
+    )  # fmt: skip
+
+    _traced: Traced | None
+    _shapes: dict[Any, Shape]
+
+    def __init__(self, call: Any, args: tuple[Aval, ...], x64: bool) -> None:
+        self.call = call
+        self.args = args
+        self.x64 = x64
+        self._model: Typed | None = None  # the same for other shapes, where that tells all
+        self._each: bool | None = None
+        # wanted arguments -> Joint, and its pullback as Typed
+        self._joints: Bounded = Bounded(MOST_JOINTS)
+        # id of a joint -> the joint, so that it stays, and Kernel
+        self._kernels: Bounded = Bounded(MOST_JOINTS)
+
+    def trace(self, wants: tuple[int, ...]) -> Typed:
+        """Find out what the results are; with the pullback to the arguments `wants` at once, if there is one."""
+        self.of(self.call.traced(self.args, (), self.x64))
+        if wants and not self.call.stubborn:
+            try:
+                self.joint(wants, False)
+            except Exception:  # not to be differentiated
+                self.call.stubborn = True
+        return self
+
+    def of(self, traced: Traced) -> Typed:
+        """Take the results from a trace."""
+        self._traced, jaxpr = traced, traced.jaxpr
+        self.tree = None if traced.tree == LEAF else traced.tree
+        self.avals = tuple([interned(v.aval) for v in jaxpr.jaxpr.outvars])
+        names = primitives(jaxpr.jaxpr)
+        for name in names:
+            if "callback" in name:
+                self.call.may_fail = True
+        self.weight = max(1, len(names) // 2)
+        return self
+
+    @property
+    def each(self) -> bool:
+        """Whether sizes decide nothing, so that other shapes need no trace of their own."""
+        if self._each is None:
+            given = [a.shape for a in self.args]
+            self._each = any(given) and shapes_of(self.traced.jaxpr, given) is not None
+        return self._each
+
+    def resized(self, args: tuple[Aval, ...]) -> Typed | None:
+        """The same on arguments of other shapes, where `each` holds; None where these do not fit."""
+        closed = self.traced.jaxpr
+        shapes = shapes_of(closed, [a.shape for a in args])
+        if shapes is None:
+            return None
+        made = Typed(self.call, args, self.x64)
+        made._model, made._traced, made._each, made._shapes = self, None, True, shapes
+        outs = closed.jaxpr.outvars
+        made.avals = tuple([resized(a, shapes[v]) for a, v in zip(self.avals, outs, strict=True)])
+        made.tree, made.weight = self.tree, self.weight
+        return made
+
+    @property
+    def traced(self) -> Traced:
+        """What a trace found."""
+        if self._traced is None:
+            model: Any = self._model
+            self._traced = model.traced._replace(jaxpr=rewritten(model.traced.jaxpr, self._shapes))
+        return self._traced
+
+    def joint(self, wants: tuple[int, ...], again: bool) -> tuple[Joint, Typed]:
+        """Forward with residuals, and the pullback as an operation of its own."""
+        found = self._joints.get((wants, again))
+        if found is None and self._model is not None:
+            found = self._alike(wants, again)
+        if found is None:
+            with x64_as(self.x64):
+                joint = self.call.joint(self.args, wants, self.x64, self.traced, again)
+                found = self._joint((wants, again), joint)
+        return found
+
+    def _alike(self, wants: tuple[int, ...], again: bool) -> tuple[Joint, Typed] | None:
+        """That of the model, where sizes decide nothing in it."""
+        model: Any = self._model
+        joint, pull = model.joint(wants, again)
+        if joint.extra or not pull.each:
+            return None
+        known = (*self.args, *self.avals)
+        avals = [*[known[r] for r in joint.reads], *[self.avals[k] for k in joint.given]]
+        made = pull.resized(tuple([resized(a, b.shape) for a, b in zip(pull.args, avals, strict=True)]))
+        if made is not None:
+            self._joints[wants, again] = joint, made
+        return None if made is None else (joint, made)
+
+    def _joint(self, key: tuple, joint: Joint) -> tuple[Joint, Typed]:
+        known = Traced(joint.pull, _structure(len(joint.pull.jaxpr.outvars)), ())
+        args = tuple([interned(v.aval) for v in joint.pull.jaxpr.invars])
+        found = self._joints[key] = joint, Typed(self.call.backward(known), args, self.x64).of(known)
+        return found
+
+    def kernel(self, joint: Joint | None = None) -> Kernel:
+        """The first tier's function of the arguments: results, and residuals where `joint` is given."""
+        key = None if joint is None or not joint.extra else id(joint)
+        found = self._kernels.get(key)
+        if found is None:
+            stats.operations += 1
+            if key is None and self._model is not None:
+                model = self._model
+                found = self._kernels[key] = (
+                    joint,
+                    kernel_of(model.kernel(), model.traced.jaxpr, self._shapes),
+                )
+                return found[1]
+            jaxpr: Any = self.traced.jaxpr if joint is None or not joint.extra else joint.forward
+            with x64_as(self.x64):
+                found = self._kernels[key] = joint, kernel(jaxpr)
+        return found[1]
+
+
+@functools.cache
+def _structure(n: int) -> Any:
+    """That of a list."""
+    return jax.tree.structure([0] * n)
