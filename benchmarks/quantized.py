@@ -20,6 +20,7 @@ WAYS = {
     "8 bits": nablax.quantize_state,
     "8 bits, stochastic": lambda tx: nablax.quantize_state(tx, stochastic=True),
     "4 bits": lambda tx: nablax.quantize_state(tx, 4),
+    "4 bits, nearest": lambda tx: nablax.quantize_state(tx, 4, stochastic=False),
 }
 
 
