@@ -35,6 +35,7 @@ import nablax.autograd.nn.functional as F
 - 随机数是 NumPy 的，与 torch 的不同：同一个种子（`manual_seed`）每次给出同样的数。在 jit 下的 `autograd.functional` 里，随机数只抽取一次。
 - `from_numpy` 和 `numpy()` 会复制。不共享存储，`is_contiguous()` 总为真，`stride()` 是连续张量的步幅。
 - `Tensor` 不是构造函数：用 `tensor(data)`；`x.type()` 给出 `tensor.float32`。
+- `utils.data.DataLoader` 在本进程内取样本：`num_workers`、`pin_memory` 等参数不起作用。`shuffle=True` 的次序是 NumPy 的，Python 的浮点数成为 32 位浮点数。
 - 没有 `out=`。设备是 JAX 的：没有 GPU 的地方 `.cuda()` 会报错。文件是 `.npz` 或 `.safetensors`，从不使用 pickle。
 - `autograd.Function` 的方法是被追踪的：它们不能查看张量的值，也不能就地修改参数。求二阶导数时，前向计算中途得到并保存的值有自己的导数，而 torch 的是 0。无人需要的梯度是零，从不是 None。
 - 复数梯度是 JAX 的，即 torch 的共轭。
@@ -51,6 +52,9 @@ HEADINGS = {
     "Making tensors": "创建张量",
     "Random numbers": "随机数",
     "nn.init": "nn.init",
+    "nn.utils": "nn.utils",
+    "nn.utils.rnn": "nn.utils.rnn",
+    "utils.data": "utils.data",
     "nn": "nn",
     "Names of torch's that are elsewhere": "在别处的 torch 名字",
 }
@@ -99,9 +103,6 @@ HOW = {
     ),
     "XLA's threads are set by the environment, before JAX is imported": "XLA 的线程数由环境变量设定，须在导入 JAX 之前",
     "numpy.set_printoptions, which is what tensors are printed by": "numpy.set_printoptions，张量按它打印",
-    "autograd.checkpoint; autograd.nn.utils has gradients of many parameters": (
-        "autograd.checkpoint；autograd.nn.utils 处理多个参数的梯度"
-    ),
     "jax.vmap(autograd.functional(f))": "jax.vmap(autograd.functional(f))",
 }
 

@@ -47,7 +47,11 @@ from nablax.core._dealt import dealt_each as dealt_each
 from nablax.core._dealt import over_stack as over_stack
 from nablax.core._elementwise import Refused as Refused
 from nablax.core._elementwise import check_elementwise as check_elementwise
-from nablax.core._elementwise import entrywise_in as entrywise_in
+from nablax.core._entries import Entry as Entry
+from nablax.core._entries import WholeLeaf as WholeLeaf
+from nablax.core._entries import arrays_of as arrays_of
+from nablax.core._entries import at as at
+from nablax.core._entries import entries_of as entries_of
 from nablax.core._errors import ArgumentError as ArgumentError
 from nablax.core._errors import ConvergenceError as ConvergenceError
 from nablax.core._errors import FileError as FileError
@@ -132,11 +136,8 @@ from nablax.core._plan import Mask as Mask
 from nablax.core._plan import MaskOrFn as MaskOrFn
 from nablax.core._plan import PerLeaf as PerLeaf
 from nablax.core._program import Program as Program
-from nablax.core._program import in_place_compile_options as in_place_compile_options
-from nablax.core._program import is_traced as is_traced
 from nablax.core._program import quick_compile_options as quick_compile_options
-from nablax.core._program import under_jit as under_jit
-from nablax.core._program import under_trace as under_trace
+from nablax.core._program import step_compile_options as step_compile_options
 from nablax.core._roles import leaf_roles as leaf_roles
 from nablax.core._roles import map_fields as map_fields
 from nablax.core._rule import Rule as Rule
@@ -150,6 +151,11 @@ from nablax.core._split import automatic as automatic
 from nablax.core._split import require_whole as require_whole
 from nablax.core._state_leaves import StateLeaf as StateLeaf
 from nablax.core._state_leaves import state_leaves as state_leaves
+from nablax.core._tracing import is_traced as is_traced
+from nablax.core._tracing import overwriting as overwriting
+from nablax.core._tracing import overwriting_now as overwriting_now
+from nablax.core._tracing import under_jit as under_jit
+from nablax.core._tracing import under_trace as under_trace
 from nablax.core._trivial import identity as identity
 from nablax.core._trivial import set_to_zero as set_to_zero
 from nablax.core._trivial import stateless as stateless

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nablax.core._kinds import ANY_ARRAY, DTYPE, ONE_ARRAY, refusing
-from nablax.core._program import is_traced, under_trace
+from nablax.core._tracing import is_traced, under_trace
 
 _SMALL = 2**20  # bytes; of what is larger there would be NumPy's, too, for a while
 

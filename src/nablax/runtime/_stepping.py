@@ -71,7 +71,10 @@ class Stepping(Owner):
             done = step(tx, grads, state, params, extra, skip_nonfinite=skip_nonfinite, layout=layout)
             if skip_nonfinite:
                 skipped = skipped + 1 - done.finite.astype(jnp.int32)
-            told = list(before.values()) + (list(norms(grads, done).values()) if NORMS[0] in reports else [])
+            told = list(before.values())
+            if NORMS[0] in reports:
+                found, done = norms(grads, done)
+                told += found.values()
             wide = jnp.stack([jnp.asarray(x, jnp.result_type(float)) for x in told]) if told else None
             held = Held.of(done.state, skipped)
             return (held.leaves if held.arrangement is arrangement else held), done.params, wide
