@@ -204,8 +204,7 @@ def train_step(
             if (
                 of is of_known is first
                 and source.version == version
-                and not hyperparams
-                and not under_trace()
+                and not (hyperparams or under_trace())
             ):
                 try:
                     done = compiled(params, state, batch, vector)
