@@ -25,7 +25,7 @@ WAYS = {
 
 def main() -> None:
     args = arguments(__doc__ or "")
-    rows, rounds = (64, 3) if args.quick else (1024, args.rounds or 21)
+    rows, rounds = (64, 3) if args.quick else (1024, args.rounds or 201)
     params = {"a": jnp.full((rows, 1024), 0.1), "b": jnp.full((4 * rows, 256), 0.1)}
     keys = dict(zip(params, jax.random.split(jax.random.key(0)), strict=True))
     grads = {k: jax.random.normal(keys[k], p.shape) for k, p in params.items()}

@@ -2,6 +2,9 @@
 
 The devices share the machine's cores, so times tell what the arithmetic and the copies cost together, not what a
 network would.
+
+python benchmarks/sharding.py                 three tables, a few minutes
+python benchmarks/sharding.py --only muon     one of them: state, muon or galore
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import nablax
-from harness import arguments, medians, milliseconds
+from harness import arguments, medians, milliseconds, table, where
 from hlo import collectives
 from nablax.runtime import _sharding
 
@@ -60,45 +63,63 @@ def plain():
         layout.dealing = kept
 
 
-def main() -> None:
-    given = arguments(__doc__)
-    rounds = given.rounds or (3 if given.quick else 15)
-    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
-    n = 256 if given.quick else 1024
-    keys = jax.random.split(jax.random.key(0), 16)
-    params = [jax.random.normal(k, (n, n)) for k in keys]
+PARTS = ("state", "muon", "galore")
 
-    print(f"AdamW, {16 * n * n / 1e6:.1f} million parameters.\n")
-    print("| | state on each device | update |\n|---|---|---|")
+
+def states(mesh, keys, n, rounds):
+    """AdamW: bytes of its state, and an update."""
+    params = [jax.random.normal(k, (n, n)) for k in keys]
     tx = nablax.adamw(1e-3)
     steps = {
         "replicated": Step(tx, params, mesh),
         "shard_state": Step(nablax.shard_state(tx, mesh), params, mesh),
     }
     taken = medians(steps, rounds)
-    for name, step in steps.items():
-        print(f"| {name} | {on_one(step.state) / 1e6:.2f} MB | {milliseconds(taken[name])} |")
+    table(
+        f"AdamW, {16 * n * n / 1e6:.1f} million parameters",
+        ["", "state on each device", "an update"],
+        [
+            [name, f"{on_one(step.state) / 1e6:.2f} MB", milliseconds(taken[name])]
+            for name, step in steps.items()
+        ],
+    )
 
-    n = 64 if given.quick else 256
+
+def matrices(name, tx, mesh, keys, n, rounds):
+    """What looks at whole matrices: replicated, as the partitioner does it, and dealt whole to the devices."""
     params = [jax.random.normal(k, (n, 2 * n)) for k in keys]
-    print(f"\n16 matrices of {n} x {2 * n}, {sum(4 * x.size for x in params) / 1e6:.2f} MB.\n")
-    print("| | collectives | MB sent by a device | update |\n|---|---|---|---|")
-    for name, tx in (
-        ("muon", nablax.muon(1e-3)),
-        ("galore", nablax.galore(1e-3, rank=16, update_proj_gap=1)),
-    ):
-        sharded = nablax.shard_state(tx, mesh)
-        steps = {
-            "replicated": Step(tx, params, mesh),
-            "plain GSPMD": Step(sharded, params, mesh, dealt=False),
-            "dealt whole": Step(sharded, params, mesh),
-        }
-        taken = medians(steps, rounds)
-        for how, step in steps.items():
-            read = collectives(step.compiled.as_text())
-            kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(read.count.items())) or "none"
-            sent = sum(read.sent.values()) / 1e6
-            print(f"| {name}, {how} | {kinds} | {sent:.2f} | {milliseconds(taken[how])} |")
+    sharded = nablax.shard_state(tx, mesh)
+    steps = {
+        "replicated": Step(tx, params, mesh),
+        "plain GSPMD": Step(sharded, params, mesh, dealt=False),
+        "dealt whole": Step(sharded, params, mesh),
+    }
+    taken, rows = medians(steps, rounds), []
+    for how, step in steps.items():
+        read = collectives(step.compiled.as_text())
+        kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(read.count.items())) or "none"
+        rows.append([how, kinds, f"{sum(read.sent.values()) / 1e6:.2f} MB", milliseconds(taken[how])])
+    table(
+        f"{name}, 16 matrices of {n} x {2 * n}, {sum(4 * x.size for x in params) / 1e6:.2f} MB",
+        ["", "collectives", "sent by a device", "an update"],
+        rows,
+    )
+
+
+def main() -> None:
+    given = arguments(__doc__, PARTS)
+    rounds = given.rounds or (3 if given.quick else 15)
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
+    keys = jax.random.split(jax.random.key(0), 16)
+    parts = given.only or PARTS
+    n = 64 if given.quick else 256
+    if "state" in parts:
+        states(mesh, keys, 4 * n, rounds)
+    if "muon" in parts:
+        matrices("Muon", nablax.muon(1e-3), mesh, keys, n, rounds)
+    if "galore" in parts:
+        matrices("GaLore", nablax.galore(1e-3, rank=16, update_proj_gap=1), mesh, keys, n, rounds)
+    print(f"\n{where()}")
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ import nablax.autograd.nn.functional as F
 - 随机数是 NumPy 的，与 torch 的不同：同一个种子（`manual_seed`）每次给出同样的数。在 jit 下的 `autograd.functional` 里，随机数只抽取一次。
 - `from_numpy` 和 `numpy()` 会复制。不共享存储，`is_contiguous()` 总为真，`stride()` 是连续张量的步幅。
 - `Tensor` 不是构造函数：用 `tensor(data)`；`x.type()` 给出 `tensor.float32`。
+- `utils.data.DataLoader` 在本进程内取样本：`num_workers`、`pin_memory` 等参数不起作用。`shuffle=True` 的次序是 NumPy 的，Python 的浮点数成为 32 位浮点数。
 - 没有 `out=`。设备是 JAX 的：没有 GPU 的地方 `.cuda()` 会报错。文件是 `.npz` 或 `.safetensors`，从不使用 pickle。
 - `autograd.Function` 的方法是被追踪的：它们不能查看张量的值，也不能就地修改参数。求二阶导数时，前向计算中途得到并保存的值有自己的导数，而 torch 的是 0。无人需要的梯度是零，从不是 None。
 - 复数梯度是 JAX 的，即 torch 的共轭。
@@ -51,6 +52,9 @@ HEADINGS = {
     "Making tensors": "创建张量",
     "Random numbers": "随机数",
     "nn.init": "nn.init",
+    "nn.utils": "nn.utils",
+    "nn.utils.rnn": "nn.utils.rnn",
+    "utils.data": "utils.data",
     "nn": "nn",
     "Names of torch's that are elsewhere": "在别处的 torch 名字",
 }
@@ -60,14 +64,13 @@ HOW = {
     "leaves running_mean and running_var as they are; modules do not": "不改变 running_mean 和 running_var；模块则会改变",
     "compute_mode has no effect: distances are exact": "compute_mode 不起作用：距离是精确的",
     "random numbers of its own": "使用自己的随机数",
-    "an index out of range gives NaN, as in JAX": "越界的下标给出 NaN，与 JAX 相同",
     "mode='nearest' only": "只有 mode='nearest'",
     "values only; equal maxima of a window: the first takes the gradient": "只返回值；窗口内有相等的最大值时，梯度归第一个",
     "raises where the shapes differ, where torch warns and broadcasts": "形状不同时报错；torch 则警告并广播",
     "always stable": "总是稳定排序",
     "of matrices, too, as NumPy's": "也可用于矩阵，与 NumPy 相同",
     "slope 0 at (0, 0), where torch has NaN": "在 (0, 0) 处斜率为 0；torch 为 NaN",
-    "an index out of range that is only recorded gives NaN, as in JAX": "只被记录的越界下标给出 NaN，与 JAX 相同",
+    "a negative index counts from the end": "负的下标从末尾数起",
     "of integers, too": "也可用于整数",
     "the lower of two in the middle; NumPy's mean of both: axis=": "取中间两个中较小的一个；要 NumPy 的两者均值，用 axis=",
     "indexing='ij'; autograd.numpy.meshgrid has NumPy's 'xy'": "indexing='ij'；autograd.numpy.meshgrid 是 NumPy 的 'xy'",
@@ -100,9 +103,6 @@ HOW = {
     ),
     "XLA's threads are set by the environment, before JAX is imported": "XLA 的线程数由环境变量设定，须在导入 JAX 之前",
     "numpy.set_printoptions, which is what tensors are printed by": "numpy.set_printoptions，张量按它打印",
-    "autograd.checkpoint; autograd.nn.utils has gradients of many parameters": (
-        "autograd.checkpoint；autograd.nn.utils 处理多个参数的梯度"
-    ),
     "jax.vmap(autograd.functional(f))": "jax.vmap(autograd.functional(f))",
 }
 

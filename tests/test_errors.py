@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import nablax
+import nablax.optax
 from nablax import (
     assignment,
     autograd,
@@ -316,6 +317,136 @@ MISTAKES = {
         "Optimizer: params must hold arrays or tensors, got Linear without any. Of an autograd module give "
         "module.parameters().",
     ),
+    "torch's name of the rate": (
+        lambda: nablax.adam(lr=1e-3),
+        nablax.ArgumentError,
+        "adam: no argument is called 'lr'; did you mean learning_rate? It takes learning_rate, b1, b2, eps, ",
+    ),
+    "torch's pair of decays": (
+        lambda: nablax.adamw(1e-3, betas=(0.9, 0.99)),
+        TypeError,
+        "adamw: no argument is called 'betas'; did you mean b1 and b2? It takes",
+    ),
+    "the decay of an optimizer that has none": (
+        lambda: nablax.adam(1e-3, weight_decay=0.1),
+        TypeError,
+        "adam: no argument is called 'weight_decay'. adamw has one, and add_decayed_weights is one for any chain.",
+    ),
+    "torch's optimizer of parameters": (
+        lambda: nablax.adam(nn.Linear(3, 4).parameters(), lr=1e-3),
+        TypeError,
+        "adam: no argument is called 'lr'; did you mean learning_rate? Parameters go to nablax.Optimizer(tx, params).",
+    ),
+    "a slip of the pen": (
+        lambda: nablax.clip_by_global_norm(max_nrom=1.0),
+        TypeError,
+        "clip_by_global_norm: no argument is called 'max_nrom'; did you mean max_norm? It takes max_norm.",
+    ),
+    "no rate": (
+        lambda: nablax.adam(),
+        TypeError,
+        "adam: missing a required argument: 'learning_rate'. It takes learning_rate, b1",
+    ),
+    "too much": (
+        lambda: nablax.sgd(0.1, 0.9, True, None, 5),
+        TypeError,
+        "sgd: too many positional arguments. It takes learning_rate, momentum, nesterov, accumulator_dtype.",
+    ),
+    "torch's name in a changed call": (
+        lambda: nablax.adam(0.1).replace(lr=0.2),
+        TypeError,
+        "adam.replace: no argument is called 'lr'; did you mean learning_rate? It takes",
+    ),
+    "torch's name where numbers are injected": (
+        lambda: nablax.inject_hyperparams(nablax.adam)(lr=0.2),
+        TypeError,
+        "inject_hyperparams(adam): no argument is called 'lr'; did you mean learning_rate? It takes",
+    ),
+    "torch's name among live numbers": (
+        lambda: optimizer().hyperparameters["lr"],
+        KeyError,
+        "hyperparameters: 'lr' is none of them (learning_rate is meant?); there are adam/learning_rate",
+    ),
+    "an optimizer of parameters and a rate": (
+        lambda: nablax.Optimizer(nn.Linear(3, 4).parameters(), lr=1e-3),
+        TypeError,
+        "Optimizer: no argument is called 'lr'. A rate belongs to an optimizer, such as nablax.adam(1e-3), or to "
+        "scale_by_learning_rate. Call Optimizer(nablax.adam(1e-3), params).",
+    ),
+    "an optimizer without parameters": (
+        lambda: nablax.Optimizer(nablax.adam(1e-3)),
+        TypeError,
+        "Optimizer: missing a required argument: 'params'. Call Optimizer(nablax.adam(1e-3), params).",
+    ),
+    "parameters before the transformation": (
+        lambda: nablax.Optimizer(PARAMS, nablax.adam(1e-3)),
+        nablax.ArgumentError,
+        "Optimizer: A gradient transformation is an object with functions init and update, got dict: ",
+    ),
+    "an attribute of torch's optimizers": (
+        lambda: optimizer().param_groups,
+        AttributeError,
+        "'Optimizer' object has no attribute 'param_groups'; numbers are set by opt.hyperparameters['learning_rate']",
+    ),
+    "a step with loss and gradients": (
+        lambda: optimizer().step(loss(PARAMS), PARAMS),
+        TypeError,
+        "Optimizer.step: grads is the one argument by position, got 2. Call step(grads), with grads = ",
+    ),
+    "a step with nothing": (
+        lambda: optimizer().step(),
+        nablax.StructureError,
+        "Optimizer.step needs the gradients. Call step(grads), with grads = jax.grad(loss_fn)(opt.params, *batch).",
+    ),
+    "a step with the loss": (
+        lambda: optimizer().step(loss(PARAMS)),
+        nablax.StructureError,
+        "The gradients must be a tree like the parameters, got an array of shape (). Call step(grads), with",
+    ),
+    "a step of tensors with torch's closure": (
+        lambda: nablax.Optimizer(nablax.adam(0.1), nn.Linear(3, 4).parameters()).step(lambda: 0.0),
+        nablax.StructureError,
+        "Optimizer.step: grads must be an array, got function: ",
+    ),
+    "a step of the loss alone": (
+        lambda: nablax.train_step(loss),
+        TypeError,
+        "train_step: missing a required argument: 'tx'. Call train_step(loss_fn, nablax.adam(1e-3)); it returns",
+    ),
+    "a step without a state": (
+        lambda: nablax.train_step(loss, nablax.adam(0.1))(PARAMS),
+        TypeError,
+        "the step of train_step: missing a required argument: 'state'. Call step(params, state, *batch), first with",
+    ),
+    "a step of the state and the parameters": (
+        lambda: nablax.train_step(loss, nablax.adam(0.1))(nablax.adam(0.1).init(PARAMS), PARAMS),
+        TypeError,
+        "train_step: params and state changed places. Call step(params, state, *batch)",
+    ),
+    "a batch that the loss does not take": (
+        lambda: nablax.train_step(loss, nablax.sgd(0.1))(PARAMS, nablax.sgd(0.1).init(PARAMS), jnp.ones(3)),
+        TypeError,
+        "train_step: loss_fn: too many positional arguments. With params, 1 came for the batch of loss_fn(params).",
+    ),
+    "a batch by name": (
+        lambda: nablax.train_step(loss, nablax.sgd(0.1))(PARAMS, nablax.sgd(0.1).init(PARAMS), x=jnp.ones(3)),
+        TypeError,
+        "the step of train_step: no argument is called 'x'. Call step(params, state, *batch), first with",
+    ),
+    "a batch of words": (
+        lambda: nablax.train_step(lambda p, x: loss(p), nablax.sgd(0.1))(
+            PARAMS, nablax.sgd(0.1).init(PARAMS), "cpu"
+        ),
+        TypeError,
+        "train_step: batch[0] must be an array, got str: 'cpu'.",
+    ),
+    "a number for live numbers": (
+        lambda: nablax.train_step(loss, nablax.sgd(0.1))(
+            PARAMS, nablax.sgd(0.1).init(PARAMS), hyperparams=0.1
+        ),
+        TypeError,
+        "train_step: hyperparams must be a dict of numbers by name, got float: 0.1.",
+    ),
     "one callback for a list": (
         lambda: nablax.Optimizer(nablax.adam(0.1), PARAMS, callbacks=print),
         nablax.ArgumentError,
@@ -480,6 +611,112 @@ MISTAKES = {
         IndexError,
         "max: dim must lie in -2 to 1, got -3. At ",
     ),
+    "an axis that is a word": (
+        lambda: x().sum("cpu"),
+        autograd.ShapeError,
+        "sum: dim must be an integer or several, got 'cpu'. At ",
+    ),
+    "a sum with a word": (
+        lambda: autograd.add(x(), "cpu"),
+        autograd.ShapeError,
+        "add: other must be a tensor, an array or a number, got 'cpu'. At ",
+    ),
+    "a function for a number": (
+        lambda: autograd.topk(x(), len),
+        autograd.ShapeError,
+        "topk: k must be a tensor, a number, a word or a dtype, got builtin_function_or_method: <built-in",
+    ),
+    "a name that torch does not have either": (
+        lambda: x().sum(dmi=1),
+        TypeError,
+        "sum: got an unexpected keyword argument 'dmi'. It is sum(input, dim=None, keepdim=False, *, dtype=None). At ",
+    ),
+    "a layer of words": (
+        lambda: nn.Linear("in", "out"),
+        autograd.ShapeError,
+        "Linear: Linear(in_features, out_features, bias=True) does not take in_features='in', out_features='out': ",
+    ),
+    "weights of nothing": (
+        lambda: nn.init.normal_(None),
+        autograd.ShapeError,
+        "normal_: tensor must be a tensor, an array or a number, got None. At ",
+    ),
+    "an array of words": (
+        lambda: nn.init.constant_(x(), "w"),
+        autograd.ShapeError,
+        "an array of numbers is needed, got one of dtype <U1. At ",
+    ),
+    "a word in place": (
+        lambda: x().mul_(object()),
+        autograd.ShapeError,
+        "mul_: y must be a tensor, an array or a number, got object: <object object at ",
+    ),
+    "zeros of a shape in words": (
+        lambda: x().new_zeros("cpu"),
+        autograd.ShapeError,
+        "new_zeros: new_zeros(*args, **kwargs) does not take ",
+    ),
+    "the size along a word": (
+        lambda: x().size("cpu"),
+        autograd.ShapeError,
+        "size: dim must be an integer, got str: 'cpu'. At ",
+    ),
+    "the type of a word": (
+        lambda: x().type_as("cpu"),
+        autograd.ShapeError,
+        "type_as: other must be a tensor, got str: 'cpu'.",
+    ),
+    "the derivative of a number": (
+        lambda: autograd.hessian(3.0, x()),
+        autograd.ShapeError,
+        "hessian: fn must be a function, got 3.0. At ",
+    ),
+    "an element that there is not": (
+        lambda: x()[5],
+        IndexError,
+        "x[i]: the index of axis 0 must lie in -2 to 1, got 5. At ",
+    ),
+    "an index that there is not": (
+        lambda: autograd.gather(x(), 1, autograd.tensor([[0, 3]])),
+        RuntimeError,  # torch's, as IndexError is
+        "gather: index must lie in -3 to 2, got 3. At ",
+    ),
+    "a row that there is not": (
+        lambda: nn.functional.embedding(autograd.tensor([0, -1]), x()),
+        IndexError,
+        "embedding: input must lie in 0 to 1, got -1. At ",
+    ),
+    "a class that there is not": (
+        lambda: nn.functional.cross_entropy(x(), autograd.tensor([2, 3])),
+        IndexError,
+        "cross_entropy: target must lie in 0 to 2, got 3. At ",
+    ),
+    "a place that there is not": (
+        lambda: nn.functional.one_hot(autograd.tensor([0, 7]), 3),
+        RuntimeError,
+        "one_hot: tensor must lie in 0 to 2, got 7. At ",
+    ),
+    "a count below zero": (
+        lambda: autograd.bincount(autograd.tensor([0, -1])),
+        RuntimeError,
+        "bincount: input must be at least 0, got -1. At ",
+    ),
+    # core
+    "a norm of a word": (
+        lambda: nablax.optax.safe_norm("cpu", 1e-6),
+        nablax.ArgumentError,
+        "safe_norm: x must be an array of numbers, got 'cpu'.",
+    ),
+    "equations of a word": (
+        lambda: nablax.optax.nnls(jnp.eye(2), "cpu", 2),
+        nablax.ArgumentError,
+        "nnls: b must be an array of numbers, got 'cpu'.",
+    ),
+    "the leaves of no transformation": (
+        lambda: nablax.core.state_leaves("adam", ()),
+        nablax.ArgumentError,
+        "state_leaves: tx must be a gradient transformation, with functions init and update, got 'adam'.",
+    ),
     "a swap with no axis": (
         lambda: x().transpose(0, 5),
         IndexError,
@@ -493,6 +730,48 @@ def test_the_answer_says_what_to_do(mistake):
     call, kind, said = MISTAKES[mistake]
     with pytest.raises(kind, match=re.escape(said)):
         call()
+
+
+def test_indices_that_can_be_meant_pass():
+    at = autograd.tensor([-1, 0])
+    assert x().index_select(0, at).shape == (2, 3)
+    assert x().take(autograd.tensor([5, -6])).shape == (2,)
+    assert nn.functional.one_hot(autograd.tensor(np.array([0, 2], np.uint8)), 3).shape == (2, 3)
+    ignored = nn.functional.cross_entropy(x(), autograd.tensor([-100, 2]))
+    assert ignored.item() == pytest.approx(np.log(3.0))
+    shares = nn.functional.cross_entropy(x(), autograd.tensor([[0, 0, 7], [7, 0, 0]]))  # of whole numbers
+    assert shares.item() == pytest.approx(7 * np.log(3.0))
+    assert nn.functional.embedding(autograd.tensor([[1]])[:, ::1], x()).shape == (1, 1, 3)
+    assert autograd.gather(x(), 1, autograd.tensor([[0, 9, 9]])[:, ::2] * 0).shape == (1, 2)
+
+
+def test_an_index_that_is_only_recorded_is_not_waited_for():
+    far = autograd.tensor([[7]]) + 0
+    assert autograd.gather(x() + 1, 1, far).tolist() == [[1.0]]
+    assert np.isnan(nn.functional.cross_entropy(x(), autograd.tensor([7, 7]) + 0).item())
+
+
+def test_a_computed_tensor_detaches_in_place():
+    a = autograd.tensor([1.0, 2.0])
+    assert (a * 2).realize().detach_().tolist() == [2.0, 4.0]
+    assert a.detach_() is a
+    w = autograd.tensor([1.0, 2.0], requires_grad=True)
+    h = (w * 3).realize().detach_()
+    assert not h.requires_grad
+    (h * w).sum().backward()
+    assert w.grad.tolist() == [3.0, 6.0]
+    assert "cpu" not in a
+
+
+def test_a_lifted_function_without_results_leaves_the_recording_whole():
+    nothing = autograd.lift(lambda a: ())
+    a = autograd.tensor([1.0, 2.0], requires_grad=True)
+    for _ in range(3):
+        a.grad = None
+        y = a * 2
+        assert nothing(y) == ()
+        (y * a).sum().backward()
+        assert a.grad.tolist() == [4.0, 8.0]
 
 
 def test_what_can_be_meant_passes():

@@ -1,8 +1,8 @@
 """Every public function called with arguments that nobody can mean: what does not answer in nablax's words.
 
 `python -m tests.wrong_arguments` prints what leaks. The functions are found from the package, so that a new one is
-asked, too. Left out: `core`, which is for those who write transformations; `optax`, whose functions are these;
-`autograd`, where almost everything is an array.
+asked, too; what a face has of another wing is asked once. In `autograd` almost everything is an array, so numbers and
+arrays are not asked there; but its functions are asked a second time, with a tensor before what is wrong.
 """
 
 import contextlib
@@ -22,7 +22,10 @@ from nablax.autograd import AutogradError
 
 WINGS = (
     "", "assignment", "distributed", "games", "games.methods", "linesearch", "losses", "perturbations",
-    "projections", "runtime", "schedules", "second_order", "transforms", "optimizers", "tree",
+    "projections", "runtime", "schedules", "second_order", "transforms", "optimizers", "tree", "core", "optax",
+    "optax.contrib", "optax.experimental.aggregating", "optax.losses", "optax.projections", "optax.schedules",
+    "optax.transforms", "optax.tree", "optax.tree_utils", "autograd", "autograd.cuda", "autograd.nn",
+    "autograd.nn.functional", "autograd.nn.init", "autograd.nn.utils",
 )  # fmt: skip
 
 KINDS = {
@@ -38,6 +41,8 @@ KINDS = {
     "an array": lambda: jnp.ones(3),
     "a transformation": lambda: nablax.adam(0.1),
 }
+
+MEANT_IN_AUTOGRAD = ("a negative number", "NaN", "an empty list", "an array")
 
 SOURCES = str(Path(nablax.__file__).parent)
 
@@ -70,6 +75,13 @@ def required(function):
     return max(len(needed) - len(by_name), int(stars)), by_name
 
 
+def second(function):
+    """How many arguments follow the first one in a call that says something of the second; 0 where there is none."""
+    parameters = inspect.signature(function).parameters.values()
+    by_place = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return max(1, sum(p.default is p.empty for p in by_place) - 1) if len(by_place) > 1 else 0
+
+
 def in_our_words(error):
     """Whether nablax raised the error on purpose."""
     if isinstance(error, nablax.NablaxError | AutogradError):
@@ -80,27 +92,37 @@ def in_our_words(error):
     )
 
 
-def answers(name, function, kinds=tuple(KINDS)):
-    """The kinds that are asked, with what is raised: None where nothing is."""
+def leaks(name, function, kinds=tuple(KINDS), after_a_tensor=("a word", "an object")):
+    """The kinds that are answered in Python's or JAX's words, with these."""
     left_out = EXCEPTIONS.get(name, ((), ""))[0]
     positional, by_name = required(function)
+    autograd = name.startswith("autograd.")
     for kind in kinds:
-        if kind in left_out:
+        if kind in left_out or (autograd and kind in MEANT_IN_AUTOGRAD):
             continue
         args = [KINDS[kind]() for _ in range(positional)]
-        try:
-            with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-                warnings.simplefilter("ignore")
-                function(*args, **{n: KINDS[kind]() for n in by_name})
-        except Exception as error:
+        error = raised(function, args, {n: KINDS[kind]() for n in by_name})
+        if error is not None and not in_our_words(error):
             yield kind, error
-        else:
-            yield kind, None
+    after = second(function) if autograd and not isinstance(function, type) else 0
+    for kind in after_a_tensor if after else ():
+        args = [nablax.autograd.tensor([[1.0, 2.0]]), *(KINDS[kind]() for _ in range(after))]
+        error = None if kind in left_out else raised(function, args, {})
+        if error is not None and not in_our_words(error):
+            yield f"a tensor and {kind}", error
 
 
-def leaks(name, function):
-    """The kinds that are answered in Python's or JAX's words, with these."""
-    return [(kind, e) for kind, e in answers(name, function) if e is not None and not in_our_words(e)]
+def raised(function, args, kwargs):
+    """What a call raises; None where it raises nothing."""
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            found = function(*args, **kwargs)
+            if isinstance(found, nablax.autograd.Tensor):
+                found.detach().numpy()  # some things show when they are computed
+    except Exception as error:
+        return error
+    return None
 
 
 def main():
@@ -121,10 +143,38 @@ ALL = tuple(KINDS)
 EXCEPTIONS = {
     "distributed.initialize": (ALL, "it waits for the other processes"),
     "distributed.launch": (("an empty list",), "it becomes the supervisor, which says how it is called"),
+    "core.TransformInitFn": (ALL, "a protocol"),
+    "core.TransformUpdateFn": (ALL, "a protocol"),
+    "core.TransformUpdateExtraArgsFn": (ALL, "a protocol"),
+    **{
+        f"core.{name}": (ALL, "machinery, called by nablax alone, with what it made")
+        for name in (
+            "Chain",
+            "Program",
+            "Rule",
+            "automatic",
+            "check_elementwise",
+            "dealt",
+            "dealt_each",
+            "join",
+            "leaf_roles",
+            "map_fields",
+            "map_leaves",
+            "real_dtype",
+            "unbound",
+            "project_simplex",
+            "unique",
+            "with_children",
+            "moving",
+        )
+    },
     "StatefulSchedule": (ALL, "a protocol, which nobody calls"),
     "transforms.ConditionFn": (ALL, "a protocol"),
     "transforms.ShouldSkipUpdateFunction": (ALL, "a protocol"),
     "runtime.Hyperparams": (ALL, "Optimizer makes it"),
+    "autograd.load": (("a word",), "there is no such file, which Python says best"),
+    "autograd.vjp": (("a function",), "what the user's function raises is its own"),
+    "autograd.checkpoint": (("a function",), "the same"),
     "load": (("a word",), "there is no such file, which Python says best"),
     "leafwise": (ALL, "for those who write transformations, as is `core`"),
     "with_hyperparams": (ALL, "the same"),

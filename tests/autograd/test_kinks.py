@@ -162,6 +162,19 @@ def test_second_derivatives_at_kinks():
         assert x.grad.tolist() == [0, 0]
 
 
+@pytest.mark.parametrize("way", ["a number", "an array"])
+def test_higher_derivatives_of_whole_powers_at_zero(way):
+    """The same whether the exponent is baked in or, having varied at one place, has become an input."""
+    for n in range(7):
+        (x,) = leaves([[0, 2]])
+        g = x ** (n if way == "a number" else np.int32(n))
+        for k in range(1, 4):
+            g = grad(g.sum(), x, create_graph=True)
+            slope = float(np.prod(np.arange(n - k + 1, n + 1)))
+            want = [slope * at ** (n - k) if n >= k else 0 for at in (0, 2)]
+            assert g.tolist() == want, (n, k)
+
+
 def test_values_dtypes_and_kinds_are_jaxs():
     x = np.array([-1.5, 0.0, -0.0, 2.0, nan, inf, -inf], np.float32)
     i, b, c = np.array([-2, 0, 3]), np.array([True, False]), np.array([3 + 4j, 0], np.complex64)

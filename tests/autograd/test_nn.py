@@ -255,5 +255,7 @@ def test_the_first_lines_of_a_tutorial():
 def test_a_class_that_is_not_there_is_never_another_one(loss, labels):
     scores = autograd.tensor([[1.0, 2.0, 3.0], [0.0, 1.0, 0.0]])
     call = getattr(nn.functional, loss)
-    assert np.isnan(call(scores, autograd.tensor(labels)).item())
+    with pytest.raises(IndexError, match=rf"{loss}: target must lie in 0 to 2, got -?\d. At .*test_nn.py"):
+        call(scores, autograd.tensor(labels))
+    assert np.isnan(call(scores, autograd.tensor(labels) + 0).item())  # only recorded
     assert np.isfinite(call(scores, autograd.tensor([0, -100])).item())

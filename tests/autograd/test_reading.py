@@ -260,3 +260,25 @@ def test_an_array_that_is_read_and_changes_is_an_input(make):
         except autograd.ShapeError:
             y = lift(scaled)(x)
         assert y.numpy(force=True)[0] == 7
+
+
+WITHIN = {
+    "the function": lambda n: lambda v: v * n,
+    "a jitted function": lambda n: lambda v: jax.jit(lambda u: u * n)(v),
+    "a jitted one within another": lambda n: lambda v: jax.jit(lambda u: jax.jit(lambda w: w * n)(u))(v),
+    "a loop": lambda n: lambda v: jax.lax.scan(lambda c, _: (c * n, None), v, None, length=1)[0],
+    "a branch": lambda n: lambda v: jax.lax.cond(v[0] > 0, lambda u: u * n, lambda u: u, v),
+    "a checkpoint": lambda n: lambda v: jax.checkpoint(lambda u: u * n)(v),
+}
+
+
+@pytest.mark.parametrize("shape", [(), (2,)], ids=["no axes", "one axis"])
+@pytest.mark.parametrize("where", WITHIN)
+def test_an_array_that_was_read_is_what_it_was_then(where, shape):
+    n = np.full(shape, 2, np.float32)
+    x = tensor([1.0, 2.0], requires_grad=True)
+    y = lift(WITHIN[where](n))(x)
+    n[...] = 7
+    y.sum().backward()
+    assert y.tolist() == [2, 4]
+    assert x.grad.tolist() == [2, 2]

@@ -7,7 +7,7 @@ import pytest
 
 import nablax
 from catalogue import OPTIMIZERS
-from nablax.core import Refused, check_elementwise, entrywise_in
+from nablax.core import Refused, check_elementwise
 
 ALIKE = [
     "acprop", "adabelief", "adadelta", "adagrad", "adam", "adamax", "adamaxw", "adamw", "adan", "ademamix", "adopt",
@@ -118,23 +118,3 @@ def test_reasons(tx, word):
 def test_sums_over_all_leaves_are_alike():
     assert refused(nablax.chain(nablax.clip_by_global_norm(1.0), nablax.adamw(1e-3))) == ""
     assert refused(nablax.chain(nablax.clip(1.0), nablax.add_decayed_weights(0.1), nablax.lion(1e-3))) == ""
-
-
-@pytest.mark.parametrize(
-    ("function", "watched", "expected"),
-    [
-        (lambda x, y: (2 * x + jnp.sum(y), y), [True, False], [True, False]),
-        (lambda x, y: (x * y / jnp.sqrt(x), jnp.sum(y)), [True, False], [True, False]),
-        (lambda x, y: (jax.jit(jnp.tanh)(x), jax.nn.relu(y)), [True, True], [True, True]),
-        (lambda x, y: (x - jnp.sum(x), y), [True, False], None),
-        (lambda x, y: (jnp.flip(x), y), [True, False], None),
-        (lambda x, y: (jax.jit(jnp.cumsum)(x), y), [True, False], None),
-        (lambda x, y: (jax.lax.fori_loop(0, 3, lambda _, c: 2 * c, x), y), [True, False], None),
-        (lambda x, y: (jnp.sort(y), x), [True, False], [False, True]),
-    ],
-)
-def test_entrywise_in_some_arguments(function, watched, expected):
-    x = jnp.ones(64)
-    assert entrywise_in(jax.make_jaxpr(function)(x, x).jaxpr, watched, 32) == expected
-    if expected is None and "fori" not in str(function.__code__.co_names):  # of small arrays it may
-        assert entrywise_in(jax.make_jaxpr(function)(x, x).jaxpr, watched, 65) is not None

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nablax.core._program import Program, in_place_compile_options, quick_compile_options
+from nablax.core._program import Program, _known, quick_compile_options, step_compile_options
 from nablax.optimizers import adamw
 
 
@@ -49,6 +49,9 @@ def test_other_value_errors_are_not_swallowed():
         Program(fails, "fails").map([(jnp.ones(2),)], 1.0)
 
 
-def test_this_xla_knows_the_quick_options():
+def test_this_xla_knows_the_options():
     assert quick_compile_options() == {"xla_cpu_use_fusion_emitters": False}
-    assert in_place_compile_options() == {"xla_cpu_copy_insertion_use_region_analysis": True}
+    step = {"xla_cpu_copy_insertion_use_region_analysis": True, "xla_cpu_prefer_vector_width": 512}
+    assert step_compile_options() == step
+    assert _known({"xla_no_such_option": True, **step}) == step
+    assert _known({"xla_no_such_option": True}) is None

@@ -139,7 +139,7 @@ def test_replace_makes_the_call_again():
     with pytest.raises(core.HyperparameterError, match=r"adamw: b1 must lie in \[0, 1\)"):
         tx.replace(b1=2.0)
     with pytest.raises(
-        core.ArgumentError, match="replace: adamw has no argument lr; it takes learning_rate, b1"
+        core.ArgumentError, match="adamw.replace: no argument is called .lr.; did you mean learning_rate"
     ):
         tx.replace(lr=0.1)
     seen = jax.jit(lambda lr: tx.replace(learning_rate=lr).update(PARAMS, tx.init(PARAMS), PARAMS)[0])(0.3)
@@ -256,3 +256,16 @@ def test_nothing_looks_at_the_call_stack():
     source = "\n".join(p.read_text() for p in (__import__("pathlib").Path(core.__file__).parent).glob("*.py"))
     assert "_getframe" not in source
     assert "currentframe" not in source
+
+
+def test_a_function_that_was_sent_by_value_still_knows_what_is_missing():
+    @core.checked()
+    def mine(rate, b=0.1):
+        return chain(transforms.scale(b))
+
+    sent = pickle.loads(cloudpickle.dumps(mine))
+    assert sent is not mine
+    assert sent(0.1) is not None
+    with pytest.raises(TypeError, match="mine: missing a required argument: 'rate'"):
+        sent()
+    assert copy.deepcopy(core.MISSING) is core.MISSING

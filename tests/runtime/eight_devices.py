@@ -8,6 +8,7 @@ import collections
 import json
 import re
 import sys
+import tempfile
 import traceback
 
 import jax
@@ -135,6 +136,12 @@ def it_composes_with_tensor_parallel_parameters():
     assert both[0].mu["w"].spec == P(("data", "model"))
     fsdp = nablax.state_shardings(nablax.adam(1e-3), SMALL, mesh, param_specs=P("data"))
     assert fsdp[0].mu["b"].spec == P("data")
+    shapes = {"odd": (18, 7), "large": (99, 8, 16), "taken": (16, 4)}  # the axis has four devices
+    shapes = jax.tree.map(lambda s: jnp.zeros(s), shapes, is_leaf=lambda x: isinstance(x, tuple))
+    specs = {"odd": P(), "large": P(), "taken": P("model")}
+    laid = nablax.state_shardings(nablax.adam(1e-3), shapes, mesh, param_specs=specs)[0].nu
+    wanted = {"odd": P(), "large": P(None, None, "data"), "taken": P("model", "data")}
+    assert {name: laid[name].spec for name in laid} == wanted
 
 
 @check
@@ -177,7 +184,9 @@ def an_optimizer_keeps_layout_and_program_through_steps_saving_and_loading():
             opt.step(gradient(opt.params, batch(mesh)))
             plain.step(gradient(plain.params, batch(mesh)))
             if i == 1:
-                other.load_state_dict(opt.state_dict())
+                with tempfile.TemporaryDirectory() as folder:
+                    opt.save(f"{folder}/saved")
+                    other.load(f"{folder}/saved")
             if i > 1:
                 other.step(gradient(other.params, batch(mesh)))
         opt.hyperparameters["learning_rate"] = 0.5
@@ -335,13 +344,22 @@ def what_describe_memory_says_is_allocated():
     mesh = jax.make_mesh((4, 2), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
     specs = {"w": P(None, "model"), "b": P()}
     params = jax.tree.map(lambda x, s: jax.device_put(x, NamedSharding(mesh, s)), SMALL, specs)
-    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), params)
-    for tx in (nablax.adamw(1e-3), nablax.adafactor(1e-3, min_dim_size_to_factor=2), nablax.muon(1e-3)):
+    narrow = jax.tree.map(lambda x: x.astype(jnp.bfloat16), params)
+    for tx, held, kept in (
+        (nablax.adamw(1e-3), params, ()),
+        (nablax.adafactor(1e-3, min_dim_size_to_factor=2), params, ()),
+        (nablax.muon(1e-3), params, ()),
+        (nablax.precision(nablax.adamw(1e-3)), narrow, ("snapshot",)),
+        (nablax.precision(nablax.adamw(1e-3), "remainder"), narrow, ("statistic",)),
+        (nablax.quantize_state(nablax.adamw(1e-3), min_size=2), params, ()),
+    ):
+        shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), held)
         said = nablax.describe_memory(tx, shapes, mesh=mesh)
-        state = nablax.shard_state(tx, mesh, param_specs=specs).init(params)
+        state = nablax.shard_state(tx, mesh, param_specs=specs).init(held)
         rows = {row.what: row for row in said.rows}
+        assert {*kept} <= {*rows}, rows
         for device in jax.devices():
-            assert rows["parameters"].device == bytes_on(params, device)
+            assert rows["parameters"].device == bytes_on(held, device)
             there = said.device - rows["parameters"].device - rows["gradients"].device
             assert abs(there - bytes_on(state, device)) <= 0.01 * bytes_on(state, device)
     layers = [jax.ShapeDtypeStruct((8192, 8192), jnp.bfloat16)] * 1043  # 70 billion

@@ -15,6 +15,8 @@ from flax import nnx
 
 import nablax
 from nablax import CSVLogger, JSONLinesLogger, Optimizer, lr_finder, metrics_of, train_step, with_metrics
+from nablax.core import widened
+from nablax.runtime._metrics import _lanes
 
 PARAMS = {"w": jnp.array([[3.0, 4.0]]), "b": jnp.array([1.0])}
 GRADS = {"w": jnp.array([[0.6, 0.8]]), "b": jnp.array([0.5])}
@@ -116,6 +118,91 @@ def test_norms_write_no_update_down(name, wrapped):
     tx = with_metrics(WAYS[name]) if wrapped else WAYS[name]
     compiled = Optimizer(tx, params, metrics=not wrapped).lower(params).compile()
     assert compiled.memory_analysis().temp_size_in_bytes < 0.5 * (params["w"].nbytes + params["v"].nbytes)
+
+
+LANES = {f"w{k}": jnp.linspace(-1.0, k, 128 * (160 + k)).reshape(128, -1) for k in range(5)}
+MIXED = {**LANES, "odd": jnp.linspace(0.5, 2.0, 21_011), "huge": jnp.ones((600, 600)), "small": jnp.ones(7)}
+
+
+@pytest.fixture
+def few_cores(monkeypatch):
+    """However many this machine has."""
+    monkeypatch.setattr(_lanes, "_CORES", 10**6)
+
+
+@pytest.mark.usefixtures("few_cores")
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("adamw", jnp.float32), ("adamw", jnp.bfloat16), ("clip", jnp.float32)]
+)
+def test_steps_and_norms_in_one_loop(name, dtype):
+    """Leaves of many sizes, with a rest that no tile takes, one too large for the loop and one too small."""
+    params = jax.tree.map(lambda x: x.astype(dtype), MIXED)
+    grads = jax.tree.map(lambda x: jnp.cos(7 * x), params)
+    plain, told = (Optimizer(WAYS[name], params, metrics=m) for m in (False, True))
+    state = Optimizer(with_metrics(WAYS[name], per_leaf=True), params)
+    for opt, loops in ((plain, 0), (told, 1), (state, 1)):
+        assert opt.lower(grads).as_text().count("stablehlo.while") == loops
+    before = params
+    for _ in range(2):
+        after, same, again = (jax.tree.map(jnp.copy, opt.step(grads)) for opt in (plain, told, state))
+        for other in (same, again):
+            jax.tree.map(
+                lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), widened(after), widened(other)
+            )
+        updates = jax.tree.map(lambda a, b: np.float64(a) - np.float64(b), after, before)
+        assert float(told.metrics["gradient_norm"]) == pytest.approx(norm(grads), rel=1e-6)
+        assert float(told.metrics["parameter_norm"]) == pytest.approx(norm(after), rel=1e-6)
+        leaves = metrics_of(state.state)["leaves"]
+        for leaf in MIXED:
+            assert float(leaves[leaf]["gradient_norm"]) == pytest.approx(norm(grads[leaf]), rel=1e-6)
+            if dtype == jnp.float32:
+                assert float(leaves[leaf]["parameter_norm"]) == pytest.approx(norm(after[leaf]), rel=1e-6)
+                assert float(leaves[leaf]["update_norm"]) == pytest.approx(norm(updates[leaf]), rel=1e-5)
+        before = after
+    moments = [jax.tree.leaves(opt.state) for opt in (plain, told)]
+    for a, b in zip(*moments, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+@pytest.mark.usefixtures("few_cores")
+def test_the_loop_writes_in_place():
+    opt = Optimizer(WAYS["adamw"], LANES, metrics=True)
+    compiled = opt.lower(LANES).compile()
+    sizes = [f"{x.size}]" for x in LANES.values()] + [f"{x.shape[1]}]" for x in LANES.values()]
+    copies = [line for line in compiled.as_text().splitlines() if " copy(" in line]
+    assert not [line for line in copies if any(size in line.split(" copy(")[0] for size in sizes)]
+    assert compiled.memory_analysis().temp_size_in_bytes < sum(x.nbytes for x in LANES.values())
+
+
+@pytest.mark.usefixtures("few_cores")
+def test_where_there_is_no_loop():
+    """Arrays that are not donated; leaves that meet. What a leaf's gradient gives to others is no hindrance."""
+
+    def update(updates, state, params=None):
+        first = updates["w0"][:, :1]
+        return jax.tree.map(lambda u, s: -u - 0.1 * s - first, updates, state), jax.tree.map(
+            jnp.negative, state
+        )
+
+    lent = Optimizer(WAYS["adamw"], LANES, metrics=True, donate=False)
+    assert "while" not in lent.lower(LANES).as_text()
+    tied = nablax.GradientTransformation(lambda params: jax.tree.map(jnp.copy, params), update)
+    shared = {f"w{k}": jnp.full((128, 160), k + 1.0) for k in range(4)}
+    plain, told = (Optimizer(tied, shared, metrics=m) for m in (False, True))
+    assert "while" in told.lower(shared).as_text()
+    jax.tree.map(np.testing.assert_array_equal, plain.step(shared), told.step(shared))
+
+    def swap(updates, state, params=None):
+        del params
+        updates = jax.tree.map(lambda u, s: u - 0.1 * s, updates, state)
+        return updates, dict(zip(state, list(state.values())[::-1], strict=True))
+
+    turned = nablax.GradientTransformation(lambda params: jax.tree.map(jnp.copy, params), swap)
+    plain, told = (Optimizer(turned, shared, metrics=m) for m in (False, True))
+    assert "while" not in told.lower(shared).as_text()
+    for _ in range(2):
+        jax.tree.map(np.testing.assert_array_equal, plain.step(shared), told.step(shared))
+    jax.tree.map(np.testing.assert_array_equal, plain.state, told.state)
 
 
 def test_norms_do_no_costly_work_twice():

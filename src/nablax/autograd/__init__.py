@@ -13,6 +13,7 @@ from ._ground._errors import InPlaceError as InPlaceError
 from ._ground._errors import LostTapeError as LostTapeError
 from ._ground._errors import NoGradientError as NoGradientError
 from ._ground._errors import NonScalarError as NonScalarError
+from ._ground._errors import RangeError as RangeError
 from ._ground._errors import ShapeError as ShapeError
 from ._ground._errors import ThreadError as ThreadError
 from ._ground._errors import TupleError as TupleError

@@ -12,12 +12,29 @@ import numpy as np
 from nablax.core._number import Number
 
 
+class _Missing:
+    __slots__ = ()
+
+    def __reduce__(self) -> str:
+        return "MISSING"  # there is one
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Any = _Missing()
+"""Stands for a required argument that was not given."""
+TOO_MANY = "_too_many"
+"""The name of `*args` that a function only takes to refuse them."""
+
+
 @functools.lru_cache(1024)
 def parameters(function: Callable[..., Any]) -> tuple[tuple[str, ...], tuple[str, ...], str | None]:
     """The names of the positional parameters, of the keyword-only ones, and of `*args`, None without."""
     code = function.__code__
     names, n, k = code.co_varnames, code.co_argcount, code.co_kwonlyargcount
-    return names[:n], names[n : n + k], names[n + k] if code.co_flags & 0x04 else None
+    star = names[n + k] if code.co_flags & 0x04 and names[n + k] != TOO_MANY else None
+    return names[:n], names[n : n + k], star
 
 
 @functools.lru_cache(1024)
@@ -26,7 +43,8 @@ def default_arguments(function: Callable[..., Any]) -> dict[str, Any]:
     positional, _, _ = parameters(function)
     values = function.__defaults__ or ()
     named = dict(zip(positional[len(positional) - len(values) :], values, strict=True))
-    return named | (function.__kwdefaults__ or {})
+    named |= function.__kwdefaults__ or {}
+    return {name: value for name, value in named.items() if value is not MISSING}
 
 
 def variadic(function: Callable[..., Any]) -> bool:

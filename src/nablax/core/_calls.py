@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
-from nablax.core._arguments import default_arguments, parameters
+from nablax.core._arguments import MISSING, TOO_MANY, default_arguments, parameters
 from nablax.core._base import GradientTransformation, with_extra_args_support
 from nablax.core._checks import Check
 from nablax.core._errors import ArgumentError
+from nablax.core._spelling import are_parameters, unbound
 from nablax.core._value import Call, Transformation, body_of
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -69,8 +71,14 @@ def checked(
                 check = check if isinstance(check, Check) else Check(check)
                 checks[name] = (check, defaults.get(name, _NO_DEFAULT), optional)
         rows = tuple((name, *row) for name, row in checks.items())
+        required = tuple(name for name in names if name not in defaults)
 
-        def call(arguments: dict[str, Any]) -> Any:
+        def call(arguments: dict[str, Any], more: tuple[Any, ...], strange: dict[str, Any]) -> Any:
+            lacking = False
+            for name in required:
+                lacking = lacking or arguments[name] is MISSING
+            if lacking or more or strange:
+                raise _unbound(public, speaker, arguments, more, strange)
             for name, check, default, optional in rows:
                 value = arguments[name]
                 if value is not default and not (optional and value is None):
@@ -94,28 +102,56 @@ def checked(
 _NO_DEFAULT = object()
 
 
-def _with_signature_of(function: Callable[..., Any], call: Callable[[dict[str, Any]], Any]) -> Any:
-    """A function with the very parameters of another, so that tools which look at its code find them."""
+def _with_signature_of(function: Callable[..., Any], call: Callable[..., Any]) -> Any:
+    """A function with the very parameters of another, so that tools which look at its code find them.
+
+    What is misspelt, missing or too much is taken, for Python would answer it; so `call` does.
+    """
     positional, keyword, star = parameters(function)
     defaults = default_arguments(function)
 
     def listed(names: Iterable[str]) -> list[str]:
-        return [f"{name}=None" if name in defaults else name for name in names]
+        return [f"{name}=None" for name in names]
 
-    stars = [f"*{star}"] if star is not None else ["*"] if keyword else []
-    signature = ", ".join([*listed(positional), *stars, *listed(keyword)])
+    stars = [f"*{TOO_MANY if star is None else star}"]
+    signature = ", ".join([*listed(positional), *stars, *listed(keyword), "**_strange"])
     names = [*positional, *([star] if star is not None else []), *keyword]
     given = "{" + ", ".join(f"{name!r}: {name}" for name in names) + "}"
     space: dict[str, Any] = {"_call": call}
-    code = f"def {function.__name__}({signature}):\n    return _call({given})"
+    more = TOO_MANY if star is None else "()"
+    code = f"def {function.__name__}({signature}):\n    return _call({given}, {more}, _strange)"
     exec(compile(code, f"<call of {function.__qualname__}>", "exec"), space)  # names and nothing else
     public = space[function.__name__]
     functools.update_wrapper(public, function)
     del public.__wrapped__  # the signature is its own
-    public.__defaults__ = function.__defaults__
-    public.__kwdefaults__ = function.__kwdefaults__
+    public.__defaults__ = tuple(defaults.get(name, MISSING) for name in positional)
+    public.__kwdefaults__ = {name: defaults.get(name, MISSING) for name in keyword}
     public.__annotations__ = _types(function)
+    public.__signature__ = _signature(function, public.__annotations__)
     return public
+
+
+def _signature(function: Callable[..., Any], types: Mapping[str, Any]) -> inspect.Signature:
+    found = inspect.signature(function)
+    typed = [p.replace(annotation=types.get(name, p.annotation)) for name, p in found.parameters.items()]
+    return found.replace(parameters=typed, return_annotation=types.get("return", found.return_annotation))
+
+
+def _unbound(
+    public: Any, who: str, arguments: dict[str, Any], more: tuple[Any, ...], strange: dict[str, Any]
+) -> ArgumentError:
+    given = {name: value for name, value in arguments.items() if value is not MISSING}
+    positional, keyword, star = parameters(public)
+    args: Any
+    if more:
+        args = [*(arguments[name] for name in positional), *more]
+        named = {name: given[name] for name in keyword if name in given}
+    else:
+        args, named = given.pop(star, ()) if star is not None else (), given
+    right = (
+        "Parameters go to nablax.Optimizer(tx, params)." if any(map(are_parameters, given.values())) else ""
+    )
+    return unbound(who, inspect.signature(public), args, {**named, **strange}, right)
 
 
 def _types(function: Callable[..., Any]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ _JOINS = {
     "reduce_and": "and",
     "reduce_or": "or",
 }
-_CALLS = (
+CALLS = (
     "jit",
     "pjit",
     "closed_call",
@@ -42,7 +42,7 @@ _NAMES = """
     logistic lt max min mul ne neg nextafter not optimization_barrier or pow real reduce_precision rem round rsqrt
     select_n sign sin sinh sqrt square stop_gradient sub tan tanh xor
 """
-_ENTRYWISE = frozenset(_NAMES.split())
+ENTRYWISE = frozenset(_NAMES.split())
 
 
 class Refused(Exception):
@@ -104,37 +104,7 @@ def _reason(tx: Any, dtype: Any) -> str:
     return ""
 
 
-def entrywise_in(jaxpr: Any, watched: Sequence[bool], small: int) -> list[bool] | None:
-    """Whether equations take of some arguments no more, for an entry, than entries of the same place and scalars.
-
-    Args:
-      jaxpr: the equations.
-      watched: for each argument, whether it is one of those.
-      small: arrays with fewer entries may be used in any way.
-
-    Returns:
-      For each result, whether it depends on them; None where an equation takes more.
-    """
-    known = dict(
-        zip([*jaxpr.constvars, *jaxpr.invars], [*[False] * len(jaxpr.constvars), *watched], strict=True)
-    )
-    for eqn in jaxpr.eqns:
-        args = [not isinstance(a, Literal) and known[a] for a in eqn.invars]
-        inner, results = _called(eqn), [any(args)] * len(eqn.outvars)
-        if any(args) and eqn.primitive.name in _CALLS:
-            found = entrywise_in(getattr(inner, "jaxpr", inner), args, small)
-            if found is None:
-                return None
-            results = found
-        elif any(args) and eqn.primitive.name not in _ENTRYWISE | {"broadcast_in_dim", "reshape"}:
-            sizes = [getattr(v.aval, "size", small) for v in [*eqn.invars, *eqn.outvars]]
-            if inner is not None or max(sizes) >= small:
-                return None
-        known.update(zip(eqn.outvars, results, strict=True))
-    return [not isinstance(a, Literal) and known[a] for a in jaxpr.outvars]
-
-
-def _called(eqn: Any) -> Any:
+def called(eqn: Any) -> Any:
     """The jaxpr that an equation calls, closed or not; None without one."""
     return eqn.params.get("jaxpr", eqn.params.get("call_jaxpr"))
 
@@ -176,8 +146,8 @@ def _follow(jaxpr: Any, consts: Sequence[_Value], args: Sequence[_Value]) -> lis
 
 def _equation(eqn: Any, args: list[_Value]) -> list[_Value]:
     name = eqn.primitive.name
-    if name in _CALLS:
-        inner = _called(eqn)
+    if name in CALLS:
+        inner = called(eqn)
         closed = inner if isinstance(inner, ClosedJaxpr) else ClosedJaxpr(inner, ())
         return _follow(closed.jaxpr, [_constant(c) for c in closed.consts], args)
     parts = [a for a in args if a.join]
@@ -188,7 +158,7 @@ def _equation(eqn: Any, args: list[_Value]) -> list[_Value]:
         raise Refused(f"{name} brings two leaves together")
     leaf = next(iter(leaves), None)
     made = (name, *[a.made for a in args])
-    if name in _ENTRYWISE:
+    if name in ENTRYWISE:
         options = str(sorted((k, str(v)) for k, v in eqn.params.items()))
         return [_Value((*made, options, k), leaf) for k in range(len(eqn.outvars))]
     if leaf is None:

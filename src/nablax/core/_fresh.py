@@ -9,11 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nablax.core._program import is_traced, under_trace
+from nablax.core._kinds import ANY_ARRAY, DTYPE, ONE_ARRAY, refusing
+from nablax.core._tracing import is_traced, under_trace
 
 _SMALL = 2**20  # bytes; of what is larger there would be NumPy's, too, for a while
 
 
+@refusing(x=ANY_ARRAY)
 def copied(x: Any, dtype: Any = None) -> jax.Array:
     """An array in a buffer of its own, laid out over the same devices.
 
@@ -27,6 +29,7 @@ def copied(x: Any, dtype: Any = None) -> jax.Array:
     return jnp.array(x, dtype, copy=True)
 
 
+@refusing(p=ANY_ARRAY, fill=ONE_ARRAY, dtype=DTYPE)
 def filled_like(p: Any, fill: Any, dtype: Any = None, without: Sequence[int] = ()) -> jax.Array:
     """An array like another, filled with a number: of its shape, on its devices.
 

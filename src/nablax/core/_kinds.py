@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +14,8 @@ import numpy as np
 
 from nablax.core._checks import Check
 from nablax.core._errors import ArgumentError
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def of_kind(what: str, fits: Callable[[Any], bool]) -> Check:
@@ -28,6 +32,11 @@ def of_kind(what: str, fits: Callable[[Any], bool]) -> Check:
 
 def choice(*allowed: str) -> Check:
     """The check of a word that is one of several."""
+    for word in allowed:
+        if not isinstance(word, str):
+            raise ArgumentError(
+                f"choice: allowed must be strings, got {type(word).__name__}: {word!r}."[:300]
+            )
     return of_kind(f"one of {', '.join(allowed)}", lambda value: isinstance(value, str) and value in allowed)
 
 
@@ -96,6 +105,9 @@ ANY_ARRAY = of_kind("an array of numbers or random keys", _is_any_array)
 ANY_ARRAYS = _of_leaves(ANY_ARRAY)
 ARRAY = of_kind("an array of numbers", is_array)
 ARRAYS = _of_leaves(ARRAY)
+ONE_ARRAY = of_kind(
+    "an array of numbers", lambda value: not isinstance(value, list | tuple) and is_array(value)
+)
 FLAG = of_kind("a bool", lambda value: value is None or is_flag(value))
 DTYPE = of_kind("a floating or complex dtype or None", _is_dtype)
 MASK = mask_of()
@@ -104,6 +116,43 @@ FUNCTION = of_kind("a function", callable)
 PATH = of_kind("a path", lambda value: isinstance(value, str | os.PathLike))
 ITERABLE = of_kind("iterable", lambda value: isinstance(value, Iterable) and not isinstance(value, str))
 TRANSFORMATION = of_kind("a gradient transformation, with functions init and update", is_transformation)
+
+
+WORD = of_kind("a string", lambda value: isinstance(value, str))
+INTEGER = of_kind("an integer", lambda value: isinstance(value, int | np.integer))
+
+
+def refusing(**kinds: Check) -> Callable[[Function], Function]:
+    """A function that refuses arguments of another kind once it has failed.
+
+    Nothing is looked at before, so that it costs nothing within rules and steps.
+
+    Args:
+      **kinds: checks by name of argument.
+    """
+
+    def decorate(function: Function) -> Function:
+        def explain(args: Any, kwargs: Any) -> None:
+            given = inspect.signature(function).bind(*args, **kwargs).arguments
+            for name, check in kinds.items():
+                several = given.get(name, ())
+                starred = (
+                    inspect.signature(function).parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
+                )
+                for value in several if starred else [given[name]] if name in given else []:
+                    check(function.__name__, name, value)
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return function(*args, **kwargs)
+            except (TypeError, ValueError, AttributeError, LookupError):
+                explain(args, kwargs)
+                raise
+
+        return cast(Function, call)
+
+    return decorate
 
 
 def as_flags(who: str, **values: Any) -> list[bool]:

@@ -12,8 +12,10 @@ from jax import lax
 from nablax import tree
 from nablax.core._checks import check_number
 from nablax.core._errors import ArgumentError, StructureError
+from nablax.core._kinds import ARRAY, INTEGER, refusing
 
 
+@refusing(matrix=ARRAY)
 def power_iteration(
     matrix: Any | Callable[[Any], Any],
     *,
@@ -172,6 +174,7 @@ def matrix_inverse_pth_root(
     return jnp.where(better, x, x_before), jnp.where(better, error, before).astype(jnp.float32)
 
 
+@refusing(A=ARRAY, b=ARRAY, iters=INTEGER)
 def nnls(A: Any, b: Any, iters: int, unroll: int | bool = 1, L: Any = None) -> jax.Array:
     """Non-negative least squares: argmin |A x - b| over x >= 0, by accelerated projected gradient steps.
 

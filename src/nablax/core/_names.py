@@ -5,7 +5,11 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterable
 
+from nablax.core._kinds import ITERABLE, WORD, refusing
+from nablax.core._spelling import meant
 
+
+@refusing(name=WORD, paths=ITERABLE)
 def resolve(name: str, paths: Iterable[str], who: str = "hyperparameters") -> list[str]:
     """The paths that a name means.
 
@@ -29,7 +33,8 @@ def resolve(name: str, paths: Iterable[str], who: str = "hyperparameters") -> li
         return fits
     if not fits:
         there = ", ".join(paths) if paths else "none (inject_hyperparams keeps its numbers in its state)"
-        raise KeyError(f"{who}: {name!r} is none of them; there are {there}.")
+        near = meant(name, [path.rpartition("/")[2] for path in paths])
+        raise KeyError(f"{who}: {name!r} is none of them{near}; there are {there}.")
     last = name.rpartition("/")[2]
     raise KeyError(f"{who}: {name!r} is ambiguous: {', '.join(fits)}. '*/{last}' sets all of them.")
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from nablax.core._errors import StructureError
 from nablax.core._fresh import filled_like
+from nablax.core._kinds import ARRAYS, DTYPE, ONE_ARRAY, refusing
 from nablax.tree import at_least_float32
 
 
@@ -32,6 +33,7 @@ def abs_sq(x: Any) -> jax.Array:
     return jnp.square(x)
 
 
+@refusing(count=ONE_ARRAY)
 def safe_increment(count: Any) -> jax.Array:
     """count + 1, held at the largest value of its dtype instead of wrapping round.
 
@@ -53,6 +55,7 @@ def safe_increment(count: Any) -> jax.Array:
     return jnp.where(count < top, count + one, top)
 
 
+@refusing(x=ONE_ARRAY, min_norm=ONE_ARRAY)
 def safe_norm(x: Any, min_norm: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> jax.Array:
     """max(norm of x, min_norm), whose gradient is finite (zero) where the norm is not above min_norm.
 
@@ -75,6 +78,7 @@ def safe_norm(x: Any, min_norm: Any, ord: Any = None, axis: Any = None, keepdims
     return jnp.where(squeezed, min_norm, jnp.linalg.norm(x, ord=ord, axis=axis, keepdims=keepdims))
 
 
+@refusing(x=ONE_ARRAY, min_rms=ONE_ARRAY)
 def safe_root_mean_squares(x: Any, min_rms: Any) -> jax.Array:
     """max(root mean square of x, min_rms), with a finite gradient at x = 0.
 
@@ -88,11 +92,13 @@ def safe_root_mean_squares(x: Any, min_rms: Any) -> jax.Array:
     return jnp.where(below, min_rms, jnp.sqrt(jnp.where(below, 1.0, mean)))
 
 
+@refusing(old=ONE_ARRAY, new=ONE_ARRAY, decay=ONE_ARRAY)
 def lerp(old: Any, new: Any, decay: Any) -> Any:
     """decay * old + (1 - decay) * new: one step of an exponential moving average."""
     return decay * old + (1 - decay) * new
 
 
+@refusing(tree=ARRAYS)
 def widened(tree: Any) -> Any:
     """A tree with its floating leaves in at least float32; None stays."""
 
@@ -103,6 +109,7 @@ def widened(tree: Any) -> Any:
     return jax.tree.map(leaf, tree)
 
 
+@refusing(params=ARRAYS, dtype=DTYPE)
 def moment_like(params: Any, dtype: Any = None, fill: float = 0.0) -> Any:
     """A first moment for each leaf, filled with a number.
 
@@ -121,6 +128,7 @@ def moment_like(params: Any, dtype: Any = None, fill: float = 0.0) -> Any:
     return jax.tree.map(leaf, params)
 
 
+@refusing(params=ARRAYS, dtype=DTYPE)
 def wide_moment_like(params: Any, dtype: Any = None, fill: float = 0.0, real: bool = False) -> Any:
     """A statistic for each leaf in at least float32: second moments, accumulators, averages.
 

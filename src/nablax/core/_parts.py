@@ -12,6 +12,7 @@ import jax
 
 from nablax.core._chain import Chain, label_of
 from nablax.core._hyperparams import takes_transformations
+from nablax.core._kinds import ARRAYS, TRANSFORMATION, refusing
 from nablax.core._rule import Rule
 from nablax.core._value import Call, body_of, call_of
 
@@ -75,6 +76,7 @@ def leaf_names(tree: Any) -> list[str]:
     return unique(path_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree))
 
 
+@refusing(tx=TRANSFORMATION, params=ARRAYS)
 def parts(tx: Any, params: Any, state: Any = None) -> list[Part]:
     """The parts of a transformation.
 

@@ -16,24 +16,28 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import find_top_trace
 
 from nablax.core._dealt import Deal, dealing_now, map_stack
+from nablax.core._tracing import is_traced, under_trace
 
 CHUNK = 16
 _QUICK = {"xla_cpu_use_fusion_emitters": False}
+_STEP = {"xla_cpu_copy_insertion_use_region_analysis": True, "xla_cpu_prefer_vector_width": 512}
 
 
-_IN_PLACE = {"xla_cpu_copy_insertion_use_region_analysis": True}
-
-
-def _known(options: dict[str, Any]) -> dict[str, Any] | None:
-    """Compiler options, or None where this version of XLA does not know them."""
+def _compiles(options: dict[str, Any]) -> bool:
     try:
         jax.jit(lambda: 0, compiler_options=options).lower().compile()
     except Exception:  # XLA's errors for unknown options have no class of their own
-        return None
-    return options
+        return False
+    return True
+
+
+def _known(options: dict[str, Any]) -> dict[str, Any] | None:
+    """Those of the compiler options that this version of XLA knows; None where there are none."""
+    if _compiles(options):
+        return options
+    return {name: value for name, value in options.items() if _compiles({name: value})} or None
 
 
 @functools.cache
@@ -47,31 +51,18 @@ def quick_compile_options() -> dict[str, Any] | None:
 
 
 @functools.cache
-def in_place_compile_options() -> dict[str, Any] | None:
-    """What lets a step with donated arguments overwrite them where it reads them more than once.
+def step_compile_options() -> dict[str, Any] | None:
+    """What makes a step with donated arguments fast on CPUs: it overwrites also what it reads more than once, and uses
+    vectors of 512 bits where the processor has them.
 
     Without, XLA's CPU compiler looks at dependencies alone: where two loops read a buffer that one of them writes, or a
-    branch hands it on, it copies all of it, though the order of the loops would do.
+    branch hands it on, it copies all of it, though the order of the loops would do. And it stays at 256 bits, for the
+    sake of processors whose clock slows down beyond.
 
     Returns:
       Compiler options, or None where this version of XLA does not know them.
     """
-    return _known(_IN_PLACE)
-
-
-def is_traced(tree: Any) -> bool:
-    """Whether any leaf of a tree is a tracer."""
-    return any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(tree))
-
-
-def under_trace() -> bool:
-    """Whether operations are being traced now, also those on concrete arrays: inside jit, scan, grad or vmap."""
-    return type(find_top_trace(())).__name__ != "EvalTrace"
-
-
-def under_jit() -> bool:
-    """Whether what is traced now becomes one program: inside jit or scan, not eagerly under grad or vmap."""
-    return type(find_top_trace(())).__name__ == "DynamicJaxprTrace"
+    return _known(_STEP)
 
 
 class Program:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import jax
 
 from nablax.core._fields import Fields
+from nablax.core._kinds import TRANSFORMATION, refusing
 from nablax.core._parts import KeyPath, Part, join, parts, path_name, unique
 from nablax.core._rule import Rule
 
@@ -44,6 +45,7 @@ class _Mark:
         self.index = index
 
 
+@refusing(tx=TRANSFORMATION)
 def state_leaves(tx: Any, state: Any, params: Any = None) -> list[StateLeaf]:
     """What each leaf of a state is called, and whom it belongs to, in the order of `jax.tree.leaves(state)`.
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from nablax.core._base import GradientTransformation, OptState, Params, Updates, init_empty_state
 from nablax.core._calls import checked
-from nablax.core._kinds import FUNCTION
+from nablax.core._kinds import FUNCTION, ONE_ARRAY, refusing
 from nablax.core._rule import leafwise
 from nablax.tree import is_none
 
@@ -19,6 +19,7 @@ def _same(g: jax.Array) -> jax.Array:
     return g
 
 
+@refusing(g=ONE_ARRAY, factor=ONE_ARRAY)
 def times(g: jax.Array, *, factor: jax.Array) -> jax.Array:
     """The rule of everything that multiplies all leaves by one number."""
     return factor * g

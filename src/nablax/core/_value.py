@@ -7,6 +7,7 @@ apart and puts it together again: `jax.tree.map`, `copy.deepcopy`. `tx.replace(l
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from nablax.core._arguments import as_passed, default_arguments, frozen, same, s
 from nablax.core._base import Body, GradientTransformationExtraArgs
 from nablax.core._border import at_home_in_optax
 from nablax.core._errors import ArgumentError, MissingParamsError
+from nablax.core._spelling import unbound
 from nablax.core._split import whole
 from nablax.tree import manual_axes, reach_now
 
@@ -197,11 +199,9 @@ class Transformation(GradientTransformationExtraArgs):
         call = self.call
         if call is None:
             raise ArgumentError("replace: this transformation does not know the call that made it.")
-        unknown = [k for k in arguments if k not in call.arguments]
-        if unknown:
-            raise ArgumentError(
-                f"replace: {call.name} has no argument {', '.join(unknown)}; it takes {', '.join(call.arguments)}."
-            )
+        strange = {k: v for k, v in arguments.items() if k not in call.arguments}
+        if strange:
+            raise unbound(f"{call.name}.replace", inspect.signature(call.function), (), strange)
         args, kwargs = as_passed(call.function, {**call.arguments, **arguments})
         return call.function(*args, **kwargs)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +13,10 @@ import numpy as np
 from nablax.core import (
     ArgumentError,
     as_flags,
+    calls_explained,
     check_number,
     copied,
     current_values,
-    with_extra_args_support,
 )
 from nablax.runtime import _tensors as tensors_of
 from nablax.runtime._buffers import apart
@@ -31,6 +31,7 @@ from nablax.runtime._sharding import Layout, place, specs_of
 from nablax.runtime._shield import Shield
 from nablax.runtime._step import NORMS, by_group, injected_rates, rate_paths
 from nablax.runtime._stepping import Stepping
+from nablax.runtime._wrong import OPTIMIZER, check_attribute, transformation
 
 
 class Optimizer(Stepping):
@@ -73,6 +74,7 @@ class Optimizer(Stepping):
       ['learning_rate', 'skipped_steps', 'steps']
     """
 
+    @calls_explained("Optimizer", OPTIMIZER)
     def __init__(
         self,
         tx: Any,
@@ -88,7 +90,7 @@ class Optimizer(Stepping):
         mesh: Any = None,
         axis: str | tuple[str, ...] = "data",
     ):
-        self.tx = with_extra_args_support(tx)
+        self.tx = transformation("Optimizer", tx, OPTIMIZER)
         metrics, skip_nonfinite, donate, take, packed = as_flags(
             "Optimizer",
             metrics=metrics,
@@ -213,6 +215,12 @@ class Optimizer(Stepping):
 
     def _check_fits(self, tx: Any) -> None:
         check_state_fits(tx, self.state, self._arrays())
+
+    if not TYPE_CHECKING:  # which would take any name for an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            check_attribute(name)
+            return object.__getattribute__(self, name)  # raises what it raised
 
     def __repr__(self) -> str:
         size = sum(np.size(p) for p in jax.tree.leaves(self._arrays()))

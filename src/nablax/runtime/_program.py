@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from nablax.core import Source, Unfilled, in_place_compile_options
+from nablax.core import Source, Unfilled, overwriting, step_compile_options
 from nablax.runtime._live import Numbers
 from nablax.runtime._shield import watched
 
@@ -24,8 +24,8 @@ _WATCHES = 4  # calls after a program was built in which JAX may still be prepar
 
 
 def jitted(function: Callable[..., Any], donate_argnums: tuple[int, ...]) -> Any:
-    """`jax.jit`, with donated arguments overwritten also where they are read more than once."""
-    options = in_place_compile_options() if donate_argnums else None
+    """`jax.jit`, compiled as a step where it has donated arguments."""
+    options = step_compile_options() if donate_argnums else None
     return jax.jit(function, donate_argnums=donate_argnums, compiler_options=options)
 
 
@@ -40,7 +40,7 @@ class Variant:
         def step(*args: Any) -> Any:
             self.traces += 1
             *given, vector = args
-            with self.source.reading(vector):
+            with self.source.reading(vector), overwriting(bool(donate)):
                 return body(numbers.opened(self.source), *given)
 
         self.compiled = jit(step, donate_argnums=donate)

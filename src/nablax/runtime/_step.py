@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 
 from nablax import tree
-from nablax.core import advance, current_values, hyperparams
-from nablax.runtime._metrics import root, squares
+from nablax.core import Advanced, advance, advanced, current_values, hyperparams
+from nablax.runtime._metrics import Moved, measured, root
 from nablax.runtime._sharding import Layout
 from nablax.tree import all_finite
 
@@ -22,7 +22,7 @@ NORMS = ("gradient_norm", "update_norm", "parameter_norm")
 class Stepped(NamedTuple):
     """params, state: after the step. finite: whether the gradients were, None where nobody looked. updates.
 
-    move, given: what `squares` asks for; None on a mesh.
+    move, given: what `measured` asks for; None on a mesh.
     """
 
     params: Any
@@ -59,9 +59,9 @@ def step(
         new_params, new_state = layout.leave(inside.params, inside.state, params)
         return Stepped(new_params, new_state, inside.finite, inside.updates)
 
-    def move(grads: Any, state: Any, params: Any) -> tuple[Any, Any]:
-        new_params, _, updates = advance(tx, grads, state, params, extra)
-        return updates, new_params
+    def move(grads: Any, state: Any, params: Any) -> Moved:
+        done = advanced(tx, grads, state, params, extra)
+        return Moved(done, done.params)
 
     new_params, new_state, updates = advance(tx, grads, state, params, extra)
     if not skip_nonfinite:
@@ -74,13 +74,16 @@ def step(
     return Stepped(keep(new_params, params), keep(new_state, state), finite, updates)
 
 
-def norms(grads: Any, stepped: Stepped) -> dict[str, jax.Array]:
-    """Euclidean norms over all leaves, float32 or wider."""
+def norms(grads: Any, stepped: Stepped) -> tuple[dict[str, jax.Array], Stepped]:
+    """Euclidean norms over all leaves, float32 or wider; and the step, which may be made where they are summed."""
     if stepped.move is None or grads is not stepped.given[0]:
         found = list(map(tree.norm, (grads, stepped.updates, stepped.params)))
     else:
-        found = list(map(root, squares(stepped.move, stepped.given, (stepped.updates, stepped.params))))
-    return dict(zip(NORMS, found, strict=True))
+        made = Advanced(stepped.params, stepped.state, stepped.updates, None)
+        done, squares = measured(stepped.move, stepped.given, Moved(made, stepped.params))
+        found = list(map(root, squares))
+        stepped = stepped._replace(params=done.params, state=done.state)
+    return dict(zip(NORMS, found, strict=True)), stepped
 
 
 def rate_paths(tx: Any) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from itertools import starmap
-from typing import Any, NoReturn
+from typing import Any, Never, NoReturn
 
 import jax.numpy as jnp
 from jax.core import Tracer
@@ -13,11 +13,11 @@ from nablax.core import StructureError, Unfilled, under_trace
 from nablax.runtime import _tensors as tensors_of
 from nablax.runtime._buffers import check_alive
 from nablax.runtime._held import Arrangement, Held
-from nablax.runtime._modules import first_other
 from nablax.runtime._owner import Owner
 from nablax.runtime._packing._flat import FlatParams
 from nablax.runtime._program import Programs, Stepper, jitted, shared_programs
 from nablax.runtime._step import NORMS, learning_rates, norms, step
+from nablax.runtime._wrong import OWNED_STEP, check_gradients, several
 
 _PROGRAMS = 16  # kept, for other functions among the arguments of a step
 
@@ -71,7 +71,10 @@ class Stepping(Owner):
             done = step(tx, grads, state, params, extra, skip_nonfinite=skip_nonfinite, layout=layout)
             if skip_nonfinite:
                 skipped = skipped + 1 - done.finite.astype(jnp.int32)
-            told = list(before.values()) + (list(norms(grads, done).values()) if NORMS[0] in reports else [])
+            told = list(before.values())
+            if NORMS[0] in reports:
+                found, done = norms(grads, done)
+                told += found.values()
             wide = jnp.stack([jnp.asarray(x, jnp.result_type(float)) for x in told]) if told else None
             held = Held.of(done.state, skipped)
             return (held.leaves if held.arrangement is arrangement else held), done.params, wide
@@ -79,7 +82,7 @@ class Stepping(Owner):
         donated = () if not donate else (0,) if of_tensors else (0, 1)
         return Programs(self._numbers, body, donated, tensors_of.tiered if of_tensors else jitted)
 
-    def step(self, grads: Any = None, **extra: Any) -> Any:
+    def step(self, grads: Any = None, *more: Never, **extra: Any) -> Any:
         """One update of parameters and state.
 
         Args:
@@ -102,7 +105,7 @@ class Stepping(Owner):
         of, source, version, compiled, vector, direct = self._step.ready
         try:
             try:
-                if direct and of is values and source.version == version and not extra:
+                if direct and of is values and source.version == version and not (extra or more):
                     place = self._place
                     with self._lock:
                         before = place[0]
@@ -118,6 +121,8 @@ class Stepping(Owner):
                             self._refuse_trace()
                     if self._plain and not self._callbacks:
                         return params
+                elif more:
+                    raise several((grads, *more))
                 else:
                     self._step_shielded(grads, extra)
             except Unfilled:  # shapes that are new
@@ -140,7 +145,7 @@ class Stepping(Owner):
             grads, extra = tensors_of.values((grads, extra), numpy=True)
         elif grads is None:
             raise StructureError(
-                "Optimizer.step needs the gradients: step(grads). Only tensors carry their own."
+                f"Optimizer.step needs the gradients. {OWNED_STEP} Only tensors carry their own."
             )
         call = self._step
         now = self._sometimes and (self._steps + 1) % self._every == 0
@@ -176,13 +181,8 @@ class Stepping(Owner):
         )
 
     def _explain(self, error: Exception, given: Any) -> None:
-        """Says so where an argument of a step was consumed before, or is no array."""
+        """Says so where an argument of a step was consumed before, or is no gradient."""
         if under_trace():
             return
         check_alive(given, error)
-        other = first_other(given[0])
-        if other is not None:
-            path, x = other
-            raise StructureError(
-                f"Optimizer.step: grads{path} must be an array, got {type(x).__name__}: {x!r}."[:300]
-            ) from error
+        check_gradients(error, given[0], self._arrays())

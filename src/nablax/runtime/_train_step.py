@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -10,9 +10,12 @@ import jax.numpy as jnp
 
 from nablax.core import (
     FUNCTION,
+    MISSING,
     ArgumentError,
     StructureError,
+    Unfilled,
     as_flags,
+    calls_explained,
     check_number,
     resolve,
     under_trace,
@@ -32,8 +35,10 @@ from nablax.runtime._sharding import Layout
 from nablax.runtime._step import by_group, injected_rates, learning_rates, norms
 from nablax.runtime._step import step as one_step
 from nablax.runtime._told import Told
+from nablax.runtime._wrong import TRAIN_STEP, check_call, transformation, wrong_step
 
 
+@calls_explained("train_step", TRAIN_STEP)
 def train_step(
     loss_fn: Callable[..., Any],
     tx: Any,
@@ -103,7 +108,7 @@ def train_step(
         "train_step", has_aux=has_aux, skip_nonfinite=skip_nonfinite, metrics=metrics, donate=donate
     )
     check_number("train_step", "microbatches", microbatches, 1, integer=True)
-    tx = with_extra_args_support(tx)
+    tx = transformation("train_step", tx, TRAIN_STEP)
     dynamic = loss_scale == "dynamic"
     if dynamic:
         tx = tx if holds_loss_scale(tx) else with_extra_args_support(dynamic_loss_scale(tx))
@@ -148,7 +153,8 @@ def train_step(
             report["loss_scale"] = scaling.loss_scale
             report["skipped"] = report.get("skipped", 0) + after.skipped_steps - scaling.skipped_steps
         if metrics:
-            report |= norms(own, done)
+            found, done = norms(own, done)
+            report |= found
             report["update_ratio"] = ratio(report["update_norm"], report["parameter_norm"])
         if squares is not None:
             rows = next((x.shape[0] for i, x in enumerate(jax.tree.leaves(batch)) if i not in parts.keys), 0)
@@ -162,28 +168,51 @@ def train_step(
     first = numbers.first
 
     def at_paths(hyperparams: dict[str, Any] | None) -> dict[str, Any]:
+        if not isinstance(hyperparams, Mapping | None):
+            came = f"{type(hyperparams).__name__}: {hyperparams!r}"
+            raise ArgumentError(
+                f"train_step: hyperparams must be a dict of numbers by name, got {came}."[:300]
+            )
         return {path: v for name, v in (hyperparams or {}).items() for path in resolve(name, first)}
 
-    def step(
-        params: Any, state: Any, *batch: Any, hyperparams: dict[str, Any] | None = None
-    ) -> tuple[Any, Any, dict[str, Any]]:
+    def slowly(params: Any, state: Any, batch: tuple[Any, ...], hyperparams: dict[str, Any] | None) -> Any:
+        """A step that is traced, or built, or has numbers of its own."""
+        given = at_paths(hyperparams)
         if under_trace():
-            given = at_paths(hyperparams)
-            params, state, report = program(with_hyperparams(tx, given), params, state, batch)
-            return params, state, report | told.about({**first, **given})
+            *after, report = program(with_hyperparams(tx, given), params, state, batch)
+            return *after, report | told.about({**first, **given})
+        values = first
+        if given:
+            values = dict(first)
+            for path, value in given.items():
+                values[path] = numbers.checked(f"train_step: hyperparams[{path!r}]", path, value)
+        *after, report = call.run(values, (params, state, batch))
+        return *after, report | told.about(values)
+
+    def step(
+        params: Any = MISSING,
+        state: Any = MISSING,
+        *batch: Any,
+        hyperparams: dict[str, Any] | None = None,
+        **strange: Any,
+    ) -> tuple[Any, Any, dict[str, Any]]:
+        if strange or state is MISSING:
+            raise wrong_step(params, state, batch, strange)
+        of, source, version, compiled, vector, _ = call.ready
+        of_known, known = told.last
         try:
-            if not hyperparams:
-                values = first
-            else:
-                values = dict(first)
-                for path, value in at_paths(hyperparams).items():
-                    values[path] = numbers.checked(f"train_step: hyperparams[{path!r}]", path, value)
-            params, state, report = call.run(values, (params, state, batch))
-            report |= told.about(values)
-            return params, state, report
+            if of is of_known is first and source.version == version and not (hyperparams or under_trace()):
+                try:
+                    done = compiled(params, state, batch, vector)
+                    done[2].update(known)
+                    return done
+                except Unfilled:  # shapes that are new
+                    pass
+            return slowly(params, state, batch, hyperparams)
         except (RuntimeError, ValueError, TypeError) as e:
             check_alive((params, state, batch), e)
             check_arrays("train_step", params)
+            check_call(e, loss_fn, tx, params, state, batch)
             raise
 
     step.init = tx.init  # type: ignore[attr-defined]

@@ -15,7 +15,6 @@ import numpy as np
 
 from nablax.core import (
     FUNCTION,
-    ArgumentError,
     GradientTransformationExtraArgs,
     HyperparameterError,
     Params,
@@ -26,6 +25,7 @@ from nablax.core import (
     of_kind,
     real_dtype,
     safe_increment,
+    unbound,
     with_extra_args_support,
     wrapper,
     zero_count,
@@ -213,8 +213,9 @@ def inject_hyperparams(
     def make(*args: Any, **kwargs: Any) -> GradientTransformationExtraArgs:
         try:
             given = signature.bind(*args, **kwargs)
-        except TypeError as e:
-            raise ArgumentError(f"inject_hyperparams({getattr(inner_factory, '__name__', '')}): {e}.") from e
+        except TypeError:
+            who = f"inject_hyperparams({getattr(inner_factory, '__name__', '')})"
+            raise unbound(who, signature, args, kwargs) from None
         given.apply_defaults()
         return _injected(inner_factory, static, hyperparam_dtype, given.args, given.kwargs)
 

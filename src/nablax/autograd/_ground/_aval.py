@@ -49,6 +49,8 @@ class Aval:
     __slots__ = ("__weakref__", "dtype", "inexact", "shape", "size", "struct", "weak")
 
     def __init__(self, shape: tuple[int, ...], dtype: Any, weak: bool) -> None:
+        if getattr(dtype, "kind", "f") in "OSUMm":  # random keys have none
+            raise ShapeError(f"an array of numbers is needed, got one of dtype {dtype}. At {user_line()}.")
         self.shape = shape
         self.dtype = dtype
         self.weak = weak
@@ -82,4 +84,9 @@ def aval_of(value: Any) -> Aval:
     if isinstance(value, np.ndarray | np.generic):
         return intern(value.shape, jax.dtypes.canonicalize_dtype(value.dtype), False)
     kind = type(value)
+    if kind not in _SCALARS:
+        raise ShapeError(
+            f"a tensor, an array or a number is needed, got {kind.__name__}: {value!r}"[:200]
+            + f". At {user_line()}."
+        )
     return intern((), jax.dtypes.canonicalize_dtype(_SCALARS[kind]), kind is not bool)

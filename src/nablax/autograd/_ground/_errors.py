@@ -2,6 +2,7 @@
 
     AutogradError
     ├── ShapeError (ValueError, TypeError)      shapes or dtypes that an operation does not take
+    ├── RangeError (IndexError, RuntimeError)    an index, a class or an axis that there is not
     ├── NonScalarError (RuntimeError)           backward() of a tensor with more than one number
     ├── NoGradientError (RuntimeError)          a gradient of what requires none
     ├── GraphFreedError (RuntimeError)          a second backward over a freed graph
@@ -40,6 +41,10 @@ class AutogradError(Exception):
 
 class ShapeError(AutogradError, ValueError, TypeError):
     """Shapes or dtypes that an operation does not take."""
+
+
+class RangeError(AutogradError, IndexError, RuntimeError):
+    """An index, a class or an axis that there is not."""
 
 
 class NonScalarError(AutogradError, RuntimeError, ValueError):

@@ -110,7 +110,7 @@ class Growing:
                 targets = tuple(bits(mask & (sources | extra)))
             if not targets:
                 return None
-            by_slot = {s.slot: s.aval for p in self.state.path() for s in (p.outs or (p,))}
+            by_slot = {s.slot: s.aval for p in self.state.path() for s in p.made}
             avals = tuple(by_slot[t] for t in targets)
             state = State(self, self.state, self.mode)
             given = tuple(-1 if ct is None else ct.slot for ct in cotangents)

@@ -92,6 +92,11 @@ class State:
         return [state.step for state in self.path() if state.step is not None]
 
     @property
+    def made(self) -> tuple[State, ...]:
+        """The states of the values that the step made; none where a function returns no arrays."""
+        return (self,) if self.outs is None else self.outs
+
+    @property
     def label(self) -> str:
         """The name of the step that led here."""
         return "a mode" if self.step is None else self.step.label

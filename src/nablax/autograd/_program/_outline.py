@@ -27,7 +27,7 @@ class Outline:
         path = state.path()
         self.steps: list[Step] = state.steps()
         self.slots = slots
-        values = [v for s in path for v in (s.outs or (s,))]
+        values = [v for s in path for v in s.made]
         self.avals = [v.aval for v in values]
         self.needs = [v.needs for v in values]
         self.x64 = state.trace.x64

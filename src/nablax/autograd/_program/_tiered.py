@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from jax.extend.core import jaxpr_as_fun
 
+from .._ground._answers import must_be_callable
 from .._ground._aval import Aval, aval_of
 from .._ground._bounded import Bounded
 from .._ground._disk import compiled
@@ -44,6 +45,7 @@ class tiered:
     """
 
     def __init__(self, fn: Callable[..., Any], donate_argnums: Sequence[int] = ()) -> None:
+        must_be_callable("tiered", "fn", fn)
         self._fn = fn
         self._donate = tuple(donate_argnums)
         self._jitted = jax.jit(fn, donate_argnums=self._donate)

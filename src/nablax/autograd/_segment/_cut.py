@@ -101,7 +101,7 @@ def _period(calls: Sequence[Any]) -> int | None:
 
 def _handed_over(applied: Sequence[State], path: Sequence[State]) -> list[int]:
     """For each operation: how many results would be handed over by a cut after it."""
-    made = {v.slot: j for j, s in enumerate(applied) for v in (s.outs or (s,))}
+    made = {v.slot: j for j, s in enumerate(applied) for v in s.made}
     last_use: dict[int, int] = {}
     for j, s in enumerate(applied):
         for slot in s.reads:

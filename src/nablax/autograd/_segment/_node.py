@@ -66,7 +66,7 @@ class Node:
 
     def line(self, slot: int) -> str:
         """The line where the value of a slot was recorded."""
-        return next(v.where for s in self.state.path() for v in s.outs or (s,) if v.slot == slot)
+        return next(v.where for s in self.state.path() for v in s.made if v.slot == slot)
 
     def known(self, given: Iterable[int]) -> list[tuple[int, Any]]:
         """The slots that some others were computed from and whose tensors are still held, with these tensors."""

@@ -33,7 +33,7 @@ class Tail:
         path = trace.state.path()
         self.trace = trace
         self.size = size
-        self.states = {v.slot: v for s in path for v in (s.outs or (s,))}
+        self.states = {v.slot: v for s in path for v in s.made}
         self.rest = [s for s in path if s.size > size]
         self.used = {slot for s in self.rest for slot in s.reads}
         self.entered = trace.state.inputs()

@@ -8,7 +8,6 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from .._ground._aval import Aval, aval_of, config
@@ -22,6 +21,7 @@ from .._path._recorded import Recorded
 from .._path._trace import WIDE
 from .._path._trie import State
 from ._codes import bindings, is_fixed
+from ._held import constants_of, own, owned
 from ._reading import Same, key_of
 
 MOST_KEYS = 256  # variants of a function that are remembered
@@ -159,7 +159,7 @@ def _traced(lifted: Any, tree: Any, static: list[Any], avals: Sequence[Aval]) ->
         if isinstance(error, jax.errors.JAXTypeError):
             raise
         return Spec((Key(),), lambda: (lifted._name, fn, FIXED))  # raises again, with the user's line
-    out, n, plain = jax.tree.structure(shapes), len(avals), jaxpr.jaxpr
+    out, n, plain = jax.tree.structure(shapes), len(avals), owned(jaxpr.jaxpr)
 
     def build() -> tuple[str, Callable[..., Any], int]:
         def run(*arrays: Any) -> Any:
@@ -169,29 +169,8 @@ def _traced(lifted: Any, tree: Any, static: list[Any], avals: Sequence[Aval]) ->
         return lifted._name, run, FIXED
 
     return Spec(
-        ("jaxpr", lifted._name, str(jaxpr), out, *_constants(plain)), build, tuple(map(_own, jaxpr.consts))
+        ("jaxpr", lifted._name, str(jaxpr), out, *constants_of(plain)), build, tuple(map(own, jaxpr.consts))
     )
-
-
-def _own(value: Any) -> Any:
-    """What nobody else can change: a copy of a NumPy array."""
-    return np.array(value) if isinstance(value, np.ndarray) else value
-
-
-def _constants(jaxpr: Any, consts: Sequence[Any] = ()) -> list[Hashable]:
-    """Keys of what a jaxpr holds and does not show."""
-    found: list[Hashable] = [key_of(c) or Same(c) for c in consts]
-    for equation in jaxpr.eqns:
-        found += [key_of(v.val) or Same(v.val) for v in equation.invars if hasattr(v, "val")]
-        for name, value in equation.params.items():
-            for each in value if isinstance(value, tuple | list) else (value,):
-                if hasattr(each, "jaxpr") and hasattr(each, "consts"):
-                    found += _constants(each.jaxpr, each.consts)
-                elif hasattr(each, "eqns"):
-                    found += _constants(each)
-                elif callable(each):
-                    found.append((name, Same(each)))
-    return found
 
 
 def _fresh(leaf: Any) -> Any:

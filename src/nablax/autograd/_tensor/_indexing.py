@@ -31,7 +31,10 @@ class Indexing:
 
     def __getitem__(self: Any, index: Any) -> Any:
         if not self.requires_grad and not is_recorded(self) and _basic(index):
-            value = _at_once(value_of(self), index)
+            try:
+                value = _at_once(value_of(self), index)
+            except IndexError:  # which is answered below
+                value = None
             if value is not None:
                 made = as_tensor(value)
                 return seen(self, made, index)
@@ -75,7 +78,8 @@ class Indexing:
         return (self[i] for i in range(self.shape[0]))
 
     def __contains__(self: Any, value: Any) -> bool:
-        return bool((self == value).any())
+        found: Any = self == value
+        return bool(found.any() if hasattr(found, "any") else found)
 
 
 class At:

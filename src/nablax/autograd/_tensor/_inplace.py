@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from .._ground._answers import FOREIGN, answer
 from .._operation._written import by
 from .._operation._written._elementwise import written
 from .._path._trace import local
@@ -31,7 +32,14 @@ def _named(name: str, compute: Callable[..., Any]) -> Callable[..., Any]:
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         if self._r and local.trace.mode:
             return replace(self, None, name)
-        return replace(self, compute(self, *args, **kwargs), name)
+        try:
+            result = compute(self, *args, **kwargs)
+        except FOREIGN as error:
+            said = answer(name, compute, (self, *args), kwargs, error)
+            if said is error:
+                raise
+            raise said from None
+        return replace(self, result, name)
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"{name[:-1]}, in place; returns the tensor itself."

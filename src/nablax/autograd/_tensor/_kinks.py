@@ -185,10 +185,23 @@ def _power_jvp(primals: Any, tangents: Any) -> Any:
     return z, by_x * dx + by_y * dy
 
 
+@jax.custom_jvp
+def _integer_power(x: Any, n: Any) -> jax.Array:
+    return jnp.power(x, n)
+
+
+@_integer_power.defjvp
+def _integer_power_jvp(primals: Any, tangents: Any) -> Any:
+    (x, n), (dx, _) = primals, tangents
+    zero = n == 0
+    return _integer_power(x, n), jnp.where(zero, 0, n * _integer_power(x, jnp.where(zero, 1, n - 1))) * dx
+
+
 @like(jnp.power)
 def power(x1: Any, x2: Any, /) -> jax.Array:
     if jnp.issubdtype(jnp.result_type(x2), jnp.integer):
-        return jnp.power(x1, x2)
+        smooth = jnp.issubdtype(jnp.result_type(x1), jnp.inexact)
+        return _integer_power(jnp.asarray(x1), x2) if smooth else jnp.power(x1, x2)
     if isinstance(x2, float):  # a number: JAX's rule is right for all but 0
         return jnp.asarray(x1) ** x2 if x2 else jnp.asarray(x1, jnp.result_type(x1, 1.0)) ** 0
     at = _real(x1, x2)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable
+from inspect import isfunction
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._ground._answers import answering
+from .._ground._errors import ShapeError
 from .._operation._call import ALIKE
 from .._operation._written import by
 from .._operation._written._elementwise import same
@@ -94,10 +97,10 @@ class Methods:
     __slots__ = ()
 
     for _each, _fn in GENERAL.items():
-        locals()[_each] = _method(_each, _fn)
+        locals()[_each] = answering(_method(_each, _fn), _each, _fn)
     for _each, _row in TABLE.items():
         locals()[_each] = unary(_each, _row.fn, ALIKE) if _each in UNARY else _of_row(_each, _row)
-    locals().update(OTHERS)
+    locals().update({n: answering(f, n) if isfunction(f) else f for n, f in OTHERS.items()})
     del _each, _fn, _row
 
     T = property(_seen(unary("T", jnp.transpose), lambda x: x.T), doc="The tensor with its axes in reverse.")
@@ -114,6 +117,8 @@ class Methods:
 
     def type_as(self, other: Any) -> Any:
         """The elements as the type of another tensor's."""
+        if not hasattr(other, "dtype"):
+            raise ShapeError(f"type_as: other must be a tensor, got {type(other).__name__}: {other!r}."[:200])
         return _astype(self, other.dtype)
 
     float = _cast(jnp.float32)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._ground._errors import RangeError, user_line
 from .._ground._sites import varies
 from .._path._recorded import Recorded, is_recorded, value_of
 from .._segment._flush import realize
@@ -37,7 +38,9 @@ def parts_of(index: Any, shape: tuple[int, ...]) -> tuple[list[Any], list[Any]]:
     arrays: list[Any] = []
     consumed = sum(_axes(p) for p in given if p is not None and p is not Ellipsis)
     if consumed > len(shape):
-        raise IndexError(f"too many indices: the tensor has {len(shape)} axes, {consumed} were indexed")
+        raise RangeError(
+            f"x[i]: there are {len(shape)} axes, and {consumed} of them were indexed. At {user_line()}."
+        )
     axis = 0
     for part in given:
         if part is None or part is Ellipsis or isinstance(part, slice):
@@ -57,7 +60,7 @@ def parts_of(index: Any, shape: tuple[int, ...]) -> tuple[list[Any], list[Any]]:
         if isinstance(part, int | np.integer):
             length = shape[axis]
             if not -length <= part < length:
-                raise IndexError(f"index {part} is out of bounds for axis {axis} of length {length}")
+                raise _beyond(axis, length, part)
             part = int(part) % length
             parts.append(Start(part, 1, True) if varies((axis, len(parts)), part) else part)
             axis += 1
@@ -70,8 +73,9 @@ def parts_of(index: Any, shape: tuple[int, ...]) -> tuple[list[Any], list[Any]]:
                 parts.append(bool(mask))
                 continue
             if mask.shape != shape[axis : axis + mask.ndim]:
-                raise IndexError(
-                    f"a mask of shape {mask.shape} does not fit axes {shape[axis : axis + mask.ndim]}"
+                raise RangeError(
+                    f"x[mask]: the mask must be of shape {shape[axis : axis + mask.ndim]}, got {mask.shape}. "
+                    f"At {user_line()}."
                 )
             for where in np.nonzero(mask):
                 parts.append(HOLE)
@@ -79,21 +83,26 @@ def parts_of(index: Any, shape: tuple[int, ...]) -> tuple[list[Any], list[Any]]:
             axis += mask.ndim
             continue
         if not np.issubdtype(part.dtype, np.integer):
-            raise IndexError(f"indices must be integers, booleans or slices, got an array of {part.dtype}")
-        known = _known(part)
-        if (
-            known is not None
-            and known.size
-            and not (-shape[axis] <= known.min() and known.max() < shape[axis])
-        ):
-            raise IndexError(f"an index is out of bounds for axis {axis} of length {shape[axis]}")
+            raise RangeError(
+                f"x[i]: i must hold integers, booleans or slices, got an array of {part.dtype}. At {user_line()}."
+            )
+        at = known(part)
+        if at is not None and at.size and not (-shape[axis] <= at.min() and at.max() < shape[axis]):
+            wrong = at[(at < -shape[axis]) | (at >= shape[axis])]
+            raise _beyond(axis, shape[axis], wrong.flat[0])
         parts.append(HOLE)
         arrays.append(part)
         axis += 1
     return parts, arrays
 
 
-def _known(part: Any) -> np.ndarray | None:
+def _beyond(axis: int, length: int, index: Any) -> RangeError:
+    return RangeError(
+        f"x[i]: the index of axis {axis} must lie in {-length} to {length - 1}, got {index}. At {user_line()}."
+    )
+
+
+def known(part: Any) -> np.ndarray | None:
     """The elements of an index where they can be seen without waiting; others JAX clips to the axis."""
     if isinstance(part, Recorded):
         if is_recorded(part):

@@ -67,7 +67,7 @@ def replace(tensor: Any, result: Any, name: str) -> Any:
     tensor._mark = object()
     if not is_recorded(result):  # run at once, under detect_anomaly
         tensor._s, tensor._v, tensor._a = None, result._v, result._a
-        tensor._n, tensor._k = (None, 0) if leaf else (result._n, result._k)
+        tensor._n, tensor._k = (None, 0) if leaf or result._n is None else (result._n, result._k)
         return _kept(tensor)
     state = trace.source(result)
     if leaf:

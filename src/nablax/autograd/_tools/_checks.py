@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from .._ground._errors import GradcheckError
+from .._ground._answers import must_be_callable
+from .._ground._errors import GradcheckError, ShapeError
 from .._path._recorded import Recorded
 from .._tensor._grad_mode import enable_grad, no_grad
 from .._tensor._tensor import Tensor, tensor
@@ -41,7 +42,7 @@ def gradcheck(
       GradcheckError: they differ; says which input and element.
       ValueError: an input below float64, a complex input or output, or none that requires grad.
     """
-    xs = [inputs] if isinstance(inputs, Recorded) else list(inputs)
+    xs = _inputs("gradcheck", fn, inputs)
     checked = [i for i, x in enumerate(xs) if isinstance(x, Tensor) and x.requires_grad]
     if not checked:
         raise ValueError("gradcheck: none of the inputs requires grad.")
@@ -95,7 +96,7 @@ def gradgradcheck(fn: Callable[..., Any], inputs: Any, **options: Any) -> bool:
 
     Takes the options of gradcheck.
     """
-    xs = [inputs] if isinstance(inputs, Recorded) else list(inputs)
+    xs = _inputs("gradgradcheck", fn, inputs)
     checked = [i for i, x in enumerate(xs) if isinstance(x, Tensor) and x.requires_grad]
     rng = np.random.default_rng(0)
 
@@ -114,6 +115,15 @@ def gradgradcheck(fn: Callable[..., Any], inputs: Any, **options: Any) -> bool:
 
     weights: list[np.ndarray] = []
     return gradcheck(first, xs, **options)
+
+
+def _inputs(who: str, fn: Any, inputs: Any) -> list[Any]:
+    must_be_callable(who, "fn", fn)
+    if not isinstance(inputs, Recorded | Sequence):
+        raise ShapeError(
+            f"{who}: inputs must be a tensor or several, got {type(inputs).__name__}: {inputs!r}."[:300]
+        )
+    return [inputs] if isinstance(inputs, Recorded) else list(inputs)
 
 
 def _outputs(results: Any) -> Sequence[Any]:

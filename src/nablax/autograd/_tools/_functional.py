@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._gradient._backward import gradients
+from .._ground._answers import must_be_callable
 from .._ground._errors import NoGradientError, ShapeError
 from .._ground._lent import lend
 from .._path._apart import apart
@@ -87,6 +88,7 @@ def vjp(
     fn: Callable[..., Any], *primals: Any, create_graph: bool = False
 ) -> tuple[Any, Callable[[Any], Any]]:
     """Value of `fn` and its pullback: `pull(v)` gives v^T J, one tensor for each primal."""
+    must_be_callable("vjp", "fn", fn)
     xs = _fresh(primals)
     with enable_grad():
         y = _only_tensor("vjp: the result of fn", fn(*xs))
@@ -102,6 +104,7 @@ def jvp(
     fn: Callable[..., Any], primals: Any, tangents: Any, *, create_graph: bool = False
 ) -> tuple[Any, Any]:
     """Value of `fn` and J v at `primals` (a tensor or a tuple of them) in the direction `tangents`."""
+    must_be_callable("jvp", "fn", fn)
     primals, tangents = _tuple(primals), _tuple(tangents)
     xs = _fresh(primals)
     for i, (x, v) in enumerate(zip(xs, tangents, strict=True)):
@@ -119,6 +122,7 @@ def jvp(
 
 def hvp(fn: Callable[..., Any], x: Any, v: Any, *, create_graph: bool = False) -> tuple[Any, Any]:
     """Value of `fn` (one number) and H v, its Hessian times `v`, without forming the Hessian."""
+    must_be_callable("hvp", "fn", fn)
     (at,) = _fresh((x,))
     _same_shape("hvp: v", v, at)
     with enable_grad():
@@ -145,9 +149,13 @@ def jacobian(y: Any, x: Any, *, create_graph: bool = False) -> Any:
             [0., 4.]])
     """
     several = isinstance(x, tuple | list)
+    for each in x if several else (x,):
+        if isinstance(y, Recorded):
+            _only_tensor("jacobian: x", each)
     if isinstance(y, Recorded):
         xs = list(x) if several else [x]
     else:
+        must_be_callable("jacobian", "y, where it is no tensor,", y)
         xs = list(_fresh(tuple(x) if several else (x,)))
         with enable_grad():
             y = y(*xs)
@@ -176,6 +184,7 @@ def hessian(fn: Callable[[Any], Any], x: Any, *, create_graph: bool = False) -> 
     tensor([[ 6.,  0.],
             [ 0., 12.]])
     """
+    must_be_callable("hessian", "fn", fn)
     (at,) = _fresh((x,))
     with enable_grad():
         g = _grad(_only_tensor("hessian: the result of fn", fn(at)), at, create_graph=True, allow_unused=True)
@@ -197,6 +206,8 @@ def functional(fn: Callable[..., Any]) -> Callable[..., Any]:
     >>> jax.jit(jax.grad(f))(jax.numpy.array([1., 2.]))
     Array([2., 4.], dtype=float32)
     """
+
+    must_be_callable("functional", "fn", fn)
 
     @functools.wraps(fn)
     def pure(*args: Any, **kwargs: Any) -> Any:

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._ground._answers import must_be_callable
 from .._ground._aval import aval_of
 from .._ground._errors import ShapeError
 from .._ground._lent import lend
@@ -105,7 +106,13 @@ def update(fn: Callable[..., Any], tree: Any, *state: Any) -> Any:
     Returns:
       The new state, tensors in the place of arrays; pass it on to the next update.
     """
+    must_be_callable("update", "fn", fn)
     tensors, treedef = jax.tree.flatten(tree)
+    for each in tensors:
+        if not isinstance(each, Tensor):
+            raise ShapeError(
+                f"update: tree must hold tensors alone, got {type(each).__name__}: {each!r}."[:300]
+            )
     recorded = False
     with no_grad():
         new_state = _replaced(fn, tree, tensors, treedef, state)

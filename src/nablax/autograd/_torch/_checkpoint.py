@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 
+from .._ground._answers import must_be_callable
 from .._ground._references import OWN
 from .._operation._call import FIXED
 from .._path._record import record
@@ -29,6 +30,7 @@ def checkpoint(function: Callable[..., Any], *args: Any, use_reentrant: bool = F
     once, and are the same when it is computed again. What was recorded before is computed first.
     A function that reads a value, or is longer than `max_segment`, is computed again only from there on.
     """
+    must_be_callable("checkpoint", "function", function)
     outer = local.trace
     flush(outer)
     local.trace = inner = Trace()

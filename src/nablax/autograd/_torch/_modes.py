@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from .._ground._errors import ShapeError
 from .._path._trace import local
 from .._tensor._grad_mode import no_grad
 
@@ -12,6 +15,10 @@ class set_grad_enabled:
     """Record gradients from here on, or not; as a context, until it ends."""
 
     def __init__(self, mode: bool) -> None:
+        if not isinstance(mode, bool | int | np.bool_):
+            raise ShapeError(
+                f"set_grad_enabled: mode must be a bool, got {type(mode).__name__}: {mode!r}."[:200]
+            )
         self._before = local.trace.mode
         self.mode = bool(mode)
         local.trace.set_mode(self.mode)

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 from .._tensor._inplace import InPlace
+from .._tensor._namespaces import nn
 from .._tensor._torch._making import FUNCTIONS as MAKING
 from .._tensor._torch._methods import IN_PLACE
 from .._tensor._torch._random import FUNCTIONS as RANDOM
 from .._tensor._torch._rows import Row, shown
 from .._tensor._torch._table import FUNCTIONS, METHODS, TABLE
 from . import _names
+from ._data import NAMES as DATA
 from ._functional._table import TABLE as FUNCTIONAL
 from ._init import FUNCTIONS as INIT
 from ._places import ELSEWHERE
@@ -51,6 +53,8 @@ names of the axis.
 - `from_numpy` and `numpy()` copy. Storage is not shared, `is_contiguous()` is always true, `stride()` that of a
   contiguous tensor.
 - `Tensor` is no constructor: `tensor(data)`; and `x.type()` says `tensor.float32`.
+- `utils.data.DataLoader` fetches its samples in this process: `num_workers`, `pin_memory` and their like change
+  nothing. The order of `shuffle=True` is NumPy's, and Python's floats become floats of 32 bits.
 - There is no `out=`. Devices are JAX's: `.cuda()` raises where there is none. Files are `.npz` or `.safetensors`,
   never pickles.
 - The methods of an `autograd.Function` are traced: they cannot look at a tensor's value, and do not change their
@@ -78,6 +82,9 @@ def page() -> str:
     parts += _section("Making tensors", MAKING)
     parts += _section("Random numbers", RANDOM)
     parts += _section("nn.init", INIT)
+    parts += _section("nn.utils", {n: f for n, f in vars(nn.utils).items() if inspect.isfunction(f)})
+    parts += _section("nn.utils.rnn", {"pad_sequence": _names.pad_sequence})
+    parts += ["", f"## utils.data: {len(DATA)}", "", ", ".join(f"`{name}`" for name in sorted(DATA)) + "."]
     parts += ["", f"## nn: {len(_names.MODULES)} modules", ""]
     parts.append(", ".join(f"`{name}`" for name in sorted(_names.MODULES)) + ".")
     parts += ["", "## Names of torch's that are elsewhere", "", "| torch | here |", "|---|---|"]

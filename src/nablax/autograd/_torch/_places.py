@@ -60,7 +60,6 @@ ELSEWHERE = {  # what the error says where a torch user looks for it
     "jit": "programs are compiled by themselves; autograd.functional(f) is for jax.jit",
     "vmap": "jax.vmap(autograd.functional(f))",
     "func": "autograd.functional(f), for jax.grad, jax.vmap and their like; autograd.jvp, vjp, jacobian, hessian",
-    "utils": "autograd.checkpoint; autograd.nn.utils has gradients of many parameters",
     "set_default_dtype": "jax.config.update('jax_enable_x64', True) makes floats 64 bits; a tensor takes dtype=",
     "set_default_device": "jax.config.update('jax_default_device', device)",
     "set_printoptions": "numpy.set_printoptions, which is what tensors are printed by",

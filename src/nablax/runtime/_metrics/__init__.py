@@ -6,8 +6,9 @@ from nablax.runtime._metrics._loggers import TensorBoardLogger as TensorBoardLog
 from nablax.runtime._metrics._loggers import flat_metrics as flat_metrics
 from nablax.runtime._metrics._lr_finder import Found as Found
 from nablax.runtime._metrics._lr_finder import lr_finder as lr_finder
+from nablax.runtime._metrics._norms import Moved as Moved
+from nablax.runtime._metrics._norms import measured as measured
 from nablax.runtime._metrics._norms import root as root
-from nablax.runtime._metrics._norms import squares as squares
 from nablax.runtime._metrics._with_metrics import MetricsState as MetricsState
 from nablax.runtime._metrics._with_metrics import find_metrics as find_metrics
 from nablax.runtime._metrics._with_metrics import metrics_of as metrics_of

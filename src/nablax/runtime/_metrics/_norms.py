@@ -1,58 +1,68 @@
 """Norms of a step: of gradients, updates, and the parameters after it, in as few passes over memory as XLA lets us.
 
 An array that two loops read, XLA's CPU compiler writes down: with a norm of the updates, all of them and their
-quotients, in fresh memory that costs more than the step. So an update that is cheap to compute is computed twice, the
-second time from arrays that XLA does not know to be the same ones, within the one loop that sums all squares of a leaf.
+quotients, in fresh memory that costs more than the step. So where the step of an entry takes nothing but entries of its
+place, the norms are summed where the entries are made: in the loop that makes the step, if there are leaves enough to
+keep the cores busy, else in one that makes them a second time.
 """
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
-from jax.extend.core import jaxpr_as_fun
 
 from nablax import tree
-from nablax.core import abs_sq, entrywise_in, under_jit, widened
-
-# An entry of the loop that sums squares adds this many, so few that XLA's compiler unrolls the sum and vectorises over
-# entries: 4 would write twice as many sums, and from 16 on the loop is a scalar one.
-_TOGETHER = 8
-_LARGE = 4096  # entries of a leaf that is worth it
+from nablax.core import Advanced, Entry, WholeLeaf, arrays_of, entries_of, under_jit
+from nablax.runtime._metrics._lanes import LARGE, Lane, again, looped, run
 
 
-def squares(
-    move: Callable[[Any, Any, Any], tuple[Any, Any]],
-    given: tuple[Any, Any, Any],
-    done: tuple[Any, Any],
-    per_leaf: bool = False,
-) -> list[list[jax.Array]]:
-    """The squared norms of gradients, updates and parameters, a list each.
+class Moved(NamedTuple):
+    """A step that was made, and the parameters after it that are to be measured: rounded to their dtypes, or not."""
+
+    step: Advanced
+    reached: Any
+
+
+def measured(
+    move: Callable[[Any, Any, Any], Moved], given: tuple[Any, Any, Any], moved: Moved, per_leaf: bool = False
+) -> tuple[Advanced, list[list[jax.Array]]]:
+    """A step as it is best made with its norms, and the squares of these: of gradients, updates and parameters after
+    it, a list each.
 
     Args:
-      move: what made the step: `move(grads, state, params)` returns the updates and the parameters after it.
+      move: what made the step: `move(grads, state, params)`.
       given: its arguments, of which the gradients and the parameters have one structure.
-      done: its results.
+      moved: its result.
       per_leaf: a list has one entry for each leaf of the parameters, 0 where that has no gradient; else the entries
         add up to the square.
 
     Returns:
-      Lists of scalars, at least float32.
+      The step, and lists of scalars, at least float32.
     """
     grads, _, params = given
-    again = _again(move, given)
-    if again is None and not per_leaf:
-        return [[x] for x in _apart((grads, *done))]
-    # The squares of gradients, too, would be written down where others take them: a second moment, a norm to clip by.
-    trees = (grads, *done) if again is None else (lax.optimization_barrier(grads), *again)
-    treedef: Any = jax.tree.structure(params)
-    rows = zip(*[treedef.flatten_up_to(x) for x in trees], strict=True)
-    apart = [_together(row) if again is not None and _alike(row) else _apart(row) for row in rows]
-    return [list(column) for column in zip(*apart, strict=True)] or [[], [], []]
+    (done, reached), treedef = moved, _structure(params)
+    lanes = _lanes_of(move, given)
+    if not any(lanes) and not per_leaf:
+        return done, [[x] for x in _apart((grads, done.updates, reached))]
+    rows = zip(*[treedef.flatten_up_to(x) for x in (grads, done.updates, reached)], strict=True)
+    found = [_apart(row) if lane is None else [] for lane, row in zip(lanes, rows, strict=True)]
+    after, kept = jax.tree.flatten((done.params, done.state))
+    numbers = [k for k, lane in enumerate(lanes) if lane]
+    large = [lane for lane in lanes if lane]
+    for group in looped(large):
+        written, sums = run([large[j] for j in group])
+        for j, arrays, row in zip(group, written, sums, strict=True):
+            found[numbers[j]] = row
+            for place, array in zip(large[j].places, arrays, strict=True):
+                after[place] = array
+    found = [again(lane) if lane and not row else row for row, lane in zip(found, lanes, strict=True)]
+    new_params, new_state = jax.tree.unflatten(kept, after)
+    done = done._replace(params=new_params, state=new_state)
+    return done, [list(column) for column in zip(*found, strict=True)] or [[], [], []]
 
 
 def root(parts: Sequence[jax.Array]) -> jax.Array:
@@ -63,45 +73,71 @@ def root(parts: Sequence[jax.Array]) -> jax.Array:
     return jnp.sqrt(tree.reduce_scalars(operator.add, [x.astype(dtype) for x in parts]))
 
 
-def _again(move: Any, given: tuple[Any, Any, Any]) -> tuple[Any, Any] | None:
-    """The results of a step once more, for reading only; None where that would not be cheaper than to keep them."""
-    large = any(x.size >= _LARGE for x in jax.tree.leaves(given[2]) if hasattr(x, "size"))
+def _lanes_of(move: Callable[..., Moved], given: tuple[Any, Any, Any]) -> list[Lane | None]:
+    """A lane for each leaf of the parameters whose step is made entry by entry, None for the others."""
+    grads, state, params = given
+    treedef = _structure(params)
+    nothing: list[Lane | None] = [None] * treedef.num_leaves
+    large = any(x.size >= LARGE for x in jax.tree.leaves(params) if hasattr(x, "size"))
     # Operation by operation nothing is fused, and Python may decide on values, which a second trace would not have.
     if not (large and under_jit()) or jax.default_backend() != "cpu":
-        return None
-    closed, shape = jax.make_jaxpr(move, return_shape=True)(*given)
-    grads, *rest = map(jax.tree.leaves, given)
-    others = [x for leaves in rest for x in leaves]
-    watched = [False] * len(grads) + [True] * len(others)
-    if closed.effects or entrywise_in(closed.jaxpr, watched, _LARGE) is None:
-        return None
-    # What gradients alone decide, such as their norm, is the same once more, and computed once.
-    hidden = *grads, *lax.optimization_barrier(others)
-    results: Any = jax.tree.unflatten(jax.tree.structure(shape), jaxpr_as_fun(closed)(*hidden))
-    return results
+        return nothing
+    try:
+        moved = entries_of(move, given, (False, True, True), LARGE)
+    except WholeLeaf:
+        return nothing
+    rows = list(
+        zip(*[treedef.flatten_up_to(x) for x in (grads, moved.step.updates, moved.reached)], strict=True)
+    )
+    lanes = [Lane((_entry(row[0]), _entry(row[1]), _entry(row[2]))) if _alike(row) else None for row in rows]
+    # Where somebody else adds the updates to the parameters, they have to be written down.
+    by_hand = moved.step.params is None
+    return lanes if by_hand else _with_writes(lanes, moved.step, jax.tree.leaves((params, state)))
+
+
+def _with_writes(lanes: list[Lane | None], done: Advanced, before: list[Any]) -> list[Lane | None]:
+    """Lanes with all that the step writes down for their leaves; without, where leaves meet or an array changes its
+    shape."""
+    owner: dict[int, int] = {}
+    apart: set[int] = set()
+    for k, lane in enumerate(lanes):
+        for x in arrays_of(lane.row if lane else ()):
+            if owner.setdefault(id(x), k) != k:
+                apart |= {k, owner[id(x)]}
+    writes: dict[int, list[tuple[Entry, Any, int]]] = {}
+    after = jax.tree.leaves((done.params, done.state))
+    for place, (new, old) in enumerate(zip(after, before, strict=True)):
+        if not isinstance(new, Entry) or new.array is old:
+            continue
+        owners = {owner[id(x)] for x in [old, *arrays_of([new])] if id(x) in owner}
+        if len(owners) > 1 or new.shape != jnp.shape(old) or new.dtype != jnp.result_type(old):
+            apart |= owners
+        for k in owners:
+            writes.setdefault(k, []).append((new, old, place))
+    return [
+        lane
+        if lane is None or k in apart or k not in writes
+        else Lane(lane.row, *zip(*writes[k], strict=True))
+        for k, lane in enumerate(lanes)
+    ]
+
+
+def _structure(params: Any) -> Any:
+    return jax.tree.structure(params)
 
 
 def _alike(row: Sequence[Any]) -> bool:
     return (
-        all(x is not None and jnp.issubdtype(jnp.result_type(x), jnp.inexact) for x in row)
-        and len({jnp.shape(x) for x in row}) == 1
-        and jnp.size(row[0]) >= _LARGE
-        and jnp.size(row[0]) % _TOGETHER == 0
+        all(x is not None and jnp.issubdtype(x.dtype, jnp.inexact) for x in row)
+        and len({tuple(x.shape) for x in row}) == 1
+        and row[0].size >= LARGE
     )
+
+
+def _entry(x: Any) -> Entry:
+    return x if isinstance(x, Entry) else Entry.of(x, False)
 
 
 def _apart(row: Sequence[Any]) -> list[jax.Array]:
     with tree.across(None):  # `root` adds those of other devices
         return [tree.norm(x, squared=True) for x in row]
-
-
-def _together(row: Sequence[Any]) -> list[jax.Array]:
-    """The sums of squares of arrays of one shape, in one loop."""
-    squared = tuple(abs_sq(widened(x)).reshape(_TOGETHER, -1) for x in row)
-    zeros = tuple(jnp.zeros((), x.dtype) for x in squared)
-    return [jnp.sum(x) for x in lax.reduce(squared, zeros, _added, (0,))]
-
-
-def _added(a: Sequence[Any], b: Sequence[Any]) -> tuple[Any, ...]:
-    """One function for all leaves: JAX keeps what it traced by it."""
-    return tuple(map(operator.add, a, b))

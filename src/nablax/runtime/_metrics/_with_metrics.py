@@ -24,7 +24,7 @@ from nablax.core import (
     safe_increment,
     with_extra_args_support,
 )
-from nablax.runtime._metrics._norms import root, squares
+from nablax.runtime._metrics._norms import Moved, measured, root
 
 
 class MetricsState(NamedTuple):
@@ -102,21 +102,20 @@ def with_metrics(inner: Any, *, per_leaf: bool = False, every: int = 1) -> Gradi
         def bare() -> tuple[Advanced, Any]:
             return advanced(tx, updates, state.inner_state, params, extra, by_hand), state.metrics
 
-        def move(grads: Any, inner_state: Any, params: Any) -> tuple[Any, Any]:
+        def move(grads: Any, inner_state: Any, params: Any) -> Moved:
             done = advanced(tx, grads, inner_state, params, extra, by_hand)
-            return done.updates, done.reached(params)
+            return Moved(done, done.reached(params))
 
-        def measured() -> tuple[Advanced, Any]:
-            done, _ = bare()
+        def with_norms() -> tuple[Advanced, Any]:
             given = updates, state.inner_state, params
-            found = squares(move, given, (done.updates, done.reached(params)), per_leaf)
+            done, found = measured(move, given, move(*given), per_leaf)
             return done, _measured(params, found, per_leaf)
 
         if every == 1:
-            (done, found), count = measured(), None
+            (done, found), count = with_norms(), None
         else:
             count = safe_increment(state.count)
-            done, found = jax.lax.cond(count % every == 0, measured, bare)
+            done, found = jax.lax.cond(count % every == 0, with_norms, bare)
         return done._replace(state=MetricsState(found, done.state, count))
 
     return moving(init, advance, {"inner": tx}, {"inner": ("inner_state",)})

@@ -87,11 +87,15 @@ class Form:
         """The shape in whole blocks."""
         return tuple(k * b for k, b in zip(self.blocks, self.box, strict=True))
 
+    @property
+    def stored(self) -> tuple[int, ...]:
+        """The shape of the codes."""
+        return tuple(n * self.bits // 8 if d == self.paired else n for d, n in enumerate(self.filled))
+
     def fill(self, x: jax.Array) -> jax.Array:
         """The array with zeros behind it that fill the last blocks."""
-        if self.filled == self.shape:
-            return x
-        return jnp.pad(x, [(0, size - n) for size, n in zip(self.filled, self.shape, strict=True)])
+        behind = [(0, size - n) for size, n in zip(self.filled, self.shape, strict=True)]
+        return x if self.filled == self.shape else jnp.pad(x, behind)
 
     def cut(self, x: jax.Array) -> jax.Array:
         """The array without what fills the last blocks."""
@@ -174,7 +178,7 @@ def is_quantized(x: Any) -> bool:
 def decode(q: Quantized) -> jax.Array:
     """The array, in the dtype that it had."""
     form = q.form
-    codes = _unpacked(q.codes, form).astype(jnp.int32)
+    codes = (q.codes if form.bits == 8 else _unpacked(q.codes, form, 4)).astype(jnp.int32)
     magnitude = codes & form.map.last
     x = form.map.value(magnitude.astype(jnp.float32)) * form.each(q.scales * (1 / form.map.top))
     if form.signed:
@@ -196,18 +200,11 @@ def encode(x: jax.Array, form: Form, draw: Any = None) -> Quantized:
     scales = _largest(form.split(x)).reshape(form.blocks)
     known = (scales >= _TINY) & jnp.isfinite(scales)
     unit = jnp.abs(x) * form.each(form.map.top / jnp.where(known, scales, jnp.inf))
-    if draw is None:
-        codes = form.map.nearest(unit)
-    else:
-        words, leaf = draw
-        bits = random_bits(words, leaf, form.filled) >> 8
-        codes = form.map.neighbour(unit, bits.astype(jnp.float32) * 2.0**-24)
+    codes = form.map.nearest(unit) if draw is None else form.map.neighbour(unit, _chances(draw, form))
     if form.signed:
         sign = lax.bitcast_convert_type(x, jnp.uint32) >> 31
         codes = codes | (sign << (form.bits - 1)).astype(jnp.int32)
-    return Quantized(
-        _packed(codes.astype(jnp.uint8), form), jnp.where(jnp.isfinite(scales), scales, jnp.nan), form
-    )
+    return Quantized(_packed(codes, form), jnp.where(jnp.isfinite(scales), scales, jnp.nan), form)
 
 
 def _largest(split: jax.Array) -> jax.Array:
@@ -228,19 +225,26 @@ def _halves(form: Form, parts: int) -> list[int]:
 def _packed(codes: jax.Array, form: Form) -> jax.Array:
     """Codes, one a byte, as those of a `Quantized`."""
     if form.bits == 8:
-        return codes
+        return codes.astype(jnp.uint8)
     # A sum over two, as LLVM makes vectors of its loop; of the union of two slices it does not.
-    places = jnp.array([1, 16], jnp.int32).reshape(2, *[1] * (len(form.shape) - form.paired))
-    pairs = jnp.sum(codes.astype(jnp.int32).reshape(_halves(form, 2)) * places, axis=form.paired + 1)
-    shape = list(form.filled)
-    shape[form.paired] //= 2
-    return pairs.astype(jnp.uint8).reshape(shape)
+    pairs = jnp.sum(codes.reshape(_halves(form, 2)) << _shifts(form, 4), axis=form.paired + 1)
+    return pairs.astype(jnp.uint8).reshape(form.stored)
 
 
-def _unpacked(codes: jax.Array, form: Form) -> jax.Array:
-    """Codes, one a byte."""
+def _unpacked(x: jax.Array, form: Form, width: int) -> jax.Array:
+    """For each entry its own bits of a number that stands for two. Widened, as vectors of bytes cannot be shifted."""
+    wide = x.astype(jnp.uint32).reshape(_halves(form, 1)) >> _shifts(form, width).astype(jnp.uint32)
+    return (wide & (2**width - 1)).reshape(form.filled)
+
+
+def _shifts(form: Form, width: int) -> jax.Array:
+    """To the bits of the first and of the second half of a block."""
+    return jnp.array([0, width], jnp.int32).reshape(2, *[1] * (len(form.shape) - form.paired))
+
+
+def _chances(draw: Any, form: Form) -> jax.Array:
+    """A number in [0, 1) for each entry of the filled array: of 24 random bits, or of 16 where two share a byte."""
+    bits = random_bits(draw[0], draw[1], form.stored)
     if form.bits == 8:
-        return codes
-    behind = len(form.shape) - form.paired
-    shifts = jnp.array([0, 4], jnp.uint8).reshape(2, *[1] * behind)
-    return ((codes.reshape(_halves(form, 1)) >> shifts) & 15).reshape(form.filled)
+        return (bits >> 8).astype(jnp.float32) * 2.0**-24
+    return _unpacked(bits, form, 16).astype(jnp.int32).astype(jnp.float32) * 2.0**-16

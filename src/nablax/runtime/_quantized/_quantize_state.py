@@ -101,7 +101,7 @@ def quantize_state(
     bits: int = 8,
     *,
     block: int | None = None,
-    stochastic: bool = False,
+    stochastic: bool | None = None,
     min_size: int = 4096,
     seed: int = 0,
 ) -> GradientTransformationExtraArgs:
@@ -124,7 +124,9 @@ def quantize_state(
       bits: 8 or 4 for each entry of a moment in float32, bfloat16 or float16; other dtypes stay.
       block: entries that share a scale, at most; an integer >= 2; None is 256 with 8 bits, 128 with 4. Blocks follow
         the shape, and `shard_state` cuts an array between blocks only.
-      stochastic: take one of the two codes around a number by chance, so that the mean is right, not the nearest.
+      stochastic: take one of the two codes around a number by chance, so that the mean is right, not the nearest. None
+        does so with 4 bits: their codes lie further apart than an average moves in a step, and the nearest would hold
+        it where it is.
       min_size: arrays with fewer entries stay as they are; an integer >= 1.
       seed: of the random bits, which are a function of it, the count and the place: a restart repeats them. An
         integer >= 0.
@@ -154,6 +156,7 @@ def quantize_state(
     """
     tx = with_extra_args_support(inner)
     largest = _BLOCKS[bits] if block is None else int(block)
+    by_chance = bits == 4 if stochastic is None else stochastic
 
     def change(field: Field, value: Any) -> Any:
         if field.role not in _ROLES:
@@ -185,7 +188,7 @@ def quantize_state(
         updates, after = step(updates, treedef.unflatten(wide), params, extra)
         new = treedef.flatten_up_to(after)
         words = None
-        if stochastic:
+        if by_chance:
             words = jnp.stack([state.count.astype(jnp.uint32), jnp.asarray(seed).astype(jnp.uint32)])
         rows = [(new[i], nodes[i], np.uint32(k)) for k, i in enumerate(small)]
         for i, q in zip(small, _ENCODE.map(rows, words), strict=True):

@@ -9,7 +9,9 @@ import jax.numpy as jnp
 
 from nablax import tree
 from nablax.core import (
+    ARRAYS,
     COUNT,
+    INTEGER,
     GradientTransformation,
     StructureError,
     Transformation,
@@ -21,6 +23,7 @@ from nablax.core import (
     flag,
     identity,
     init_empty_state,
+    refusing,
 )
 
 
@@ -55,6 +58,7 @@ def released(ready: jax.Array, trees: Any) -> Any:
     return jax.tree.map(lambda x: jnp.where(ready, x, 0).astype(jnp.result_type(x)), trees)
 
 
+@refusing(per_elt_updates=ARRAYS, per_elt_axis=INTEGER)
 def get_batch_size_from_per_elt_updates(per_elt_updates: Any, per_elt_axis: int) -> int:
     """The number of examples.
 

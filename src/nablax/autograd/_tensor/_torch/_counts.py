@@ -49,7 +49,7 @@ TABLE: dict[str, Row] = rows({
     "nonzero": Row(_nonzero, differs="one row an element; NumPy's tuple with as_tuple=True"),
     "argwhere": lambda input: _nonzero(input),
     "unique": Row(_unique, differs="without gradient, always sorted"),
-    "bincount": _bincount,
+    "bincount": Row(_bincount, within=lambda input, *_, **__: ("input", input, 0, None, None)),
     "histc": _histc,
     "masked_select": _masked_select,
 }, direct=True)  # fmt: skip

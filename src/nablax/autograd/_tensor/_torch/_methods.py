@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..._ground._aval import dtype_of
-from ..._ground._errors import user_line
+from ..._ground._errors import RangeError, ShapeError, user_line
 from .._grad_mode import no_grad
 from .._make import make
 from .._namespaces import numpy
@@ -29,7 +29,7 @@ class Size(int):
     shape: tuple[int, ...]
 
     def __call__(self, dim: int | None = None) -> Any:
-        return self.shape if dim is None else self.shape[dim]
+        return self.shape if dim is None else self.shape[_place("size", dim, len(self.shape))]
 
     def __reduce__(self) -> tuple:
         return int, (int(self),)
@@ -130,7 +130,17 @@ def stride(tensor: Any, dim: int | None = None) -> Any:
     for n in tensor.shape[:0:-1]:
         steps.append(steps[-1] * n)
     found = tuple(reversed(steps))[: len(tensor.shape)]
-    return found if dim is None else found[dim]
+    return found if dim is None else found[_place("stride", dim, len(found))]
+
+
+def _place(who: str, dim: Any, n: int) -> int:
+    if not isinstance(dim, int | np.integer):
+        raise ShapeError(
+            f"{who}: dim must be an integer, got {type(dim).__name__}: {dim!r}. At {user_line()}."
+        )
+    if not -n <= dim < n:
+        raise RangeError(f"{who}: dim must lie in {-n} to {n - 1}, got {dim}. At {user_line()}.")
+    return int(dim)
 
 
 def cuda(tensor: Any, device: Any = None) -> Any:

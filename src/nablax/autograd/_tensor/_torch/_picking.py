@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ._bounds import Within
 from ._rows import Row, axis, indices, rows
 
 
@@ -132,17 +133,33 @@ def _searchsorted(sorted_sequence: Any, input: Any, *, right: bool = False, side
     return each(flat, jnp.reshape(input, (flat.shape[0], -1))).reshape(input.shape).astype(int)
 
 
+def _of_axis(input: Any, dim: int, index: Any, *_: Any, **__: Any) -> Within:
+    n = input.shape[dim] if input.ndim else 1
+    return "index", index, -n, n, None
+
+
+def _of_all(input: Any, index: Any, *_: Any, **__: Any) -> Within:
+    return "index", index, -input.size, input.size, None
+
+
+def _along_dim(input: Any, indices: Any, dim: Any = None) -> Within:
+    n = input.size if dim is None else input.shape[dim]
+    return "indices", indices, -n, n, None
+
+
+_DIFFERS = "a negative index counts from the end"
+
 TABLE: dict[str, Row] = rows({
-    "gather": _gather,
-    "scatter": _scatter,
-    "scatter_add": _scatter_add,
-    "scatter_reduce": _scatter_reduce,
-    "index_select": Row(_index_select, differs="an index out of range that is only recorded gives NaN, as in JAX"),
-    "index_add": _index_add,
-    "index_copy": _index_copy,
-    "index_fill": _index_fill,
-    "take": Row(lambda input, index: jnp.take(input, index), numpy=jnp.take),
-    "take_along_dim": _take_along_dim,
+    "gather": Row(_gather, within=_of_axis, differs=_DIFFERS),
+    "scatter": Row(_scatter, within=_of_axis, differs=_DIFFERS),
+    "scatter_add": Row(_scatter_add, within=_of_axis, differs=_DIFFERS),
+    "scatter_reduce": Row(_scatter_reduce, within=_of_axis, differs=_DIFFERS),
+    "index_select": Row(_index_select, within=_of_axis, differs=_DIFFERS),
+    "index_add": Row(_index_add, within=_of_axis),
+    "index_copy": Row(_index_copy, within=_of_axis),
+    "index_fill": Row(_index_fill, within=_of_axis),
+    "take": Row(lambda input, index: jnp.take(input, index), numpy=jnp.take, within=_of_all),
+    "take_along_dim": Row(_take_along_dim, within=_along_dim),
     "masked_scatter": _masked_scatter,
     "where": _where,
     "bucketize": _bucketize,

@@ -18,10 +18,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..._ground._errors import user_line
+from ..._ground._answers import FOREIGN, answer, answering
+from ..._ground._errors import RangeError, user_line
 from ..._path._recorded import Recorded
 from .._lift import Lifted
 from .._views import view
+from ._bounds import Within, bounded
 
 IN_NUMPY = {
     "axis": "dim",
@@ -39,6 +41,7 @@ class Row(NamedTuple):
     view: whether the result shares its elements with the first argument.  differs: on purpose, and why.
     number: whether integers among the arguments are numbers to compute with, not axes and sizes.
     direct: `fn` takes tensors and records what it does itself.
+    within: what indices among the arguments may be; a function of the same arguments.
     """
 
     fn: Callable[..., Any]
@@ -47,6 +50,7 @@ class Row(NamedTuple):
     differs: str = ""
     number: bool = False
     direct: bool = False
+    within: Callable[..., Within | None] | None = None
 
 
 Rows = dict[str, "Callable[..., Any] | Row"]
@@ -72,7 +76,7 @@ def recorded(name: str, row: Row) -> Callable[..., Any]:
     """The row as an operation on tensors."""
     fn, numpys, is_view = row.fn, row.numpy, row.view
     if row.direct:
-        call = _direct(fn)
+        call = _direct(fn, name)
     else:
         made: list[Any] = []
         of_numpy: list[Any] = []
@@ -87,13 +91,19 @@ def recorded(name: str, row: Row) -> Callable[..., Any]:
                 kwargs = {IN_NUMPY.get(k, k): v for k, v in kwargs.items()}
             try:
                 found = made[0](*args, **kwargs)
-            except IndexError as error:
-                raise _out_of_range(name, fn, args, kwargs) or error from None
+            except FOREIGN as error:
+                said = _out_of_range(name, fn, args, kwargs) or answer(name, fn, args, kwargs, error)
+                if said is error:
+                    raise
+                raise said from None
             if is_view and args and isinstance(args[0], Recorded):
                 _viewed(args[0], found, fn, args[1:], kwargs)
             return found
 
+    if row.within is not None:
+        call = bounded(name, call, row.within)
     call.__name__ = call.__qualname__ = name
+    vars(call)["__wrapped__"] = fn  # whose signature it has
     call.__doc__ = f"torch's {name}{shown(fn)}, recorded."
     return call
 
@@ -103,18 +113,22 @@ def _out_of_range(
 ) -> IndexError | None:
     """The error that names the axis which the first argument does not have; None where all are there."""
     n = max(getattr(args[0], "ndim", 0), 1) if args else 1
-    for word, value in inspect.signature(fn).bind(*args, **kwargs).arguments.items():
+    try:
+        given = inspect.signature(fn).bind(*args, **kwargs).arguments
+    except TypeError:
+        return None
+    for word, value in given.items():
         several = value if isinstance(value, tuple | list) else (value,)
         if word.startswith("dim") and any(isinstance(d, int) and not -n <= d < n for d in several):
-            return IndexError(f"{name}: {word} must lie in {-n} to {n - 1}, got {value}. At {user_line()}.")
+            return RangeError(f"{name}: {word} must lie in {-n} to {n - 1}, got {value}. At {user_line()}.")
     return None
 
 
-def _direct(fn: Callable[..., Any]) -> Callable[..., Any]:
+def _direct(fn: Callable[..., Any], name: str) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         return fn(*args, **{IN_NUMPY.get(k, k): v for k, v in kwargs.items()})
 
-    return call
+    return answering(call, name, fn)
 
 
 def _numpy_words(kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -147,7 +161,7 @@ def axes(dim: Any) -> Any:
 def axis(dim: int, n: int) -> int:
     """The number of an axis among n, counted from the front."""
     if not -max(n, 1) <= dim < max(n, 1):
-        raise IndexError(f"dim {dim} is out of range for {n} axes.")
+        raise IndexError(f"dim must lie in {-max(n, 1)} to {max(n, 1) - 1}, got {dim}.")
     return dim % max(n, 1)
 
 

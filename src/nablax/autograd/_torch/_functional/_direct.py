@@ -10,6 +10,7 @@ import numpy as np
 
 from ..._tensor._lift import lifted
 from ..._tensor._namespaces import numpy
+from ..._tensor._torch._bounds import Within
 from ..._tensor._torch._random import noise
 from ..._tensor._torch._rows import Row, rows
 
@@ -47,6 +48,10 @@ def _one_hot_of(tensor: Any, num_classes: int = -1) -> Any:
     return lifted(_one_hot, "one_hot", ("F", "one_hot"))(tensor, num_classes=n)
 
 
+def _classes(tensor: Any, num_classes: int = -1) -> Within:
+    return "tensor", tensor, 0, None if num_classes == -1 else num_classes, None
+
+
 def _gumbel_softmax(logits: Any, tau: Any = 1, hard: bool = False, *, dim: int = -1) -> Any:
     drawn = -np.log(-np.log(noise("random", tuple(logits.shape), float) + 1e-20) + 1e-20)
     soft = ((logits + drawn.astype(logits.dtype)) / tau).softmax(dim)
@@ -60,6 +65,6 @@ TABLE: dict[str, Row] = rows({
     "dropout": Row(_dropout, differs="random numbers of its own"),
     "dropout1d": _dropout_channels(1),
     "dropout2d": _dropout_channels(2),
-    "one_hot": _one_hot_of,
+    "one_hot": Row(_one_hot_of, within=_classes),
     "gumbel_softmax": Row(_gumbel_softmax, differs="random numbers of its own"),
 }, direct=True)  # fmt: skip

@@ -82,7 +82,7 @@ def _pixel_shuffle(input: Any, upscale_factor: int) -> Any:
 TABLE: dict[str, Row] = rows({
     "linear": _linear,
     "bilinear": _bilinear,
-    "embedding": Row(_embedding, differs="an index out of range gives NaN, as in JAX"),
+    "embedding": Row(_embedding, within=lambda input, weight, *_, **__: ("input", input, 0, weight.shape[0], None)),
     "scaled_dot_product_attention": _attention,
     "pad": _pad,
     "interpolate": Row(_interpolate, differs="mode='nearest' only"),

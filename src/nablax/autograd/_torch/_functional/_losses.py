@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from ..._tensor import _kinks
+from ..._tensor._torch._bounds import Within
 from ..._tensor._torch._rows import Row, rows
 from ._distances import cosine_similarity, pairwise_distance
 
@@ -178,14 +179,21 @@ def _gaussian_nll(input: Any, target: Any, var: Any, full: bool = False, *, eps:
     return _reduced(each, reduction, "gaussian_nll_loss")
 
 
+def _classes(input: Any, target: Any, *_: Any, ignore_index: int = -100, **__: Any) -> Within | None:
+    shape = input.shape
+    if target.shape == shape:  # probabilities
+        return None
+    return "target", target, 0, shape[1 if len(shape) > 1 else 0], ignore_index
+
+
 TABLE: dict[str, Row] = rows({
     "mse_loss": Row(_loss("mse_loss", lambda x, y: jnp.square(x - y)),
                     differs="raises where the shapes differ, where torch warns and broadcasts"),
     "l1_loss": _loss("l1_loss", lambda x, y: _kinks.abs(x - y)),
     "smooth_l1_loss": _smooth_l1,
     "huber_loss": _huber,
-    "nll_loss": _nll,
-    "cross_entropy": _cross_entropy,
+    "nll_loss": Row(_nll, within=_classes),
+    "cross_entropy": Row(_cross_entropy, within=_classes),
     "binary_cross_entropy": _bce,
     "binary_cross_entropy_with_logits": _bce_logits,
     "kl_div": _kl_div,

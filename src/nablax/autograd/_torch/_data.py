@@ -1,0 +1,240 @@
+"""Batches of a data set: torch.utils.data, as far as one process goes."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .._path._recorded import Recorded
+from .._segment._flush import realize
+from .._tensor._namespaces import numpy
+from .._tensor._tensor import tensor
+from .._tensor._torch._random import Generator, default_generator
+
+
+class Dataset:
+    """Base class: `self[i]` is a sample, `len(self)` their number."""
+
+    def __getitem__(self, index: Any) -> Any:
+        raise NotImplementedError(
+            f"{type(self).__name__} needs __getitem__(self, index): sample number index."
+        )
+
+    def __add__(self, other: Dataset) -> ConcatDataset:
+        return ConcatDataset([self, other])
+
+
+class IterableDataset(Dataset):
+    """Base class: samples come one after the other, by `iter(self)`."""
+
+    def __iter__(self) -> Iterator[Any]:
+        raise NotImplementedError(f"{type(self).__name__} needs __iter__(self): an iterator of samples.")
+
+
+class TensorDataset(Dataset):
+    """Sample i holds row i of every tensor.
+
+    Raises:
+      ValueError: the tensors have different lengths.
+    """
+
+    def __init__(self, *tensors: Any) -> None:
+        self.tensors: tuple[Any, ...] = tuple([t if isinstance(t, Recorded) else tensor(t) for t in tensors])
+        lengths = {len(t) for t in self.tensors}
+        if len(lengths) > 1:
+            raise ValueError(
+                f"TensorDataset: tensors must have one length, got {', '.join(str(len(t)) for t in self.tensors)}."
+            )
+
+    def __getitem__(self, index: Any) -> tuple[Any, ...]:
+        return tuple([t[index] for t in self.tensors])
+
+    def __len__(self) -> int:
+        return len(self.tensors[0]) if self.tensors else 0
+
+
+class ConcatDataset(Dataset):
+    """Data sets one after the other."""
+
+    def __init__(self, datasets: Iterable[Any]) -> None:
+        self.datasets = list(datasets)
+        self._ends = np.cumsum([len(d) for d in self.datasets])
+
+    def __getitem__(self, index: int) -> Any:
+        index = range(len(self))[index]
+        k = int(np.searchsorted(self._ends, index, side="right"))
+        return self.datasets[k][index - (int(self._ends[k - 1]) if k else 0)]
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if self.datasets else 0
+
+
+class Subset(Dataset):
+    """Some samples of a data set, by number."""
+
+    def __init__(self, dataset: Any, indices: Sequence[int]) -> None:
+        self.dataset, self.indices = dataset, indices
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.dataset[self.indices[index]]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+def random_split(dataset: Any, lengths: Sequence[float], generator: Generator | None = None) -> list[Subset]:
+    """Disjoint subsets, drawn at random.
+
+    Args:
+      dataset: what has a length.
+      lengths: how many samples each gets; or shares of 1, of which what is left over goes to the first ones.
+      generator: as of `DataLoader`.
+
+    Raises:
+      ValueError: lengths sum to something else than the length of the data set, or shares to more than 1.
+    """
+    n = len(dataset)
+    counts = [int(x) for x in lengths]
+    if sum(lengths) <= 1 + 1e-9 and n != sum(lengths):
+        counts = [math.floor(n * share) for share in lengths]
+        if math.isclose(sum(lengths), 1):
+            for i in range(n - sum(counts)):
+                counts[i % len(counts)] += 1
+    elif sum(counts) != n:
+        raise ValueError(f"random_split: lengths must sum to {n}, the data set's length, got {sum(lengths)}.")
+    order = (generator or default_generator).draw("permutation", n).tolist()
+    ends = np.cumsum([0, *counts]).tolist()
+    return [Subset(dataset, order[a:b]) for a, b in itertools.pairwise(ends)]
+
+
+def default_collate(batch: Sequence[Any]) -> Any:
+    """Samples as one batch: tensors, arrays and numbers stacked to a tensor; within tuples, lists and dicts, each."""
+    first = batch[0]
+    if isinstance(first, Recorded):
+        return numpy.stack(list(batch))
+    if isinstance(first, np.ndarray | np.generic | int | float | complex):
+        return tensor(np.stack(batch) if isinstance(first, np.ndarray | np.generic) else list(batch))
+    if isinstance(first, Mapping):
+        return {key: default_collate([sample[key] for sample in batch]) for key in first}
+    if isinstance(first, tuple) and hasattr(first, "_fields"):
+        return type(first)(*map(default_collate, zip(*batch, strict=True)))
+    if isinstance(first, tuple | list):
+        return [default_collate(column) for column in zip(*batch, strict=True)]
+    if isinstance(first, str | bytes):
+        return list(batch)
+    try:
+        return tensor(np.stack([np.asarray(x) for x in batch]))
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"default_collate: samples must be tensors, arrays, numbers, strings, or tuples, lists and dicts of them, "
+            f"got {type(first).__name__}; DataLoader takes collate_fn=."
+        ) from error
+
+
+def _rows_of(t: Any, rows: np.ndarray) -> Any:
+    return t[rows] if t.requires_grad else tensor(np.asarray(realize(t))[rows])
+
+
+class DataLoader:
+    """The batches of a data set; each `iter` goes through all of it once.
+
+    Args:
+      dataset: what has `len` and `[i]`, such as a list of pairs; or what is iterable.
+      batch_size: samples in a batch; None gives samples as they are.
+      shuffle: a new order each time.
+      sampler: an iterable of the numbers of samples, in their order.
+      batch_sampler: an iterable of lists of numbers: the batches.
+      num_workers: ignored, as are the other names of torch's: samples are fetched in this process.
+      collate_fn: makes a batch of a list of samples; `default_collate` if None.
+      drop_last: leave out a last batch that is smaller.
+      generator: draws the orders; the one that `manual_seed` starts if None.
+
+    Raises:
+      ValueError: batch_size < 1, or an order that is given twice.
+
+    >>> from nablax import autograd
+    >>> from nablax.autograd.utils.data import DataLoader, TensorDataset
+    >>> loader = DataLoader(TensorDataset(autograd.arange(5), autograd.arange(5) * 2), batch_size=2)
+    >>> [(x.tolist(), y.tolist()) for x, y in loader]
+    [([0, 1], [0, 2]), ([2, 3], [4, 6]), ([4], [8])]
+    """
+
+    def __init__(self, dataset: Any, batch_size: int | None = 1, shuffle: bool | None = None, sampler: Any = None,
+                 batch_sampler: Any = None, num_workers: int = 0, collate_fn: Callable[[list[Any]], Any] | None = None,
+                 pin_memory: bool = False, drop_last: bool = False, timeout: float = 0, worker_init_fn: Any = None,
+                 generator: Generator | None = None, **unused: Any) -> None:  # fmt: skip
+        if batch_size is not None and (isinstance(batch_size, bool) or batch_size < 1):
+            raise ValueError(f"DataLoader: batch_size must be at least 1, or None, got {batch_size!r}.")
+        if shuffle and (sampler is not None or batch_sampler is not None):
+            raise ValueError("DataLoader: shuffle=True and a sampler are two orders; give one.")
+        self.dataset, self.batch_size, self.drop_last = dataset, batch_size, drop_last
+        self.sampler, self.batch_sampler, self.shuffle = sampler, batch_sampler, bool(shuffle)
+        self.collate_fn, self.generator, self.num_workers = collate_fn, generator, num_workers
+        self._counted = hasattr(dataset, "__getitem__") and not isinstance(dataset, IterableDataset)
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self._counted:
+            for batch in self._batches(iter(self.dataset)):
+                yield self._made(batch)
+        elif self.batch_size is None and self.batch_sampler is None:
+            for i in self._order():
+                yield self._made(self.dataset[i])
+        else:
+            for numbers in self.batch_sampler or self._batches(iter(self._order())):
+                yield self._rows(list(numbers))
+
+    def __len__(self) -> int:
+        if self.batch_sampler is not None:
+            return len(self.batch_sampler)
+        n = len(self.dataset if self.sampler is None else self.sampler)
+        size = self.batch_size or 1
+        return n // size if self.drop_last else -(-n // size)
+
+    def _order(self) -> Any:
+        if self.sampler is not None:
+            return self.sampler
+        n = len(self.dataset)
+        return (
+            (self.generator or default_generator).draw("permutation", n).tolist()
+            if self.shuffle
+            else range(n)
+        )
+
+    def _batches(self, things: Iterator[Any]) -> Iterator[Any]:
+        size = self.batch_size
+        if size is None:
+            yield from things
+            return
+        while batch := list(itertools.islice(things, size)):
+            if len(batch) == size or not self.drop_last:
+                yield batch
+
+    def _made(self, batch: Any) -> Any:
+        if self.collate_fn is not None:
+            return self.collate_fn(batch)
+        return (
+            default_collate(batch) if self.batch_size is not None or self.batch_sampler is not None else batch
+        )
+
+    def _rows(self, numbers: list[int]) -> Any:
+        """The batch of these samples; rows of tensors are taken at once."""
+        dataset: Any = self.dataset
+        of = numbers
+        while isinstance(dataset, Subset):
+            of, dataset = [dataset.indices[i] for i in of], dataset.dataset
+        if type(dataset) is TensorDataset and self.collate_fn is None:
+            rows = np.asarray(of)
+            return [_rows_of(t, rows) for t in dataset.tensors]
+        return self._made([self.dataset[i] for i in numbers])
+
+
+NAMES: dict[str, Any] = {
+    f.__name__: f
+    for f in (
+        Dataset, IterableDataset, TensorDataset, ConcatDataset, Subset, DataLoader, random_split, default_collate,
+    )
+}  # fmt: skip

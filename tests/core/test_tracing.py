@@ -1,0 +1,47 @@
+"""Whether JAX is tracing: JAX's own variable says what the public function says, in every kind of trace and thread."""
+
+import threading
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.extend.core import find_top_trace
+
+from nablax.core import _tracing, under_jit, under_trace
+
+WAYS = {
+    "nothing": (lambda f: f(), False, False),
+    "jit": (lambda f: jax.jit(lambda x: (f(), x)[1])(1.0), True, True),
+    "scan": (lambda f: jax.lax.scan(lambda c, _: (f(), (c, None))[1], 0.0, length=2), True, True),
+    "grad": (lambda f: jax.grad(lambda x: (f(), x * x)[1])(1.0), True, False),
+    "vmap": (lambda f: jax.vmap(lambda x: (f(), x)[1])(jnp.ones(2)), True, False),
+    "jit of grad": (lambda f: jax.jit(jax.grad(lambda x: (f(), x * x)[1]))(1.0), True, False),
+    "eval_shape": (lambda f: jax.eval_shape(lambda x: (f(), x)[1], 1.0), True, True),
+}
+
+
+@pytest.mark.parametrize("reader", [_tracing._NOW, _tracing._Asked()], ids=["variable", "asked"])
+@pytest.mark.parametrize("way", WAYS)
+def test_the_trace_of_the_moment(way, reader, monkeypatch):
+    monkeypatch.setattr(_tracing, "_NOW", reader)
+    around, traced, compiled = WAYS[way]
+    seen = []
+    around(lambda: seen.append((under_trace(), under_jit(), reader.value is find_top_trace(()))))
+    assert seen
+    assert set(seen) == {(traced, compiled, True)}
+    assert not under_trace()
+
+
+def test_another_thread_traces_nothing():
+    seen = []
+
+    @jax.jit
+    def f(x):
+        thread = threading.Thread(target=lambda: seen.append(under_trace()))
+        thread.start()
+        thread.join()
+        seen.append(under_trace())
+        return x
+
+    f(1.0)
+    assert seen == [False, True]
