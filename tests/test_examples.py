@@ -49,7 +49,9 @@ def games_constrained_classifier(found):
     loss, missed = found["scipy SLSQP"]
     assert missed == pytest.approx(0.02, abs=1e-4)
     assert 0.2 < loss < 0.4
-    assert all(m < 0.1 for _, m in found.values())
+    for cost, misses in found.values():  # of weights 0: log 2, and half of the tumours
+        assert cost == pytest.approx(loss, abs=0.06)
+        assert misses < 0.05
 
 
 def games_gan(found):
