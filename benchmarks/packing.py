@@ -125,6 +125,12 @@ def whole(count: int, shape: tuple[int, ...], rounds: int) -> tuple[dict, dict]:
         jax.block_until_ready(run())
         first[name] = time.perf_counter() - start
         runs[name] = lambda run=run, held=held: jax.block_until_ready((run(), held))
+    flat, alone = nablax.flat_params(leaves(count, shape)), "loss and gradient alone, flat"
+    gradient = jax.jit(jax.value_and_grad(lambda p, x: loss(p.tree, x)))
+    start = time.perf_counter()
+    jax.block_until_ready(gradient(flat, x))
+    first[alone] = time.perf_counter() - start
+    runs[alone] = lambda: jax.block_until_ready(gradient(flat, x))
     return medians(runs, rounds, warmup=2), first
 
 

@@ -1,6 +1,7 @@
 """make_perturbed_fun against Optax: time, variance and memory for the same number of samples.
 
 python benchmarks/perturbations.py            about two minutes
+python benchmarks/perturbations.py --only 1   one of its parts, which are dimensions and memory
 python benchmarks/perturbations.py --quick    a smoke check
 
 Times are of one compiled value-and-gradient. Variances are sums over the gradient's entries. Memory is the temporary
@@ -31,12 +32,13 @@ def variance(f, x, repeats):
 
 
 def main():
-    options = arguments(__doc__ or "")
+    options = arguments(__doc__ or "", ("1", "10", "100", "memory"))
+    only = options.only or (["10", "memory"] if options.quick else ["1", "10", "100", "memory"])
     quick = options.quick
     samples, rounds, repeats = (50, 3, 20) if quick else (1000, 200, 400)
     key = jax.random.key(0)
     rows = []
-    for d in (10,) if quick else (1, 10, 100):
+    for d in [int(name) for name in only if name != "memory"]:
         x = jnp.linspace(-0.2, 1.0, d)
         for name, fun in PROBLEMS.items():
             theirs, mine = (value_and_grad(m, fun, samples) for m in (peer, ours))
@@ -54,8 +56,14 @@ def main():
                 ]
             )
     header = ["problem", "nablax", "Optax", "faster by", "variance lower by"]
-    table(f"make_perturbed_fun, {samples} samples, default settings", header, rows)
+    if rows:
+        table(f"make_perturbed_fun, {samples} samples, default settings", header, rows)
+    if "memory" in only:
+        memory(quick, key)
+    print(f"\n{where()}")
 
+
+def memory(quick, key):
     many = 2000 if quick else 100_000
     x = jnp.linspace(-0.2, 1.0, 10 if quick else 100)
     sizes = {}
@@ -67,7 +75,6 @@ def main():
         for label, size in sizes.items()
     ]
     table(f"Temporary memory, value and gradient, {many:,} samples", ["", "memory", "share"], rows)
-    print(f"\n{where()}")
 
 
 if __name__ == "__main__":

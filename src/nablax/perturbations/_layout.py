@@ -76,18 +76,19 @@ class Layout:
         ]
         return self.treedef.unflatten(leaves)
 
-    def coarse(self, x: jax.Array, scale: jax.Array) -> jax.Array:
+    def coarse(self, x: jax.Array, scale: jax.Array, z: jax.Array) -> jax.Array:
         """Whether the numbers around some coordinate of x are so far apart that `perturb` has to round by chance.
 
         Elsewhere rounding to nearest is off by less than 2^-13 of the noise, and by nothing on average where the
-        noise has a smooth density.
+        noise has a smooth density. "Around" is eight scales, or where the sample z lies.
         """
         gaps = [
             jnp.full((width,), float(jnp.finfo(_real(dtype)).eps), self.dtype)
             for width, dtype in zip(self.widths, self.dtypes, strict=True)
         ]
         gap = jnp.concatenate(gaps) if gaps else jnp.zeros((0,), self.dtype)
-        return jnp.any(gap * (jnp.abs(x) + 8 * scale) > 2.0**-12 * scale)
+        reach = jnp.maximum(8.0, jnp.abs(z))
+        return jnp.any(gap * (jnp.abs(x) + reach * scale) > 2.0**-12 * scale)
 
     def perturb(self, x: jax.Array, delta: jax.Array, salt: jax.Array, coarse: Any = True) -> Any:
         """The tree of x + delta, whose mean is right even where |delta| is below the spacing of the numbers

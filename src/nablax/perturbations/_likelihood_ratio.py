@@ -36,17 +36,19 @@ from jax.ad_checkpoint import checkpoint_name
 from ._noise import differentiable_never, log_ratio
 from ._sampling import accumulate, draw
 
-Evaluate = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+Evaluate = Callable[[jax.Array, jax.Array, jax.Array, jax.Array], jax.Array]
 
 
 def likelihood_ratio_estimate(
     evaluate: Evaluate,
-    center: jax.Array,
+    center: Callable[[], jax.Array],
     x: jax.Array,
     sigma: jax.Array,
     key: jax.Array,
     *,
     sigma_moves: bool,
+    coarse: Callable[[jax.Array, jax.Array, jax.Array], jax.Array],
+    outputs: int,
     noise: Any,
     num_samples: int,
     pairs: bool,
@@ -56,12 +58,14 @@ def likelihood_ratio_estimate(
     """Estimates E f(x + sigma z), as a function of x and sigma whose derivatives are unbiased estimates.
 
     Args:
-      evaluate: `evaluate(x, delta, salt)` is f(x + delta), a vector.
-      center: f(x).
+      evaluate: `evaluate(x, delta, salt, coarse)` is f(x + delta), a vector.
+      center: f(x), where it is asked for.
       x: vector of length D.
       sigma: scalar, or a vector of length D.
       key: decides the samples.
       sigma_moves: whether anybody may differentiate in sigma.
+      coarse: `coarse(x, sigma, z)` says how `evaluate` is to round.
+      outputs: the length of f's values.
       noise: the law of z.
       num_samples: evaluations of f; even with `pairs`.
       pairs: draw half of the samples, and reflect them.
@@ -79,18 +83,25 @@ def likelihood_ratio_estimate(
             sigma, f"{noise}: a derivative in sigma needs noise with a density, such as Normal()."
         )
     x0, sigma0 = jax.lax.stop_gradient((x, sigma))
+    batch = None if batch_size is None else max(1, batch_size // members)
+    # A number near all values, for the digits of what is left of them. A linear control or the other samples take any
+    # such number away again, so that it may be the first value: beside f(x) it has the merit that it waits for the
+    # noise. More than a few kernels that are ready at once XLA's CPU runtime hands to another thread, which takes
+    # longer than they do; for the same reason `coarse` and the salts of `draw` look at the noise.
+    own = baseline in ("linear", "leave_one_out") and (batch is None or batch >= count)
     shift: Any = 0.0
-    if baseline != "none":
-        shift = jax.lax.stop_gradient(center)
-        shift = jnp.where(jnp.isfinite(shift), shift, 0)
+    if baseline != "none" and not own:
+        shift = _finite(jax.lax.stop_gradient(center()))
     mean, std = getattr(noise, "mean", 0.0), getattr(noise, "std", 1.0)
 
     def sums(indices: jax.Array, live: jax.Array) -> dict[str, jax.Array]:
         z, salt = draw(noise, key, indices, x.size, x.dtype, pairs)
         if pairs:
             indices, live, salt = (jnp.tile(a, 2) for a in (indices, live, salt))
-        e = checkpoint_name(jax.vmap(evaluate, (None, 0, 0))(x0, sigma0 * z, salt), "evaluations") - shift
-        e = jnp.where(live[:, None], e, 0)
+        values = jax.vmap(evaluate, (None, 0, 0, None))(x0, sigma0 * z, salt, coarse(x0, sigma0, z[0]))
+        values = checkpoint_name(values, "evaluations")
+        base = _finite(jax.lax.stop_gradient(values[0])) if own else shift
+        e = jnp.where(live[:, None], values - base, 0)
         # The noise at which the sample lies, seen from x and sigma, less z: zero, with the right derivatives.
         delta = (x0 - x) / sigma
         log_volume: Any = 0.0
@@ -102,6 +113,8 @@ def likelihood_ratio_estimate(
         # Column by column: the derivative of a product with a broadcast is a sum over a short axis, see `log_ratio`.
         weight = jnp.stack([in_fold[:, a] * ratio for a in range(folds)], axis=1)
         out = {"e": _dot(weight, e), "1": jnp.sum(weight, 0)}
+        if own:
+            out["base"] = base
         if baseline == "leave_one_out":
             partner = jax.lax.stop_gradient(e)
             if pairs:
@@ -119,12 +132,10 @@ def likelihood_ratio_estimate(
     # cheaper to have again.
     policies = jax.checkpoint_policies
     keep = (
-        policies.save_only_these_names("evaluations")
-        if 8 * center.size <= x.size
-        else policies.nothing_saveable
+        policies.save_only_these_names("evaluations") if 8 * outputs <= x.size else policies.nothing_saveable
     )
-    batch = None if batch_size is None else max(1, batch_size // members)
     s = accumulate(sums, count, batch, keep)
+    shift = s.get("base", shift)
 
     if baseline in ("none", "value"):
         return s["e"][0] / count + shift
@@ -147,6 +158,10 @@ def likelihood_ratio_estimate(
         rest = s["e"][fold] - c * s["1"][fold] - slope @ s["u"][fold]
         value = value + rest / count + (c + slope @ mean_u) * (n / count)
     return value
+
+
+def _finite(x: jax.Array) -> jax.Array:
+    return jnp.where(jnp.isfinite(x), x, 0)
 
 
 def _dot(a: jax.Array, b: jax.Array) -> jax.Array:

@@ -57,8 +57,9 @@ def make_perturbed_fun(
     Args:
       fun: from a tree of real or complex floating arrays to a tree of arrays. It must be traceable by JAX,
         but need not be differentiable. The mean of an integer or Boolean output is a float.
-      num_samples: evaluations of `fun` that are averaged, >= 1; even for "antithetic". (With a baseline there
-        is one more, at x; "measure_valued" takes 2 D a sample for a derivative.)
+      num_samples: evaluations of `fun` that are averaged, >= 1; even for "antithetic". (With
+        `baseline="value"`, or in batches with a baseline, there is one more, at x; "measure_valued" takes 2 D a sample
+        for a derivative.)
       sigma: scale of the noise, > 0: a number, or a tree like x with a number (or a broadcastable array) for
         each leaf. It may be traced and, for "score", "antithetic" and "pathwise", differentiated.
       noise: the law of z: `Normal()`, `Gumbel()`, `Laplace()`, `Rademacher()`, `UniformSphere()`, or any
@@ -123,12 +124,7 @@ def make_perturbed_fun(
                 )
             return out.flatten(value)
 
-        # A derivative rule may not close over what is traced: measure_valued rounds by chance whatever x is.
-        coarse: Any = True
-        if estimator in ("score", "antithetic"):
-            coarse = layout.coarse(*jax.lax.stop_gradient((vector, scale)))
-
-        def evaluate(x: jax.Array, delta: jax.Array, salt: jax.Array) -> jax.Array:
+        def evaluate(x: jax.Array, delta: jax.Array, salt: jax.Array, coarse: Any = True) -> jax.Array:
             return flat_value(layout.perturb(x, delta, salt, coarse))
 
         if estimator == "pathwise":
@@ -147,11 +143,13 @@ def make_perturbed_fun(
         else:
             mean = likelihood_ratio_estimate(
                 evaluate,
-                flat_value(jax.lax.stop_gradient(x)),
+                lambda: flat_value(jax.lax.stop_gradient(x)),
                 vector,
                 scale,
                 key,
                 sigma_moves=any(isinstance(s, jax.core.Tracer) for s in jax.tree.leaves(sigma)),
+                coarse=layout.coarse,
+                outputs=out.size,
                 noise=noise,
                 num_samples=plan.num_samples,
                 pairs=estimator == "antithetic",

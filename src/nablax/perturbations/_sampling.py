@@ -82,8 +82,9 @@ def draw(
     if blocks * block > n:
         members = [jax.lax.dynamic_slice_in_dim(z, start - first * block, n) for z in members]
     z = jnp.concatenate(members) if pairs else members[0]
-    words = jax.random.key_data(key)
-    return z, mix((words[0] ^ words[-1]) + indices.astype(jnp.uint32) * np.uint32(0x9E3779B9))
+    words, own = jax.random.key_data(key), jnp.sum(members[0][:, :1].astype(jnp.float32), 1)
+    own = jax.lax.bitcast_convert_type(own, jnp.uint32)
+    return z, mix((words[0] ^ words[-1]) + own + indices.astype(jnp.uint32) * np.uint32(0x9E3779B9))
 
 
 def _block(size: int) -> int:
