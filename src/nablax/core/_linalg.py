@@ -12,10 +12,12 @@ from jax import lax
 from nablax import tree
 from nablax.core._checks import check_number
 from nablax.core._errors import ArgumentError, StructureError
-from nablax.core._kinds import ARRAY, INTEGER, refusing
+from nablax.core._kinds import ARRAY, INTEGER, is_array, of_kind, refusing
+
+_PRODUCT = of_kind("an array of numbers or a function", lambda value: callable(value) or is_array(value))
 
 
-@refusing(matrix=ARRAY)
+@refusing(matrix=_PRODUCT)
 def power_iteration(
     matrix: Any | Callable[[Any], Any],
     *,
