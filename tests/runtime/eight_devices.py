@@ -349,8 +349,8 @@ def what_describe_memory_says_is_allocated():
         (nablax.adamw(1e-3), params, ()),
         (nablax.adafactor(1e-3, min_dim_size_to_factor=2), params, ()),
         (nablax.muon(1e-3), params, ()),
-        (nablax.precision(nablax.adamw(1e-3)), narrow, ("snapshot",)),
-        (nablax.precision(nablax.adamw(1e-3), "remainder"), narrow, ("statistic",)),
+        (nablax.precision(nablax.adamw(1e-3)), narrow, ("precision/beside",)),
+        (nablax.precision(nablax.adamw(1e-3), "remainder"), narrow, ("precision/beside",)),
         (nablax.quantize_state(nablax.adamw(1e-3), min_size=2), params, ()),
     ):
         shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), held)

@@ -9,16 +9,14 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import AbstractMesh
 
-from nablax.core import leaf_roles, with_extra_args_support
+from nablax.core import state_leaves, with_extra_args_support
 from nablax.runtime._modules import check_arrays
 from nablax.runtime._sharding._layout import Layout
 
-_UNDECLARED = "other"
-
 
 class Row(NamedTuple):
-    """what: "parameters", "gradients", or a role of the state's fields. arrays: how many. total, device: bytes of all,
-    and on one device."""
+    """what: "parameters", "gradients", or a field of the state, as "adamw/mu". arrays: how many. total, device: bytes
+    of all, and on one device."""
 
     what: str
     arrays: int
@@ -71,20 +69,21 @@ def describe_memory(
       axis, param_specs: as in `state_shardings`.
 
     Returns:
-      A `Memory`: rows for parameters, gradients, and each role of the state's fields.
+      A `Memory`: rows for parameters, gradients, and each field of the state, as the names of its leaves begin;
+      of `precision`, `precision/beside` is the master copy, the remainder or the compensation.
 
     Example:
       >>> from nablax.optimizers import adamw
       >>> params = {"w": jax.ShapeDtypeStruct((8192, 8192), jnp.bfloat16)}
       >>> mesh = jax.sharding.AbstractMesh((64,), ("data",))
       >>> print(describe_memory(adamw(1e-3), params, mesh=mesh))
-                     arrays      bytes  on each of 64
-      parameters          1  134.22 MB      134.22 MB
-      gradients           1  134.22 MB      134.22 MB
-      count               1        4 B            4 B
-      first_moment        1  134.22 MB        2.10 MB
-      second_moment       1  268.44 MB        4.19 MB
-      all                 5  671.09 MB      274.73 MB
+                   arrays      bytes  on each of 64
+      parameters        1  134.22 MB      134.22 MB
+      gradients         1  134.22 MB      134.22 MB
+      adamw/count       1        4 B            4 B
+      adamw/mu          1  134.22 MB        2.10 MB
+      adamw/nu          1  268.44 MB        4.19 MB
+      all               5  671.09 MB      274.73 MB
     """
     tx = with_extra_args_support(tx)
     check_arrays("describe_memory", params)
@@ -93,11 +92,11 @@ def describe_memory(
         mesh, axis = AbstractMesh((1,), ("device",)), "device"
     plan = Layout(tx, mesh, axis, param_specs, "describe_memory").plan(params)
     state = jax.eval_shape(tx.init, _shapes(params))
-    roles = [role or _UNDECLARED for role in leaf_roles(tx, state)]
+    fields = [leaf.field for leaf in state_leaves(tx, state, _shapes(params))]
     leaves, placed = jax.tree.leaves(params), jax.tree.leaves(plan.params)
     listed = [("parameters", x, s) for x, s in zip(leaves, placed, strict=True)]
     listed += [("gradients", x, s) for x, s in zip(leaves, placed, strict=True)]
-    listed += list(zip(roles, jax.tree.leaves(state), jax.tree.leaves(plan.state), strict=True))
+    listed += list(zip(fields, jax.tree.leaves(state), jax.tree.leaves(plan.state), strict=True))
     rows: dict[str, Row] = {}
     for what, x, sharding in listed:
         _, arrays, total, device = rows.get(what, Row(what, 0, 0, 0))
