@@ -221,6 +221,28 @@ def an_optimizer_with_a_mesh_compiles_once():
 
 
 @check
+def the_axis_may_have_another_name_and_be_several():
+    mesh = jax.make_mesh((2, 2, 2), ("a", "b", "model"), axis_types=(AxisType.Auto,) * 3)
+    for axis, parts in (("b", 2), (("a", "b"), 4)):
+        tx = nablax.adam(1e-2)
+        opt = nablax.Optimizer(tx, everywhere(SMALL, mesh), mesh=mesh, axis=axis)
+        step = nablax.train_step(loss, tx, mesh=mesh, axis=axis)
+        params, state = (
+            everywhere(SMALL, mesh),
+            nablax.shard_state(tx, mesh, axis=axis).init(everywhere(SMALL, mesh)),
+        )
+        for _ in range(2):
+            opt.step(jax.grad(loss)(opt.params, BATCH))
+            params, state, _ = step(params, state, BATCH)
+        moments = 2 * sum(4 * x.size for x in SMALL.values())
+        for held in (opt.state, state):
+            assert abs(bytes_on(held, jax.devices()[5]) - moments // parts) <= 16, axis
+        assert opt.compilations == step.cache_size() == 1
+        close(opt.params, params, axis)
+        assert opt.params["w"].sharding.is_fully_replicated
+
+
+@check
 def train_step_with_a_mesh_and_microbatches():
     for mesh in (MESH, EXPLICIT):
         tx, found = nablax.adam(1e-2), []
