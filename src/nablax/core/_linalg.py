@@ -12,10 +12,10 @@ from jax import lax
 from nablax import tree
 from nablax.core._checks import check_number
 from nablax.core._errors import ArgumentError, StructureError
-from nablax.core._kinds import ARRAY, INTEGER, refusing
+from nablax.core._kinds import ARRAY, INTEGER, is_array, of_kind, refusing
 
 
-@refusing(matrix=ARRAY)
+@refusing(matrix=of_kind("an array of numbers or a function", lambda x: callable(x) or is_array(x)))
 def power_iteration(
     matrix: Any | Callable[[Any], Any],
     *,
