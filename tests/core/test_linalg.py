@@ -67,5 +67,7 @@ def test_errors():
         power_iteration(_failing, v0=jnp.ones(3))
     with pytest.raises(HyperparameterError, match="p must be at least 1"):
         matrix_inverse_pth_root(jnp.eye(2), 0)
+    with pytest.raises(StructureError, match="nnls: A of shape"):
+        nnls(jnp.eye(2), jnp.ones(5), jnp.int32(3))
     with pytest.raises(StructureError, match="nnls"):
         nnls(jnp.eye(2), jnp.ones(3), 10)
