@@ -49,6 +49,18 @@ def test_more_than_entries(function):
     np.testing.assert_allclose(entries_of(function, (X, Y), (True, True), 65), function(X, Y), rtol=1e-6)
 
 
+def test_a_long_chain_of_operations():
+    """Longer than Python's calls may be deep."""
+
+    def many(x):
+        for _ in range(1500):
+            x = 1 - x
+        return x
+
+    (found,) = at([entries_of(many, (X,), (True,), 32)], jnp.ravel, 64)
+    np.testing.assert_allclose(found, X.ravel(), atol=1e-5)
+
+
 def test_what_is_small_or_made_of_nothing():
     small, none, scalar = entries_of(lambda x, y: (x[:2], None, jnp.sum(y)), (X, Y), (False, True), 65)
     np.testing.assert_array_equal(small, X[:2])

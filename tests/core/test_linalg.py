@@ -54,12 +54,20 @@ def test_nnls():
     np.testing.assert_array_equal(nnls(jnp.zeros((2, 2)), jnp.ones(2), 3), [0.0, 0.0])
 
 
+def _failing(v):
+    raise TypeError("that of the function itself")
+
+
 def test_errors():
     with pytest.raises(StructureError, match="power_iteration: matrix must be square"):
         power_iteration(jnp.ones((2, 3)))
     with pytest.raises(ArgumentError, match="needs v0"):
         power_iteration(lambda v: v)
+    with pytest.raises(TypeError, match="that of the function itself"):
+        power_iteration(_failing, v0=jnp.ones(3))
     with pytest.raises(HyperparameterError, match="p must be at least 1"):
         matrix_inverse_pth_root(jnp.eye(2), 0)
+    with pytest.raises(StructureError, match="nnls: A of shape"):
+        nnls(jnp.eye(2), jnp.ones(5), jnp.int32(3))
     with pytest.raises(StructureError, match="nnls"):
         nnls(jnp.eye(2), jnp.ones(3), 10)

@@ -205,6 +205,25 @@ def test_where_there_is_no_loop():
     jax.tree.map(np.testing.assert_array_equal, plain.state, told.state)
 
 
+@pytest.mark.usefixtures("few_cores")
+def test_norms_of_a_step_whose_state_changes_its_structure():
+    """A first step that fills what was None."""
+
+    def update(updates, state, params=None):
+        del params
+        last = updates if state is None else state
+        return jax.tree.map(lambda u, s: -0.1 * u - 0.2 * s, updates, last), updates
+
+    growing = nablax.GradientTransformation(lambda params: None, update)
+    shared = {f"w{k}": jnp.full((128, 160), k + 1.0) for k in range(4)}
+    plain, told = (Optimizer(growing, shared, metrics=m) for m in (False, True))
+    for _ in range(2):
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), plain.step(shared), told.step(shared)
+        )
+        assert told.metrics["parameter_norm"] == pytest.approx(norm(told.params), rel=1e-6)
+
+
 def test_norms_do_no_costly_work_twice():
     params = {"w": jnp.ones((64, 128))}
     texts = [Optimizer(nablax.muon(0.1), params, metrics=m).lower(params).as_text() for m in (False, True)]

@@ -77,18 +77,26 @@ def at(entries: Iterable[Entry], view: Callable[[Any], jax.Array], count: int) -
     known: dict[int, Any] = {}
 
     def value(x: Any) -> Any:
-        if not isinstance(x, Entry):
-            return x
-        if id(x) not in known:
-            if x.array is not None:
-                known[id(x)] = view(x.array)
-            elif x._make is _everywhere:
-                known[id(x)] = jnp.full((count,), x._args[0], x.dtype)
-            else:
-                known[id(x)] = x._make(*map(value, x._args))
-        return known[id(x)]
+        return known[id(x)] if isinstance(x, Entry) else x
 
-    return [value(x) for x in entries]
+    def make(x: Entry) -> Any:
+        if x.array is not None:
+            return view(x.array)
+        if x._make is _everywhere:
+            return jnp.full((count,), x._args[0], x.dtype)
+        return x._make(*map(value, x._args))
+
+    # A stack of its own: a long chain of operations is deeper than Python's calls may go.
+    wanted = list(entries)
+    open_: list[Any] = wanted[::-1]
+    while open_:
+        entry = open_[-1]
+        lacking = [x for x in entry._args if isinstance(x, Entry) and id(x) not in known]
+        if lacking:
+            open_ += lacking[::-1]
+        elif id(open_.pop()) not in known:
+            known[id(entry)] = make(entry)
+    return [known[id(x)] for x in wanted]
 
 
 def entries_of(function: Callable[..., Any], args: Sequence[Any], watched: Sequence[bool], small: int) -> Any:

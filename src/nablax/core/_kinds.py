@@ -60,6 +60,12 @@ def _is_key(value: Any) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
+def _is_integer(value: Any) -> bool:
+    if isinstance(value, np.ndarray | jax.Array):
+        return value.shape == () and bool(jnp.issubdtype(value.dtype, jnp.integer))
+    return isinstance(value, int | np.integer)
+
+
 def is_transformation(value: Any) -> bool:
     """Whether a value has the two functions of the protocol."""
     return callable(getattr(value, "init", None)) and callable(getattr(value, "update", None))
@@ -119,7 +125,7 @@ TRANSFORMATION = of_kind("a gradient transformation, with functions init and upd
 
 
 WORD = of_kind("a string", lambda value: isinstance(value, str))
-INTEGER = of_kind("an integer", lambda value: isinstance(value, int | np.integer))
+INTEGER = of_kind("an integer", _is_integer)
 
 
 def refusing(**kinds: Check) -> Callable[[Function], Function]:

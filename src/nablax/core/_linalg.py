@@ -14,10 +14,8 @@ from nablax.core._checks import check_number
 from nablax.core._errors import ArgumentError, StructureError
 from nablax.core._kinds import ARRAY, INTEGER, is_array, of_kind, refusing
 
-_PRODUCT = of_kind("an array of numbers or a function", lambda value: callable(value) or is_array(value))
 
-
-@refusing(matrix=_PRODUCT)
+@refusing(matrix=of_kind("an array of numbers or a function", lambda x: callable(x) or is_array(x)))
 def power_iteration(
     matrix: Any | Callable[[Any], Any],
     *,

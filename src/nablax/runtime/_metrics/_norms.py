@@ -96,8 +96,8 @@ def _lanes_of(move: Callable[..., Moved], given: tuple[Any, Any, Any]) -> list[L
 
 
 def _with_writes(lanes: list[Lane | None], done: Advanced, before: list[Any]) -> list[Lane | None]:
-    """Lanes with all that the step writes down for their leaves; without, where leaves meet or an array changes its
-    shape."""
+    """Lanes with all that the step writes down for their leaves; without, where leaves meet, an array changes its shape
+    or the state its structure."""
     owner: dict[int, int] = {}
     apart: set[int] = set()
     for k, lane in enumerate(lanes):
@@ -106,6 +106,8 @@ def _with_writes(lanes: list[Lane | None], done: Advanced, before: list[Any]) ->
                 apart |= {k, owner[id(x)]}
     writes: dict[int, list[tuple[Entry, Any, int]]] = {}
     after = jax.tree.leaves((done.params, done.state))
+    if len(after) != len(before):
+        return lanes  # the state has other leaves after the step
     for place, (new, old) in enumerate(zip(after, before, strict=True)):
         if not isinstance(new, Entry) or new.array is old:
             continue
