@@ -15,7 +15,7 @@ from jax.extend.core import jaxpr_as_fun
 
 from .._ground._aval import Aval
 from .._ground._bounded import Bounded
-from .._ground._errors import ShapeError, user_line
+from .._ground._errors import ShapeError, raised_in, user_line
 from .._ground._settings import now
 from .._ground._stats import stats
 from ._alike import kind_of
@@ -127,6 +127,8 @@ class Call:
                     error, jax.errors.JAXTypeError
                 ):  # about tracing, not about shapes: keep its class
                     error.add_note(f"while recording {self.name} at {user_line()}")
+                    raise
+                if raised_in(error, ours=False):
                     raise
                 given = ", ".join(map(repr, avals))
                 raise ShapeError(f"{self.name}({given}) at {user_line()}: {_first_lines(error)}") from None
