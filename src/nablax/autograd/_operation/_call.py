@@ -145,7 +145,7 @@ class Call:
         found = None if model is None else model.resized(avals)
         if found is None:
             found = Typed(self, avals, x64).trace(wants)
-            if model is None and found.each:
+            if model is None and found.made and found.each:
                 self._models[kind] = found
         return found
 
