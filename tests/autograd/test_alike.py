@@ -8,7 +8,7 @@ import pytest
 from nablax import autograd
 from nablax.autograd._ground._aval import intern
 from nablax.autograd._operation._alike import shapes_of
-from nablax.autograd._operation._call import ALIKE, Call
+from nablax.autograd._operation._call import ALIKE, Call, clear_calls
 from nablax.autograd._operation._same import equal
 from nablax.autograd._operation._written import beside
 from nablax.autograd._tensor import _kinks
@@ -123,3 +123,19 @@ def test_gradients_through_many_shapes_and_of_gradients():
         np.testing.assert_allclose(found, jax.grad(f)(x), rtol=1e-5, atol=1e-6)
         want = jax.grad(lambda x: jnp.sum(jax.grad(f)(x) ** 2))(x)
         np.testing.assert_allclose(t.grad.numpy(), want, rtol=1e-4, atol=1e-5)
+
+
+def test_what_hands_a_short_array_on_does_not_hand_on_a_matrix():
+    for name, turn, made in (
+        ("T", lambda x: x.T, (3, 2)),
+        ("transpose", lambda x: x.transpose(0, -1), (3, 2)),
+        ("swapaxes", lambda x: autograd.numpy.swapaxes(x, 0, -1), (3, 2)),
+        ("reshape", lambda x: x.reshape(-1), (6,)),
+    ):
+        clear_calls()
+        assert turn(autograd.ones(3)).numpy().shape == (3,)
+        x = autograd.ones(2, 3, requires_grad=True)
+        y = turn(x)
+        assert y.shape == made, name
+        y.sum().backward()
+        assert x.grad.numpy().shape == (2, 3), name

@@ -28,6 +28,10 @@ CASES = {  # one expression that both take, its arguments, and those with names
     "weights of heads": ("nn.MultiheadAttention(8, 2)", [X, X, X], {"average_attn_weights": False}),
     "no weights": ("nn.MultiheadAttention(8, 2)", [X, X, X], {"need_weights": False}),
     "widths": ("nn.MultiheadAttention(8, 2, kdim=5, vdim=4)", [X, X[..., :5], X[..., :4]], {}),
+    "one more": ("nn.MultiheadAttention(8, 2, 0.0, True, True, True, 5)", [Y, X[:, :4, :5], X[:, :4]],
+                 {"attn_mask": LATER[:3, :3]}),
+    "zeros more": ("nn.MultiheadAttention(8, 2, add_zero_attn=True, batch_first=True)", [Y, X, X],
+                   {"key_padding_mask": HIDDEN}),
     "alone": ("nn.MultiheadAttention(8, 2)", [Y[0], X[0], X[0]], {"key_padding_mask": HIDDEN[1]}),
     "layer": (f"{LAYER})", [X], {"src_mask": LATER, "is_causal": True}),
     "layer, normalised before": (f"{LAYER}, norm_first=True, activation='gelu', bias=False)", [X], {}),
@@ -114,6 +118,29 @@ def test_what_is_refused():
         nn.MultiheadAttention(8, 3)
     with pytest.raises(ValueError, match="activation must be 'relu', 'gelu' or a function, got 'tanh'"):
         nn.TransformerEncoderLayer(8, 2, activation="tanh")
+
+
+def test_masks_that_do_not_fit_are_refused():
+    attend = nn.MultiheadAttention(WIDTH, 2, batch_first=True)
+    x, hidden = autograd.tensor(X), autograd.tensor(HIDDEN)
+    for word, mask, said in (
+        ("key_padding_mask", hidden.T, r"of shape \(3, 5\), got \(5, 3\)"),
+        (
+            "key_padding_mask",
+            hidden.int(),
+            "truth values, True for what is hidden, or floating numbers, got int32",
+        ),
+        ("attn_mask", autograd.tensor(LATER[:1]), r"of shape \(5, 5\) or \(6, 5, 5\), got \(1, 5\)"),
+        ("attn_mask", autograd.tensor(EACH), r"of shape \(5, 5\) or \(6, 5, 5\), got \(6, 4, 5\)"),
+    ):
+        with pytest.raises(ValueError, match=f"MultiheadAttention: {word} must .*{said}"):
+            attend(x, x, x, **{word: mask})
+
+
+def test_the_mask_of_a_transformer_takes_torchs_options():
+    mask = nn.Transformer.generate_square_subsequent_mask(3, device="cpu", dtype=autograd.float16)
+    assert mask.dtype == autograd.float16
+    assert mask.tolist() == [[0, -np.inf, -np.inf], [0, 0, -np.inf], [0, 0, 0]]
 
 
 def test_a_transformer_learns_to_turn_a_sequence_round():

@@ -111,8 +111,72 @@ def test_splits():
             assert sorted(x for part in ours for x in map(part.__getitem__, range(len(part)))) == list(
                 range(n)
             )
+    assert [len(part) for part in data.random_split(range(1), [0.8, 0.2])] == [1, 0]
     with pytest.raises(ValueError, match="lengths must sum to 11, the data set's length, got 7"):
         data.random_split(range(11), [3, 4])
+
+
+def test_a_subset_of_the_users_own_is_asked_itself():
+    class Doubled(data.Subset):
+        def __getitem__(self, index):
+            (x,) = super().__getitem__(index)
+            return x * 2
+
+    rows = Doubled(data.TensorDataset(autograd.arange(6)), [1, 2, 5])
+    assert [b.tolist() for b in data.DataLoader(rows, 2)] == [[2, 4], [10]]
+    assert data.Subset(range(9), np.arange(9))[2] == 2
+    assert data.Subset(data.TensorDataset(autograd.arange(6)), [1, 2, 5])[[0, 2]][0].tolist() == [1, 5]
+
+
+def test_a_data_set_may_give_several_samples_at_once():
+    class Squares(data.Dataset[int]):
+        def __getitems__(self, indices):
+            return [i * i for i in indices]
+
+        def __len__(self):
+            return 3
+
+        __getitem__ = None
+
+    assert [b.tolist() for b in data.DataLoader(Squares(), 2)] == [[0, 1], [4]]
+
+
+def test_samplers_are_torchs():
+    torch = pytest.importorskip("torch")
+    from nablax.autograd.utils.data.sampler import SubsetRandomSampler
+
+    assert SubsetRandomSampler is data.SubsetRandomSampler
+    for lib in (data, torch.utils.data):
+        assert list(lib.BatchSampler(lib.SequentialSampler(range(5)), 2, True)) == [[0, 1], [2, 3]]
+        assert len(lib.BatchSampler(range(5), 2, False)) == 3
+        assert sorted(lib.RandomSampler(range(5))) == [0, 1, 2, 3, 4]
+        assert sorted(list(lib.RandomSampler(range(3), num_samples=8))[:6]) == [0, 0, 1, 1, 2, 2]
+        drawn = list(lib.RandomSampler(range(2), replacement=True, num_samples=50))
+        assert (len(drawn), set(drawn)) == (50, {0, 1})
+        assert sorted(lib.SubsetRandomSampler([7, 3, 5])) == [3, 5, 7]
+        drawn = list(lib.WeightedRandomSampler([0, 3, 1, 0], 4000))
+        assert set(drawn) == {1, 2}
+        assert abs(drawn.count(1) - 3000) < 6 * 750**0.5
+        assert sorted(lib.WeightedRandomSampler([0.2, 0, 3, 1], 3, replacement=False)) == [0, 2, 3]
+    first = [next(iter(data.WeightedRandomSampler([1.0, 9.0], 1, False))) for _ in range(2000)]
+    assert abs(sum(first) - 1800) < 6 * 180**0.5
+    for make in (
+        lambda g: data.RandomSampler(range(40), generator=g),
+        lambda g: data.WeightedRandomSampler(np.ones(40), 40, generator=g),
+    ):
+        a, b = (list(make(autograd.Generator().manual_seed(1))) for _ in range(2))
+        assert a == b
+    with pytest.raises(ValueError, match="2 of them above 0"):
+        data.WeightedRandomSampler([1, 0], 2, False)
+
+
+def test_a_loader_shows_its_samplers():
+    loader = data.DataLoader(range(7), 3, sampler=data.SubsetRandomSampler([1, 2, 3, 4]))
+    assert (len(loader), len(loader.sampler), len(loader.batch_sampler)) == (2, 4, 2)
+    assert sorted(i for batch in loader for i in batch.tolist()) == [1, 2, 3, 4]
+    assert list(data.DataLoader(range(7), batch_sampler=[])) == []
+    batches = autograd.tensor([[0, 1], [5, 2]])
+    assert [b.tolist() for b in data.DataLoader(range(7), batch_sampler=batches)] == [[0, 1], [5, 2]]
 
 
 def test_what_is_iterable():
@@ -126,8 +190,16 @@ def test_what_is_iterable():
 
 
 def test_what_is_refused():
-    with pytest.raises(ValueError, match="batch_size must be at least 1, or None, got 0"):
+    with pytest.raises(ValueError, match="batch_size must be an integer of at least 1, got 0"):
         data.DataLoader([1], 0)
+    with pytest.raises(ValueError, match="iterable alone and comes in its own order"):
+        data.DataLoader(iter([1]), shuffle=True)
+    with pytest.raises(ValueError, match="batch_sampler says all"):
+        data.DataLoader([1], 2, batch_sampler=[[0]])
+    with pytest.raises(TypeError, match="batchsize"):
+        data.DataLoader([1], batchsize=2)
+    with pytest.raises(ValueError, match="lists of a batch must have one length, got 1, 2"):
+        data.default_collate([[1], [2, 3]])
     with pytest.raises(ValueError, match="two orders"):
         data.DataLoader([1], shuffle=True, sampler=[0])
     with pytest.raises(ValueError, match="one length, got 2, 3"):

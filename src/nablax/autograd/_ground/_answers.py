@@ -6,17 +6,15 @@ error that is answered, with the arguments that led to it.
 
 from __future__ import annotations
 
-import dis
 import functools
 import inspect
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
-from ._errors import AutogradError, RangeError, ShapeError, user_line
+from ._errors import AutogradError, RangeError, ShapeError, came_through_user, raised_in, user_line
 
 FOREIGN = (
     TypeError,
@@ -27,9 +25,13 @@ FOREIGN = (
     NameError,
     NotImplementedError,
 )
-_WING = str(Path(__file__).parents[1])
 _OTHER = (str, type(None), np.dtype, type, slice, type(...), jax.Device, jax.sharding.Sharding)
-_MARKS = ("manual_seed", "read", "__fspath__")  # of generators, open files and paths
+_MARKS = (
+    "manual_seed",
+    "read",
+    "__fspath__",
+    "named_parameters",
+)  # of generators, open files, paths and modules
 _NUMBERS = (int, float, complex, np.ndarray, np.generic, jax.Array)
 _TENSORS = {
     "input", "other", "tensor", "tensors", "target", "weight", "mat1", "mat2", "mat", "vec", "vec1", "vec2", "input1",
@@ -50,7 +52,7 @@ def must_be_callable(who: str, name: str, value: Any) -> None:
 
 
 def answering(fn: Callable[..., Any], name: str = "", of: Any = None) -> Callable[..., Any]:
-    """A function that answers what goes wrong inside, in a name, or its own; it calls no function of the user's.
+    """A function that answers what goes wrong inside, in a name, or its own.
 
     of: has its signature, where it has none that says much.
     """
@@ -72,8 +74,11 @@ def answering(fn: Callable[..., Any], name: str = "", of: Any = None) -> Callabl
 def answer(
     who: str, fn: Callable[..., Any], args: tuple, kwargs: Mapping[str, Any], error: Exception
 ) -> Exception:
-    """The error to raise for one that came out of `fn(*args, **kwargs)`; the same where it says all already."""
-    if isinstance(error, jax.errors.JAXTypeError) or (str(error).startswith(f"{who}: ") and _is_ours(error)):
+    """The error to raise for one that came out of `fn(*args, **kwargs)`; the same where it says all already, or is
+    of the user's own code: of a generator, say, or of a method of an argument."""
+    if isinstance(error, jax.errors.JAXTypeError) or came_through_user(error):
+        return error
+    if str(error).startswith(f"{who}: ") and raised_in(error, ours=True):
         return error
     signature = inspect.signature(fn)
     try:
@@ -96,7 +101,7 @@ def answer(
 
 def _allowed(word: str, value: Any, parameter: inspect.Parameter) -> str:
     """What an argument that cannot be meant should be; nothing of one that can."""
-    if value is None and parameter.default is None:
+    if (value is None and parameter.default is None) or (word == "activation" and callable(value)):
         return ""
     if word in _TENSORS and not _is_tensor(value):
         return "a tensor, an array or a number"
@@ -111,22 +116,16 @@ def _allowed(word: str, value: Any, parameter: inspect.Parameter) -> str:
 def _is_meant(value: Any) -> bool:
     if isinstance(value, tuple | list):
         return all(map(_is_meant, value))
+    if isinstance(value, Iterator):  # which has given what it had
+        return True
     return _is_tensor(value) or isinstance(value, _OTHER) or any(hasattr(value, name) for name in _MARKS)
-
-
-def _is_ours(error: Exception) -> bool:
-    """Whether a line of this wing raised it, and not what the line called."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None or not trace.tb_frame.f_code.co_filename.startswith(_WING):
-        return False
-    return dis.opname[trace.tb_frame.f_code.co_code[trace.tb_lasti]] == "RAISE_VARARGS"
 
 
 def _is_tensor(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return all(map(_is_tensor, value))
+    if isinstance(value, Mapping):
+        return all(map(_is_tensor, value.values()))
     return isinstance(value, _NUMBERS) or hasattr(value, "requires_grad")
 
 

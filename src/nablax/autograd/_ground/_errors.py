@@ -20,9 +20,11 @@ allowed and what came, and where in the user's own code.
 
 from __future__ import annotations
 
+import dis
 import functools
 import os
 import sys
+import sysconfig
 from pathlib import Path
 from types import FrameType
 
@@ -33,6 +35,8 @@ _WING = Path(__file__).parents[1]
 _HIDDEN = tuple(
     str(p) + os.sep for p in (_WING.parent, Path(str(jax.__file__)).parent, Path(str(np.__file__)).parent)
 )
+_PYTHON = sysconfig.get_path("stdlib") + os.sep
+_BELOW = {"jaxlib", "opt_einsum", "ml_dtypes", "scipy"}  # packages that JAX calls
 
 
 class AutogradError(Exception):
@@ -112,3 +116,34 @@ def user_line() -> str:
     """`file:line` of the user's own code that is running."""
     frame = user_frame()
     return "unknown line" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+@functools.lru_cache(4096)
+def _is_users(file: str) -> bool:
+    parts = set(Path(file).parts)
+    pythons = file.startswith(("<frozen", "<size>")) or (
+        file.startswith(_PYTHON) and "site-packages" not in parts
+    )
+    return not (_is_hidden(file) or pythons or parts & _BELOW)
+
+
+def came_through_user(error: BaseException) -> bool:
+    """Whether an error that was caught in this wing came out of code of the user's."""
+    trace = error.__traceback__
+    while trace is not None:
+        if _is_users(trace.tb_frame.f_code.co_filename):
+            return True
+        trace = trace.tb_next
+    return False
+
+
+def raised_in(error: BaseException, ours: bool) -> bool:
+    """Whether a line of this wing, or else of the user's, raised an error, and not what the line called."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return False
+    code = trace.tb_frame.f_code
+    there = code.co_filename.startswith(str(_WING)) if ours else _is_users(code.co_filename)
+    return there and dis.opname[code.co_code[trace.tb_lasti]] == "RAISE_VARARGS"

@@ -15,7 +15,7 @@ from jax.extend.core import jaxpr_as_fun
 
 from .._ground._aval import Aval
 from .._ground._bounded import Bounded
-from .._ground._errors import ShapeError, user_line
+from .._ground._errors import ShapeError, raised_in, user_line
 from .._ground._settings import now
 from .._ground._stats import stats
 from ._alike import kind_of
@@ -128,6 +128,8 @@ class Call:
                 ):  # about tracing, not about shapes: keep its class
                     error.add_note(f"while recording {self.name} at {user_line()}")
                     raise
+                if raised_in(error, ours=False):
+                    raise
                 given = ", ".join(map(repr, avals))
                 raise ShapeError(f"{self.name}({given}) at {user_line()}: {_first_lines(error)}") from None
             self._typed[avals, x64] = found
@@ -143,7 +145,7 @@ class Call:
         found = None if model is None else model.resized(avals)
         if found is None:
             found = Typed(self, avals, x64).trace(wants)
-            if model is None and found.each:
+            if model is None and found.made and found.each:
                 self._models[kind] = found
         return found
 

@@ -6,6 +6,7 @@ import functools
 from typing import Any
 
 import jax
+from jax.extend.core import Literal
 
 from .._ground._aval import Aval, interned
 from .._ground._bounded import Bounded
@@ -68,6 +69,12 @@ class Typed:
                 self.call.may_fail = True
         self.weight = max(1, len(names) // 2)
         return self
+
+    @property
+    def made(self) -> bool:
+        """Whether equations make all results: an argument that is handed on may be so for its shape alone."""
+        jaxpr = self.traced.jaxpr.jaxpr
+        return not set(jaxpr.invars) & {v for v in jaxpr.outvars if v.__class__ is not Literal}
 
     @property
     def each(self) -> bool:

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from .._tensor._make import make as tensor
 from .._tensor._namespaces import numpy
+from .._tensor._torch._making import make as tensor
 from . import _init
 from ._containers import ModuleList
 from ._layers import Dropout, F, Linear, zeros
@@ -24,23 +24,42 @@ def _later(queries: int, keys: int) -> np.ndarray:
     return np.triu(np.ones((queries, keys), bool), 1)
 
 
-def _hidden(scores: Any, mask: Any) -> Any:
-    """Scores, -inf where a mask is True; a mask of floating numbers is added."""
+def _hidden(scores: Any, name: str, mask: Any, *shapes: tuple[int, ...]) -> Any:
+    """Scores, -inf where a mask is True; a mask of floating numbers is added.
+
+    Args:
+      name: of the argument.
+      shapes: the mask's, one of these, and that in which it meets the scores, the last.
+
+    Raises:
+      ValueError: the mask is of another shape, or neither of truth values nor of floating numbers.
+    """
+    if tuple(mask.shape) not in shapes[:-1]:
+        allowed = " or ".join(map(str, shapes[:-1]))
+        raise ValueError(f"MultiheadAttention: {name} must be of shape {allowed}, got {tuple(mask.shape)}.")
+    mask = mask.reshape(shapes[-1])
     if np.dtype(mask.dtype) == bool:
         return numpy.where(mask, -np.inf, scores)
+    if np.dtype(mask.dtype).kind in "iuc":
+        raise ValueError(
+            f"MultiheadAttention: {name} must hold truth values, True for what is hidden, or floating numbers, got "
+            f"{mask.dtype}."
+        )
     return scores + mask
 
 
 class MultiheadAttention(Module):
     """softmax(q k^T / sqrt(width of a head)) v in several heads; in_proj_weight (3 embed, embed), or q_proj_weight,
-    k_proj_weight and v_proj_weight where keys or values have a width of their own; out_proj is linear.
+    k_proj_weight and v_proj_weight where keys or values have a width of their own; out_proj is linear. add_bias_kv puts
+    a learned key and value (bias_k, bias_v) behind the others, add_zero_attn a key and value of zeros.
 
     `forward(query, key, value)` gives the output and the weights, averaged over heads. Shapes are (length, batch,
     embed), with batch_first (batch, length, embed), or (length, embed).
     """
 
     def __init__(self, embed_dim: int, num_heads: int, dropout: float = 0.0, bias: bool = True,
-                 kdim: int | None = None, vdim: int | None = None, batch_first: bool = False) -> None:  # fmt: skip
+                 add_bias_kv: bool = False, add_zero_attn: bool = False, kdim: int | None = None,
+                 vdim: int | None = None, batch_first: bool = False) -> None:  # fmt: skip
         super().__init__()
         if embed_dim % num_heads:
             raise ValueError(
@@ -65,6 +84,10 @@ class MultiheadAttention(Module):
         self.out_proj = Linear(embed_dim, embed_dim, bias)
         if bias:
             _init.zeros_(self.out_proj.bias)
+        self.bias_k = self.bias_v = None
+        if add_bias_kv:
+            self.bias_k, self.bias_v = (_init.xavier_normal_(zeros((1, 1, embed_dim))) for _ in range(2))
+        self.add_zero_attn = add_zero_attn
 
     def forward(self, query: Any, key: Any, value: Any, key_padding_mask: Any = None, need_weights: bool = True,
                 attn_mask: Any = None, average_attn_weights: bool = True, is_causal: bool = False) -> Any:  # fmt: skip
@@ -82,13 +105,20 @@ class MultiheadAttention(Module):
         q, k, v = (x[None] if alone else x.swapaxes(0, axis) for x in (query, key, value))
         q, k, v = (self._heads(x, i) for i, x in enumerate((q, k, v)))
         scores = (q / math.sqrt(self.head_dim)) @ k.swapaxes(-1, -2)
+        n, heads, queries, keys = scores.shape
         if attn_mask is None and is_causal:
-            attn_mask = _later(*scores.shape[-2:])
+            attn_mask = _later(queries, keys)
         if attn_mask is not None:
-            flat = attn_mask.ndim == 2
-            scores = _hidden(scores, attn_mask if flat else attn_mask.reshape(scores.shape))
+            whole = (n * heads, queries, keys)
+            at = scores.shape if attn_mask.ndim == 3 else (1, 1, queries, keys)
+            scores = _hidden(scores, "attn_mask", attn_mask, (queries, keys), whole, at)
         if key_padding_mask is not None:
-            scores = _hidden(scores, key_padding_mask.reshape(scores.shape[0], 1, 1, -1))
+            shape = (keys,) if alone else (n, keys)
+            scores = _hidden(scores, "key_padding_mask", key_padding_mask, shape, (n, 1, 1, keys))
+        for more_k, more_v in self._more():
+            beside = (q * more_k).sum(-1, keepdim=True) / math.sqrt(self.head_dim)
+            scores = numpy.concatenate([scores, beside], -1)
+            v = numpy.concatenate([v, numpy.broadcast_to(more_v, (n, heads, 1, self.head_dim))], -2)
         weights = scores.softmax(-1)
         read = F["dropout"](weights, self.dropout, self.training) @ v
         out = self.out_proj(read.swapaxes(1, 2).reshape(*read.shape[:1], read.shape[2], self.embed_dim))
@@ -97,6 +127,17 @@ class MultiheadAttention(Module):
             return out, None
         weights = weights.mean(1) if average_attn_weights else weights
         return out, weights[0] if alone else weights
+
+    def _more(self) -> Iterator[tuple[Any, Any]]:
+        """Keys and values behind those of the call, (1, heads, 1, width) each."""
+        shape = (1, self.num_heads, 1, self.head_dim)
+        bias_k: Any = self.bias_k
+        bias_v: Any = self.bias_v
+        if bias_k is not None:
+            yield bias_k.reshape(shape), bias_v.reshape(shape)
+        if self.add_zero_attn:
+            none = np.zeros(shape, self.out_proj.weight.dtype)
+            yield none, none
 
     def _heads(self, x: Any, i: int) -> Any:
         """Queries (0), keys (1) or values (2) as (batch, heads, length, width)."""
@@ -256,6 +297,7 @@ class Transformer(Module):
         return self.decoder(tgt, memory, *masks, tgt_is_causal, memory_is_causal)
 
     @staticmethod
-    def generate_square_subsequent_mask(sz: int) -> Any:
+    def generate_square_subsequent_mask(sz: int, device: Any = None, dtype: Any = None) -> Any:
         """A mask of shape (sz, sz) that hides what comes later: -inf there, 0 elsewhere."""
-        return tensor(np.where(_later(sz, sz), -np.inf, 0).astype(np.float32))
+        mask = np.where(_later(sz, sz), -np.inf, 0).astype(np.float32)
+        return tensor(mask, dtype, False, device)

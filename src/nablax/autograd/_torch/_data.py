@@ -13,11 +13,23 @@ from .._path._recorded import Recorded
 from .._segment._flush import realize
 from .._tensor._namespaces import numpy
 from .._tensor._tensor import tensor
-from .._tensor._torch._random import Generator, default_generator
+from .._tensor._torch._random import Generator
+from ._samplers import (
+    SAMPLERS,
+    BatchSampler,
+    RandomSampler,
+    SequentialSampler,
+    batched,
+    permutation,
+    positive,
+)
 
 
 class Dataset:
     """Base class: `self[i]` is a sample, `len(self)` their number."""
+
+    def __class_getitem__(cls, of: Any) -> Any:
+        return cls
 
     def __getitem__(self, index: Any) -> Any:
         raise NotImplementedError(
@@ -80,6 +92,8 @@ class Subset(Dataset):
         self.dataset, self.indices = dataset, indices
 
     def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, list):
+            return self.dataset[[self.indices[i] for i in index]]
         return self.dataset[self.indices[index]]
 
     def __len__(self) -> int:
@@ -99,14 +113,14 @@ def random_split(dataset: Any, lengths: Sequence[float], generator: Generator | 
     """
     n = len(dataset)
     counts = [int(x) for x in lengths]
-    if sum(lengths) <= 1 + 1e-9 and n != sum(lengths):
+    if sum(lengths) <= 1 + 1e-9 and n != sum(counts):
         counts = [math.floor(n * share) for share in lengths]
         if math.isclose(sum(lengths), 1):
             for i in range(n - sum(counts)):
                 counts[i % len(counts)] += 1
     elif sum(counts) != n:
         raise ValueError(f"random_split: lengths must sum to {n}, the data set's length, got {sum(lengths)}.")
-    order = (generator or default_generator).draw("permutation", n).tolist()
+    order = permutation(n, generator)
     ends = np.cumsum([0, *counts]).tolist()
     return [Subset(dataset, order[a:b]) for a, b in itertools.pairwise(ends)]
 
@@ -120,6 +134,11 @@ def default_collate(batch: Sequence[Any]) -> Any:
         return tensor(np.stack(batch) if isinstance(first, np.ndarray | np.generic) else list(batch))
     if isinstance(first, Mapping):
         return {key: default_collate([sample[key] for sample in batch]) for key in first}
+    if isinstance(first, tuple | list) and len({len(sample) for sample in batch}) > 1:
+        lengths = ", ".join(str(len(sample)) for sample in batch[:8])
+        raise ValueError(
+            f"default_collate: lists of a batch must have one length, got {lengths}; DataLoader takes collate_fn=."
+        )
     if isinstance(first, tuple) and hasattr(first, "_fields"):
         return type(first)(*map(default_collate, zip(*batch, strict=True)))
     if isinstance(first, tuple | list):
@@ -148,13 +167,14 @@ class DataLoader:
       shuffle: a new order each time.
       sampler: an iterable of the numbers of samples, in their order.
       batch_sampler: an iterable of lists of numbers: the batches.
-      num_workers: ignored, as are the other names of torch's: samples are fetched in this process.
+      num_workers, pin_memory, timeout, worker_init_fn, multiprocessing_context, prefetch_factor, persistent_workers,
+        pin_memory_device, in_order: ignored; samples are fetched in this process.
       collate_fn: makes a batch of a list of samples; `default_collate` if None.
       drop_last: leave out a last batch that is smaller.
       generator: draws the orders; the one that `manual_seed` starts if None.
 
     Raises:
-      ValueError: batch_size < 1, or an order that is given twice.
+      ValueError: batch_size < 1, an order that is given twice, or one for a data set that is iterable alone.
 
     >>> from nablax import autograd
     >>> from nablax.autograd.utils.data import DataLoader, TensorDataset
@@ -166,52 +186,57 @@ class DataLoader:
     def __init__(self, dataset: Any, batch_size: int | None = 1, shuffle: bool | None = None, sampler: Any = None,
                  batch_sampler: Any = None, num_workers: int = 0, collate_fn: Callable[[list[Any]], Any] | None = None,
                  pin_memory: bool = False, drop_last: bool = False, timeout: float = 0, worker_init_fn: Any = None,
-                 generator: Generator | None = None, **unused: Any) -> None:  # fmt: skip
-        if batch_size is not None and (isinstance(batch_size, bool) or batch_size < 1):
-            raise ValueError(f"DataLoader: batch_size must be at least 1, or None, got {batch_size!r}.")
+                 multiprocessing_context: Any = None, generator: Generator | None = None, *,
+                 prefetch_factor: int | None = None, persistent_workers: bool = False, pin_memory_device: str = "",
+                 in_order: bool = True) -> None:  # fmt: skip
+        if batch_size is not None:
+            batch_size = positive("DataLoader", "batch_size", batch_size)
+        self._counted = hasattr(dataset, "__getitem__") and not isinstance(dataset, IterableDataset)
+        if not self._counted and (shuffle or sampler is not None or batch_sampler is not None):
+            raise ValueError(
+                "DataLoader: the data set is iterable alone and comes in its own order; it takes no shuffle=True, "
+                "sampler or batch_sampler."
+            )
         if shuffle and (sampler is not None or batch_sampler is not None):
             raise ValueError("DataLoader: shuffle=True and a sampler are two orders; give one.")
+        if batch_sampler is not None:
+            if sampler is not None or drop_last or batch_size != 1:
+                raise ValueError(
+                    "DataLoader: batch_sampler says all; give no batch_size, sampler or drop_last."
+                )
+            batch_size = None
+        elif self._counted:
+            if sampler is None:
+                sampler = (
+                    RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
+                )
+            if batch_size is not None:
+                batch_sampler = BatchSampler(sampler, batch_size, drop_last)
         self.dataset, self.batch_size, self.drop_last = dataset, batch_size, drop_last
-        self.sampler, self.batch_sampler, self.shuffle = sampler, batch_sampler, bool(shuffle)
+        self.sampler, self.batch_sampler = sampler, batch_sampler
         self.collate_fn, self.generator, self.num_workers = collate_fn, generator, num_workers
-        self._counted = hasattr(dataset, "__getitem__") and not isinstance(dataset, IterableDataset)
+
+    def __class_getitem__(cls, of: Any) -> Any:
+        return cls
 
     def __iter__(self) -> Iterator[Any]:
-        if not self._counted:
-            for batch in self._batches(iter(self.dataset)):
-                yield self._made(batch)
-        elif self.batch_size is None and self.batch_sampler is None:
-            for i in self._order():
+        if self.batch_sampler is not None:
+            for numbers in self.batch_sampler:
+                yield self._rows(list(numbers))
+        elif self._counted:
+            for i in self.sampler:
                 yield self._made(self.dataset[i])
         else:
-            for numbers in self.batch_sampler or self._batches(iter(self._order())):
-                yield self._rows(list(numbers))
+            size = self.batch_size
+            for each in self.dataset if size is None else batched(self.dataset, size, self.drop_last):
+                yield self._made(each)
 
     def __len__(self) -> int:
         if self.batch_sampler is not None:
             return len(self.batch_sampler)
-        n = len(self.dataset if self.sampler is None else self.sampler)
-        size = self.batch_size or 1
-        return n // size if self.drop_last else -(-n // size)
-
-    def _order(self) -> Any:
-        if self.sampler is not None:
-            return self.sampler
-        n = len(self.dataset)
-        return (
-            (self.generator or default_generator).draw("permutation", n).tolist()
-            if self.shuffle
-            else range(n)
-        )
-
-    def _batches(self, things: Iterator[Any]) -> Iterator[Any]:
-        size = self.batch_size
-        if size is None:
-            yield from things
-            return
-        while batch := list(itertools.islice(things, size)):
-            if len(batch) == size or not self.drop_last:
-                yield batch
+        if self._counted or self.batch_size is None:
+            return len(self.dataset if self.sampler is None else self.sampler)
+        return len(BatchSampler(self.dataset, self.batch_size, self.drop_last))
 
     def _made(self, batch: Any) -> Any:
         if self.collate_fn is not None:
@@ -224,11 +249,13 @@ class DataLoader:
         """The batch of these samples; rows of tensors are taken at once."""
         dataset: Any = self.dataset
         of = numbers
-        while isinstance(dataset, Subset):
+        while type(dataset) is Subset:
             of, dataset = [dataset.indices[i] for i in of], dataset.dataset
         if type(dataset) is TensorDataset and self.collate_fn is None:
             rows = np.asarray(of)
             return [_rows_of(t, rows) for t in dataset.tensors]
+        if hasattr(self.dataset, "__getitems__"):
+            return self._made(self.dataset.__getitems__(numbers))
         return self._made([self.dataset[i] for i in numbers])
 
 
@@ -237,4 +264,4 @@ NAMES: dict[str, Any] = {
     for f in (
         Dataset, IterableDataset, TensorDataset, ConcatDataset, Subset, DataLoader, random_split, default_collate,
     )
-}  # fmt: skip
+} | SAMPLERS  # fmt: skip

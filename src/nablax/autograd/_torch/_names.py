@@ -15,7 +15,18 @@ from .._tensor._torch._making import FUNCTIONS as MAKING
 from .._tensor._torch._random import FUNCTIONS as RANDOM
 from .._tensor._torch._rows import recorded
 from .._tensor._torch._table import DTYPES, FUNCTIONS
-from . import _attention, _containers, _data, _init, _layers, _module, _normalizing, _recurrent, _wrapped
+from . import (
+    _attention,
+    _containers,
+    _data,
+    _init,
+    _layers,
+    _module,
+    _normalizing,
+    _recurrent,
+    _samplers,
+    _wrapped,
+)
 from ._checkpoint import checkpoint
 from ._files import load, save
 from ._function import Function, once_differentiable
@@ -102,7 +113,9 @@ _UTILS = _answering({f.__name__: f for f in (clip_grad_norm_, clip_grad_value_, 
     "rnn": rnn
 }
 utils = _module_of("utils", "torch.utils: batches of data, and forward computed again.", {
-    "data": _module_of("utils.data", "torch.utils.data: batches of a data set.", _data.NAMES),
+    "data": _module_of("utils.data", "torch.utils.data: batches of a data set.", _data.NAMES | {
+        "sampler": _module_of("utils.data.sampler", "torch.utils.data.sampler: orders of samples.", _samplers.SAMPLERS),
+    }),
     "checkpoint": _module_of("utils.checkpoint", "torch.utils.checkpoint: forward again.", {"checkpoint": checkpoint}),
 })  # fmt: skip
 MODULES = {
