@@ -25,10 +25,9 @@ LARGE = 4096  # entries of a leaf that is worth it
 _TOGETHER = 8
 _TILE = 8192  # entries: those of gradient, moments and parameter stay in the caches nearest to a core
 _UNIT = 64  # entries of which a tile is a multiple
-_LANES = range(
-    4, 17
-)  # leaves of a loop: so many that the cores are busy, so few that XLA compiles it in a second
-_RATIO = 8  # of the sizes of leaves of a loop
+# Leaves of a loop, all of one size: so many that the cores are busy, so few that XLA compiles it in a second. Of many
+# sizes each would be compiled by itself, and take four times as long to.
+_LANES = range(4, 17)
 _CORES = 8  # with more, a tile of each lane is too little work to be handed out
 
 
@@ -59,16 +58,10 @@ def looped(lanes: Sequence[Lane]) -> list[list[int]]:
     if cores > _CORES or jax.device_count() > 1 or not overwriting_now():
         return []
     sizes: dict[int, list[int]] = {}
-    for k in sorted(range(len(lanes)), key=lambda k: lanes[k].size):
-        if lanes[k].writes and 2 * _TILE <= lanes[k].size < 2**31:
-            sizes.setdefault(lanes[k].size, []).append(k)
-    groups = [alike for alike in sizes.values() if len(alike) >= _LANES[0]]
-    few: list[int] = []
-    for k in [k for alike in sizes.values() if len(alike) < _LANES[0] for k in alike]:
-        if few and lanes[k].size > _RATIO * lanes[few[0]].size:
-            groups, few = [*groups, few], []
-        few.append(k)
-    return [part for group in [*groups, few] for part in _parts(group) if len(part) in _LANES]
+    for k, lane in enumerate(lanes):
+        if lane.writes and 2 * _TILE <= lane.size < 2**31:
+            sizes.setdefault(lane.size, []).append(k)
+    return [part for alike in sizes.values() for part in _parts(alike) if len(part) in _LANES]
 
 
 def _parts(group: list[int]) -> list[list[int]]:
@@ -77,41 +70,39 @@ def _parts(group: list[int]) -> list[list[int]]:
     return [group[len(group) * i // count : len(group) * (i + 1) // count] for i in range(count)]
 
 
-def _tiles(sizes: Sequence[int]) -> tuple[int, list[int]]:
-    """The turns of a loop, and how long the tile of each lane is: so that little is left over."""
-    mean = sum(sizes) / len(sizes) / _TILE
-
-    def lengths(turns: int) -> list[int]:
-        return [size // turns // _UNIT * _UNIT for size in sizes]
+def _tiles(size: int) -> tuple[int, int]:
+    """The turns of a loop, and how long a tile is: so that little is left over."""
+    mean = size / _TILE
 
     def left(turns: int) -> tuple[int, float]:
-        return sum(sizes) - turns * sum(lengths(turns)), abs(math.log(turns / mean))
+        return size - turns * (size // turns // _UNIT * _UNIT), abs(math.log(turns / mean))
 
     turns = min(range(math.ceil(mean / 1.5), math.ceil(1.5 * mean) + 1), key=left)
-    return turns, lengths(turns)
+    return turns, size // turns // _UNIT * _UNIT
 
 
 def run(lanes: Sequence[Lane]) -> tuple[list[list[jax.Array]], list[list[jax.Array]]]:
-    """What the lanes write down, and the sums of squares of their rows."""
-    turns, tiles = _tiles([lane.size for lane in lanes])
+    """What lanes of one size write down, and the sums of squares of their rows."""
+    size = lanes[0].size
+    turns, tile = _tiles(size)
     flat = _flat(lanes)
 
     def body(i: jax.Array, carry: Any) -> Any:
         done = [
             _stretch(lane, flat, held, i * tile, tile, _together)
-            for lane, tile, (held, _) in zip(lanes, tiles, carry, strict=True)
+            for lane, (held, _) in zip(lanes, carry, strict=True)
         ]
         return [(new, sums + part) for (_, sums), (new, part) in zip(carry, done, strict=True)]
 
     start = []
-    for lane, tile in zip(lanes, tiles, strict=True):
+    for lane in lanes:
         dtype = jnp.result_type(jnp.float32, *[x.dtype for x in lane.row])
         zeros = jnp.zeros((3, tile // _TOGETHER), jnp.finfo(dtype).dtype)
         start.append(([flat[id(x)] for x in lane.into], zeros))
     written, found = [], []
-    for lane, tile, (held, sums) in zip(lanes, tiles, lax.fori_loop(0, turns, body, start), strict=True):
+    for lane, (held, sums) in zip(lanes, lax.fori_loop(0, turns, body, start), strict=True):
         total = jnp.sum(sums, 1)
-        if rest := lane.size - turns * tile:
+        if rest := size - turns * tile:
             held, part = _stretch(lane, flat, held, turns * tile, rest, _apart)
             total = total + part
         written.append([x.reshape(like.shape) for x, like in zip(held, lane.into, strict=True)])
