@@ -20,10 +20,10 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("reader", [_tracing._NOW, _tracing._Asked()], ids=["variable", "asked"])
+@pytest.mark.parametrize("reader", [_tracing.trace_now, _tracing._Asked()], ids=["variable", "asked"])
 @pytest.mark.parametrize("way", WAYS)
 def test_the_trace_of_the_moment(way, reader, monkeypatch):
-    monkeypatch.setattr(_tracing, "_NOW", reader)
+    monkeypatch.setattr(_tracing, "trace_now", reader)
     around, traced, compiled = WAYS[way]
     seen = []
     around(lambda: seen.append((under_trace(), under_jit(), reader.value is find_top_trace(()))))

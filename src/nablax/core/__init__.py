@@ -151,9 +151,11 @@ from nablax.core._split import automatic as automatic
 from nablax.core._split import require_whole as require_whole
 from nablax.core._state_leaves import StateLeaf as StateLeaf
 from nablax.core._state_leaves import state_leaves as state_leaves
+from nablax.core._tracing import EAGER as EAGER
 from nablax.core._tracing import is_traced as is_traced
 from nablax.core._tracing import overwriting as overwriting
 from nablax.core._tracing import overwriting_now as overwriting_now
+from nablax.core._tracing import trace_now as trace_now
 from nablax.core._tracing import under_jit as under_jit
 from nablax.core._tracing import under_trace as under_trace
 from nablax.core._trivial import identity as identity

@@ -33,7 +33,10 @@ def _variable() -> Any:
         return _Asked()
 
 
-_NOW = _variable()
+trace_now = _variable()
+"""Its `value` is the trace of the moment, of class `EAGER` where nothing is traced."""
+with jax.ensure_compile_time_eval():
+    EAGER: type = type(trace_now.value)
 
 
 def is_traced(tree: Any) -> bool:
@@ -43,12 +46,12 @@ def is_traced(tree: Any) -> bool:
 
 def under_trace() -> bool:
     """Whether operations are being traced now, also those on concrete arrays: inside jit, scan, grad or vmap."""
-    return type(_NOW.value).__name__ != "EvalTrace"
+    return type(trace_now.value) is not EAGER
 
 
 def under_jit() -> bool:
     """Whether what is traced now becomes one program: inside jit or scan, not eagerly under grad or vmap."""
-    return type(_NOW.value).__name__ == "DynamicJaxprTrace"
+    return type(trace_now.value).__name__ == "DynamicJaxprTrace"
 
 
 _OVERWRITING = contextvars.ContextVar("overwriting", default=False)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from nablax.core import (
+    EAGER,
     FUNCTION,
     MISSING,
     ArgumentError,
@@ -18,6 +19,7 @@ from nablax.core import (
     calls_explained,
     check_number,
     resolve,
+    trace_now,
     under_trace,
     with_extra_args_support,
     with_hyperparams,
@@ -35,7 +37,7 @@ from nablax.runtime._sharding import Layout
 from nablax.runtime._step import by_group, injected_rates, learning_rates, norms
 from nablax.runtime._step import step as one_step
 from nablax.runtime._told import Told
-from nablax.runtime._wrong import TRAIN_STEP, check_call, transformation, wrong_step
+from nablax.runtime._wrong import SIGNATURE, TRAIN_STEP, check_call, transformation, wrong_step
 
 
 @calls_explained("train_step", TRAIN_STEP)
@@ -175,9 +177,11 @@ def train_step(
             )
         return {path: v for name, v in (hyperparams or {}).items() for path in resolve(name, first)}
 
-    def slowly(params: Any, state: Any, batch: tuple[Any, ...], hyperparams: dict[str, Any] | None) -> Any:
+    def slowly(params: Any, state: Any, batch: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """A step that is traced, or built, or has numbers of its own."""
-        given = at_paths(hyperparams)
+        given = at_paths(options.pop("hyperparams", None))
+        if options or state is MISSING:
+            raise wrong_step(params, state, batch, options)
         if under_trace():
             *after, report = program(with_hyperparams(tx, given), params, state, batch)
             return *after, report | told.about({**first, **given})
@@ -190,31 +194,36 @@ def train_step(
         return *after, report | told.about(values)
 
     def step(
-        params: Any = MISSING,
-        state: Any = MISSING,
-        *batch: Any,
-        hyperparams: dict[str, Any] | None = None,
-        **strange: Any,
+        params: Any = MISSING, state: Any = MISSING, *batch: Any, **options: Any
     ) -> tuple[Any, Any, dict[str, Any]]:
-        if strange or state is MISSING:
-            raise wrong_step(params, state, batch, strange)
         of, source, version, compiled, vector, _ = call.ready
         of_known, known = told.last
         try:
-            if of is of_known is first and source.version == version and not (hyperparams or under_trace()):
+            # What a step costs beside its program: a small model feels each call, so `under_trace` is written out.
+            if (
+                of is of_known is first
+                and source.version == version
+                and not options
+                and type(trace_now.value) is EAGER
+            ):
                 try:
                     done = compiled(params, state, batch, vector)
                     done[2].update(known)
                     return done
                 except Unfilled:  # shapes that are new
                     pass
-            return slowly(params, state, batch, hyperparams)
+            return slowly(params, state, batch, options)
         except (RuntimeError, ValueError, TypeError) as e:
+            if isinstance(e, ArgumentError):
+                raise
+            if state is MISSING:
+                raise wrong_step(params, state, batch, options) from None
             check_alive((params, state, batch), e)
             check_arrays("train_step", params)
             check_call(e, loss_fn, tx, params, state, batch)
             raise
 
+    step.__signature__ = SIGNATURE  # type: ignore[attr-defined]
     step.init = tx.init  # type: ignore[attr-defined]
     step.lower = lambda p, s, *batch: call.lowered(first, p, s, batch)  # type: ignore[attr-defined]
     step.cache_size = lambda: call.compilations  # type: ignore[attr-defined]

@@ -81,17 +81,18 @@ def check_gradients(error: Exception, grads: Any, params: Any) -> None:
         ) from error
 
 
+def _step(params: Any, state: Any, *batch: Any, hyperparams: dict[str, Any] | None = None) -> Any:
+    """The arguments of a step of `train_step`."""
+
+
+SIGNATURE = inspect.signature(_step)
+
+
 def wrong_step(params: Any, state: Any, batch: tuple[Any, ...], strange: dict[str, Any]) -> ArgumentError:
     """The error of a step of `train_step` with arguments missing, or by names that it does not have."""
-
-    def step(params: Any, state: Any, *batch: Any, hyperparams: Any = None) -> None:
-        del params, state, batch, hyperparams
-
     given = [x for x in (params, state, *batch) if x is not MISSING]
     by_name = "The batch goes by position, numbers as hyperparams={'learning_rate': 0.1}." if strange else ""
-    return unbound(
-        "the step of train_step", inspect.signature(step), given, strange, f"{STEP} {by_name}".strip()
-    )
+    return unbound("the step of train_step", SIGNATURE, given, strange, f"{STEP} {by_name}".strip())
 
 
 def check_call(
