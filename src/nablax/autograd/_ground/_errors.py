@@ -121,7 +121,8 @@ def user_line() -> str:
 @functools.lru_cache(4096)
 def _is_users(file: str) -> bool:
     parts = set(Path(file).parts)
-    pythons = file.startswith(("<frozen", "<size>")) or (
+    # NumPy's compiled code has names of its own: numpy/random/_generator.pyx.
+    pythons = file.startswith(("<frozen", "<size>", "numpy/")) or (
         file.startswith(_PYTHON) and "site-packages" not in parts
     )
     return not (_is_hidden(file) or pythons or parts & _BELOW)
