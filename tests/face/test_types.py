@@ -161,3 +161,12 @@ def test_configuration_tools_find_the_arguments():
         )
         assert mine.__name__ == name
         assert mine.__module__.startswith("nablax.")
+
+
+@pytest.mark.parametrize("module", [nablax, nablax.optax], ids=["nablax", "nablax.optax"])
+def test_hints_of_types_can_be_read(module):
+    """As tools do that make options of a command, or check arguments."""
+    asked = {name: f for name, f in vars(module).items() if name[0] != "_" and inspect.isfunction(f)}
+    assert len(asked) > 100
+    for function in asked.values():
+        typing.get_type_hints(function)

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from nablax.core._base import Params, Updates, with_extra_args_support
+# `typing.get_type_hints` looks here for the ArrayTree that Params and Updates name.
+from nablax.core._base import ArrayTree, Params, Updates, with_extra_args_support  # noqa: F401
 from nablax.core._chain import Chain, label_of
 from nablax.core._checks import COUNT
 from nablax.core._errors import StructureError

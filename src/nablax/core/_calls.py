@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 from nablax.core._arguments import MISSING, TOO_MANY, default_arguments, parameters
-from nablax.core._base import GradientTransformation, with_extra_args_support
+from nablax.core._base import ArrayTree, GradientTransformation, with_extra_args_support
 from nablax.core._checks import Check
 from nablax.core._errors import ArgumentError
 from nablax.core._spelling import are_parameters, unbound
@@ -117,7 +117,7 @@ def _with_signature_of(function: Callable[..., Any], call: Callable[..., Any]) -
     signature = ", ".join([*listed(positional), *stars, *listed(keyword), "**_strange"])
     names = [*positional, *([star] if star is not None else []), *keyword]
     given = "{" + ", ".join(f"{name!r}: {name}" for name in names) + "}"
-    space: dict[str, Any] = {"_call": call}
+    space: dict[str, Any] = {"_call": call, "ArrayTree": ArrayTree}  # which annotations name
     more = TOO_MANY if star is None else "()"
     code = f"def {function.__name__}({signature}):\n    return _call({given}, {more}, _strange)"
     exec(compile(code, f"<call of {function.__qualname__}>", "exec"), space)  # names and nothing else
