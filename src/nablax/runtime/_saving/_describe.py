@@ -91,13 +91,13 @@ def describe(
       w          2x3    float32  adamw      0.0001  48 B
       2 leaves   9                                  76 B
       <BLANKLINE>
-                     arrays  bytes  on each of 1
-      parameters          2   36 B          36 B
-      gradients           2   36 B          36 B
-      count               1    4 B           4 B
-      first_moment        2   36 B          36 B
-      second_moment       2   36 B          36 B
-      all                 9  148 B         148 B
+                   arrays  bytes  on each of 1
+      parameters        2   36 B          36 B
+      gradients         2   36 B          36 B
+      adamw/count       1    4 B           4 B
+      adamw/mu          2   36 B          36 B
+      adamw/nu          2   36 B          36 B
+      all               9  148 B         148 B
     """
     tx = with_extra_args_support(tx)
     params = tensors_of.arrays(params) if tensors_of.holds_tensors(params) else params
