@@ -25,6 +25,7 @@ from . import (
     _normalizing,
     _recurrent,
     _samplers,
+    _transformer,
     _wrapped,
 )
 from ._checkpoint import checkpoint
@@ -120,7 +121,7 @@ utils = _module_of("utils", "torch.utils: batches of data, and forward computed 
 })  # fmt: skip
 MODULES = {
     name: found
-    for of in (_module, _containers, _layers, _normalizing, _recurrent, _attention)
+    for of in (_module, _containers, _layers, _normalizing, _recurrent, _attention, _transformer)
     for name, found in vars(of).items()
     if isinstance(found, type) and issubclass(found, _module.Module) and not name.startswith("_")
 } | _wrapped.MODULES  # fmt: skip
