@@ -1,5 +1,7 @@
 """Whether JAX is tracing: JAX's own variable says what the public function says, in every kind of trace and thread."""
 
+import subprocess
+import sys
 import threading
 
 import jax
@@ -45,3 +47,16 @@ def test_another_thread_traces_nothing():
 
     f(1.0)
     assert seen == [False, True]
+
+
+def test_imported_while_jax_traces():
+    """As in a function that imports what it needs."""
+    code = (
+        "import jax\n"
+        "def f(x):\n"
+        "    import nablax.core as core\n"
+        "    return x * core.under_trace()\n"
+        "import sys; print(float(jax.jit(f)(1.0)), sys.modules['nablax.core'].under_trace())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1.0", "False"]

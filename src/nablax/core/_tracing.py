@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,8 +36,18 @@ def _variable() -> Any:
 
 trace_now = _variable()
 """Its `value` is the trace of the moment, of class `EAGER` where nothing is traced."""
-with jax.ensure_compile_time_eval():
-    EAGER: type = type(trace_now.value)
+
+
+def _eager() -> type:
+    """The class of the trace of a thread that traces nothing: this one may be tracing while it imports this module."""
+    found: list[type] = []
+    thread = threading.Thread(target=lambda: found.append(type(trace_now.value)))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+EAGER = _eager()
 
 
 def is_traced(tree: Any) -> bool:
