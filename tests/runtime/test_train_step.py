@@ -185,3 +185,13 @@ def test_new_shapes_leave_steps_as_fast():
         for _ in range(8):
             opt.step(jnp.ones(3, dtype))
         assert opt._step.ready.direct
+
+
+@pytest.mark.parametrize("around", [lambda f: f, jax.jit, jax.grad], ids=["nothing", "jit", "grad"])
+def test_an_error_of_the_loss_is_its_own(around):
+    def failing(w, x):
+        raise ValueError("of my own")
+
+    step, w = train_step(failing, tx := sgd(0.1), donate=False), jnp.ones(2)
+    with pytest.raises(ValueError, match="of my own"):
+        around(lambda w: step(w, tx.init(w), w)[2]["loss"])(w)

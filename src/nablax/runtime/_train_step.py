@@ -214,7 +214,7 @@ def train_step(
                     pass
             return slowly(params, state, batch, options)
         except (RuntimeError, ValueError, TypeError) as e:
-            if isinstance(e, ArgumentError):
+            if isinstance(e, ArgumentError) or under_trace():
                 raise
             if state is MISSING:
                 raise wrong_step(params, state, batch, options) from None
