@@ -113,6 +113,17 @@ def test_dropout_is_drawn_in_training_alone():
     np.testing.assert_array_equal(once, again)
 
 
+def test_arguments_have_torchs_names():
+    layer = nn.TransformerEncoderLayer(d_model=WIDTH, nhead=2, dim_feedforward=16)
+    made = nn.TransformerEncoder(encoder_layer=layer, num_layers=2, norm=None, enable_nested_tensor=False)
+    assert len(made.layers) == 2
+    layer = nn.TransformerDecoderLayer(d_model=WIDTH, nhead=2, dim_feedforward=16)
+    assert len(nn.TransformerDecoder(decoder_layer=layer, num_layers=3).layers) == 3
+    for wrong in ({"layers": 2}, {"num_layer": 2}):
+        with pytest.raises(TypeError, match=f"'{next(iter(wrong))}'"):
+            nn.TransformerDecoder(layer, 2, **wrong)
+
+
 def test_what_is_refused():
     with pytest.raises(ValueError, match="embed_dim must be a multiple of num_heads, got 8 and 3"):
         nn.MultiheadAttention(8, 3)

@@ -139,14 +139,12 @@ def refusing(**kinds: Check) -> Callable[[Function], Function]:
 
     def decorate(function: Function) -> Function:
         def explain(args: Any, kwargs: Any) -> None:
-            given = inspect.signature(function).bind(*args, **kwargs).arguments
-            for name, check in kinds.items():
-                several = given.get(name, ())
-                starred = (
-                    inspect.signature(function).parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
-                )
-                for value in several if starred else [given[name]] if name in given else []:
-                    check(function.__name__, name, value)
+            signature = inspect.signature(function)
+            given = signature.bind(*args, **kwargs).arguments
+            for name in [name for name in kinds if name in given]:
+                several = signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
+                for value in given[name] if several else [given[name]]:
+                    kinds[name](function.__name__, name, value)
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:

@@ -26,12 +26,8 @@ FOREIGN = (
     NotImplementedError,
 )
 _OTHER = (str, type(None), np.dtype, type, slice, type(...), jax.Device, jax.sharding.Sharding)
-_MARKS = (
-    "manual_seed",
-    "read",
-    "__fspath__",
-    "named_parameters",
-)  # of generators, open files, paths and modules
+# Of generators, open files, paths and modules.
+_MARKS = ("manual_seed", "read", "__fspath__", "named_parameters")
 _NUMBERS = (int, float, complex, np.ndarray, np.generic, jax.Array)
 _TENSORS = {
     "input", "other", "tensor", "tensors", "target", "weight", "mat1", "mat2", "mat", "vec", "vec1", "vec2", "input1",

@@ -136,9 +136,9 @@ class Call:
         return found
 
     def _new(self, avals: tuple[Aval, ...], x64: bool, wants: tuple[int, ...]) -> Typed:
-        if (
-            self._rule is None or now()[1] is not None
-        ):  # a precision of products, which stands in their equations
+        """The call on arguments of new avals: from what no size decides, or traced."""
+        precision = now()[1]  # of products, in whose equations it stands
+        if self._rule is None or precision is not None:
             return Typed(self, avals, x64).trace(wants)
         kind = kind_of(avals), x64
         model = self._models.get(kind)

@@ -125,9 +125,10 @@ class Typed:
         known = (*self.args, *self.avals)
         avals = [*[known[r] for r in joint.reads], *[self.avals[k] for k in joint.given]]
         made = pull.resized(tuple([resized(a, b.shape) for a, b in zip(pull.args, avals, strict=True)]))
-        if made is not None:
-            self._joints[wants, again] = joint, made
-        return None if made is None else (joint, made)
+        if made is None:
+            return None
+        found = self._joints[wants, again] = joint, made
+        return found
 
     def _joint(self, key: tuple, joint: Joint) -> tuple[Joint, Typed]:
         known = Traced(joint.pull, _structure(len(joint.pull.jaxpr.outvars)), ())

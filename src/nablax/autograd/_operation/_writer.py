@@ -27,9 +27,8 @@ def shaped(shape: tuple[int, ...], dtype: Any, weak: bool = False) -> Any:
 
 
 _NONE: Any = frozenset()  # effects
-_LIKE = new_jaxpr_eqn(
-    [], [], lax.neg_p, {}, _NONE
-)  # whose frames and context those that are written have, too
+# Equations that are written have the frames and the context of this one.
+_LIKE = new_jaxpr_eqn([], [], lax.neg_p, {}, _NONE)
 _SOURCE, _CONTEXT = _LIKE.source_info, _LIKE.ctx
 _UNKNOWN = debug_info("nablax.autograd", lambda: (), (), {}).with_unknown_names()
 # The parameters of a product, which JAX's versions have and have not.

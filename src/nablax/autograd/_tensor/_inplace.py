@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .._ground._answers import FOREIGN, answer
+from .._ground._answers import answering
 from .._operation._written import by
 from .._operation._written._elementwise import written
 from .._path._trace import local
@@ -29,17 +29,12 @@ def _operator(name: str, operator: str) -> Callable[[Any, Any], Any]:
 
 
 def _named(name: str, compute: Callable[..., Any]) -> Callable[..., Any]:
+    computed = answering(compute, name)
+
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         if self._r and local.trace.mode:
             return replace(self, None, name)
-        try:
-            result = compute(self, *args, **kwargs)
-        except FOREIGN as error:
-            said = answer(name, compute, (self, *args), kwargs, error)
-            if said is error:
-                raise
-            raise said from None
-        return replace(self, result, name)
+        return replace(self, computed(self, *args, **kwargs), name)
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"{name[:-1]}, in place; returns the tensor itself."

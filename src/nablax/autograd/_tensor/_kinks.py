@@ -179,8 +179,7 @@ def _power(x: Any, y: Any) -> jax.Array:
 def _power_jvp(primals: Any, tangents: Any) -> Any:
     (x, y), (dx, dy) = primals, tangents
     z = _power(x, y)
-    zero = y == 0
-    by_x = jnp.where(zero, 0, y * _power(x, jnp.where(zero, 1, y - 1)))
+    by_x = _by_base(_power, x, y)
     by_y = z * jnp.log(jnp.where(x == 0, 1, x))
     return z, by_x * dx + by_y * dy
 
@@ -193,8 +192,13 @@ def _integer_power(x: Any, n: Any) -> jax.Array:
 @_integer_power.defjvp
 def _integer_power_jvp(primals: Any, tangents: Any) -> Any:
     (x, n), (dx, _) = primals, tangents
-    zero = n == 0
-    return _integer_power(x, n), jnp.where(zero, 0, n * _integer_power(x, jnp.where(zero, 1, n - 1))) * dx
+    return _integer_power(x, n), _by_base(_integer_power, x, n) * dx
+
+
+def _by_base(power: Callable[..., Any], x: Any, y: Any) -> jax.Array:
+    """The slope of x^y for x, by a power that has this slope in turn; 0 where y = 0."""
+    zero = y == 0
+    return jnp.where(zero, 0, y * power(x, jnp.where(zero, 1, y - 1)))
 
 
 @like(jnp.power)

@@ -90,7 +90,7 @@ class TransformerDecoderLayer(_Layer):
 class _Stack(Module):
     """Copies of a layer, one after the other."""
 
-    def __init__(self, layer: Module, num_layers: int, norm: Module | None = None, **unused: Any) -> None:
+    def __init__(self, layer: Module, num_layers: int, norm: Module | None) -> None:
         super().__init__()
         self.layers = ModuleList([copy.deepcopy(layer) for _ in range(num_layers)])
         self.num_layers, self.norm = num_layers, norm
@@ -102,7 +102,11 @@ class _Stack(Module):
 
 
 class TransformerEncoder(_Stack):
-    """So many copies of an encoder's layer."""
+    """So many copies of an encoder's layer; enable_nested_tensor and mask_check change nothing."""
+
+    def __init__(self, encoder_layer: Module, num_layers: int, norm: Module | None = None,
+                 enable_nested_tensor: bool = True, mask_check: bool = True) -> None:  # fmt: skip
+        super().__init__(encoder_layer, num_layers, norm)
 
     def forward(self, src: Any, mask: Any = None, src_key_padding_mask: Any = None,
                 is_causal: bool | None = None) -> Any:  # fmt: skip
@@ -111,6 +115,9 @@ class TransformerEncoder(_Stack):
 
 class TransformerDecoder(_Stack):
     """So many copies of a decoder's layer."""
+
+    def __init__(self, decoder_layer: Module, num_layers: int, norm: Module | None = None) -> None:
+        super().__init__(decoder_layer, num_layers, norm)
 
     def forward(self, tgt: Any, memory: Any, tgt_mask: Any = None, memory_mask: Any = None,
                 tgt_key_padding_mask: Any = None, memory_key_padding_mask: Any = None,
@@ -128,16 +135,8 @@ class Transformer(Module):
                  batch_first: bool = False, norm_first: bool = False, bias: bool = True) -> None:  # fmt: skip
         super().__init__()
         shared = (
-            d_model,
-            nhead,
-            dim_feedforward,
-            dropout,
-            activation,
-            layer_norm_eps,
-            batch_first,
-            norm_first,
-            bias,
-        )
+            d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first, bias,
+        )  # fmt: skip
         self.d_model, self.nhead, self.batch_first = d_model, nhead, batch_first
         self.encoder = custom_encoder or TransformerEncoder(
             TransformerEncoderLayer(*shared),

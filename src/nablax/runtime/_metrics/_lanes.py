@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from nablax import tree
 from nablax.core import Entry, abs_sq, arrays_of, at, overwriting_now, widened
 
 LARGE = 4096  # entries of a leaf that is worth it
@@ -25,8 +26,8 @@ LARGE = 4096  # entries of a leaf that is worth it
 _TOGETHER = 8
 _TILE = 8192  # entries: those of gradient, moments and parameter stay in the caches nearest to a core
 _UNIT = 64  # entries of which a tile is a multiple
-# Leaves of a loop, all of one size: so many that the cores are busy, so few that XLA compiles it in a second. Of many
-# sizes each would be compiled by itself, and take four times as long to.
+# Leaves of a loop, all of one size: so many that the cores are busy, so few that XLA compiles it in a second. With
+# leaves of many sizes it takes XLA several times as long.
 _LANES = range(4, 17)
 _CORES = 8  # with more, a tile of each lane is too little work to be handed out
 
@@ -103,7 +104,7 @@ def run(lanes: Sequence[Lane]) -> tuple[list[list[jax.Array]], list[list[jax.Arr
     for lane, (held, sums) in zip(lanes, lax.fori_loop(0, turns, body, start), strict=True):
         total = jnp.sum(sums, 1)
         if rest := size - turns * tile:
-            held, part = _stretch(lane, flat, held, turns * tile, rest, _apart)
+            held, part = _stretch(lane, flat, held, turns * tile, rest, squares_of)
             total = total + part
         written.append([x.reshape(like.shape) for x, like in zip(held, lane.into, strict=True)])
         found.append(list(total))
@@ -124,7 +125,7 @@ def again(lane: Lane) -> list[jax.Array]:
         return hidden[id(x)]
 
     row = at(lane.row, view, lane.size)
-    return [jnp.sum(x) for x in _together(row)] if lane.size % _TOGETHER == 0 else _apart(row)
+    return [jnp.sum(x) for x in _together(row)] if lane.size % _TOGETHER == 0 else squares_of(row)
 
 
 def _flat(lanes: Sequence[Lane]) -> dict[int, Any]:
@@ -159,8 +160,10 @@ def _stretch(
     )
 
 
-def _apart(row: Sequence[Any]) -> list[jax.Array]:
-    return [jnp.sum(abs_sq(widened(x))) for x in row]
+def squares_of(row: Sequence[Any]) -> list[jax.Array]:
+    """Sums of squares of arrays, one by one."""
+    with tree.across(None):  # `root` adds those of other devices
+        return [tree.norm(x, squared=True) for x in row]
 
 
 def _together(row: Sequence[Any]) -> list[jax.Array]:

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from nablax import tree
 from nablax.core import Advanced, Entry, WholeLeaf, arrays_of, entries_of, under_jit
-from nablax.runtime._metrics._lanes import LARGE, Lane, again, looped, run
+from nablax.runtime._metrics._lanes import LARGE, Lane, again, looped, run, squares_of
 
 
 class Moved(NamedTuple):
@@ -44,12 +44,13 @@ def measured(
       The step, and lists of scalars, at least float32.
     """
     grads, _, params = given
-    (done, reached), treedef = moved, _structure(params)
+    done, reached = moved
+    treedef: Any = jax.tree.structure(params)
     lanes = _lanes_of(move, given)
     if not any(lanes) and not per_leaf:
-        return done, [[x] for x in _apart((grads, done.updates, reached))]
+        return done, [[x] for x in squares_of((grads, done.updates, reached))]
     rows = zip(*[treedef.flatten_up_to(x) for x in (grads, done.updates, reached)], strict=True)
-    found = [_apart(row) if lane is None else [] for lane, row in zip(lanes, rows, strict=True)]
+    found = [squares_of(row) if lane is None else [] for lane, row in zip(lanes, rows, strict=True)]
     after, kept = jax.tree.flatten((done.params, done.state))
     numbers = [k for k, lane in enumerate(lanes) if lane]
     large = [lane for lane in lanes if lane]
@@ -76,7 +77,7 @@ def root(parts: Sequence[jax.Array]) -> jax.Array:
 def _lanes_of(move: Callable[..., Moved], given: tuple[Any, Any, Any]) -> list[Lane | None]:
     """A lane for each leaf of the parameters whose step is made entry by entry, None for the others."""
     grads, state, params = given
-    treedef = _structure(params)
+    treedef: Any = jax.tree.structure(params)
     nothing: list[Lane | None] = [None] * treedef.num_leaves
     large = any(x.size >= LARGE for x in jax.tree.leaves(params) if hasattr(x, "size"))
     # Operation by operation nothing is fused, and Python may decide on values, which a second trace would not have.
@@ -124,10 +125,6 @@ def _with_writes(lanes: list[Lane | None], done: Advanced, before: list[Any]) ->
     ]
 
 
-def _structure(params: Any) -> Any:
-    return jax.tree.structure(params)
-
-
 def _alike(row: Sequence[Any]) -> bool:
     return (
         all(x is not None and jnp.issubdtype(x.dtype, jnp.inexact) for x in row)
@@ -138,8 +135,3 @@ def _alike(row: Sequence[Any]) -> bool:
 
 def _entry(x: Any) -> Entry:
     return x if isinstance(x, Entry) else Entry.of(x, False)
-
-
-def _apart(row: Sequence[Any]) -> list[jax.Array]:
-    with tree.across(None):  # `root` adds those of other devices
-        return [tree.norm(x, squared=True) for x in row]
