@@ -161,6 +161,16 @@ def test_figures_have_titles_units_a_legend_and_no_overlapping_text(full, draw, 
     assert texts_overlap(figure) == []
 
 
+def test_a_long_name_of_an_axis_is_wrapped(full):
+    _, axes = _canvas.panels(_canvas.FILE, ["a"], full)
+    axis = axes["a"]
+    said = "the mean of all that was measured on what nobody trained with, in units of its own"
+    _canvas.decorate(axis, _canvas.FILE, "title", "step", said)
+    lines = axis.get_ylabel().split("\n")
+    assert max(map(len, lines)) <= 34
+    assert " ".join(lines) == said
+
+
 def test_curves_are_against_steps_and_seconds_and_have_the_raw_ones_faint(full):
     steps, seconds, metric, ratio = _figures.curves(full).axes
     assert seconds.get_xlabel() == "seconds of one run"
