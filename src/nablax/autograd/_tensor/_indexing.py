@@ -21,7 +21,11 @@ from .._path._recorded import Recorded, as_tensor, is_recorded, value_of
 from .._path._trace import local
 from ._parts import Start, filled, part_key, parts_of, settled, taken_from
 from ._replacing import replace
+from ._told import remember, told
 from ._views import has_written, seen
+
+_GETITEM = object()
+_PLAIN = {int, slice, type(None), type(Ellipsis)}
 
 
 class Indexing:
@@ -30,6 +34,18 @@ class Indexing:
     __slots__ = ()
 
     def __getitem__(self: Any, index: Any) -> Any:
+        trace = local.trace
+        known: Any = None
+        before: Any = None
+        edges = 0
+        if self._s is not None and self._s.trace is trace and _is_plain(index):
+            known = told(trace, _GETITEM, (self, index), {})
+            before = trace.state
+            state = before.edges.get(known)
+            if state is not None:
+                trace.state = state
+                return seen(self, results(trace, state), index)
+            edges = len(before.edges)
         if not self.requires_grad and not is_recorded(self) and _basic(index):
             try:
                 value = _at_once(value_of(self), index)
@@ -56,8 +72,10 @@ class Indexing:
             )
 
         key = ("getitem", *map(part_key, parts))
-        made = results(local.trace, record(key, build, (self, *arrays, *starts)))
-        return seen(self, made, index)
+        made = results(trace, record(key, build, (self, *arrays, *starts)))
+        if before is not None:
+            remember(trace, before, edges, known)
+        return made if any([a.shape for a in arrays]) else seen(self, made, index)
 
     def __setitem__(self: Any, index: Any, value: Any) -> None:
         if has_written(self, index, value):
@@ -116,6 +134,13 @@ def _written(tensor: Any, how: str, parts: list[Any], arrays: list[Any], value: 
 
     key = (f"{how}item", *map(part_key, parts))
     return results(local.trace, record(key, build, (tensor, value, *arrays)))
+
+
+def _is_plain(index: Any) -> bool:
+    """Whether an index holds no arrays, whose elements are looked at each time."""
+    if index.__class__ is tuple:
+        return all([part.__class__ in _PLAIN for part in index])
+    return index.__class__ in _PLAIN
 
 
 def _basic(index: Any) -> bool:

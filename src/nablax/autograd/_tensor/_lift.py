@@ -23,6 +23,7 @@ from .._segment._flush import realize
 from ._codes import is_fixed
 from ._frozen import HOLE, Frozen, Key, filled, isolated, static_key
 from ._reading import Same, key_of
+from ._told import remember, told
 
 _ARRAYS = (jax.Array, np.ndarray, np.generic)
 MOST_LIFTED = 4096  # functions
@@ -83,16 +84,23 @@ class Lifted:
         reads: Hashable = None
         if self._frozen is not None:
             reads, key = self._frozen.token(self._plain)
-        if not kwargs and key is not None:  # only tensors, seen before: the fast path, as for operators
-            trace = local.trace
-            trace.meet()
-            try:
-                state = trace.state.edges[(key, *[a._s for a in args])]
-            except (KeyError, AttributeError):
-                pass
-            else:
-                trace.state = state
-                return results(trace, state)
+        if key is None:
+            return self._anew(args, kwargs, reads)
+        trace = local.trace
+        trace.meet()
+        known = told(trace, key, args, kwargs)
+        before = trace.state
+        state = before.edges.get(known)  # type: ignore[arg-type]
+        if state is not None:
+            trace.state = state
+            return results(trace, state)
+        edges = len(before.edges)
+        found = self._anew(args, kwargs, reads)
+        remember(trace, before, edges, known)
+        return found
+
+    def _anew(self, args: tuple, kwargs: dict[str, Any], reads: Hashable) -> Any:
+        """A call that is not found as it was written: taken apart, and recorded."""
         leaves, tree = jax.tree.flatten((args, kwargs))
         arrays: list[Any] = []
         static: list[Any] = []
@@ -134,17 +142,7 @@ class Lifted:
         try:
             if frozen is None:
                 return results(local.trace, record(tuple(keys), build, arrays))
-            state = frozen.record(self, reads, keys[1:], tree, static, arrays)
-            if (
-                key is not None
-                and frozen is self._frozen
-                and not kwargs
-                and all(isinstance(a, Recorded) for a in args)
-                and len(state.reads) == len(args)  # nothing else enters with them
-            ):
-                parent: Any = state.parent
-                parent.edges[(key, *[a._s for a in args])] = state  # where the fast path looks
-            return results(local.trace, state)
+            return results(local.trace, frozen.record(self, reads, keys[1:], tree, static, arrays))
         except Exception as error:
             if entered:
                 self._fixed.update(entered)

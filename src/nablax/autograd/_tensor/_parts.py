@@ -29,6 +29,7 @@ class Start(NamedTuple):
 
 
 HOLE = _Hole()
+_UNSIGNED = {np.dtype(f"i{n}"): np.dtype(f"u{n}") for n in (1, 2, 4, 8)}
 
 
 def parts_of(index: Any, shape: tuple[int, ...]) -> tuple[list[Any], list[Any]]:
@@ -36,13 +37,18 @@ def parts_of(index: Any, shape: tuple[int, ...]) -> tuple[list[Any], list[Any]]:
     given = list(index) if isinstance(index, tuple) else [index]
     parts: list[Any] = []
     arrays: list[Any] = []
-    consumed = sum(_axes(p) for p in given if p is not None and p is not Ellipsis)
+    consumed = sum([_axes(p) for p in given if p is not None and p is not Ellipsis])
     if consumed > len(shape):
         raise RangeError(
             f"x[i]: there are {len(shape)} axes, and {consumed} of them were indexed. At {user_line()}."
         )
     axis = 0
     for part in given:
+        if part.__class__ is np.ndarray and part.dtype.kind in "iu":
+            parts.append(_hole(part, axis, shape[axis]))
+            arrays.append(part)
+            axis += 1
+            continue
         if part is None or part is Ellipsis or isinstance(part, slice):
             if isinstance(part, slice):
                 part = slice(
@@ -65,9 +71,10 @@ def parts_of(index: Any, shape: tuple[int, ...]) -> tuple[list[Any], list[Any]]:
             parts.append(Start(part, 1, True) if varies((axis, len(parts)), part) else part)
             axis += 1
             continue
-        if not isinstance(part, Recorded | jax.Array):
+        if part.__class__ is not np.ndarray and not isinstance(part, (Recorded, jax.Array)):
             part = np.asarray(part)
-        if part.dtype == np.bool_:
+        kind = part.dtype.kind
+        if kind == "b":
             mask = np.asarray(realize(part) if isinstance(part, Recorded) else part)
             if not mask.ndim:
                 parts.append(bool(mask))
@@ -82,18 +89,23 @@ def parts_of(index: Any, shape: tuple[int, ...]) -> tuple[list[Any], list[Any]]:
                 arrays.append(where.astype(np.int32))
             axis += mask.ndim
             continue
-        if not np.issubdtype(part.dtype, np.integer):
+        if kind not in "iu":
             raise RangeError(
                 f"x[i]: i must hold integers, booleans or slices, got an array of {part.dtype}. At {user_line()}."
             )
-        at = known(part)
-        if at is not None and at.size and not (-shape[axis] <= at.min() and at.max() < shape[axis]):
-            wrong = at[(at < -shape[axis]) | (at >= shape[axis])]
-            raise _beyond(axis, shape[axis], wrong.flat[0])
-        parts.append(HOLE)
+        parts.append(_hole(known(part), axis, shape[axis]))
         arrays.append(part)
         axis += 1
     return parts, arrays
+
+
+def _hole(at: np.ndarray | None, axis: int, length: int) -> _Hole:
+    """That of an array of integers, whose elements lie within the axis as far as they are known."""
+    if at is not None and at.size and not inside(at, length):
+        wrong = at[(at < -length) | (at >= length)]
+        if wrong.size:
+            raise _beyond(axis, length, wrong.flat[0])
+    return HOLE
 
 
 def _beyond(axis: int, length: int, index: Any) -> RangeError:
@@ -102,12 +114,22 @@ def _beyond(axis: int, length: int, index: Any) -> RangeError:
     )
 
 
+def inside(indices: np.ndarray, size: int) -> bool:
+    """Whether all of some integers lie in 0 to size - 1."""
+    plain = indices.view(
+        _UNSIGNED.get(indices.dtype, indices.dtype)
+    )  # a negative number is a large one without a sign
+    return plain.item(plain.argmax()) < size
+
+
 def known(part: Any) -> np.ndarray | None:
     """The elements of an index where they can be seen without waiting; others JAX clips to the axis."""
     if isinstance(part, Recorded):
         if is_recorded(part):
             return None
         part = value_of(part)
+    if part.__class__ is np.ndarray:
+        return part
     if isinstance(part, np.ndarray | np.generic):
         return np.asarray(part)
     if (
@@ -120,6 +142,8 @@ def known(part: Any) -> np.ndarray | None:
 
 
 def _axes(part: Any) -> int:
+    if part.__class__ is int or part.__class__ is slice:
+        return 1
     if isinstance(part, bool | np.bool_):
         return 0
     if isinstance(part, list):

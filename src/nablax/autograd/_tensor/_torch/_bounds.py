@@ -14,9 +14,8 @@ import numpy as np
 
 from ..._ground._errors import RangeError, user_line
 from ..._path._recorded import Recorded
-from .._parts import known
+from .._parts import inside, known
 
-_UNSIGNED = {np.dtype(f"i{n}"): np.dtype(f"u{n}") for n in (1, 2, 4, 8)}
 _ARRAYS = (Recorded, np.ndarray, jax.Array)
 
 
@@ -53,10 +52,8 @@ def check(who: str, word: str, values: Any, low: int, size: int | None, spared: 
     if low or size is None:
         if there.item(there.argmin()) >= low and (size is None or there.item(there.argmax()) < size):
             return
-    else:  # a negative number is a large one without a sign
-        plain = there.view(_UNSIGNED.get(there.dtype, there.dtype))
-        if plain.item(plain.argmax()) < size:
-            return
+    elif inside(there, size):
+        return
     wrong = there[(there < low) | (there >= (np.inf if size is None else size))]
     wrong = wrong if spared is None else wrong[wrong != spared]
     if wrong.size:

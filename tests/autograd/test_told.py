@@ -1,0 +1,120 @@
+"""Calls that are found as they were written: the same call is one look-up, another is never taken for it."""
+
+import numpy as np
+import pytest
+
+import nablax.autograd as ag
+from nablax.autograd._path._trace import local
+from nablax.autograd._tensor import _indexing, _lift, _told
+from nablax.autograd._tensor._told import told
+
+X = np.arange(1, 7, dtype=np.float32).reshape(2, 3)
+
+
+CALLS = {
+    "an axis": (lambda x: x.sum(0), X.sum(0)),
+    "by name": (lambda x: x.sum(dim=1), X.sum(1)),
+    "a flag": (lambda x: x.sum(1, True), X.sum(1, keepdims=True)),
+    "no flag": (lambda x: x.sum(1, False), X.sum(1)),
+    "several axes": (lambda x: x.sum((0, 1)), X.sum()),
+    "sizes": (lambda x: x.reshape(3, 2), X.reshape(3, 2)),
+    "another order": (lambda x: x.reshape(2, 3), X),
+    "a list of tensors": (lambda x: ag.cat([x, x], 1), np.concatenate([X, X], 1)),
+    "another axis": (lambda x: ag.cat([x, x], 0), np.concatenate([X, X], 0)),
+    "numbers": (lambda x: x.clamp(2, 4), X.clip(2, 4)),
+    "other numbers": (lambda x: x.clamp(2.0, 5.0), X.clip(2, 5)),
+    "a whole number": (lambda x: ag.numpy.full_like(x, 1), np.ones_like(X)),
+    "True": (lambda x: ag.numpy.full_like(x, True), np.ones_like(X)),
+    "a row": (lambda x: x[0], X[0]),
+    "columns": (lambda x: x[:, 1:], X[:, 1:]),
+    "every second": (lambda x: x[:, ::2], X[:, ::2]),
+    "an axis more": (lambda x: x[:, None], X[:, None]),
+    "arrays": (lambda x: x[np.array([0, 1]), np.array([2, -1])], X[[0, 1], [2, 2]]),
+}  # fmt: skip
+
+
+def test_calls_at_one_place_are_told_apart():
+    """All of them at the same state of one recording, again and again."""
+    w = ag.Parameter(X)
+    for _ in range(4):
+        for name, (call, right) in CALLS.items():
+            y = w * 1.0
+            np.testing.assert_array_equal(call(y).value, right, err_msg=name)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_the_third_call_is_found_as_it_was_written(name, monkeypatch):
+    """It records nothing anew."""
+    call, right = CALLS[name]
+    w = ag.Parameter(X)
+    taken: list = []
+
+    def noted(*args):
+        taken.append(args)
+        _told.remember(*args)
+
+    for module in (_lift, _indexing):  # where a call was taken apart
+        monkeypatch.setattr(module, "remember", noted)
+    counts = []
+    for _ in range(4):
+        y = call(w * 1.0)
+        np.testing.assert_array_equal(y.value, right)
+        counts.append(len(taken))
+    if name == "arrays":
+        assert counts[3] == 0
+    else:
+        assert counts[0] == 1 and counts[2] == counts[3] == 2
+
+
+def key(call, *args, **kwargs):
+    return told(local.trace, call, args, kwargs)
+
+
+def test_equal_numbers_of_other_types_are_other_calls():
+    keys = [key("f", v) for v in (1, 1.0, True, 1 + 0j, "1", None, 0, 0.0, -0.0, False, [1], (1,), [[1]])]
+    assert len(set(keys)) == len(keys)
+    assert key("f", float("nan")) == key("f", float("nan"))
+    assert key("f", "axis", 1) != key("f", axis=1)
+    assert key("f", [1], 2) != key("f", [1, 2])
+    assert key("f", slice(1, None)) != key("f", slice(None, 1))
+    assert key("f", np.zeros(2)) is None and key("f", lambda x: x) is None and key("f", [print]) is None
+
+
+def test_a_number_that_varies_is_an_input_where_the_call_was_found_before():
+    """Ten values make one program more, not ten."""
+    w = ag.Parameter(X)
+    values = [2.5, 2.5, 2.5, *np.linspace(1.1, 3.3, 10).tolist()]
+    for i, v in enumerate(values):
+        if i == 4:
+            known = ag.cache_info().programs
+        y = ag.numpy.clip(w * 1.0, None, v).sum()
+        y.backward()
+        np.testing.assert_allclose(w.grad.value, (v > X).astype(np.float32))
+        w.grad = None
+    assert ag.cache_info().programs <= known + 1
+
+
+def test_an_index_in_a_tensor_is_looked_at_each_time():
+    at = ag.tensor([0, 1])
+    w = ag.Parameter(X)
+    for _ in range(3):
+        (w * 1.0)[at].value
+    at[1] = 2
+    at.realize()
+    with pytest.raises(IndexError, match="axis 0 must lie in -2 to 1, got 2"):
+        (w * 1.0)[at]
+    mask = ag.tensor([True, False])
+    for _ in range(3):
+        assert (w * 1.0)[mask].shape == (1, 3)
+    mask[1] = True
+    mask.realize()
+    assert (w * 1.0)[mask].shape == (2, 3)
+
+
+def test_a_row_that_was_found_is_a_view():
+    w = ag.Parameter(X)
+    for _ in range(4):
+        y = w * 1.0
+        row = y[0]
+        row += 1
+        np.testing.assert_array_equal(y.value, X + [[1], [0]])
