@@ -75,7 +75,7 @@ class Indexing:
         made = results(trace, record(key, build, (self, *arrays, *starts)))
         if before is not None:
             remember(trace, before, edges, known)
-        return made if any([a.shape for a in arrays]) else seen(self, made, index)
+        return made if any(a.shape for a in arrays) else seen(self, made, index)
 
     def __setitem__(self: Any, index: Any, value: Any) -> None:
         if has_written(self, index, value):
@@ -139,7 +139,7 @@ def _written(tensor: Any, how: str, parts: list[Any], arrays: list[Any], value: 
 def _is_plain(index: Any) -> bool:
     """Whether an index holds no arrays, whose elements are looked at each time."""
     if index.__class__ is tuple:
-        return all([part.__class__ in _PLAIN for part in index])
+        return _PLAIN.issuperset([part.__class__ for part in index])
     return index.__class__ in _PLAIN
 
 

@@ -1,7 +1,7 @@
 """The key of a call as it was written: what a call that is made again is found by.
 
-It says what the arguments are, tensors by their states, the rest by itself, so that a call need not be taken apart to see
-that it was recorded before. Equal numbers of different types are told apart, for they make different programs.
+It says what the arguments are, tensors by their states, the rest by itself, so that a call need not be taken apart to
+see that it was recorded before. Equal numbers of different types are told apart, for they make different programs.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _TYPED = (float, bool, complex)
 
 
 def told(trace: Trace, call: Any, args: Iterable[Any], kwargs: dict[str, Any]) -> tuple | None:
-    """The key of `call(*args, **kwargs)` in the open recording; None where an argument is neither a tensor, a plain number
-    or word, nor a list or tuple of these.
+    """The key of `call(*args, **kwargs)` in the open recording; None where an argument is neither a tensor, a plain
+    number or word, nor a list or tuple of these.
 
     Tensors from outside become inputs, as they do when the call is recorded.
     """
@@ -60,7 +60,7 @@ def _add(key: list[Any], trace: Trace, arg: Any) -> bool:
         return _add(key, trace, arg.start) and _add(key, trace, arg.stop) and _add(key, trace, arg.step)
     elif kind is list or kind is tuple:
         key.append((kind, len(arg)))
-        return all([_add(key, trace, each) for each in arg])
+        return all(_add(key, trace, each) for each in arg)
     elif isinstance(arg, Recorded):
         key.append(arg._s or trace.source(arg))
     else:
