@@ -21,6 +21,8 @@ from .._ground._stats import stats
 from ._alike import kind_of
 from ._general import General, Traced, flattened, kind
 from ._joint import Joint, split, trace, unjitted
+from ._kernel import on_host
+from ._letters import Lettered
 from ._reverse import Left, joint_of, reversed_of
 from ._typed import LEAF
 from ._typed import Typed as Typed
@@ -47,7 +49,7 @@ class Call:
     """
 
     __slots__ = (
-        "_general", "_known", "_models", "_rule", "_shapes", "_typed", "fn", "may_fail", "name", "stubborn",
+        "_general", "_known", "_letters", "_models", "_rule", "_shapes", "_typed", "fn", "may_fail", "name", "stubborn",
     )  # fmt: skip
 
     def __init__(
@@ -60,6 +62,7 @@ class Call:
         self._shapes = shapes
         self._general: Bounded = Bounded(MOST_KINDS)
         self._models: Bounded = Bounded(MOST_KINDS)  # of what no size decides
+        self._letters: Bounded = Bounded(MOST_KINDS)
         self.may_fail = False  # whether it calls back into Python, where anything may be raised
         self.stubborn = False  # whether it cannot be differentiated
         self._typed: Bounded = Bounded(MOST_SHAPES)
@@ -140,13 +143,23 @@ class Call:
         precision = now()[1]  # of products, in whose equations it stands
         if self._rule is None or precision is not None:
             return Typed(self, avals, x64).trace(wants)
-        kind = kind_of(avals), x64
-        model = self._models.get(kind)
+        each = kind_of(avals), x64
+        model = self._models.get(each)
         found = None if model is None else model.resized(avals)
-        if found is None:
-            found = Typed(self, avals, x64).trace(wants)
-            if model is None and found.made and found.each:
-                self._models[kind] = found
+        if found is not None:
+            return found
+        letters = kind(avals), x64
+        known = self._letters.get(letters)
+        if known is not None:
+            found = known.at(avals, self._rule)
+            if found is not None:
+                return found
+        found = Typed(self, avals, x64).trace(wants)
+        if found.made:
+            if model is None and found.each:
+                self._models[each] = found
+            elif known is None and on_host():
+                self._letters[letters] = Lettered(found)
         return found
 
 

@@ -12,7 +12,7 @@ from .._ground._aval import Aval, interned
 from .._ground._bounded import Bounded
 from .._ground._settings import x64_as
 from .._ground._stats import stats
-from ._alike import Shape, kernel_of, resized, rewritten, shapes_of
+from ._alike import Alike, resized, shapes_of
 from ._equations import primitives
 from ._general import Traced
 from ._joint import Joint
@@ -30,18 +30,16 @@ class Typed:
     """
 
     __slots__ = (
-        "_each", "_joints", "_kernels", "_model", "_shapes", "_traced", "args", "avals", "call", "tree", "weight",
-        "x64",
+        "_each", "_joints", "_kernels", "_like", "_traced", "args", "avals", "call", "tree", "weight", "x64",
     )  # fmt: skip
 
     _traced: Traced | None
-    _shapes: dict[Any, Shape]
 
     def __init__(self, call: Any, args: tuple[Aval, ...], x64: bool) -> None:
         self.call = call
         self.args = args
         self.x64 = x64
-        self._model: Typed | None = None  # the same for other shapes, where that tells all
+        self._like: Any = None  # Alike or Numbered, where the same for other shapes tells all
         self._each: bool | None = None
         # wanted arguments -> Joint, and its pullback as Typed
         self._joints: Bounded = Bounded(MOST_JOINTS)
@@ -90,45 +88,44 @@ class Typed:
         shapes = shapes_of(closed, [a.shape for a in args])
         if shapes is None:
             return None
-        made = Typed(self.call, args, self.x64)
-        made._model, made._traced, made._each, made._shapes = self, None, True, shapes
         outs = closed.jaxpr.outvars
-        made.avals = tuple([resized(a, shapes[v]) for a, v in zip(self.avals, outs, strict=True)])
-        made.tree, made.weight = self.tree, self.weight
+        avals = tuple([resized(a, shapes[v]) for a, v in zip(self.avals, outs, strict=True)])
+        made = self.sized(args, avals, Alike(self, shapes))
+        made._each = True
         return made
+
+    def sized(self, args: tuple[Aval, ...], avals: tuple[Aval, ...], like: Any) -> Typed:
+        """The same on arguments of other shapes, with results of these; `like` says the rest."""
+        made = self.anew(args)
+        made._like, made._traced = like, None
+        made.avals, made.tree, made.weight = avals, self.tree, self.weight
+        return made
+
+    def anew(self, args: tuple[Aval, ...]) -> Typed:
+        """The call on other arguments, of which nothing is known."""
+        return Typed(self.call, args, self.x64)
 
     @property
     def traced(self) -> Traced:
         """What a trace found."""
         if self._traced is None:
-            model: Any = self._model
-            self._traced = model.traced._replace(jaxpr=rewritten(model.traced.jaxpr, self._shapes))
+            self._traced = self._like.traced()
         return self._traced
 
     def joint(self, wants: tuple[int, ...], again: bool) -> tuple[Joint, Typed]:
         """Forward with residuals, and the pullback as an operation of its own."""
         found = self._joints.get((wants, again))
-        if found is None and self._model is not None:
-            found = self._alike(wants, again)
-        if found is None:
-            with x64_as(self.x64):
-                joint = self.call.joint(self.args, wants, self.x64, self.traced, again)
-                found = self._joint((wants, again), joint)
-        return found
+        if found is None and self._like is not None:
+            found = self._like.joint(self, wants, again)
+            if found is not None:
+                self._joints[wants, again] = found
+        return self.spelled_out(wants, again) if found is None else found
 
-    def _alike(self, wants: tuple[int, ...], again: bool) -> tuple[Joint, Typed] | None:
-        """That of the model, where sizes decide nothing in it."""
-        model: Any = self._model
-        joint, pull = model.joint(wants, again)
-        if joint.extra or not pull.each:
-            return None
-        known = (*self.args, *self.avals)
-        avals = [*[known[r] for r in joint.reads], *[self.avals[k] for k in joint.given]]
-        made = pull.resized(tuple([resized(a, b.shape) for a, b in zip(pull.args, avals, strict=True)]))
-        if made is None:
-            return None
-        found = self._joints[wants, again] = joint, made
-        return found
+    def spelled_out(self, wants: tuple[int, ...], again: bool = False) -> tuple[Joint, Typed]:
+        """`joint`, from the equations."""
+        with x64_as(self.x64):
+            joint = self.call.joint(self.args, wants, self.x64, self.traced, again)
+            return self._joint((wants, again), joint)
 
     def _joint(self, key: tuple, joint: Joint) -> tuple[Joint, Typed]:
         known = Traced(joint.pull, _structure(len(joint.pull.jaxpr.outvars)), ())
@@ -142,12 +139,8 @@ class Typed:
         found = self._kernels.get(key)
         if found is None:
             stats.operations += 1
-            if key is None and self._model is not None:
-                model = self._model
-                found = self._kernels[key] = (
-                    joint,
-                    kernel_of(model.kernel(), model.traced.jaxpr, self._shapes),
-                )
+            if key is None and self._like is not None:
+                found = self._kernels[key] = joint, self._like.kernel()
                 return found[1]
             jaxpr: Any = self.traced.jaxpr if joint is None or not joint.extra else joint.forward
             with x64_as(self.x64):

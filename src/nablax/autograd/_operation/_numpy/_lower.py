@@ -58,11 +58,16 @@ class Lowered(Kernel):
 
     Arguments and results are NumPy's arrays or scalars; values that NumPy cannot hold (random keys) stay JAX's.
     Results may be views of arguments; arguments are never written to.
+
+    Args:
+      closed: the function.
+      sizes: the numbers for its letters, if it has some (`_letters.Sizes`).
     """
 
-    __slots__ = ("calls",)
+    __slots__ = ("calls", "numbers")
 
-    def __init__(self, closed: ClosedJaxpr) -> None:
+    def __init__(self, closed: ClosedJaxpr, sizes: Any = None) -> None:
+        self.numbers = sizes
         self.calls = 0  # of XLA
         self.code = []
         self.constants = {}
@@ -91,10 +96,13 @@ class Lowered(Kernel):
         small = _shrinkable(eqns, outvars)
         for eqn in eqns:
             into = self._read(eqn.invars, slots)
-            made, params = eqn.outvars, eqn.params
+            made = eqn.outvars
+            if self.numbers is not None:
+                eqn = self.numbers.equation(eqn)
+            params = eqn.params
             host = params.get("host")
             if host is not None:
-                outs = [self._slot(made[0].aval.size)]
+                outs = [self._slot(eqn.outvars[0].aval.size)]
                 self.code.append(row(host, into, outs[0]))
             elif eqn.primitive.name in INLINED:
                 inner = next(params[key] for key in INNER if key in params)
@@ -113,7 +121,8 @@ class Lowered(Kernel):
         found = []
         for atom in atoms:
             if atom.__class__ is Literal:
-                found.append(self._constant(np.asarray(atom.val, atom.aval.dtype)))  # type: ignore[attr-defined]
+                value = atom.val if self.numbers is None else self.numbers.literal(atom)  # type: ignore[attr-defined]
+                found.append(self._constant(np.asarray(value, atom.aval.dtype)))
             else:
                 found.append(slots[atom])
         return found

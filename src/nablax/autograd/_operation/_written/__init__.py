@@ -46,9 +46,12 @@ def beside(fn: Callable[..., Any], number: Any, first: bool) -> Callable[..., An
     return made
 
 
-def write(rule: Rule, avals: Sequence[Aval]) -> Any:
-    """The jaxpr of a function with a rule, for arguments of these avals; None where the rule leaves it to JAX."""
-    w = Writer()
+def write(rule: Rule, avals: Sequence[Aval], letters: bool = False) -> Any:
+    """The jaxpr of a function with a rule, for arguments of these avals; None where the rule leaves it to JAX.
+
+    letters: whether sizes stand for any others.
+    """
+    w = Writer(letters=letters)
     args = [Var(shaped(a.shape, a.dtype, a.weak)) for a in avals]
     try:
         out = rule(w, *args)
