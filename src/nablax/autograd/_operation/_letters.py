@@ -4,25 +4,26 @@
     16, 5     { a:f32[16,5]. b:f32[16] = reduce_sum[axes=(1,)] a; c:f32[16] = div b 5.0 }
 
 The letters are large primes: what a rule makes of them says by its factors which sizes it is the product of. Sizes 0
-and 1 stay numbers, and equal sizes are one letter (`_general.kind`). The first shapes of a kind are written as they are;
-then letters are tried, and are used only if the numbers of the first shape give its equations, and only where rules
-write all, forward and back: those decide nothing else by a size (`Writer.letters`).
+and 1 stay numbers, and equal sizes are one letter (`_general.kind`). The first shapes of a kind are written as they
+are; then letters are tried, and are used only if the numbers of the first shape give its equations, and only where
+rules write all, forward and back: those decide nothing else by a size (`Writer.letters`).
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Literal, Var
+from jax.extend.core import Literal, Var
 
 from .._ground._aval import Aval, intern
 from .._ground._bounded import Bounded
 from ._custom import CUSTOM
 from ._general import Traced, sizes_of
 from ._joint import Joint
-from ._numpy import Kernel, Lowered
+from ._numpy import Kernel, Lowered, Pattern
 from ._pullbacks import FLAT, PULLS
 from ._same import equal
 from ._writer import closed_of, shaped
@@ -32,22 +33,7 @@ from ._written._rule import Unwritten
 PRIMES = (2003, 2503, 3001, 3511, 4001, 4507)
 LARGE, MOST = 1000, 1e15  # between these a number may be a size
 ALONE = 2  # shapes of a kind that are written by themselves
-MOST_PULLS = 32
-
-
-class Place(NamedTuple):
-    """What stands for a variable in an `Equation`."""
-
-    aval: Any
-
-
-class Equation(NamedTuple):
-    """An equation with numbers, as far as kernels ask for it."""
-
-    primitive: Any
-    invars: list[Any]
-    outvars: list[Any]
-    params: dict[str, Any]
+MOST_PULLS, MOST_SIZES = 32, 256
 
 
 class Sizes:
@@ -57,6 +43,7 @@ class Sizes:
         self._letters = tuple(zip(PRIMES, numbers, strict=False))
         self._known = dict(self._letters)
         self._shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
+        self._avals: dict[tuple, Any] = {}
 
     def size(self, n: int) -> int:
         """The number that a product of letters stands for.
@@ -101,14 +88,13 @@ class Sizes:
         return self.size(int(value))
 
     def aval(self, aval: Any) -> Any:
-        return shaped(self.shape(aval.shape), aval.dtype, bool(aval.weak_type))
+        key = aval.shape, aval.dtype, aval.weak_type
+        found = self._avals.get(key)
+        if found is None:
+            found = self._avals[key] = shaped(self.shape(aval.shape), aval.dtype, bool(aval.weak_type))
+        return found
 
-    def equation(self, eqn: Any) -> Equation:
-        """An equation, but for the functions that it calls."""
-        ins, outs = ([Place(self.aval(v.aval)) for v in vs] for vs in (eqn.invars, eqn.outvars))
-        return Equation(eqn.primitive, ins, outs, {k: self.of(v) for k, v in eqn.params.items()})
-
-    def jaxpr(self, closed: ClosedJaxpr) -> Any:
+    def jaxpr(self, closed: Any) -> Any:
         """All of a function, but for the ways back of the functions that it calls."""
         atoms: dict[Any, Any] = {}
 
@@ -121,7 +107,8 @@ class Sizes:
                 return Literal(np.asarray(self.literal(v), v.aval.dtype)[()], self.aval(v.aval))
             return atoms[v]
 
-        invars, eqns = [new(v) for v in closed.jaxpr.invars], []
+        invars = [new(v) for v in closed.jaxpr.invars]
+        eqns: list[Any] = []
         for eqn in closed.jaxpr.eqns:
             params = {k: self.of(v) for k, v in eqn.params.items() if not callable(v)}
             if "call_jaxpr" in params:
@@ -130,6 +117,11 @@ class Sizes:
             eqns.append(eqn.replace(invars=ins, outvars=[new(v) for v in eqn.outvars], params=params))
         return closed_of(invars, [read(v) for v in closed.jaxpr.outvars], eqns)
 
+
+@functools.lru_cache(MOST_SIZES)
+def numbered(numbers: tuple[int, ...]) -> Sizes:
+    """What puts in these numbers."""
+    return Sizes(numbers)
 
 
 class _Themselves(Sizes):
@@ -146,8 +138,10 @@ def _same(letters: Any, first: Any, numbers: Sequence[int]) -> bool:
 def _plain(jaxpr: Any) -> bool:
     """Whether the way back through all equations is written."""
     for eqn in jaxpr.eqns:
-        known = eqn.params["pull"] if eqn.primitive is CUSTOM else eqn.primitive.name in PULLS or eqn.primitive.name in FLAT
-        if not known:
+        if eqn.primitive is CUSTOM:
+            if eqn.params["pull"] is None:
+                return False
+        elif eqn.primitive.name not in PULLS and eqn.primitive.name not in FLAT:
             return False
     return not jaxpr.constvars
 
@@ -159,12 +153,13 @@ class Lettered:
       first: the call on the first of these (a `Typed`).
     """
 
-    __slots__ = ("_first", "_model", "_pulls", "_seen", "_usable")
+    __slots__ = ("_first", "_model", "_patterns", "_pulls", "_seen", "_usable")
 
     def __init__(self, first: Any) -> None:
         self._first = first
         self._model: Any = None
         self._pulls: Bounded = Bounded(MOST_PULLS)
+        self._patterns: Bounded = Bounded(MOST_PULLS)
         self._seen = 1
         self._usable = True
 
@@ -178,7 +173,7 @@ class Lettered:
             self._usable = self._model is not None
             if not self._usable:
                 return None
-        sizes = Sizes(sizes_of(avals))
+        sizes = numbered(sizes_of(avals))
         call, x64 = self._first.call, self._first.x64
         return _numbered(self, self._model, avals, sizes, lambda: call.traced(avals, (), x64))
 
@@ -188,7 +183,9 @@ class Lettered:
         if len(numbers) > len(PRIMES):
             return None
         letters = dict(zip(numbers, PRIMES, strict=False))
-        avals = tuple([intern(tuple([letters.get(n, n) for n in a.shape]), a.dtype, a.weak) for a in first.args])
+        avals = tuple(
+            [intern(tuple([letters.get(n, n) for n in a.shape]), a.dtype, a.weak) for a in first.args]
+        )
         try:
             written = write(rule, avals, True)
             if written is None or not _plain(written.jaxpr):
@@ -204,11 +201,22 @@ class Lettered:
             joint, pull = self._model.joint(wants, False)
             mine, known = self._first.joint(wants, False)
             try:
-                same = not joint.extra and joint[4:] == mine[4:] and _same(pull, known, sizes_of(self._first.args))
+                same = (
+                    not joint.extra
+                    and joint[4:] == mine[4:]
+                    and _same(pull, known, sizes_of(self._first.args))
+                )
             except Unwritten:
                 same = False
             self._pulls[wants] = (joint, pull) if same else None
         return self._pulls.get(wants)
+
+    def pattern(self, model: Any) -> Pattern:
+        """The calls of the function, or of a pullback of it."""
+        found = self._patterns.get(model)
+        if found is None:
+            found = self._patterns[model] = Pattern(model.traced.jaxpr, LARGE)
+        return found
 
 
 class Numbered:
@@ -225,7 +233,8 @@ class Numbered:
         self._lettered, self._model, self._sizes, self.traced = lettered, model, sizes, whole
 
     def kernel(self) -> Kernel:
-        return Lowered(self._model.traced.jaxpr, self._sizes)
+        found = self._lettered.pattern(self._model).at(self._sizes)
+        return Lowered(self.traced().jaxpr) if found is None else found
 
     def joint(self, typed: Any, wants: tuple[int, ...], again: bool) -> tuple[Joint, Any] | None:
         found = None if again else self._lettered.pull(wants)
