@@ -60,9 +60,10 @@ class Call:
         self.name = name
         self.fn = fn
         self._shapes = shapes
-        self._general: Bounded = Bounded(MOST_KINDS)
-        self._models: Bounded = Bounded(MOST_KINDS)  # of what no size decides
-        self._letters: Bounded = Bounded(MOST_KINDS)
+        # Of these most calls have none, or one: General by kind, Typed of what no size decides, Lettered.
+        self._general: Bounded | None = None
+        self._models: Bounded | None = None
+        self._letters: Bounded | None = None
         self.may_fail = False  # whether it calls back into Python, where anything may be raised
         self.stubborn = False  # whether it cannot be differentiated
         self._typed: Bounded = Bounded(MOST_SHAPES)
@@ -110,9 +111,10 @@ class Call:
         if self._shapes == FIXED:
             return flattened(trace(self.fn, [a.struct for a in avals], wants))
         key = (kind(avals), wants, x64)
-        general = self._general.get(key)
+        known = self._table("_general")
+        general = known.get(key)
         if general is None:
-            general = self._general[key] = General(self._shapes == ALIKE)
+            general = known[key] = General(self._shapes == ALIKE)
         return general.at(avals, now)
 
     def on(self, avals: tuple[Aval, ...], x64: bool, wants: tuple[int, ...] = ()) -> Typed:
@@ -143,23 +145,31 @@ class Call:
         precision = now()[1]  # of products, in whose equations it stands
         if self._rule is None or precision is not None:
             return Typed(self, avals, x64).trace(wants)
-        each = kind_of(avals), x64
-        model = self._models.get(each)
-        found = None if model is None else model.resized(avals)
-        if found is not None:
-            return found
-        letters = kind(avals), x64
-        known = self._letters.get(letters)
-        if known is not None:
-            found = known.at(avals, self._rule)
+        each, letters = (kind_of(avals), x64), None
+        if self._models is not None:
+            model = self._models.get(each)
+            found = None if model is None else model.resized(avals)
+            if found is not None:
+                return found
+        if self._letters is not None:
+            letters = kind(avals), x64
+            known = self._letters.get(letters)
+            found = None if known is None else known.at(avals, self._rule)
             if found is not None:
                 return found
         found = Typed(self, avals, x64).trace(wants)
-        if found.made:
-            if model is None and found.each:
-                self._models[each] = found
-            elif known is None and on_host():
-                self._letters[letters] = Lettered(found)
+        if found.made and found.each:
+            self._table("_models").setdefault(each, found)
+        elif found.made and on_host():
+            self._table("_letters").setdefault(letters or (kind(avals), x64), Lettered(found))
+        return found
+
+    def _table(self, name: str) -> Bounded:
+        """One of the tables that most calls do without."""
+        found = getattr(self, name)
+        if found is None:
+            found = Bounded(MOST_KINDS)
+            setattr(self, name, found)
         return found
 
 

@@ -104,7 +104,8 @@ class Sizes:
 
         def read(v: Any) -> Any:
             if v.__class__ is Literal:
-                return Literal(np.asarray(self.literal(v), v.aval.dtype)[()], self.aval(v.aval))
+                aval: Any = v.aval
+                return Literal(np.asarray(self.literal(v), aval.dtype)[()], self.aval(aval))
             return atoms[v]
 
         invars = [new(v) for v in closed.jaxpr.invars]

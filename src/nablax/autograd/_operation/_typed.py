@@ -30,7 +30,8 @@ class Typed:
     """
 
     __slots__ = (
-        "_each", "_joints", "_kernels", "_like", "_traced", "args", "avals", "call", "tree", "weight", "x64",
+        "_each", "_first", "_joints", "_kernel", "_kernels", "_like", "_traced", "args", "avals", "call", "tree",
+        "weight", "x64",
     )  # fmt: skip
 
     _traced: Traced | None
@@ -41,10 +42,11 @@ class Typed:
         self.x64 = x64
         self._like: Any = None  # Alike or Numbered, where the same for other shapes tells all
         self._each: bool | None = None
-        # wanted arguments -> Joint, and its pullback as Typed
-        self._joints: Bounded = Bounded(MOST_JOINTS)
-        # id of a joint -> the joint, so that it stays, and Kernel
-        self._kernels: Bounded = Bounded(MOST_JOINTS)
+        # Wanted arguments, and `again`, with Joint and its pullback as Typed: what was asked first, and the rest by these.
+        self._first: tuple | None = None
+        self._joints: Bounded | None = None
+        self._kernel: Kernel | None = None
+        self._kernels: Bounded | None = None  # id of a joint -> the joint, so that it stays, and Kernel
 
     def trace(self, wants: tuple[int, ...]) -> Typed:
         """Find out what the results are; with the pullback to the arguments `wants` at once, if there is one."""
@@ -114,38 +116,52 @@ class Typed:
 
     def joint(self, wants: tuple[int, ...], again: bool) -> tuple[Joint, Typed]:
         """Forward with residuals, and the pullback as an operation of its own."""
-        found = self._joints.get((wants, again))
-        if found is None and self._like is not None:
-            found = self._like.joint(self, wants, again)
-            if found is not None:
+        first = self._first
+        if first is not None and first[0] == wants and first[1] is again:
+            return first[2]
+        found = None if self._joints is None else self._joints.get((wants, again))
+        if found is None:
+            if self._like is not None:
+                found = self._like.joint(self, wants, again)
+            if found is None:
+                found = self.spelled_out(wants, again)
+            if first is None:
+                self._first = wants, again, found
+            else:
+                if self._joints is None:
+                    self._joints = Bounded(MOST_JOINTS)
                 self._joints[wants, again] = found
-        return self.spelled_out(wants, again) if found is None else found
+        return found
 
     def spelled_out(self, wants: tuple[int, ...], again: bool = False) -> tuple[Joint, Typed]:
         """`joint`, from the equations."""
         with x64_as(self.x64):
             joint = self.call.joint(self.args, wants, self.x64, self.traced, again)
-            return self._joint((wants, again), joint)
-
-    def _joint(self, key: tuple, joint: Joint) -> tuple[Joint, Typed]:
         known = Traced(joint.pull, _structure(len(joint.pull.jaxpr.outvars)), ())
         args = tuple([interned(v.aval) for v in joint.pull.jaxpr.invars])
-        found = self._joints[key] = joint, Typed(self.call.backward(known), args, self.x64).of(known)
-        return found
+        return joint, Typed(self.call.backward(known), args, self.x64).of(known)
 
     def kernel(self, joint: Joint | None = None) -> Kernel:
         """The first tier's function of the arguments: results, and residuals where `joint` is given."""
-        key = None if joint is None or not joint.extra else id(joint)
-        found = self._kernels.get(key)
+        if joint is not None and joint.extra:
+            return self._with_residuals(joint)
+        if self._kernel is None:
+            stats.operations += 1
+            self._kernel = self._lowered(self.traced.jaxpr) if self._like is None else self._like.kernel()
+        return self._kernel
+
+    def _with_residuals(self, joint: Joint) -> Kernel:
+        if self._kernels is None:
+            self._kernels = Bounded(MOST_JOINTS)
+        found = self._kernels.get(id(joint))
         if found is None:
             stats.operations += 1
-            if key is None and self._like is not None:
-                found = self._kernels[key] = joint, self._like.kernel()
-                return found[1]
-            jaxpr: Any = self.traced.jaxpr if joint is None or not joint.extra else joint.forward
-            with x64_as(self.x64):
-                found = self._kernels[key] = joint, kernel(jaxpr)
+            found = self._kernels[id(joint)] = joint, self._lowered(joint.forward)
         return found[1]
+
+    def _lowered(self, jaxpr: Any) -> Kernel:
+        with x64_as(self.x64):
+            return kernel(jaxpr)
 
 
 @functools.cache
