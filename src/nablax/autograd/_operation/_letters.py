@@ -27,7 +27,7 @@ from ._numpy import Kernel, Lowered, Pattern
 from ._pullbacks import FLAT, PULLS
 from ._same import equal
 from ._writer import closed_of, shaped
-from ._written import Rule, write
+from ._written import write
 from ._written._rule import Unwritten
 
 PRIMES = (2003, 2503, 3001, 3511, 4001, 4507)
@@ -148,39 +148,42 @@ def _plain(jaxpr: Any) -> bool:
 
 
 class Lettered:
-    """One call on arguments of one kind.
+    """One call, or one family of calls (`_written.Sized`), on arguments of one kind.
 
     Args:
       first: the call on the first of these (a `Typed`).
     """
 
-    __slots__ = ("_first", "_model", "_patterns", "_pulls", "_seen", "_usable")
+    __slots__ = ("_first", "_numbers", "_model", "_patterns", "_pulls", "_seen", "_usable")
 
     def __init__(self, first: Any) -> None:
         self._first = first
+        self._numbers = sizes_of((*first.args, *first.call.extra))
         self._model: Any = None
         self._pulls: Bounded = Bounded(MOST_PULLS)
         self._patterns: Bounded = Bounded(MOST_PULLS)
         self._seen = 1
         self._usable = True
 
-    def at(self, avals: tuple[Aval, ...], rule: Rule) -> Any:
-        """The call (a `Typed`) on arguments of this kind; None where it is to be found out as ever."""
+    def at(self, call: Any, avals: tuple[Aval, ...]) -> Any:
+        """The call, or one of its family, on arguments of this kind (a `Typed`); None where it is to be found out as
+        ever."""
         if self._model is None:
             if not self._usable or self._seen < ALONE:
                 self._seen += 1
                 return None
-            self._model = self._write(rule)
+            self._model = self._write()
             self._usable = self._model is not None
             if not self._usable:
                 return None
-        sizes = numbered(sizes_of(avals))
-        call, x64 = self._first.call, self._first.x64
-        return _numbered(self, self._model, avals, sizes, lambda: call.traced(avals, (), x64))
+        sizes, x64 = numbered(sizes_of((*avals, *call.extra))), self._first.x64
+        made = _numbered(self, self._model, avals, sizes, lambda: call.traced(avals, (), x64))
+        made.call = call
+        return made
 
-    def _write(self, rule: Rule) -> Any:
+    def _write(self) -> Any:
         first = self._first
-        numbers = sizes_of(first.args)
+        numbers = self._numbers
         if len(numbers) > len(PRIMES):
             return None
         letters = dict(zip(numbers, PRIMES, strict=False))
@@ -188,7 +191,7 @@ class Lettered:
             [intern(tuple([letters.get(n, n) for n in a.shape]), a.dtype, a.weak) for a in first.args]
         )
         try:
-            written = write(rule, avals, True)
+            written = write(first.call.rule_with(letters), avals, True)
             if written is None or not _plain(written.jaxpr):
                 return None
             model = first.anew(avals).of(Traced(written, first.traced.tree, ()))
@@ -202,11 +205,7 @@ class Lettered:
             joint, pull = self._model.joint(wants, False)
             mine, known = self._first.joint(wants, False)
             try:
-                same = (
-                    not joint.extra
-                    and joint[4:] == mine[4:]
-                    and _same(pull, known, sizes_of(self._first.args))
-                )
+                same = not joint.extra and joint[4:] == mine[4:] and _same(pull, known, self._numbers)
             except Unwritten:
                 same = False
             self._pulls[wants] = (joint, pull) if same else None
