@@ -60,7 +60,8 @@ class Call:
     """
 
     __slots__ = (
-        "_general", "_known", "_letters", "_models", "_rule", "_shapes", "_sized", "_typed", "extra", "fn", "may_fail", "name", "stubborn",
+        "_general", "_known", "_letters", "_models", "_rule", "_shapes", "_sized", "_typed", "extra", "fn", "may_fail",
+        "name", "stubborn",
     )  # fmt: skip
 
     def __init__(

@@ -154,7 +154,7 @@ class Lettered:
       first: the call on the first of these (a `Typed`).
     """
 
-    __slots__ = ("_first", "_numbers", "_model", "_patterns", "_pulls", "_seen", "_usable")
+    __slots__ = ("_first", "_model", "_numbers", "_patterns", "_pulls", "_seen", "_usable")
 
     def __init__(self, first: Any) -> None:
         self._first = first

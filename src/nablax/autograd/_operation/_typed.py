@@ -42,7 +42,7 @@ class Typed:
         self.x64 = x64
         self._like: Any = None  # Alike or Numbered, where the same for other shapes tells all
         self._each: bool | None = None
-        # Wanted arguments, and `again`, with Joint and its pullback as Typed: what was asked first, and the rest by these.
+        # Wanted arguments, `again`, and with these Joint and its pullback as Typed: what was asked first, and the rest.
         self._first: tuple | None = None
         self._joints: Bounded | None = None
         self._kernel: Kernel | None = None
