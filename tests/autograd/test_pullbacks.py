@@ -13,6 +13,13 @@ from nablax.autograd._operation._joint import trace
 from nablax.autograd._operation._pullbacks import FLAT, PULLS
 
 A, B, V, S = (4, 3), (3, 5), (3,), ()
+X, W = (2, 3, 7, 6), (4, 3, 3, 2)
+
+
+def pooled(start, of, *places):
+    return lambda x: lax.reduce_window(x, start, of, *places)
+
+
 NUMBERS = lax.GatherDimensionNumbers(offset_dims=(1,), collapsed_slice_dims=(0,), start_index_map=(0,))
 FIRST, LAST = ((1,), (0,)), ((0, 2), (2, 0))
 
@@ -54,6 +61,22 @@ CASES = {
                     (lambda x, y: jnp.einsum("kaib,jkac->kcijb", x, y), (2, 3, 4, 5), (6, 2, 3, 7))],
     "add_any": [(lambda x: jax.vjp(lambda y: y * y, x)[1](x)[0], A)],
     "copy_p": [],  # another name of copy
+    "conv_general_dilated": [
+        *[(lambda x, w, args=args: lax.conv_general_dilated(x, w, *args), X, W) for args in (
+            ((1, 1), "VALID"), ((2, 1), "SAME"), ((3, 2), ((1, 0), (2, 3))), ((1, 2), ((4, 5), (0, 1)), None, (2, 3)),
+            ((2, 3), ((2, 3), (1, 1)), (2, 3), (2, 1)), ((1, 1), ((-1, 0), (0, -2))),
+        )],
+        (lambda x, w: lax.conv_general_dilated(x, w, (2,), ((1, 2),), dimension_numbers=("NHC", "HIO", "HNC")),
+         (2, 8, 3), (3, 3, 4)),
+        (lambda x, w: lax.conv_general_dilated(x, w, (1, 1), "SAME", feature_group_count=2),
+         (2, 4, 5, 5), (4, 2, 3, 3)),
+    ],
+    **{f"reduce_window_{name}": [
+        (pooled(start, of, (1, 1, 2, 2), (1, 1, 2, 2), "VALID"), X),
+        (pooled(start, of, (1, 3, 2), (1, 2, 1), "SAME"), (2, 7, 6)),
+        (pooled(start, of, (2, 3), (3, 1), ((1, 0), (2, 1))), (7, 6)),
+        (pooled(start, of, (2, 3), (3, 1), ((1, 0), (2, 1)), (2, 1), (1, 1)), (7, 6)),
+    ] for name, start, of in (("max", -np.inf, lax.max), ("min", np.inf, lax.min), ("sum", 0.0, lax.add))},
     # without a rule: JAX's derivative of the one equation
     "sort": [(lambda x: jnp.sort(x * 2, 0) * x, A)], "cumprod": [(lambda x: jnp.cumprod(x, 0), A)],
     "custom_jvp_call": [(lambda x: jax.nn.relu(x) * x, A), (lambda x: jax.nn.softplus(x), A)],
@@ -130,7 +153,15 @@ def test_rules_are_used(monkeypatch):
                 both(fn, values(shapes, 0))
             except AssertionError:
                 left.setdefault(name, []).append(k)
-    assert left == {"pow": [1], "clamp": [1], "reshape": [1], "pad": [1]}
+    windows = {f"reduce_window_{name}": [3] for name in ("max", "min", "sum")}
+    assert left == {
+        "pow": [1],
+        "clamp": [1],
+        "reshape": [1],
+        "pad": [1],
+        "conv_general_dilated": [7],
+        **windows,
+    }
 
 
 def test_the_sum_of_what_is_left_is_zero():

@@ -17,6 +17,8 @@ from jax.extend.core import ClosedJaxpr, Literal, Var
 
 from .._ground._aval import Aval, intern
 from ._equations import needed
+from ._general import Traced
+from ._joint import Joint
 from ._numpy import QUICK, Kernel
 from ._writer import closed_of, shaped
 
@@ -107,6 +109,34 @@ def rewritten(closed: ClosedJaxpr, shapes: dict[Any, Shape]) -> ClosedJaxpr:
         for eqn in jaxpr.eqns
     ]
     return closed_of(invars, [read(v) for v in jaxpr.outvars], eqns)
+
+
+class Alike:
+    """Says what is asked of a `Typed` for which another one serves, `model` (see there).
+
+    shapes: of the variables.
+    """
+
+    __slots__ = ("_model", "_shapes")
+
+    def __init__(self, model: Any, shapes: dict[Any, Shape]) -> None:
+        self._model, self._shapes = model, shapes
+
+    def traced(self) -> Traced:
+        known = self._model.traced
+        return known._replace(jaxpr=rewritten(known.jaxpr, self._shapes))
+
+    def kernel(self) -> Kernel:
+        return kernel_of(self._model.kernel(), self._model.traced.jaxpr, self._shapes)
+
+    def joint(self, typed: Any, wants: tuple[int, ...], again: bool) -> tuple[Joint, Any] | None:
+        joint, pull = self._model.joint(wants, again)
+        if joint.extra or not pull.each:
+            return None
+        known = (*typed.args, *typed.avals)
+        avals = [*[known[r] for r in joint.reads], *[typed.avals[k] for k in joint.given]]
+        made = pull.resized(tuple([resized(a, b.shape) for a, b in zip(pull.args, avals, strict=True)]))
+        return None if made is None else (joint, made)
 
 
 def kernel_of(kernel: Kernel, closed: ClosedJaxpr, shapes: dict[Any, Shape]) -> Kernel:

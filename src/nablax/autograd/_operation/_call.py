@@ -11,9 +11,10 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from jax.extend.core import jaxpr_as_fun
 
-from .._ground._aval import Aval
+from .._ground._aval import Aval, intern
 from .._ground._bounded import Bounded
 from .._ground._errors import ShapeError, raised_in, user_line
 from .._ground._settings import now
@@ -21,15 +22,27 @@ from .._ground._stats import stats
 from ._alike import kind_of
 from ._general import General, Traced, flattened, kind
 from ._joint import Joint, split, trace, unjitted
+from ._kernel import on_host
+from ._letters import Lettered
 from ._reverse import Left, joint_of, reversed_of
 from ._typed import LEAF
 from ._typed import Typed as Typed
-from ._written import rule_of, write
+from ._written import Sized, rule_of, write
 
 MOST_CALLS, MOST_SHAPES, MOST_KINDS = 4096, 512, 64
 FIXED, CHECKED, ALIKE = range(3)
 _CALLS: Bounded = Bounded(MOST_CALLS)
+_FAMILIES: Bounded = Bounded(MOST_CALLS)
+_BOOL = np.dtype(bool)
 _LOCK = threading.Lock()
+
+
+def _family(key: Hashable) -> Bounded:
+    """What the calls of a family share."""
+    found = _FAMILIES.get(key)
+    if found is None:
+        found = _FAMILIES[key] = Bounded(MOST_KINDS)
+    return found
 
 
 class Call:
@@ -47,7 +60,8 @@ class Call:
     """
 
     __slots__ = (
-        "_general", "_known", "_models", "_rule", "_shapes", "_typed", "fn", "may_fail", "name", "stubborn",
+        "_general", "_known", "_letters", "_models", "_rule", "_shapes", "_sized", "_typed", "extra", "fn", "may_fail",
+        "name", "stubborn",
     )  # fmt: skip
 
     def __init__(
@@ -55,11 +69,16 @@ class Call:
     ) -> None:
         self._known = known
         self._rule = None if known is not None else rule_of(fn)
+        self._sized: Sized | None = getattr(fn, "sized", None)
+        # What stands for static arguments that are sizes among the avals of arguments.
+        self.extra = () if self._sized is None else (intern(self._sized.sizes, _BOOL, False),)
         self.name = name
         self.fn = fn
         self._shapes = shapes
-        self._general: Bounded = Bounded(MOST_KINDS)
-        self._models: Bounded = Bounded(MOST_KINDS)  # of what no size decides
+        # Of these most calls have none, or one: General by kind, Typed of what no size decides, Lettered.
+        self._general: Bounded | None = None
+        self._models: Bounded | None = None
+        self._letters: Bounded | None = None if self._sized is None else _family(self._sized.family)
         self.may_fail = False  # whether it calls back into Python, where anything may be raised
         self.stubborn = False  # whether it cannot be differentiated
         self._typed: Bounded = Bounded(MOST_SHAPES)
@@ -107,9 +126,10 @@ class Call:
         if self._shapes == FIXED:
             return flattened(trace(self.fn, [a.struct for a in avals], wants))
         key = (kind(avals), wants, x64)
-        general = self._general.get(key)
+        known = self._table("_general")
+        general = known.get(key)
         if general is None:
-            general = self._general[key] = General(self._shapes == ALIKE)
+            general = known[key] = General(self._shapes == ALIKE)
         return general.at(avals, now)
 
     def on(self, avals: tuple[Aval, ...], x64: bool, wants: tuple[int, ...] = ()) -> Typed:
@@ -140,13 +160,36 @@ class Call:
         precision = now()[1]  # of products, in whose equations it stands
         if self._rule is None or precision is not None:
             return Typed(self, avals, x64).trace(wants)
-        kind = kind_of(avals), x64
-        model = self._models.get(kind)
-        found = None if model is None else model.resized(avals)
+        each, letters = (kind_of(avals), x64), None
+        if self._models is not None:
+            model = self._models.get(each)
+            found = None if model is None else model.resized(avals)
+            if found is not None:
+                return found
+        if self._letters is not None:
+            letters = kind((*avals, *self.extra)), x64
+            known = self._letters.get(letters)
+            found = None if known is None else known.at(self, avals)
+            if found is not None:
+                return found
+        found = Typed(self, avals, x64).trace(wants)
+        if found.made and found.each:
+            self._table("_models").setdefault(each, found)
+        elif found.made and on_host():
+            self._table("_letters").setdefault(letters or (kind((*avals, *self.extra)), x64), Lettered(found))
+        return found
+
+    def rule_with(self, letters: dict[int, int]) -> Any:
+        """The rule, with letters for static arguments that are sizes."""
+        sized = self._sized
+        return self._rule if sized is None else sized.rule(tuple([letters.get(n, n) for n in sized.sizes]))
+
+    def _table(self, name: str) -> Bounded:
+        """One of the tables that most calls do without."""
+        found = getattr(self, name)
         if found is None:
-            found = Typed(self, avals, x64).trace(wants)
-            if model is None and found.made and found.each:
-                self._models[kind] = found
+            found = Bounded(MOST_KINDS)
+            setattr(self, name, found)
         return found
 
 
@@ -164,6 +207,7 @@ def intern_call(spec: Hashable, build: Callable[[], tuple]) -> Call:
 def clear_calls() -> None:
     """Forget all calls, and with them their kernels."""
     _CALLS.clear()
+    _FAMILIES.clear()
 
 
 def _first_lines(error: BaseException) -> str:

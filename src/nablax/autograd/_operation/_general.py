@@ -60,7 +60,7 @@ class General:
 
     def at(self, avals: Sequence[Aval], trace: Callable[[Sequence[Any]], Traced]) -> Traced:
         """The trace for given avals; `trace` makes one from structs of arguments."""
-        sizes = _sizes(avals)
+        sizes = sizes_of(avals)
         if self._first is not None and self._first[0] == sizes:
             return self._first[1]
         if self._letters is None and self._usable and sizes and self._alone >= ALONE:
@@ -117,7 +117,7 @@ def kind(avals: Sequence[Aval]) -> tuple:
     )
 
 
-def _sizes(avals: Sequence[Aval]) -> tuple[int, ...]:
+def sizes_of(avals: Sequence[Aval]) -> tuple[int, ...]:
     """The sizes that have letters, in their order."""
     found = tuple(dict.fromkeys(n for a in avals for n in a.shape if n > 1))
     return found if len(found) <= len(LETTERS) else ()
@@ -129,7 +129,7 @@ def _symbols() -> tuple[Any, ...]:
 
 
 def _lettered(avals: Sequence[Aval]) -> list[Any]:
-    letters = dict(zip(_sizes(avals), _symbols(), strict=False))
+    letters = dict(zip(sizes_of(avals), _symbols(), strict=False))
     return [
         jax.ShapeDtypeStruct(tuple([letters.get(n, n) for n in a.shape]), a.dtype, weak_type=a.weak)
         for a in avals

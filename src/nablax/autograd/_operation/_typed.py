@@ -12,7 +12,7 @@ from .._ground._aval import Aval, interned
 from .._ground._bounded import Bounded
 from .._ground._settings import x64_as
 from .._ground._stats import stats
-from ._alike import Shape, kernel_of, resized, rewritten, shapes_of
+from ._alike import Alike, resized, shapes_of
 from ._equations import primitives
 from ._general import Traced
 from ._joint import Joint
@@ -30,23 +30,23 @@ class Typed:
     """
 
     __slots__ = (
-        "_each", "_joints", "_kernels", "_model", "_shapes", "_traced", "args", "avals", "call", "tree", "weight",
-        "x64",
+        "_each", "_first", "_joints", "_kernel", "_kernels", "_like", "_traced", "args", "avals", "call", "tree",
+        "weight", "x64",
     )  # fmt: skip
 
     _traced: Traced | None
-    _shapes: dict[Any, Shape]
 
     def __init__(self, call: Any, args: tuple[Aval, ...], x64: bool) -> None:
         self.call = call
         self.args = args
         self.x64 = x64
-        self._model: Typed | None = None  # the same for other shapes, where that tells all
+        self._like: Any = None  # Alike or Numbered, where the same for other shapes tells all
         self._each: bool | None = None
-        # wanted arguments -> Joint, and its pullback as Typed
-        self._joints: Bounded = Bounded(MOST_JOINTS)
-        # id of a joint -> the joint, so that it stays, and Kernel
-        self._kernels: Bounded = Bounded(MOST_JOINTS)
+        # Wanted arguments, `again`, and with these Joint and its pullback as Typed: what was asked first, and the rest.
+        self._first: tuple | None = None
+        self._joints: Bounded | None = None
+        self._kernel: Kernel | None = None
+        self._kernels: Bounded | None = None  # id of a joint -> the joint, so that it stays, and Kernel
 
     def trace(self, wants: tuple[int, ...]) -> Typed:
         """Find out what the results are; with the pullback to the arguments `wants` at once, if there is one."""
@@ -90,69 +90,78 @@ class Typed:
         shapes = shapes_of(closed, [a.shape for a in args])
         if shapes is None:
             return None
-        made = Typed(self.call, args, self.x64)
-        made._model, made._traced, made._each, made._shapes = self, None, True, shapes
         outs = closed.jaxpr.outvars
-        made.avals = tuple([resized(a, shapes[v]) for a, v in zip(self.avals, outs, strict=True)])
-        made.tree, made.weight = self.tree, self.weight
+        avals = tuple([resized(a, shapes[v]) for a, v in zip(self.avals, outs, strict=True)])
+        made = self.sized(args, avals, Alike(self, shapes))
+        made._each = True
         return made
+
+    def sized(self, args: tuple[Aval, ...], avals: tuple[Aval, ...], like: Any) -> Typed:
+        """The same on arguments of other shapes, with results of these; `like` says the rest."""
+        made = self.anew(args)
+        made._like, made._traced = like, None
+        made.avals, made.tree, made.weight = avals, self.tree, self.weight
+        return made
+
+    def anew(self, args: tuple[Aval, ...]) -> Typed:
+        """The call on other arguments, of which nothing is known."""
+        return Typed(self.call, args, self.x64)
 
     @property
     def traced(self) -> Traced:
         """What a trace found."""
         if self._traced is None:
-            model: Any = self._model
-            self._traced = model.traced._replace(jaxpr=rewritten(model.traced.jaxpr, self._shapes))
+            self._traced = self._like.traced()
         return self._traced
 
     def joint(self, wants: tuple[int, ...], again: bool) -> tuple[Joint, Typed]:
         """Forward with residuals, and the pullback as an operation of its own."""
-        found = self._joints.get((wants, again))
-        if found is None and self._model is not None:
-            found = self._alike(wants, again)
+        first = self._first
+        if first is not None and first[0] == wants and first[1] is again:
+            return first[2]
+        found = None if self._joints is None else self._joints.get((wants, again))
         if found is None:
-            with x64_as(self.x64):
-                joint = self.call.joint(self.args, wants, self.x64, self.traced, again)
-                found = self._joint((wants, again), joint)
+            if self._like is not None:
+                found = self._like.joint(self, wants, again)
+            if found is None:
+                found = self.spelled_out(wants, again)
+            if first is None:
+                self._first = wants, again, found
+            else:
+                if self._joints is None:
+                    self._joints = Bounded(MOST_JOINTS)
+                self._joints[wants, again] = found
         return found
 
-    def _alike(self, wants: tuple[int, ...], again: bool) -> tuple[Joint, Typed] | None:
-        """That of the model, where sizes decide nothing in it."""
-        model: Any = self._model
-        joint, pull = model.joint(wants, again)
-        if joint.extra or not pull.each:
-            return None
-        known = (*self.args, *self.avals)
-        avals = [*[known[r] for r in joint.reads], *[self.avals[k] for k in joint.given]]
-        made = pull.resized(tuple([resized(a, b.shape) for a, b in zip(pull.args, avals, strict=True)]))
-        if made is None:
-            return None
-        found = self._joints[wants, again] = joint, made
-        return found
-
-    def _joint(self, key: tuple, joint: Joint) -> tuple[Joint, Typed]:
+    def spelled_out(self, wants: tuple[int, ...], again: bool = False) -> tuple[Joint, Typed]:
+        """`joint`, from the equations."""
+        with x64_as(self.x64):
+            joint = self.call.joint(self.args, wants, self.x64, self.traced, again)
         known = Traced(joint.pull, _structure(len(joint.pull.jaxpr.outvars)), ())
         args = tuple([interned(v.aval) for v in joint.pull.jaxpr.invars])
-        found = self._joints[key] = joint, Typed(self.call.backward(known), args, self.x64).of(known)
-        return found
+        return joint, Typed(self.call.backward(known), args, self.x64).of(known)
 
     def kernel(self, joint: Joint | None = None) -> Kernel:
         """The first tier's function of the arguments: results, and residuals where `joint` is given."""
-        key = None if joint is None or not joint.extra else id(joint)
-        found = self._kernels.get(key)
+        if joint is not None and joint.extra:
+            return self._with_residuals(joint)
+        if self._kernel is None:
+            stats.operations += 1
+            self._kernel = self._lowered(self.traced.jaxpr) if self._like is None else self._like.kernel()
+        return self._kernel
+
+    def _with_residuals(self, joint: Joint) -> Kernel:
+        if self._kernels is None:
+            self._kernels = Bounded(MOST_JOINTS)
+        found = self._kernels.get(id(joint))
         if found is None:
             stats.operations += 1
-            if key is None and self._model is not None:
-                model = self._model
-                found = self._kernels[key] = (
-                    joint,
-                    kernel_of(model.kernel(), model.traced.jaxpr, self._shapes),
-                )
-                return found[1]
-            jaxpr: Any = self.traced.jaxpr if joint is None or not joint.extra else joint.forward
-            with x64_as(self.x64):
-                found = self._kernels[key] = joint, kernel(jaxpr)
+            found = self._kernels[id(joint)] = joint, self._lowered(joint.forward)
         return found[1]
+
+    def _lowered(self, jaxpr: Any) -> Kernel:
+        with x64_as(self.x64):
+            return kernel(jaxpr)
 
 
 @functools.cache

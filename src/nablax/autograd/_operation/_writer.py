@@ -52,10 +52,14 @@ BOOL = np.dtype(bool)
 
 
 class Writer:
-    """A list of equations that grows."""
+    """A list of equations that grows.
 
-    def __init__(self, eqns: Sequence[Any] = ()) -> None:
+    letters: whether sizes stand for any others that are as equal: nothing may be decided by which is the larger.
+    """
+
+    def __init__(self, eqns: Sequence[Any] = (), letters: bool = False) -> None:
         self.eqns = list(eqns)
+        self.letters = letters
 
     def emit(
         self, primitive: Any, ins: Sequence[Atom], shape: tuple[int, ...], dtype: Any, /, **params: Any

@@ -27,26 +27,25 @@ class State:
     """
 
     __slots__ = (
-        "a", "aval", "b", "code", "cut", "edges", "freed", "full", "generic", "guess", "key", "literals", "mask",
+        "a", "aval", "b", "code", "cut", "edges", "freed", "full", "guess", "key", "literals", "mask",
         "mode", "needs", "op", "outs", "parent", "programs", "size", "slot", "sources", "step", "targets", "trace",
-        "tree", "weight", "where",
+        "tree", "typed", "weight", "where",
     )  # fmt: skip
 
     edges: dict[tuple, State]
     programs: dict[tuple, Any]
     outs: tuple[State, ...] | None
-    generic: set[tuple]
-    literals: dict[tuple, list]
+    literals: dict[tuple, list | None]
 
     def __init__(self, trace: Any, parent: State | None, mode: bool) -> None:
         self.trace = trace
         self.parent = parent
         self.mode = mode
         self.step: Any = None  # a Step; None at a root, and where the mode changes
+        self.typed: Any = None  # of an operation
         self.edges = {}
         self.programs = {}
-        self.generic = set()
-        self.literals = {}
+        self.literals = {}  # (operation, state, class) of numbers -> those that were met; None where they vary
         self.outs = None
         self.tree: Any = None
         self.targets: tuple[int, ...] = ()

@@ -43,7 +43,7 @@ class Code:
 
     def _write(self, op: Op) -> None:
         same = self._same
-        args = [same.get(a, a) for a in op.args]
+        args = [same.get(a, a) for a in op.args] if same else op.args
         outs = op.outs + op.extras
         if op.typed is None:
             same[outs[0]] = args[0]

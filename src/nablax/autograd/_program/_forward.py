@@ -105,12 +105,15 @@ class Forward(Outline):
     @cached_property
     def line(self) -> Line:
         """The recording as a line of operations."""
-        return Line(self.steps, self.avals, self.needs, self.x64, bool(self.targets))
+        return Line(self.steps, self.typed, self.avals, self.needs, self.x64, bool(self.targets))
 
     @cached_property
     def code(self) -> Code:
         """What the first tier runs."""
-        return Code(self.line, self.line.ops, None if self.targets else self.slots)
+        line = self.line
+        if not self.targets:
+            del self.line  # where something fails it is written again
+        return Code(line, line.ops, None if self.targets else self.slots)
 
     @property
     def size(self) -> int:

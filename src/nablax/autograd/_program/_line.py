@@ -50,13 +50,20 @@ class Line:
     """The operations of a recording; slots beyond those of the recording are for values in between.
 
     Args:
-      steps: the recording, with the avals of its slots, and which of them carry gradients.
+      steps: the recording, with its operations (None in the place of other steps), the avals of its slots, and which of
+        them carry gradients.
       x64: whether it was recorded under x64.
       through: whether it will be pulled through later, so that residuals are to be kept.
     """
 
     def __init__(
-        self, steps: Sequence[Step], avals: Sequence[Aval], needs: Sequence[bool], x64: bool, through: bool
+        self,
+        steps: Sequence[Step],
+        typed: Sequence[Typed | None],
+        avals: Sequence[Aval],
+        needs: Sequence[bool],
+        x64: bool,
+        through: bool,
     ) -> None:
         self.avals = list(avals)
         self.needs = list(needs)
@@ -66,7 +73,9 @@ class Line:
         self.constants: dict[int, np.ndarray] = {}
         self.roots: dict[int, tuple[int, ...]] = {}  # of the backward at a step
         self.again = any(step.create for step in steps)
+        self._typed = typed
         self._ones: dict[tuple, int] = {}
+        self._sums: dict[Aval, Typed] = {}
         self._keeps = through
         slot = 0
         for at, step in enumerate(steps):
@@ -82,10 +91,10 @@ class Line:
         self.ops.append(Op(None, (step.slot,), (slot,), (), at))
 
     def apply(self, step: Apply, slot: int, at: int) -> None:
-        args = step.args
-        typed = step.call.on(tuple([self.avals[a] for a in args]), self.x64)
-        wants = tuple([i for i, a in enumerate(args) if self.needs[a]]) if any(step.needs) else ()
-        op = Op(typed, args, tuple(range(slot, slot + step.width)), wants, at)
+        args, carrying, needs = step.args, step.needs, self.needs
+        wants = tuple([i for i, a in enumerate(args) if needs[a]]) if True in carrying else ()
+        outs = (slot,) if len(carrying) == 1 else tuple(range(slot, slot + len(carrying)))
+        op = Op(self._typed[at], args, outs, wants, at)
         self.ops.append(op)
         if self._keeps and wants and not self.again:
             self._residuals(op)
@@ -126,21 +135,36 @@ class Line:
         return self._apply(call.on((self.avals[slot],), self.x64), (slot,), at, True)[0]
 
     def _add(self, a: int, b: int, at: int, create: bool = False) -> int:
-        call = intern_call("add", lambda: ("add", jnp.add, ALIKE))
-        return self._apply(call.on((self.avals[a], self.avals[b]), self.x64), (a, b), at, create)[0]
+        aval = self.avals[a]
+        typed = self._sums.get(aval)
+        if typed is None:
+            call = intern_call("add", lambda: ("add", jnp.add, ALIKE))
+            typed = self._sums[aval] = call.on((aval, self.avals[b]), self.x64)
+        return self._apply(typed, (a, b), at, create)[0]
 
-    def _apply(self, typed: Typed, args: tuple[int, ...], at: int, create: bool) -> tuple[int, ...]:
-        wants = tuple([i for i, a in enumerate(args) if self.needs[a]]) if create else ()
-        outs = tuple([self._new(aval, bool(wants) and aval.inexact) for aval in typed.avals])
-        self.ops.append(Op(typed, args, outs, wants, at))
+    def _apply(
+        self, typed: Typed, args: tuple[int, ...], at: int, create: bool, source: Op | None = None
+    ) -> tuple[int, ...]:
+        made, avals, needs = typed.avals, self.avals, self.needs
+        wants = tuple([i for i, a in enumerate(args) if needs[a]]) if create else ()
+        first = len(avals)
+        avals += made
+        needs += [aval.inexact for aval in made] if wants else [False] * len(made)
+        outs = (first,) if len(made) == 1 else tuple(range(first, len(avals)))
+        op = Op(typed, args, outs, wants, at)
+        op.source = source
+        self.ops.append(op)
         return outs
 
     def _residuals(self, op: Op) -> None:
         """Have an operation hand out what its pullback needs."""
         if op.joint is None and op.typed is not None and not op.typed.call.stubborn:
-            op.joint, _ = op.typed.joint(op.wants, False)
-            made = op.joint.forward.out_avals[op.joint.results :]
-            op.extras = tuple([self._new(aval) for aval in made])
+            self._hand_out(op, op.typed.joint(op.wants, False)[0])
+
+    def _hand_out(self, op: Op, joint: Joint) -> None:
+        op.joint = joint
+        if joint.extra:
+            op.extras = tuple([self._new(aval) for aval in joint.forward.out_avals[joint.results :]])
 
     def pull(
         self,
@@ -157,29 +181,35 @@ class Line:
         cts = dict(given)
         needs = self.needs
         for op in reversed(list(self.ops)):
-            if not op.wants:
+            wants = op.wants
+            if not wants:
                 continue
-            known = [k for k, out in enumerate(op.outs) if out in cts and needs[out] and out not in stops]
-            if not known:
-                continue
-            for i, grad in zip(op.wants, self._through(op, known, cts, at, create), strict=True):
+            outs = op.outs
+            if len(outs) == 1:
+                (out,) = outs
+                if out not in cts or not needs[out] or out in stops:
+                    continue
+                known: Sequence[int] = (0,)
+            else:
+                known = [k for k, out in enumerate(outs) if out in cts and needs[out] and out not in stops]
+                if not known:
+                    continue
+            for i, grad in zip(wants, self._through(op, known, cts, at, create), strict=True):
                 slot = op.args[i]
                 cts[slot] = self._add(cts[slot], grad, at, create) if slot in cts else grad
         return [cts[t] if t in cts else self._one(self.avals[t], 0) for t in targets]
 
-    def _through(self, op: Op, known: list[int], cts: dict[int, int], at: int, create: bool) -> Sequence[int]:
+    def _through(
+        self, op: Op, known: Sequence[int], cts: dict[int, int], at: int, create: bool
+    ) -> Sequence[int]:
         if op.typed is None:
             return [cts[op.outs[0]]]
-        if not self.again:
-            self._residuals(op)
         joint, typed = op.typed.joint(op.wants, self.again)
-        n, m = len(op.args), len(op.outs)
-        reads = [
-            op.args[r] if r < n else op.outs[r - n] if r < n + m else op.extras[r - n - m]
-            for r in joint.reads
-        ]
-        outs = op.outs
-        entering = [cts[outs[k]] if k in known else self._one(self.avals[outs[k]], 0) for k in joint.given]
-        found = self._apply(typed, (*reads, *entering), at, create)
-        self.ops[-1].source = op
-        return found
+        if op.joint is None and not self.again:
+            self._hand_out(op, joint)
+        args, outs, extras = op.args, op.outs, op.extras
+        n, m = len(args), len(outs)
+        reads = [args[r] if r < n else outs[r - n] if r < n + m else extras[r - n - m] for r in joint.reads]
+        for k in joint.given:
+            reads.append(cts[outs[k]] if k in known else self._one(self.avals[outs[k]], 0))
+        return self._apply(typed, tuple(reads), at, create, op)

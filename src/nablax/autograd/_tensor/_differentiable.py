@@ -54,7 +54,6 @@ class Differentiable:
         if self._s is not None:  # an input of the open recording, under its old flag
             flush(local.trace)
         self._r = flag
-        self._v = self.value
         return self
 
     @property

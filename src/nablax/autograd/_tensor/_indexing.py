@@ -7,14 +7,14 @@ without gradient are taken at once: a batch `X[i:i + B]` never enters a key.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
 import numpy as np
 
 from .._ground._lent import lend
-from .._operation._written import by
+from .._operation._written import Sized, by, by_size
 from .._operation._written._picking import picked, taken
 from .._path._record import record, results
 from .._path._recorded import Recorded, as_tensor, is_recorded, value_of
@@ -63,9 +63,7 @@ class Indexing:
 
         def build() -> tuple[str, Callable[..., Any]]:
             if starts:
-                return "getitem", by(
-                    lambda w, x, *at: taken(w, x, parts, at), lambda x, *at: taken_from(x, parts, at)
-                )
+                return "getitem", by_size(_sized(parts), lambda x, *at: taken_from(x, parts, at))
             return "getitem", by(
                 lambda w, x, *holes: picked(w, x, filled(parts, holes)),
                 lambda x, *holes: x[filled(parts, holes)],
@@ -122,6 +120,21 @@ class At:
         return lambda value: _written(
             self._tensor, how, *settled(*parts_of(self._index, self._tensor.shape)), value
         )
+
+
+def _sized(parts: list[Any]) -> Sized:
+    """The lengths of slices, which are sizes."""
+
+    def with_lengths(lengths: Iterable[int]) -> list[Any]:
+        entering = iter(lengths)
+        return [p._replace(length=next(entering)) if isinstance(p, Start) else p for p in parts]
+
+    def rule(lengths: tuple[int, ...]) -> Callable[..., Any]:
+        others = with_lengths(lengths)
+        return lambda w, x, *at: taken(w, x, others, at)
+
+    lengths = tuple([p.length for p in parts if isinstance(p, Start)])
+    return Sized(("getitem", *map(part_key, with_lengths([0] * len(lengths)))), lengths, rule)
 
 
 def _written(tensor: Any, how: str, parts: list[Any], arrays: list[Any], value: Any) -> Any:

@@ -97,17 +97,17 @@ def binary(
             trace.state = known
             return results(trace, known)
         group = (key, state, kind)
-        if group in here.generic:
+        met = here.literals.get(group, ())
+        if met is None:
             return array(self, other, key)
         value = other if other and other == other else repr(other)  # NaN and -0.0 by their names
         most = POWERS if name == "pow" and kind is int else 1
         if kind is not bool and varies((key, kind), value, most):
-            here.generic.add(group)
-            here.guess = None
-            for old in here.literals.pop(group, ()):
+            here.literals[group] = here.guess = None
+            for old in met:
                 here.edges.pop((key, state, kind, old), None)
             return array(self, other, key)
-        here.literals.setdefault(group, []).append(value)
+        here.literals[group] = [*met, value]
 
         def with_number() -> tuple[str, Callable[..., Any], int]:
             shown = f"{name}[{other}]"  # as drawings and messages show it

@@ -11,3 +11,4 @@ from ._lower import Lowered as Lowered
 from ._lower import clear as clear
 from ._lower import perform as perform
 from ._lower import row as row
+from ._pattern import Pattern as Pattern

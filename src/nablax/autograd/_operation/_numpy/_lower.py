@@ -92,10 +92,8 @@ class Lowered(Kernel):
         for eqn in eqns:
             into = self._read(eqn.invars, slots)
             made, params = eqn.outvars, eqn.params
-            host = params.get("host")
-            if host is not None:
-                outs = [self._slot(made[0].aval.size)]
-                self.code.append(row(host, into, outs[0]))
+            if params.get("host") is not None:
+                outs = self._called(eqn, into)
             elif eqn.primitive.name in INLINED:
                 inner = next(params[key] for key in INNER if key in params)
                 own = inner.consts if isinstance(inner, ClosedJaxpr) else ()
@@ -113,13 +111,22 @@ class Lowered(Kernel):
         found = []
         for atom in atoms:
             if atom.__class__ is Literal:
-                found.append(self._constant(np.asarray(atom.val, atom.aval.dtype)))  # type: ignore[attr-defined]
+                found.append(self._constant(self._literal(atom)))
             else:
                 found.append(slots[atom])
         return found
 
+    def _literal(self, atom: Any) -> Any:
+        return np.asarray(atom.val, atom.aval.dtype)
+
+    def _called(self, eqn: Any, into: list[int]) -> list[int]:
+        """Write the call of a function of NumPy's arrays."""
+        out = self._slot(eqn.outvars[0].aval.size)
+        self.code.append(row(eqn.params["host"], into, out))
+        return [out]
+
     def _equation(self, eqn: Any, into: list[int], small: bool) -> list[int]:
-        function, outvars = _function(eqn, small), eqn.outvars
+        function, outvars = function_of(eqn, small), eqn.outvars
         many = eqn.primitive.multiple_results
         if function is None:
             self.calls += 1
@@ -189,28 +196,39 @@ def _shrinkable(eqns: Sequence[Any], outvars: Sequence[Any]) -> set[Any] | None:
             for v in eqn.invars
         )
         if full:
-            full = _function(eqn, False) is not None
+            full = function_of(eqn, False) is not None
         if not full or any(v.aval.shape != eqn.outvars[0].aval.shape for v in used):
             for v in used:
                 made.pop(v, None)
     return set(made)
 
 
-def _function(eqn: Any, small: bool) -> Callable[..., Any] | None:
+def function_of(eqn: Any, small: bool) -> Callable[..., Any] | None:
     """The NumPy function of an equation; None where there is none."""
     quick = QUICK.get(eqn.primitive.name)
     if quick is not None and eqn.invars[0].aval.dtype.kind == "f" and eqn.params.get("accuracy") is None:
         return quick
-    ins = [v.aval for v in eqn.invars]
-    outs = [v.aval for v in eqn.outvars]
-    for aval in (*ins, *outs):
-        if getattr(getattr(aval, "dtype", None), "kind", "?") not in NATIVE:
+    found = rule_for(eqn, small)
+    if found is None:
+        return None
+    rule, params = found
+    return rule([v.aval for v in eqn.invars], [v.aval for v in eqn.outvars], **params)
+
+
+def rule_for(eqn: Any, small: bool) -> tuple[Any, dict[str, Any]] | None:
+    """What makes the NumPy function of an equation, from avals of arguments and results, and its parameters."""
+    for v in (*eqn.invars, *eqn.outvars):
+        if getattr(getattr(v.aval, "dtype", None), "kind", "?") not in NATIVE:
             return None
-    if small:
-        before = stretched(ins[0], outs[0].shape, eqn.params["broadcast_dimensions"])
-        return lambda x: x.reshape(before)
-    rule: Any = RULES.get(eqn.primitive.name)
-    return None if rule is None else rule(ins, outs, **_relevant(eqn))
+    rule = _unstretched if small else RULES.get(eqn.primitive.name)
+    return None if rule is None else (rule, _relevant(eqn))
+
+
+def _unstretched(
+    ins: Sequence[Any], outs: Sequence[Any], broadcast_dimensions: Any, **_: Any
+) -> Callable[..., Any]:
+    before = stretched(ins[0], outs[0].shape, broadcast_dimensions)
+    return lambda x: x.reshape(before)
 
 
 _IRRELEVANT = {"sharding", "out_sharding", "weak_type", "precision", "indices_are_sorted", "unique_indices",

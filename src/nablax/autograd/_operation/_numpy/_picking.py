@@ -168,6 +168,10 @@ class Taken:
     def __init__(self, lengths: Sequence[int]) -> None:
         self.lengths = tuple(lengths)
 
+    def resized(self, of: Callable[[tuple[int, ...]], tuple[int, ...]]) -> Taken:
+        """The same for other sizes, which `of` gives."""
+        return Taken(of(self.lengths))
+
     def counted(self, at: Sequence[Any]) -> list[Any]:
         """The indices, counted from the front."""
         return [np.where(i < 0, i + n, i) for i, n in zip(at, self.lengths, strict=True)]
@@ -186,6 +190,9 @@ class Returned(Taken):
     def __init__(self, shape: tuple[int, ...], dtype: Any, axes: int) -> None:
         super().__init__(shape[:axes])
         self.shape, self.dtype = shape, dtype
+
+    def resized(self, of: Callable[[tuple[int, ...]], tuple[int, ...]]) -> Returned:
+        return Returned(of(self.shape), self.dtype, len(self.lengths))
 
     def __call__(self, updates: Any, *at: Any) -> Any:
         made = np.zeros(self.shape, self.dtype)

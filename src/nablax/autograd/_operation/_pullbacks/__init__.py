@@ -4,7 +4,7 @@ A rule writes the cotangent of one argument, from the cotangent of the result: N
 where it is left to `jax.vjp`. tests/autograd/test_pullbacks.py compares each with JAX's.
 """
 
-from . import _elementwise, _reductions, _shapes
+from . import _elementwise, _reductions, _shapes, _windows
 from ._elementwise import FLAT as FLAT
 
-PULLS = {**_elementwise.PULLS, **_shapes.PULLS, **_reductions.PULLS}
+PULLS = {**_elementwise.PULLS, **_shapes.PULLS, **_reductions.PULLS, **_windows.PULLS}

@@ -9,8 +9,8 @@ each with JAX's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple
 
 from jax.extend.core import Var
 
@@ -25,10 +25,27 @@ RULES: dict[Any, Rule] = {
 }  # fmt: skip
 
 
+class Sized(NamedTuple):
+    """Of a function that some of its static arguments are sizes, so that the same for other sizes is alike.
+
+    family: identifies the function without them.  sizes: these.  rule: the rule for any.
+    """
+
+    family: Hashable
+    sizes: tuple[int, ...]
+    rule: Callable[[tuple[int, ...]], Rule]
+
+
 def by(rule: Rule, fn: Callable[..., Any]) -> Callable[..., Any]:
     """A function of our own, with the rule that stands for it."""
     fn.written = rule  # type: ignore[attr-defined]
     return fn
+
+
+def by_size(sized: Sized, fn: Callable[..., Any]) -> Callable[..., Any]:
+    """`by`, of a function with sizes among its static arguments."""
+    fn.sized = sized  # type: ignore[attr-defined]
+    return by(sized.rule(sized.sizes), fn)
 
 
 def rule_of(fn: Callable[..., Any]) -> Rule | None:
@@ -46,9 +63,12 @@ def beside(fn: Callable[..., Any], number: Any, first: bool) -> Callable[..., An
     return made
 
 
-def write(rule: Rule, avals: Sequence[Aval]) -> Any:
-    """The jaxpr of a function with a rule, for arguments of these avals; None where the rule leaves it to JAX."""
-    w = Writer()
+def write(rule: Rule, avals: Sequence[Aval], letters: bool = False) -> Any:
+    """The jaxpr of a function with a rule, for arguments of these avals; None where the rule leaves it to JAX.
+
+    letters: whether sizes stand for any others.
+    """
+    w = Writer(letters=letters)
     args = [Var(shaped(a.shape, a.dtype, a.weak)) for a in avals]
     try:
         out = rule(w, *args)

@@ -70,11 +70,12 @@ def _basic(w: Writer, x: Atom, parts: Sequence[Any]) -> Atom:
         n = shape[axis]
         if isinstance(p, slice):
             need(all(v is None or type(v) is int for v in (p.start, p.stop, p.step)))
+            need(not w.letters or p == slice(None))
             start, stop, step = p.indices(n)
             need(step > 0 and stop > start)
             left.append(-((start - stop) // step))
         else:
-            need(type(p) is int and -n <= p < n)
+            need(type(p) is int and -n <= p < n and not (w.letters and p))
             start, stop, step = p % n, p % n + 1, 1
         first.append(start)
         last.append(stop)
