@@ -122,7 +122,7 @@ def split(traced: Traced, again: bool) -> Joint:
     inside = {id(e) for e in front}
     back = [e for e in needed(eqns, grads) if id(e) not in inside]
     only = closed_over(closed, closed.jaxpr.invars, outs, front)
-    return joined(only, eqns, back, cts, grads, traced.given, again)
+    return joined(only, front, back, cts, grads, traced.given, again)
 
 
 def joined(
