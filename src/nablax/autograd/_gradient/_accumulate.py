@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import numpy as np
+
 from .._operation._call import ALIKE, intern_call
+from .._operation._kernel import plus
 from .._operation._written import by
 from .._operation._written._elementwise import add
 from .._path._record import state_of
-from .._path._recorded import is_recorded
+from .._path._recorded import is_recorded, value_of
 from .._path._trace import Restart, Trace
 from .._segment._flush import flush
 
@@ -18,6 +21,11 @@ accumulating = threading.RLock()  # held until what was added has its value: thr
 
 def add_to(trace: Trace, total: Any, gradient: Any) -> None:
     """total += gradient, into the same buffer."""
+    if total._s is None and gradient.__class__ is np.ndarray:
+        value = value_of(total)
+        if value.__class__ is np.ndarray and value.dtype == gradient.dtype:
+            total._v = plus(value, gradient)
+            return
     if trace.state.full:
         flush(trace)
     try:

@@ -13,9 +13,11 @@ from sys import getrefcount
 from typing import Any
 
 import jax
+import numpy as np
 
+from .._ground._aval import config
 from .._ground._lent import is_lent
-from .._ground._settings import under
+from .._ground._settings import now, under
 from .._operation._kernel import plus
 from .._path._recorded import Recorded, as_tensor, is_recorded
 from .._path._trace import Trace, local
@@ -74,9 +76,16 @@ class Walk:
             return
         if not self.create:
             flush(self.trace)
+        straight = self.wanted is None and not self.create and self.trace.probe is None
+        settings, x64 = now(), config.jax_enable_x64
         while self.heap:
             _, _, node = heapq.heappop(self.heap)
             waiting = self.cotangents.pop(id(node))
+            if straight:
+                while node is not None and _is_straight(node, x64, settings):
+                    node, waiting = self._pull_straight(node, waiting)
+                if node is None:
+                    continue
             outputs = tuple(sorted(waiting))
             sought = self.sought.get(id(node))
             if sought and isinstance(node, Gone):
@@ -106,6 +115,36 @@ class Walk:
                 self.send(node.links[i], gradient)
             if not self.retain:
                 node.free(outputs)
+
+    def _pull_straight(self, node: Any, waiting: dict[int, Any]) -> tuple[Any, dict[int, Any]]:
+        """Pull a node that the first tier ran, which nobody watches. Returns a node that must be next, and its
+        cotangents, if there is one."""
+        program = node.program
+        outputs = tuple(waiting) if len(waiting) == 1 else tuple(sorted(waiting))
+        way = program.ways.get(outputs) or program.way(outputs)
+        if node.freed & way.mask:
+            node.check(outputs, self.name)
+        cts = []
+        for k in outputs:
+            ct = waiting[k]
+            if ct.__class__ is not np.ndarray:
+                ct = computed(ct, program.avals[program.roots[k]].dtype)
+            cts.append(ct)
+        way.hot.runs += 1
+        gradients = way.pull(node.residual[1], cts)
+        wants, links = way.wants, node.links
+        if not self.retain:
+            if way.whole:
+                node.forget()
+            else:
+                node.free(outputs)
+        if len(wants) == 1 and not self.heap:
+            link = links[wants[0]]
+            if link.__class__ is tuple:
+                return link[0], {link[1]: gradients[0]}
+        for i, gradient in zip(wants, gradients, strict=True):
+            self.send(links[i], gradient)
+        return None, waiting
 
     def _in_stretches(self, node: Any, waiting: dict[int, Any], sought: dict[int, Any]) -> None:
         """Pull a node with watched slots: to each of them, the latest first, and on from there."""
@@ -236,6 +275,18 @@ class Walk:
             tensor = ref()
             if tensor is not None and _is_at(tensor, node, slot):
                 tensor._g = own(gradient) if tensor._g is None else tensor._g + gradient
+
+
+def _is_straight(node: Any, x64: bool, settings: Any) -> bool:
+    """Whether a node was run by the first tier under these settings, and nobody watches it."""
+    residual = node.residual
+    return (
+        residual is not None
+        and residual[0] == "env"
+        and node.watched is None
+        and node.settings == settings
+        and node.program.x64 == x64
+    )
 
 
 def _is_at(tensor: Any, node: Any, slot: int) -> bool:

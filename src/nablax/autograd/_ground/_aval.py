@@ -74,8 +74,19 @@ def interned(aval: Any) -> Aval:
     return intern(aval.shape, aval.dtype, bool(getattr(aval, "weak_type", False)))
 
 
+@functools.lru_cache(256)
+def _canonical(dtype: Any, x64: bool) -> Any:
+    """A dtype as JAX has it, under x64 or not."""
+    return jax.dtypes.canonicalize_dtype(dtype)
+
+
 def aval_of(value: Any) -> Aval:
     """The Aval under which JAX would see an array, a tracer, a NumPy array or a Python scalar."""
+    kind = value.__class__
+    if kind is np.ndarray:
+        return intern(value.shape, _canonical(value.dtype, config.jax_enable_x64), False)
+    if kind in _SCALARS:
+        return intern((), _canonical(_SCALARS[kind], config.jax_enable_x64), kind is not bool)
     if isinstance(value, jax.Array):
         aval = value.aval
         if not isinstance(value, jax.core.Tracer):
@@ -83,10 +94,7 @@ def aval_of(value: Any) -> Aval:
         return interned(aval)
     if isinstance(value, np.ndarray | np.generic):
         return intern(value.shape, jax.dtypes.canonicalize_dtype(value.dtype), False)
-    kind = type(value)
-    if kind not in _SCALARS:
-        raise ShapeError(
-            f"a tensor, an array or a number is needed, got {kind.__name__}: {value!r}"[:200]
-            + f". At {user_line()}."
-        )
-    return intern((), jax.dtypes.canonicalize_dtype(_SCALARS[kind]), kind is not bool)
+    raise ShapeError(
+        f"a tensor, an array or a number is needed, got {type(value).__name__}: {value!r}"[:200]
+        + f". At {user_line()}."
+    )

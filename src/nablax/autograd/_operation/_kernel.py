@@ -7,6 +7,7 @@ program.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -18,8 +19,6 @@ from jax.sharding import SingleDeviceSharding
 from .._ground._aval import Aval, config
 from .._ground._disk import jitted
 from ._numpy import Kernel, Lowered, row
-
-EXTENDED = jax.dtypes.extended
 
 
 def on_host() -> bool:
@@ -53,9 +52,7 @@ def entering(value: Any, aval: Aval) -> Any:
     if kind is np.ndarray:
         return value if value.dtype == aval.dtype else value.astype(aval.dtype)
     if isinstance(value, jax.Array):
-        if jnp.issubdtype(value.dtype, EXTENDED) or not on_host():
-            return value
-        return np.asarray(value)
+        return np.asarray(value) if isinstance(aval.dtype, np.dtype) and on_host() else value
     return np.asarray(value, aval.dtype)
 
 
@@ -72,6 +69,14 @@ def plain(value: Any) -> bool:
     return isinstance(sharding, SingleDeviceSharding) and not (
         value.committed and sharding._device != _default()
     )
+
+
+_HOST = {np.ndarray}
+
+
+def all_plain(values: Sequence[Any]) -> bool:
+    """Whether all of them do."""
+    return {*map(type, values)} == _HOST or all(map(plain, values))
 
 
 def plus(a: Any, b: Any) -> Any:

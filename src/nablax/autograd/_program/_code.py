@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from .._ground._aval import Aval
+from .._ground._quiet import quiet
 from .._operation._kernel import entering
 from .._operation._numpy import perform
+from ._compose import Source, foreign, handed_text
 from ._line import Line, Op
 
 BIG = 4096  # elements from which on a value is dropped when nothing more reads it
@@ -25,6 +28,7 @@ class Code:
 
     def __init__(self, line: Line, ops: Sequence[Op], keep: Iterable[int] | None) -> None:
         self._inputs = [(slot, line.avals[slot]) for slot in line.inputs]
+        self._avals = line.avals
         self.slots = len(line.avals)
         self.template: list[Any] = [None] * self.slots
         for slot, value in line.constants.items():
@@ -106,9 +110,13 @@ class Code:
             env[slot] = entering(value, aval)
         return env
 
+    def entering(self, values: Sequence[Any]) -> list[Any]:
+        """Values as kernels take them."""
+        return [entering(value, aval) for (_, aval), value in zip(self._inputs, values, strict=True)]
+
     def run(self, env: list[Any]) -> None:
         """Compute what the operations make."""
-        with np.errstate(all="ignore"):
+        with quiet():
             for rows, dead in self._pieces:
                 perform(rows, env)
                 for slot in dead:
@@ -116,13 +124,57 @@ class Code:
         for slot, source in self._moves:
             env[slot] = env[source]
 
+    def written(self, results: Sequence[int], through: bool) -> Callable[..., Any] | None:
+        """All of it as one function of the values that enter: results and residual as `Forward.forward` returns them,
+        or None where a value is not NumPy's. None where not all of it is NumPy's.
+
+        results: slots.  through: whether it will be pulled through.
+        """
+        if foreign(self._rows):
+            return None
+        source = self._source()
+        source.take("values", self._inputs)
+        kept = [*results, *(range(self.slots) if through else ())]
+        source.rows(self._rows, self._sizes, {self._same.get(slot, slot) for slot in kept})
+        env = ", ".join(self._names(source, range(self.slots)))
+        residual = f'("env", [{env}])' if through else "None"
+        return source.function("values", f"[{self._results(source, results)}], {residual}")
+
+    def written_back(
+        self, given: Sequence[tuple[int, Aval]], results: Sequence[int], before: int
+    ) -> Callable[..., Any] | None:
+        """The same as a function of an environment, of which the first `before` slots are read, and of values for
+        the slots `given`."""
+        if foreign(self._rows):
+            return None
+        source = self._source()
+        source.take("cts", given)
+        read = {slot for _, a, b, _ in self._rows for slot in (a if b == -2 else (a,) if b == -1 else (a, b))}
+        read.update(self._same.get(slot, slot) for slot in results)
+        source.read("env", sorted(slot for slot in read if slot < before))
+        source.rows(
+            self._rows, self._sizes, {*range(before), *[self._same.get(slot, slot) for slot in results]}
+        )
+        return source.function("env, cts", f"[{self._results(source, results)}]")
+
+    def _source(self) -> Source:
+        constants = {slot: value for slot, value in enumerate(self.template) if value is not None}
+        return Source(constants, self._avals)
+
+    def _names(self, source: Source, slots: Iterable[int]) -> list[str]:
+        return [source.name(self._same.get(slot, slot)) for slot in slots]
+
+    def _results(self, source: Source, slots: Sequence[int]) -> str:
+        names = zip(self._names(source, slots), slots, strict=True)
+        return ", ".join([handed_text(name, self._avals[slot]) for name, slot in names])
+
 
 def step(op: Op, env: list[Any]) -> None:
     """Compute what one operation makes."""
     outs = op.outs + op.extras
     args = [env[a] for a in op.args]
     if op.typed is not None:
-        with np.errstate(all="ignore"):
+        with quiet():
             args = op.typed.kernel(op.joint)(args)
     for slot, value in zip(outs, args, strict=True):
         env[slot] = value

@@ -8,8 +8,9 @@ from typing import Any
 
 import jax
 
-from .._operation._kernel import entering
+from .._operation._kernel import entering, handed
 from ._code import Code, step
+from ._compose import OFTEN
 from ._line import Line
 
 FAILED = object()  # in the place of a value that could not be computed
@@ -51,6 +52,9 @@ class Pull:
         self._found = after.pull(
             dict(zip(given, [slot for slot, _ in self._given], strict=True)), targets, stops
         )
+        self._before = before
+        self._runs = 0
+        self._written: Any = None
         self._ops = after.ops[len(line.ops) :]
         self._code = Code(after, self._ops, [*self._found, *range(before)])
         self._rest = self._code.template[before:]
@@ -58,6 +62,17 @@ class Pull:
     def __call__(self, env: Sequence[Any], cotangents: Sequence[Any], look: Look | None = None) -> list[Any]:
         """The cotangents of the targets. `look` is shown each operation of the line with the cotangents of its
         arguments."""
+        if look is None:
+            if self._written is not None:
+                found = self._written(env, cotangents)
+                if found is None:
+                    given = zip(cotangents, self._given, strict=True)
+                    found = self._written(env, [entering(ct, aval) for ct, (_, aval) in given])
+                if found is not None:
+                    return found
+            self._runs += 1
+            if self._runs == OFTEN:
+                self._written = self._code.written_back(self._given, self._found, self._before)
         env = [*env, *self._rest]
         for (slot, aval), ct in zip(self._given, cotangents, strict=True):
             env[slot] = entering(ct, aval)
@@ -68,4 +83,4 @@ class Pull:
                 step(op, env)
                 if op.source is not None:
                     look(op.source, [env[out] for out in op.outs])
-        return [env[slot] for slot in self._found]
+        return [handed(env[slot]) for slot in self._found]

@@ -15,11 +15,12 @@ from .._ground._bounded import Bounded
 from .._ground._disk import compiled
 from .._ground._lent import is_lent
 from .._ground._references import OWN
-from .._ground._settings import now, x64_as
+from .._ground._settings import Settings, x64_as
 from .._ground._stats import stats
-from .._operation._kernel import handed, plain
+from .._operation._kernel import all_plain, handed
 from .._path._trie import State
 from ._code import Code
+from ._compose import OFTEN
 from ._line import Line
 from ._notice import Notice
 from ._outline import Outline
@@ -37,6 +38,7 @@ class Forward(Outline):
     def __init__(self, state: State, slots: tuple[int, ...]) -> None:
         super().__init__(state, slots)
         self.compiled: Any = None
+        self._written: Any = None
         self.quick = False  # compiled, and nothing to do but to call it
         self._tree: Any = None
         self._places: list[int] = []
@@ -47,6 +49,7 @@ class Forward(Outline):
         self._pulls: Bounded = Bounded(MOST_PULLS)
         self._chains: Bounded = Bounded(MOST_PULLS)
         self._sweeps: Bounded = Bounded(MOST_PULLS)
+        self.ways: Bounded = Bounded(MOST_PULLS)
 
     @cached_property
     def hot(self) -> Hot:
@@ -55,14 +58,34 @@ class Forward(Outline):
         start, count = schedule(code.calls, code.elements, len(self.inputs) + len(self.slots))
         return Hot(self._compile, start, count, self.notice)
 
-    def forward(self, values: list[Any], tracing: bool, x64: bool) -> tuple[Sequence[Any], Any]:
-        """Results, and the residual for the backward: a pair of its kind and its data, None without gradients."""
+    def forward(
+        self, values: list[Any], tracing: bool, x64: bool, settings: Settings
+    ) -> tuple[Sequence[Any], Any]:
+        """Results, and the residual for the backward: a pair of its kind and its data, None without gradients.
+
+        settings: of JAX, which are in force.
+        """
         if tracing:
             return self._inline(values)
         stats.segments += 1
-        program = self.hot.ready() if now()[0] is None and all(map(plain, values)) else self.hot.now()
+        hot = self.hot
+        if self._written is not None and settings[0] is None:
+            program = hot.ready()
+            if program is None:
+                found = self._written(values)
+                if found is not None:
+                    stats.interpreted += 1
+                    return found
+                if not all_plain(values):
+                    program = hot.now()
+        else:
+            program = hot.ready() if settings[0] is None and all_plain(values) else hot.now()
         if program is None:
             stats.interpreted += 1
+            if self._written is not None:
+                return self._written(self.code.entering(values))
+            if hot.runs == OFTEN and hot.count > 4 * OFTEN:
+                self._written = self.code.written(self.slots, bool(self.targets))
             env = self.interpreted(values)
             return [handed(env[s]) for s in self.slots], ("env", env) if self.targets else None
         stats.hits += 1

@@ -14,7 +14,7 @@ from .._ground._bounded import Bounded
 from .._ground._disk import at_first, compiled
 from .._ground._settings import now, x64_as
 from .._ground._stats import stats
-from .._operation._kernel import handed, plain, plus
+from .._operation._kernel import plain, plus
 from .._path._trie import State
 from ._execute import Pull
 from ._forward import Forward
@@ -26,8 +26,43 @@ MOST_PROGRAMS = 1024
 _PROGRAMS: Bounded = Bounded(MOST_PROGRAMS)
 
 
+class Way:
+    """The way back from some outputs to the sources that they depend on, through what the first tier left.
+
+    wants: numbers of these targets.  mask: slots that the gradient flows through.  whole: whether nothing is left of
+    the graph when it was freed.  hot: of the compiled way.  pull: of the first tier.
+    """
+
+    __slots__ = ("hot", "mask", "pull", "wants", "whole")
+
+    def __init__(self, program: Program, outputs: tuple[int, ...]) -> None:
+        self.wants = program.wants(outputs)
+        self.mask = 0
+        for k in outputs:
+            self.mask |= program.masks[k]
+        self.whole = all(mask & self.mask for mask in program.masks)
+        self.hot = program.pulling(outputs, self.wants, (False,) * len(self.wants))
+        self.pull = program.sweep(
+            [program.roots[k] for k in outputs], [program.targets[i] for i in self.wants]
+        )
+
+
 class Program(Forward):
     """What runs the recording (see _forward.py), and pulls gradients back through it."""
+
+    def way(self, outputs: tuple[int, ...]) -> Way:
+        """The way back from some outputs."""
+        found = self.ways[outputs] = Way(self, outputs)
+        return found
+
+    def pulling(self, given: tuple[int, ...], wants: tuple[int, ...], mask: tuple[bool, ...]) -> Hot:
+        """When and how a pullback is compiled."""
+        key = (given, wants, mask)
+        hot = self._pulls.get(key)
+        if hot is None:
+            build = partial(self._compile_pull, given, wants, mask)
+            hot = self._pulls[key] = Hot(build, self.hot.start, self.hot.count, self.notice)
+        return hot
 
     def pull(
         self, values: Any, residual: Any, cotangents: dict[int, Any], wants: tuple[int, ...], sums: list[Any]
@@ -42,11 +77,7 @@ class Program(Forward):
         if kind == "inline":
             return _sum(self._pull_residuals(data, cts, given, wants), sums)
         mask = tuple([s is not None for s in sums])
-        key = (given, wants, mask)
-        hot = self._pulls.get(key)
-        if hot is None:
-            build = partial(self._compile_pull, given, wants, mask)
-            hot = self._pulls[key] = Hot(build, self.hot.start, self.hot.count, self.notice)
+        hot = self.pulling(given, wants, mask)
         if kind == "env":
             program, env = None, data
             hot.runs += 1
@@ -147,7 +178,7 @@ class Program(Forward):
         program = hot.ready() if now()[0] is None and all(map(plain, values)) else hot.now()
         with x64_as(self.x64):
             if program is None:
-                return [handed(g) for g in self.sweep(given, targets, stops)(self.interpreted(values), cts)]
+                return self.sweep(given, targets, stops)(self.interpreted(values), cts)
             return program(list(values), cts)
 
     def _compile_between(
@@ -216,7 +247,7 @@ def clear_programs() -> None:
 
 
 def _plus(grads: Sequence[Any], sums: Sequence[Any]) -> list[Any]:
-    return [handed(g) if s is None else plus(s, g) for g, s in zip(grads, sums, strict=True)]
+    return [g if s is None else plus(s, g) for g, s in zip(grads, sums, strict=True)]
 
 
 def _sum(grads: Sequence[Any], sums: Sequence[Any]) -> list[Any]:

@@ -62,9 +62,9 @@ def flush(trace: Trace) -> None:
             results = program.compiled(*values)
             residual = AGAIN
             if results and results[0].__class__ not in PLAIN:
-                results, residual = program.forward(values, tracing, x64)
+                results, residual = program.forward(values, tracing, x64, settings)
         else:
-            results, residual = program.forward(values, tracing, x64)
+            results, residual = program.forward(values, tracing, x64, settings)
     except Exception as error:
         rescue(error, program, end, outs, alive, values, links, tracing, watched, settings)
         raise

@@ -89,6 +89,10 @@ class Node:
         for mask in masks:
             if not freed & mask:
                 return
+        self.forget()
+
+    def forget(self) -> None:
+        """Free all of it."""
         self.values = self.residual = None
         self.links = ()
 
@@ -98,7 +102,7 @@ class Gone:
 
     __slots__ = ("why",)
     serial = -1
-    watched = None
+    watched = residual = None
 
     def __init__(self, why: str) -> None:
         self.why = why

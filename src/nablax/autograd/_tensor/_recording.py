@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from .._ground._aval import aval_of
 from .._ground._sites import varies
 from .._operation._call import ALIKE, CHECKED, intern_call
 from .._operation._written import beside
@@ -99,7 +100,12 @@ def binary(
         group = (key, state, kind)
         met = here.literals.get(group, ())
         if met is None:
-            return array(self, other, key)
+            try:
+                entered = trace.enter(aval_of(other), other)
+            except Restart:
+                return array(self, other, key)
+            pair = (state, entered) if key is name else (entered, state)
+            return results(trace, trace.apply((name, *pair), lambda: intern_call(name, build), pair))
         value = other if other and other == other else repr(other)  # NaN and -0.0 by their names
         most = POWERS if name == "pow" and kind is int else 1
         if kind is not bool and varies((key, kind), value, most):
@@ -153,7 +159,10 @@ def binary(
                     or state.op is not name
                     or state.b.__class__ is not kind
                 ):
-                    state = before.guess = before.edges[name, here, kind, other]
+                    state = before.edges.get((name, here, kind, other))
+                    if state is None:
+                        return number(self, other, name)
+                    before.guess = state
             else:
                 there = other._s
                 if there is None:
@@ -193,7 +202,10 @@ def binary(
                 or state.op is not swapped
                 or state.b.__class__ is not kind
             ):
-                state = before.guess = before.edges[swapped, here, kind, other]
+                state = before.edges.get((swapped, here, kind, other))
+                if state is None:
+                    return number(self, other, swapped)
+                before.guess = state
         except (KeyError, Restart):
             return slow(self, other, swapped)
         result = _KIND()

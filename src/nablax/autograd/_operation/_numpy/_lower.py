@@ -11,10 +11,11 @@ from jax.extend.core import ClosedJaxpr, Literal
 
 from ..._ground._bounded import Bounded
 from ..._ground._disk import jitted
+from ..._ground._quiet import quiet
 from .._equations import needed
 from . import _elementwise, _picking, _reductions, _shapes, _windows
-from ._elementwise import QUICK, STRETCHING
-from ._shapes import stretched
+from ._elementwise import QUICK, STRETCHING, or_zero
+from ._shapes import same, stretched
 
 RULES = {
     **_elementwise.RULES, **_shapes.RULES, **_reductions.RULES, **_picking.RULES, **_windows.RULES,
@@ -27,6 +28,7 @@ INLINED = {
 }  # fmt: skip
 MOST_CALLS = 1024
 _CALLS: Bounded = Bounded(MOST_CALLS)
+MASKED = 256  # elements from which on a product is quicker than a branch
 FOLDED = 65_536  # elements up to which a value that does not depend on the arguments is kept
 
 
@@ -126,13 +128,19 @@ class Lowered(Kernel):
         return [out]
 
     def _equation(self, eqn: Any, into: list[int], small: bool) -> list[int]:
-        function, outvars = function_of(eqn, small), eqn.outvars
+        outvars = eqn.outvars
+        if eqn.primitive.name == "select_n" and len(into) == 3:
+            function, into = self._chosen(eqn, into)
+        else:
+            function = function_of(eqn, small)
         many = eqn.primitive.multiple_results
+        if function is same:
+            return into
         if function is None:
             self.calls += 1
             function, many = _jitted(eqn), True
         elif self._folds(into) and sum([v.aval.size for v in outvars]) <= FOLDED:
-            with np.errstate(all="ignore"):
+            with quiet():
                 made = function(*[self.constants[i] for i in into])
             return [self._constant(value) for value in (made if many else [made])]
         if not many:
@@ -142,6 +150,22 @@ class Lowered(Kernel):
         outs = [self._slot(getattr(v.aval, "size", 1)) for v in outvars]
         self.code.append(row(function, into, tuple(outs)))
         return outs
+
+    def _chosen(self, eqn: Any, into: list[int]) -> tuple[Any, list[int]]:
+        """The function of a choice, and what it reads: less where one side of it is zero."""
+        out = eqn.outvars[0].aval
+        if out.size >= MASKED and eqn.invars[0].aval.shape == out.shape:
+            for zero, other in ((1, 2), (2, 1)):
+                value = self.constants.get(into[zero])
+                if (
+                    value is not None
+                    and value.dtype.kind == "f"
+                    and not value.view(f"u{value.itemsize}").any()
+                ):
+                    function = or_zero(out.dtype, other == 2)
+                    if function is not None:
+                        return function, [into[0], into[other]]
+        return function_of(eqn, False), into
 
     def _folds(self, slots: Sequence[int]) -> bool:
         """Whether all of these hold constants."""
@@ -268,7 +292,12 @@ def _program(eqn: Any) -> Callable[..., list[Any]]:
         return list(made) if eqn.primitive.multiple_results else [made]
 
     program = jitted(bind)
-    return lambda *args: [v if isinstance(v, jax.core.Tracer) else _host(v) for v in program(*args)]
+
+    def call(*args: Any) -> list[Any]:
+        return [v if isinstance(v, jax.core.Tracer) else _host(v) for v in program(*args)]
+
+    call.foreign = True  # type: ignore[attr-defined]
+    return call
 
 
 def clear() -> None:

@@ -3,6 +3,7 @@ embeddings, take_along_axis, and what their derivatives add back. Other forms ar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from jax.lax import GatherScatterMode as Mode
 
 FEW = 8  # rows up to which adding one by one is quicker than sorting them
-SMALL = 16_384  # elements of the matrix that says which row goes where
+SMALL = 32_768  # elements up to which rows are added element by element
 
 Rule = Callable[..., Callable[..., Any] | None]
 
@@ -143,14 +144,12 @@ def added(into: Any, where: tuple, updates: Any) -> None:
         np.add.at(into, where, updates)
         return
     at = where[0].reshape(-1)
-    updates = updates.reshape(at.size, -1)
-    if at.size * len(into) <= SMALL and updates.dtype.char in "fd" and np.isfinite(updates).all():
-        chosen = np.zeros(
-            (at.size, len(into)), updates.dtype
-        )  # a product of matrices; 0 times infinity is no zero
-        chosen[np.arange(at.size), at] = 1
-        into += (chosen.T @ updates).reshape(into.shape)
+    if updates.size <= SMALL and into.flags.c_contiguous:  # element by element, which has a loop of its own
+        width = math.prod(rows)
+        places = at.astype(np.intp)[:, None] * width + np.arange(width)
+        np.add.at(into.reshape(-1), places.reshape(-1), updates.reshape(-1))
         return
+    updates = updates.reshape(at.size, -1)
     if at.min() < 0:  # from the end: one place may have two numbers
         at = np.where(at < 0, at + len(into), at)
     order = at.argsort(kind="stable")

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ._shapes import same
+
 Rule = Callable[..., Callable[..., Any] | None]
 HALF = np.dtype(np.float16)
 LONG, FEW = 1024, 8  # elements up to which a sum stays as exact as a product; results from which on it pays
@@ -20,6 +22,8 @@ def _summed(x: Any, axes: tuple[int, ...], shape: tuple[int, ...]) -> Callable[.
     dtype, n = x.dtype, len(axes)
     together = n and axes == tuple(range(axes[0], axes[0] + n))
     length = math.prod([x.shape[i] for i in axes])
+    if length == 1:
+        return same if x.shape == shape else lambda x: x.reshape(shape)
     if dtype.char not in "fd" or not together or length > LONG or math.prod(shape) < FEW:
         return lambda x: np.add.reduce(x, axes, dtype)
     ones = np.ones(length, dtype)

@@ -12,13 +12,20 @@ Rule = Callable[..., Callable[..., Any] | None]
 SMALL = 4096  # elements up to which a copy is quicker than a broadcast view
 
 
+def same(x: Any) -> Any:
+    """What is its argument; it is not called where something can be done about it."""
+    return x
+
+
 def _same(ins: list[Any], outs: list[Any], **_: Any) -> Callable[..., Any]:
-    return lambda x: x
+    return same
 
 
 def _reshape(ins: list[Any], outs: list[Any], dimensions: Any = None, **_: Any) -> Callable[..., Any] | None:
     shape = outs[0].shape
-    return None if dimensions is not None else lambda x: x.reshape(shape)
+    if dimensions is not None:
+        return None
+    return same if shape == ins[0].shape else lambda x: x.reshape(shape)
 
 
 def _squeeze(ins: list[Any], outs: list[Any], dimensions: Any) -> Callable[..., Any] | None:
@@ -42,7 +49,7 @@ def _broadcast(
     before = stretched(ins[0], shape, broadcast_dimensions)
     dtype = outs[0].dtype
     if before == shape:
-        return lambda x: x.reshape(shape)
+        return _reshape(ins, outs)
     if outs[0].size > SMALL:
         return lambda x: np.broadcast_to(x.reshape(before), shape)
 
@@ -167,7 +174,7 @@ def _dynamic_update_slice(ins: list[Any], outs: list[Any]) -> Callable[..., Any]
 
 def _reduce_precision(ins: list[Any], outs: list[Any], exponent_bits: int, mantissa_bits: int) -> Any:
     info = jax.numpy.finfo(ins[0].dtype)
-    return (lambda x: x) if (exponent_bits, mantissa_bits) == (info.nexp, info.nmant) else None
+    return same if (exponent_bits, mantissa_bits) == (info.nexp, info.nmant) else None
 
 
 RULES: dict[str, Rule] = {

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from ._elementwise import by_bits, or_zero
 from ._reductions import HALF, Rule
 
 MOST_COPIED = 2**25  # elements of all windows, copied side by side; beyond that XLA is better
@@ -24,7 +25,10 @@ def _spread(x: Any, dilation: Sequence[int], padding: Sequence[tuple[int, int]],
         wide[tuple(slice(None, None, d) for d in dilation)] = x
         x = wide
     if any(low > 0 or high > 0 for low, high in padding):
-        x = np.pad(x, [(max(low, 0), max(high, 0)) for low, high in padding], constant_values=fill)
+        more = [(max(low, 0), max(high, 0)) for low, high in padding]
+        wide = np.full([n + low + high for n, (low, high) in zip(x.shape, more, strict=True)], fill, x.dtype)
+        wide[tuple(slice(low, low + n) for n, (low, _) in zip(x.shape, more, strict=True))] = x
+        x = wide
     if any(low < 0 or high < 0 for low, high in padding):
         x = x[tuple(slice(max(-low, 0), min(high, 0) or None) for low, high in padding)]
     return x
@@ -61,6 +65,10 @@ def _convolution(
     if copied > MOST_COPIED:
         return None
     gaps, pads = (1, 1, *lhs_dilation), ((0, 0), (0, 0), *padding)
+    if groups == 1:
+        return _ungrouped(
+            lhs, rhs, result, dimension_numbers, window_strides, padding, lhs_dilation, rhs_dilation
+        )
     steps = tuple(slice(None, None, s) for s in window_strides)
     inside = tuple(slice(None, None, d) for d in rhs_dilation)
     axes = tuple(range(2, 2 + n))
@@ -83,6 +91,49 @@ def _convolution(
         )
         made = made.transpose(1, 0, n + 2, *range(2, n + 2)).reshape(result)
         return made.transpose(back)
+
+    return convolve
+
+
+def _ungrouped(
+    lhs: Any,
+    rhs: Any,
+    result: Sequence[int],
+    numbers: Any,
+    strides: Sequence[int],
+    padding: Any,
+    gaps: Sequence[int],
+    dilation: Sequence[int],
+) -> Callable[..., Any]:
+    """Channels last, so that what a window holds of a row lies side by side, and one product of matrices."""
+    turn, turn_kernel, spec = numbers
+    turn = (turn[0], *turn[2:], turn[1])
+    turn_kernel = (turn_kernel[0], *turn_kernel[2:], turn_kernel[1])
+    n, dtype = len(strides), lhs.dtype
+    features, kernel = rhs.shape[turn_kernel[0]], [rhs.shape[i] for i in turn_kernel[1:-1]]
+    gaps, pads = (1, *gaps, 1), ((0, 0), *padding, (0, 0))
+    wide = [
+        (m and (m - 1) * d + 1) + low + high
+        for m, d, (low, high) in zip([lhs.shape[i] for i in turn], gaps, pads, strict=True)
+    ]
+    size = [math.prod(wide[k + 1 :]) * dtype.itemsize for k in range(n + 2)]
+    shape = (wide[0], *result[2:], *kernel, wide[-1])
+    steps = (
+        size[0],
+        *[a * s for a, s in zip(size[1:-1], strides, strict=True)],
+        *[a * d for a, d in zip(size[1:-1], dilation, strict=True)],
+        size[-1],
+    )
+    inner = math.prod(kernel) * wide[-1]
+    made_shape = (wide[0], *result[2:], features)
+    places = (0, n + 1, *range(1, n + 1))  # of batch, features and the rest in what is made
+    back = tuple(places[i] for i in np.argsort(spec))
+
+    def convolve(x: Any, w: Any) -> Any:
+        x = np.ascontiguousarray(_spread(x.transpose(turn), gaps, pads, 0))
+        rows = np.ndarray(shape, dtype, x, 0, steps).reshape(-1, inner)
+        weights = w.transpose(turn_kernel).reshape(features, inner)
+        return rows.dot(weights.T).reshape(made_shape).transpose(back)
 
     return convolve
 
@@ -157,11 +208,14 @@ def _scatter(
     places = list(_offsets(window_dimensions, window_strides, ones, source.shape))
     padded = any(low or high for low, high in padding)
     real = _spread(np.ones(array.shape, bool), ones, padding, False)
+    choose, within_mask = by_bits(array.dtype), or_zero(source.dtype, True)
+    if choose is None or within_mask is None or len(places) > 255:
+        return None
     within = tuple(slice(low, low + n) for (low, _), n in zip(padding, array.shape, strict=True))
 
     def scatter(ct: Any, x: Any) -> Any:
         x = _spread(x, ones, padding, 0)
-        best, chosen = x[places[0]].copy(), np.zeros(ct.shape, np.int8)
+        best, chosen = x[places[0]].copy(), np.zeros(ct.shape, np.uint8)
         known = real[places[0]].copy()
         for k, place in enumerate(places[1:], 1):
             new = x[place]
@@ -169,11 +223,12 @@ def _scatter(
             if padded:
                 better = real[place] & (better | ~known)
                 known |= real[place]
-            np.copyto(best, new, where=better)
-            chosen[better] = k
+            if k + 1 < len(places):
+                best = choose(better, best, new)
+            np.maximum(chosen, better.view(np.uint8) * np.uint8(k), out=chosen)
         made = np.zeros(x.shape, ct.dtype)
         for k, place in enumerate(places):
-            made[place] += np.where(chosen == k, ct, 0)
+            made[place] += within_mask(chosen == k, ct)
         return made[within]
 
     return scatter
