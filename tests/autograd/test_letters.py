@@ -118,6 +118,19 @@ def test_another_formula_than_a_product_is_seen():
             np.testing.assert_allclose(made.kernel()([x])[0], want, rtol=1e-6)
 
 
+def test_more_sizes_than_letters_and_sizes_that_are_letters():
+    for shapes in (
+        [tuple(range(2 + k, 22 + k)) for k in range(5)],
+        [tuple(range(2 + k, 10 + k)) for k in range(5)],
+        [(2003, 5), (7, 5), (9, 5), (11, 5)],
+    ):
+        call = Call("sum", row("sum", 0))
+        for shape in shapes:
+            made = call.on(avals_of([shape], ""), False)
+            assert made.avals[0].shape == shape[1:]
+            assert made._like is None
+
+
 def test_letters_are_told_from_numbers():
     sizes = Sizes((16, 5))
     assert [sizes.size(n) for n in (0, 7, 2003, 2503, 2003 * 2503, 2 * 2003, -2003)] == [
