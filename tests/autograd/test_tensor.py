@@ -143,6 +143,9 @@ def test_requires_grad_and_is_leaf():
     p = (autograd.tensor([1.0]) * 3).requires_grad_()
     (p * p).sum().backward()
     assert p.grad.tolist() == [6]
+    point = (x * 2).detach().realize()
+    before = point._v
+    assert point.requires_grad_()._v is before  # no array of another kind
 
 
 @pytest.mark.parametrize("look", [False, True])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import threading
 from typing import Any
 from weakref import WeakValueDictionary
@@ -54,8 +55,8 @@ class Aval:
         self.shape = shape
         self.dtype = dtype
         self.weak = weak
-        self.size = int(np.prod(shape, dtype=np.int64))
-        self.inexact = bool(jnp.issubdtype(dtype, jnp.inexact))
+        self.size = math.prod(shape)
+        self.inexact = getattr(dtype, "kind", "?") in "fc" or bool(jnp.issubdtype(dtype, jnp.inexact))
         self.struct = jax.ShapeDtypeStruct(shape, dtype, weak_type=weak)
 
     def __repr__(self) -> str:

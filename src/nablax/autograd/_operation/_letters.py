@@ -184,7 +184,7 @@ class Lettered:
     def _write(self) -> Any:
         first = self._first
         numbers = self._numbers
-        if len(numbers) > len(PRIMES):
+        if not 0 < len(numbers) <= len(PRIMES) or not set(numbers).isdisjoint(PRIMES):
             return None
         letters = dict(zip(numbers, PRIMES, strict=False))
         avals = tuple(

@@ -38,17 +38,19 @@ class Growing:
 
     def extend(self, key: tuple, call: Call, args: Sequence[State], sever: bool, donate: int = -1) -> State:
         parent = self.state
-        avals = tuple(arg.aval for arg in args)
-        carries = self.mode and not sever and any(arg.needs for arg in args)
-        wants = tuple([i for i, arg in enumerate(args) if arg.needs]) if carries else ()
+        avals = tuple([arg.aval for arg in args])
+        wants: tuple[int, ...] = ()
+        if self.mode and not sever:
+            wants = tuple([i for i, arg in enumerate(args) if arg.needs])
         with x64_as(self.x64):
             found = call.on(avals, self.x64, wants)
         mask = 0
         for arg in args:
             mask |= arg.mask
-        needs = tuple(carries and aval.inexact for aval in found.avals)
+        needs = tuple([aval.inexact for aval in found.avals]) if wants else (False,) * len(found.avals)
         state = State(self, parent, self.mode)
-        state.step = Apply(call, tuple(arg.slot for arg in args), sever or not self.mode, needs, donate)
+        slots = tuple([arg.slot for arg in args])
+        state.step = Apply(call, slots, sever or not self.mode, needs, donate)
         self._results(state, found.avals, needs, mask)
         state.tree = found.tree
         state.typed = found
@@ -67,9 +69,13 @@ class Growing:
 
     def _results(self, state: State, avals: Sequence[Aval], needs: Sequence[bool], mask: int) -> None:
         state.where = user_line()
+        if len(avals) == 1:
+            state.result(avals[0], needs[0], mask)
+            state.outs = (state,)
+            return
         outs = []
         for aval, need in zip(avals, needs, strict=True):
-            out = State(self, None, self.mode) if len(avals) != 1 else state
+            out = State(self, None, self.mode)
             out.size = state.size
             out.result(aval, need, mask)
             state.size = out.size
