@@ -34,6 +34,10 @@ BY = np.array([2, 0, 2, 3, 3, -1, -1, -5, 0], np.int32)
 
 # What must not need XLA: a function and its arguments.
 NATIVE = {
+    "zero elsewhere": (
+        lambda x: (jnp.where(x > 0.5, x, 0.0), jnp.where(x > 0.5, 0.0, x)),
+        (np.tile(np.float32([1, np.inf, np.nan, -2]), 99),),
+    ),
     **{
         name: (getattr(jnp, name), (f(3, 4, low=0.1, high=0.9),))
         for name in (

@@ -95,8 +95,7 @@ class Source:
         return "None" if value is None else self.outside(value)
 
     def take(self, parameter: str, slots: Sequence[tuple[int, Aval]]) -> None:
-        """Read values from a parameter; the function returns None where one is not an array of NumPy's as it should
-        be."""
+        """Read values from a parameter; the function returns None where one is not an array of NumPy's."""
         if not slots:
             return
         names = []
@@ -109,11 +108,10 @@ class Source:
             if aval.weak and not aval.shape:  # a number of Python's, as a rule
                 kind = self.outside(aval.dtype.type)
                 self._head.append(f"if {name}.__class__ in NUMBERS: {name} = {kind}({name})")
-                self._head.append(
-                    f"elif {name}.__class__ is not A or {name}.dtype is not {dtype}: return None"
-                )
-                continue
-            self._head.append(f"if {name}.__class__ is not A or {name}.dtype is not {dtype}: return None")
+                self._head.append(f"elif {name}.__class__ is not A: return None")
+            else:
+                self._head.append(f"if {name}.__class__ is not A: return None")
+            self._head.append(f"if {name}.dtype is not {dtype}: {name} = {name}.astype({dtype})")
         self._head.insert(0, f"{', '.join(names)}, = {parameter}")
 
     def read(self, parameter: str, slots: Iterable[int]) -> None:
@@ -206,7 +204,9 @@ def _read(a: Any, b: int) -> tuple[int, ...]:
 @functools.lru_cache(256)
 def _code_of(text: str) -> CodeType:
     space: dict[str, Any] = {}
-    exec(compile(text, "<nablax.autograd>", "exec"), space)
+    exec(
+        compile(text, f"{__file__}, written", "exec"), space
+    )  # a name that is ours, in tracebacks and for them
     return space["run"].__code__
 
 

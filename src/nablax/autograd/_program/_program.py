@@ -21,30 +21,10 @@ from ._forward import Forward
 from ._pack import unpack
 from ._replay import pullback, variable
 from ._tiers import Hot
+from ._way import Way
 
 MOST_PROGRAMS = 1024
 _PROGRAMS: Bounded = Bounded(MOST_PROGRAMS)
-
-
-class Way:
-    """The way back from some outputs to the sources that they depend on, through what the first tier left.
-
-    wants: numbers of these targets.  mask: slots that the gradient flows through.  whole: whether nothing is left of
-    the graph when it was freed.  hot: of the compiled way.  pull: of the first tier.
-    """
-
-    __slots__ = ("hot", "mask", "pull", "wants", "whole")
-
-    def __init__(self, program: Program, outputs: tuple[int, ...]) -> None:
-        self.wants = program.wants(outputs)
-        self.mask = 0
-        for k in outputs:
-            self.mask |= program.masks[k]
-        self.whole = all(mask & self.mask for mask in program.masks)
-        self.hot = program.pulling(outputs, self.wants, (False,) * len(self.wants))
-        self.pull = program.sweep(
-            [program.roots[k] for k in outputs], [program.targets[i] for i in self.wants]
-        )
 
 
 class Program(Forward):

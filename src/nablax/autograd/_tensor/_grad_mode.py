@@ -5,29 +5,20 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-import threading
+from threading import get_ident
 from typing import Any
 
 from .._path._trace import local
 from .._segment._flush import flush
 
 
-class _Memory(threading.local):
-    """The modes that each thread goes back to."""
-
-    def __init__(self) -> None:
-        self.modes: list[bool] = []
-        self.append = self.modes.append
-        self.pop = self.modes.pop
-
-
 class _Mode(contextlib.ContextDecorator):
     _mode: bool
-    _before: _Memory
+    _before: dict[int, list[bool]]  # the modes that each thread goes back to
 
     def __new__(cls, function: Any = None) -> Any:
         made = super().__new__(cls)
-        made._before = _Memory()
+        made._before = {}
         return made if function is None else made(function)  # `@no_grad` is `@no_grad()`
 
     def _recreate_cm(self) -> _Mode:
@@ -42,13 +33,16 @@ class _Mode(contextlib.ContextDecorator):
 
     def __enter__(self) -> _Mode:
         trace = local.trace
-        self._before.append(trace.mode)
+        self._before.setdefault(get_ident(), []).append(trace.mode)
         trace.set_mode(self._mode)
         return self
 
     def __exit__(self, *error: object) -> None:
         trace = local.trace
-        before = self._before.pop()
+        modes = self._before[get_ident()]
+        before = modes.pop()
+        if not modes:
+            del self._before[get_ident()]
         try:
             if before and trace.wrote and error[0] is None:
                 flush(trace)  # an update ends here, so that what follows it is the same program at every step

@@ -89,7 +89,7 @@ def parts_of(index: Any, shape: tuple[int, ...]) -> tuple[list[Any], list[Any]]:
                 arrays.append(where.astype(np.int32))
             axis += mask.ndim
             continue
-        if kind not in "iu":
+        if kind not in "iu" and not np.issubdtype(part.dtype, np.integer):
             raise RangeError(
                 f"x[i]: i must hold integers, booleans or slices, got an array of {part.dtype}. At {user_line()}."
             )
