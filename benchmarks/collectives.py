@@ -20,7 +20,9 @@ OPTIMIZERS = ("adamw", "adafactor", "clip_by_global_norm", "muon")
 WIDTH, HIDDEN, LAYERS = 256, 1024, 8
 
 
-def compiled_for(devices: int, layers: int = LAYERS, optimizers: tuple[str, ...] = OPTIMIZERS) -> dict[str, dict]:
+def compiled_for(
+    devices: int, layers: int = LAYERS, optimizers: tuple[str, ...] = OPTIMIZERS
+) -> dict[str, dict]:
     """By optimizer and layout: count and bytes of each kind of collective, and bytes of parameters."""
     import jax
     import jax.numpy as jnp

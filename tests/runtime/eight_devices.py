@@ -284,8 +284,7 @@ def matrices_are_dealt_whole_to_the_devices():
     assert kinds(texts[1])["all-reduce"] == 0, kinds(texts[1])  # none within Newton-Schulz
     tx = nablax.galore(1e-2, 8)
     alone, spread = [
-        jax.jit(tx.update)(params, tx.init(params), params)[1][0]
-        for tx in (tx, nablax.shard_state(tx, MESH))
+        jax.jit(tx.update)(params, tx.init(params), params)[1][0] for tx in (tx, nablax.shard_state(tx, MESH))
     ]
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(np.asarray(a), np.asarray(b), atol=1e-5),

@@ -218,7 +218,9 @@ def test_no_second_moment_becomes_zero():
 def test_a_scale_is_the_largest_of_its_block(shape, block, bits):
     known = form(shape, bits, block=block)
     x = jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)
-    blocks = np.abs(known.fill(x)).reshape([n for kb in zip(known.blocks, known.box, strict=True) for n in kb])
+    blocks = np.abs(known.fill(x)).reshape(
+        [n for kb in zip(known.blocks, known.box, strict=True) for n in kb]
+    )
     np.testing.assert_array_equal(encode(x, known).scales, blocks.max(tuple(range(1, 2 * len(shape), 2))))
 
 

@@ -30,7 +30,8 @@ import numpy as np
 from jax import lax
 
 _TOP = 8  # log2 of the largest number, rounded down
-# 2^e times this, added to a number below 2^(22 + e), rounds it to a multiple of 2^e, which is then in the sum's last bits.
+# Added to a number of 22 bits it rounds it to a whole one, which is then in the last bits of the sum; 2^-d times this
+# rounds to d digits behind the point.
 _WHOLE = 1.5 * 2.0**23
 
 
@@ -95,7 +96,7 @@ class Map(NamedTuple):
         return (self._fixed(x, self.digits) + chance >> self.digits) & self.last
 
     def _fixed(self, x: jax.Array, digits: int) -> jax.Array:
-        """Codes with so many digits behind the point, rounded; in the last bits. What rounding made of `top` is `last`."""
+        """Codes with so many digits behind the point, in the last bits; `top`, a little too large, is still `last`."""
         return _bits(self.place(x) + (_WHOLE * 2.0**-digits - self.first))
 
 
