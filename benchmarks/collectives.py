@@ -20,7 +20,9 @@ OPTIMIZERS = ("adamw", "adafactor", "clip_by_global_norm", "muon")
 WIDTH, HIDDEN, LAYERS = 256, 1024, 8
 
 
-def compiled_for(devices: int) -> dict[str, dict]:
+def compiled_for(
+    devices: int, layers: int = LAYERS, optimizers: tuple[str, ...] = OPTIMIZERS
+) -> dict[str, dict]:
     """By optimizer and layout: count and bytes of each kind of collective, and bytes of parameters."""
     import jax
     import jax.numpy as jnp
@@ -46,7 +48,7 @@ def compiled_for(devices: int) -> dict[str, dict]:
         "bias": array((HIDDEN,), P()),
         "down": array((HIDDEN, WIDTH), P()),
     }
-    params = [layer] * LAYERS
+    params = [layer] * layers
     batch = array((2 * devices, WIDTH), P("data"))
 
     def loss(params, x):
@@ -55,7 +57,7 @@ def compiled_for(devices: int) -> dict[str, dict]:
         return jnp.mean(x**2)
 
     found = {}
-    for name in OPTIMIZERS:
+    for name in optimizers:
         for layout, where in (("replicated", None), ("sharded", mesh)):
             shapes = jax.eval_shape(txs[name].init, params)
             places = nablax.state_shardings(txs[name], params, mesh)

@@ -10,6 +10,7 @@ import re
 import sys
 import tempfile
 import traceback
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -281,14 +282,18 @@ def matrices_are_dealt_whole_to_the_devices():
     assert found[1][1].inner_states["muon"].inner_state[0].mu[0].sharding.spec == P("data")
     assert kinds(texts[1])["all-to-all"] == 2, kinds(texts[1])  # there and back
     assert kinds(texts[1])["all-reduce"] == 0, kinds(texts[1])  # none within Newton-Schulz
-    tx = nablax.galore(1e-2, 4)
-    projectors = [
-        jax.jit(tx.update)(params, tx.init(params), params)[1][0].projector
-        for tx in (tx, nablax.shard_state(tx, MESH))
+    tx = nablax.galore(1e-2, 8)
+    alone, spread = [
+        jax.jit(tx.update)(params, tx.init(params), params)[1][0] for tx in (tx, nablax.shard_state(tx, MESH))
     ]
     jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(np.asarray(a), np.asarray(b), atol=1e-5), *projectors
+        lambda a, b: np.testing.assert_allclose(np.asarray(a), np.asarray(b), atol=1e-5),
+        alone.projector,
+        spread.projector,
     )
+    assert all(x.sharding.is_fully_replicated for x in jax.tree.leaves(spread.projector))
+    moments = jax.tree.leaves(spread.base_optimizer_state.mu)
+    assert all(4 * x.size // 8 == bytes_on(x, MESH.devices[0]) for x in moments)
 
 
 def quantized(bits, inner=None):
@@ -475,6 +480,36 @@ def bad_meshes_and_specs_are_refused():
         "param_specs",
         lambda: nablax.shard_state(tx, MESH, param_specs={"x": P()}).init(SMALL),
     )
+
+
+@check
+def collectives_follow_the_law_of_the_docs():
+    sys.path.insert(0, str(Path(__file__).parent.parent.parent / "benchmarks"))
+    from collectives import compiled_for
+
+    def law(name, layers, devices, replicated, sharded):
+        """Checks the bytes that a device sends, as multiples of (n - 1) / n of the parameters; returns the counts."""
+        counts = {"replicated": [], "sharded": []}
+        for n in devices:
+            found = compiled_for(n, layers, (name,))
+            for layout, factor in (("replicated", replicated), ("sharded", sharded(n))):
+                read = found[f"{name} {layout}"]
+                sent = sum(read["sent"].values()) / found["parameters"] * n / (n - 1)
+                assert abs(sent - factor) < 0.004 * factor, (name, layout, n, sent, factor)
+                counts[layout].append(read["count"])
+        for layout, found in counts.items():  # as many for any number of devices
+            assert all(count == found[0] for count in found), (name, layout, found)
+        assert counts["replicated"][0] == {"all-reduce": 1}
+        return counts["sharded"][0]
+
+    def thrice(n):
+        return 3
+
+    assert law("adamw", 1, (2, 4, 8), 2, thrice) == {"all-reduce": 1, "all-gather": 3}
+    assert law("clip_by_global_norm", 1, (2, 8), 2, thrice) == {"all-reduce": 4, "all-gather": 3}
+    assert law("adafactor", 1, (2, 8), 2, thrice) == {"all-reduce": 8, "all-gather": 5}
+    dealt = law("muon", 3, (2, 8), 2, lambda n: 3 + 2 * -(-3 // n) / 3)
+    assert dealt == {"all-reduce": 1, "all-gather": 9, "all-to-all": 4}
 
 
 if __name__ == "__main__":

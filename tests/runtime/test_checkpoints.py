@@ -1,6 +1,7 @@
 """Checkpoints: what is kept, what a crash leaves, what damage says, and that a run goes on as if nothing had been."""
 
 import os
+import pickle
 from pathlib import Path
 
 import jax
@@ -55,6 +56,25 @@ def test_a_run_goes_on_to_the_last_digit(backend, tmp_path):
     assert steps(other, 5) == expected
     assert other.metrics == opt.metrics
     same(other.state_dict()["arrays"], opt.state_dict()["arrays"])
+
+
+@pytest.mark.parametrize("backend", ["files", "orbax"])
+def test_nothing_is_unpickled(backend, tmp_path, monkeypatch):
+    opt, manager = optimizer(), nablax.CheckpointManager(tmp_path / "run", backend=backend)
+    manager.save(0, opt)
+    manager.wait()
+
+    def refuse(*args, **options):
+        raise AssertionError("a checkpoint was unpickled")
+
+    for name in ("load", "loads", "Unpickler", "_load", "_loads", "_Unpickler"):
+        monkeypatch.setattr(pickle, name, refuse)
+    nablax.CheckpointManager(tmp_path / "run", backend=backend).restore(opt)
+    if backend == "files":
+        (path,) = (tmp_path / "run" / "step-0").glob("*.safetensors")
+        path.write_bytes(pickle.dumps({"b": np.zeros(3)}))
+        with pytest.raises(nablax.FileError, match=str(path)):
+            manager.restore(opt)
 
 
 @pytest.mark.parametrize("backend", ["files", "orbax"])

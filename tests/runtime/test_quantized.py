@@ -121,12 +121,24 @@ def test_a_random_neighbour_is_right_in_the_mean(name):
     low = smallest(known)
     x = np.float32([low, 1.3 * low, 0.01 * known.top, 0.3 * known.top, 0.987 * known.top, known.top])
     x = np.maximum(x, np.float32(low))
-    up = random_bits(jnp.array([1, 2], jnp.uint32), 3, (len(x), n)) >> 8
-    draw = jax.jit(lambda x, up: known.neighbour(x, up.astype(jnp.float32) * 2.0**-24))
-    got = table[np.asarray(draw(jnp.repeat(jnp.asarray(x)[:, None], n, 1), up))]
+    chance = random_bits(jnp.array([1, 2], jnp.uint32), 3, (len(x), n)) >> (32 - known.digits)
+    draw = jax.jit(lambda x, chance: known.neighbour(x, chance.astype(jnp.int32)))
+    got = table[np.asarray(draw(jnp.repeat(jnp.asarray(x)[:, None], n, 1), chance))]
     assert (np.abs(got - x[:, None]) < np.diff(table).max() + 1e-3).all()
     for mean, spread, wanted in zip(got.mean(1), got.std(1), x, strict=True):
         assert abs(mean - wanted) <= 4.5 * spread / np.sqrt(n) + 1e-6 * wanted
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_the_largest_of_a_block_has_the_last_code_whatever_the_chance(name):
+    known = MAPS[name]
+    sizes = np.random.default_rng(0).uniform(1, 2, 1 << 14).astype(np.float32)
+    top = jax.jit(lambda s: known.top / s * s)(sizes)  # rounded up or down, as in `encode`
+    assert float(top.max()) > known.top > float(top.min())
+    for chance in (0, 2**known.digits - 1):
+        assert (known.neighbour(top, jnp.int32(chance)) == known.last).all()
+        if known.zero:
+            assert known.neighbour(jnp.float32(0), jnp.int32(chance)) == 0
 
 
 # -- blocks -----------------------------------------------------------------------------------------------------------
@@ -197,6 +209,19 @@ def test_no_second_moment_becomes_zero():
         back = decode(encode(x, form(x.shape, bits, False)))
         assert (back > 0).all()
         assert decode(encode(jnp.zeros(256), form(x.shape, bits, False))).max() == 0
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize(
+    ("shape", "block"), [((64, 512), 512), ((6, 4096), 2048), ((40, 10), 128), ((257,), 96), ((3, 6, 5), 256)]
+)
+def test_a_scale_is_the_largest_of_its_block(shape, block, bits):
+    known = form(shape, bits, block=block)
+    x = jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)
+    blocks = np.abs(known.fill(x)).reshape(
+        [n for kb in zip(known.blocks, known.box, strict=True) for n in kb]
+    )
+    np.testing.assert_array_equal(encode(x, known).scales, blocks.max(tuple(range(1, 2 * len(shape), 2))))
 
 
 def test_signs_and_halves_of_bytes_are_kept():

@@ -101,10 +101,6 @@ class Form:
         """The array without what fills the last blocks."""
         return x if self.filled == self.shape else x[tuple(map(slice, self.shape))]
 
-    def split(self, x: jax.Array) -> jax.Array:
-        """A filled array, each dimension as two: blocks and entries of a block."""
-        return x.reshape([n for pair in zip(self.blocks, self.box, strict=True) for n in pair])
-
     def each(self, scales: jax.Array) -> jax.Array:
         """A number a block as one an entry of the filled array."""
         ones = scales.reshape([n for k in self.blocks for n in (k, 1)])
@@ -197,7 +193,7 @@ def encode(x: jax.Array, form: Form, draw: Any = None) -> Quantized:
         the two neighbours so that the mean is right.
     """
     x = form.fill(x.astype(jnp.float32))
-    scales = _largest(form.split(x)).reshape(form.blocks)
+    scales = _largest(x, form)
     known = (scales >= _TINY) & jnp.isfinite(scales)
     unit = jnp.abs(x) * form.each(form.map.top / jnp.where(known, scales, jnp.inf))
     codes = form.map.nearest(unit) if draw is None else form.map.neighbour(unit, _chances(draw, form))
@@ -207,12 +203,23 @@ def encode(x: jax.Array, form: Form, draw: Any = None) -> Quantized:
     return Quantized(_packed(codes, form), jnp.where(jnp.isfinite(scales), scales, jnp.nan), form)
 
 
-def _largest(split: jax.Array) -> jax.Array:
-    """The largest absolute value of each block; NaN, if there is one. Bits of positive floats have their order."""
-    piece = math.gcd(split.shape[-1], _PIECE)
-    bits = lax.bitcast_convert_type(jnp.abs(split), jnp.int32)
-    pieces = jnp.max(bits.reshape(*split.shape[:-1], -1, piece), axis=-1)
-    return jnp.max(lax.bitcast_convert_type(pieces, jnp.float32), axis=tuple(range(1, split.ndim, 2)))
+def _largest(x: jax.Array, form: Form) -> jax.Array:
+    """The largest absolute value of each block of a filled array; NaN, if there is one.
+
+    Bits of positive floats have their order. First go those that share a byte, which are read together, then those that
+    lie a piece apart, so that vectors meet entry by entry; the rest at last.
+    """
+    bits = lax.bitcast_convert_type(jnp.abs(x), jnp.int32)
+    box = list(form.box)
+    if form.bits == 4:
+        d, halves = form.paired, bits.reshape(_halves(form, 2))
+        bits = jnp.maximum(lax.index_in_dim(halves, 0, d + 1), lax.index_in_dim(halves, 1, d + 1))
+        box[d] //= 2
+    split = [n for pair in zip(form.blocks, box, strict=True) for n in pair][:-1]
+    bits = jnp.max(bits.reshape(*split, -1, math.gcd(box[-1], _PIECE)), axis=-2)
+    # As unsigned, for XLA would make one maximum of two, and one that is too long.
+    bits = jnp.max(lax.bitcast_convert_type(bits, jnp.uint32), axis=tuple(range(1, bits.ndim, 2)))
+    return lax.bitcast_convert_type(bits, jnp.float32)
 
 
 def _halves(form: Form, parts: int) -> list[int]:
@@ -243,8 +250,7 @@ def _shifts(form: Form, width: int) -> jax.Array:
 
 
 def _chances(draw: Any, form: Form) -> jax.Array:
-    """A number in [0, 1) for each entry of the filled array: of 24 random bits, or of 16 where two share a byte."""
+    """A chance, see `Map.neighbour`, for each entry of the filled array; two that share a byte share a random word."""
     bits = random_bits(draw[0], draw[1], form.stored)
-    if form.bits == 8:
-        return (bits >> 8).astype(jnp.float32) * 2.0**-24
-    return _unpacked(bits, form, 16).astype(jnp.int32).astype(jnp.float32) * 2.0**-16
+    digits = form.map.digits
+    return (bits >> (32 - digits) if form.bits == 8 else _unpacked(bits, form, digits)).astype(jnp.int32)

@@ -30,7 +30,8 @@ import numpy as np
 from jax import lax
 
 _TOP = 8  # log2 of the largest number, rounded down
-# Added to a number of 22 bits it rounds it to a whole one, which is then in the last bits of the sum.
+# Added to a number of 22 bits it rounds it to a whole one, which is then in the last bits of the sum; 2^-d times this
+# rounds to d digits behind the point.
 _WHOLE = 1.5 * 2.0**23
 
 
@@ -76,21 +77,27 @@ class Map(NamedTuple):
         """What k times the bits of a float have beyond those of F: bits count from those of 1.0."""
         return (((1 << self.shift) - 1) * 127 + self.unit) << 23
 
+    @property
+    def digits(self) -> int:
+        """The binary digits of a chance, which are those behind the point of a place."""
+        return min(16, 22 - self.last.bit_length())
+
     def nearest(self, x: jax.Array) -> jax.Array:
         """The nearest codes, int32, to numbers in [0, top]."""
-        return self._rounded(self.place(x))
+        return self._fixed(x, 0) & self.last
 
-    def neighbour(self, x: jax.Array, up: jax.Array) -> jax.Array:
+    def neighbour(self, x: jax.Array, chance: jax.Array) -> jax.Array:
         """One of the two codes around x, the upper one with the probability that makes the mean x.
 
         Args:
           x: in [0, top]. Below the smallest number of a map without zero, the mean is that number.
-          up: uniform in [0, 1).
+          chance: int32, a whole number, uniform in [0, 2^digits).
         """
-        return self._rounded(jnp.minimum(self.place(x) + (up - 0.5), self.first + self.last))
+        return (self._fixed(x, self.digits) + chance >> self.digits) & self.last
 
-    def _rounded(self, m: jax.Array) -> jax.Array:
-        return _bits(m + (_WHOLE - self.first)) & self.last
+    def _fixed(self, x: jax.Array, digits: int) -> jax.Array:
+        """Codes with so many digits behind the point, in the last bits; `top`, a little too large, is still `last`."""
+        return _bits(self.place(x) + (_WHOLE * 2.0**-digits - self.first))
 
 
 def _float(bits: jax.Array) -> jax.Array:
