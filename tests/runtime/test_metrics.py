@@ -208,6 +208,41 @@ def test_where_there_is_no_loop():
 
 
 @pytest.mark.usefixtures("few_cores")
+def many_leaves():
+    small = [((k + 1) * jnp.linspace(-1, 1, 6)).reshape(2, 3) for k in range(70)]
+    rest = [jnp.ones((3, 2), jnp.bfloat16) * k for k in range(40)]
+    return {
+        "small": small,
+        "rest": rest,
+        "large": jnp.linspace(0, 1, 2000),
+        "scalar": jnp.float32(3.0),
+        "no": jnp.zeros((0, 4)),
+    }
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_norms_of_very_many_small_leaves(skip):
+    params = many_leaves()
+    grads = {**jax.tree.map(lambda x: x + 1, params), "scalar": None}
+    opt = nablax.Optimizer(nablax.sgd(0.5), params, metrics=True, skip_nonfinite=skip)
+    after, got = opt.step(grads), opt.metrics
+
+    def norm(tree):
+        return np.sqrt(sum(np.sum(np.float64(x) ** 2) for x in jax.tree.leaves(tree)))
+
+    np.testing.assert_allclose(got["gradient_norm"], norm(grads), rtol=1e-6)
+    np.testing.assert_allclose(got["update_norm"], norm(grads) / 2, rtol=1e-6)
+    np.testing.assert_allclose(got["parameter_norm"], norm(after), rtol=1e-6)
+
+
+def test_few_sums_measure_very_many_small_leaves():
+    """XLA takes as long for a sum of each as for the step itself."""
+    params = many_leaves()
+    tx = with_metrics(nablax.sgd(0.5))
+    text = jax.jit(tx.update).lower(params, tx.init(params), params).compile().as_text()
+    assert 0 < text.count(" reduce(") < 30
+
+
 def test_norms_of_a_step_whose_state_changes_its_structure():
     """A first step that fills what was None."""
 
