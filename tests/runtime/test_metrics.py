@@ -207,6 +207,63 @@ def test_where_there_is_no_loop():
     jax.tree.map(np.testing.assert_array_equal, plain.state, told.state)
 
 
+def test_a_huge_leaf_has_a_loop_of_its_own_on_two_cores(monkeypatch):
+    monkeypatch.setattr(_lanes, "_HUGE", 2 * _lanes._TILE)
+    params = {"w": jnp.linspace(-1.0, 2.0, 5 * 8209)}
+    other = {"w": jnp.ones(5 * 8210)}  # optimizers of one structure share their programs
+    monkeypatch.setattr(_lanes, "_cores", lambda: 4)
+    assert "while" not in Optimizer(WAYS["adamw"], other, metrics=True).lower(other).as_text()
+    monkeypatch.setattr(_lanes, "_cores", lambda: 2)
+    opt = Optimizer(WAYS["adamw"], params, metrics=True)
+    compiled = opt.lower(params).compile()
+    assert " while(" in compiled.as_text()
+    assert compiled.memory_analysis().temp_size_in_bytes < 3 * params["w"].nbytes
+    plain = Optimizer(WAYS["adamw"], params)
+    for _ in range(2):
+        before, after = np.float64(opt.params["w"]), np.float64(opt.step(params)["w"])
+        plain.step(params)
+        np.testing.assert_allclose(after, plain.params["w"], rtol=1e-6, atol=1e-6)
+        norms = opt.metrics
+        np.testing.assert_allclose(norms["gradient_norm"], np.linalg.norm(params["w"]), rtol=1e-5)
+        np.testing.assert_allclose(norms["parameter_norm"], np.linalg.norm(after), rtol=1e-5)
+        np.testing.assert_allclose(norms["update_norm"], np.linalg.norm(after - before), rtol=1e-4)
+
+
+def many_leaves():
+    small = [((k + 1) * jnp.linspace(-1, 1, 6)).reshape(2, 3) for k in range(70)]
+    rest = [jnp.ones((3, 2), jnp.bfloat16) * k for k in range(40)]
+    return {
+        "small": small,
+        "rest": rest,
+        "large": jnp.linspace(0, 1, 2000),
+        "scalar": jnp.float32(3.0),
+        "no": jnp.zeros((0, 4)),
+    }
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_norms_of_very_many_small_leaves(skip):
+    params = many_leaves()
+    grads = {**jax.tree.map(lambda x: x + 1, params), "scalar": None}
+    opt = nablax.Optimizer(nablax.sgd(0.5), params, metrics=True, skip_nonfinite=skip)
+    after, got = opt.step(grads), opt.metrics
+
+    def norm(tree):
+        return np.sqrt(sum(np.sum(np.float64(x) ** 2) for x in jax.tree.leaves(tree)))
+
+    np.testing.assert_allclose(got["gradient_norm"], norm(grads), rtol=1e-6)
+    np.testing.assert_allclose(got["update_norm"], norm(grads) / 2, rtol=1e-6)
+    np.testing.assert_allclose(got["parameter_norm"], norm(after), rtol=1e-6)
+
+
+def test_few_sums_measure_very_many_small_leaves():
+    """XLA takes as long for a sum of each as for the step itself."""
+    params = many_leaves()
+    tx = with_metrics(nablax.sgd(0.5))
+    text = jax.jit(tx.update).lower(params, tx.init(params), params).compile().as_text()
+    assert 0 < text.count(" reduce(") < 30
+
+
 @pytest.mark.usefixtures("few_cores")
 def test_norms_of_a_step_whose_state_changes_its_structure():
     """A first step that fills what was None."""

@@ -1,5 +1,8 @@
 """Packed states and flat parameters: the same numbers as leaf by leaf, in fewer arrays."""
 
+import math
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -112,6 +115,66 @@ def test_gradients_of_flat_params():
     flat = flat_params(params())
     got = jax.jit(jax.grad(lambda p: loss(p.tree)))(flat)
     close(got.tree, jax.grad(loss)(params()))
+
+
+MANY = {
+    "alike": [(2, 3)] * 40,
+    "a pattern": [(2, 2), (3,), (0,), ()] * 12,
+    "a rest": [(3,)] * 37 + [(5,)],
+    "none alike": [(k + 1,) for k in range(33)],
+    "empty": [(0,)] * 40,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        *[(name, jnp.float32) for name in MANY],
+        *[("alike", t) for t in (jnp.bfloat16, jnp.int8, jnp.bool_, jnp.complex64)],
+    ],
+)
+def test_very_many_leaves_come_back(name, dtype):
+    leaves = [
+        jnp.arange(math.prod(s)).reshape(s).astype(dtype) + jnp.asarray(k % 7, dtype)
+        for k, s in enumerate(MANY[name])
+    ]
+    flat = flat_params(leaves)
+    for got in (flat.tree, jax.jit(lambda f: f.tree)(flat)):
+        jax.tree.map(np.testing.assert_array_equal, got, leaves)
+        assert [x.dtype for x in got] == [x.dtype for x in leaves]
+
+
+def test_very_many_leaves_are_differentiated_and_batched():
+    leaves = [jnp.linspace(-1, 1, 6).reshape(2, 3) * k for k in range(40)]
+
+    def loss(p):
+        return sum((k + 1) * jnp.sum(jnp.sin(x)) for k, x in enumerate(p))
+
+    def of_flat(f):
+        return loss(f.tree)
+
+    flat = flat_params(leaves)
+    close(jax.jit(jax.grad(of_flat))(flat).tree, jax.grad(loss)(leaves))
+    close(jax.jvp(of_flat, (flat,), (flat,))[1], jax.jvp(loss, (leaves,), (leaves,))[1])
+    two = jax.tree.map(lambda x: jnp.stack([x, 2 * x]), flat)
+    twice = [jax.tree.map(lambda x, k=k: k * x, leaves) for k in (1, 2)]
+    close(jax.vmap(of_flat)(two), jnp.stack([loss(x) for x in twice]))
+
+
+def test_very_many_leaves_alike_are_few_loops():
+    """XLA compiles equal loops once, and that is most of what its compiler does here."""
+    leaves = [jnp.full((8, 8), k / 100) for k in range(100)]
+    tx = packed(nablax.adamw(1e-3))
+
+    def loop(p, s, g):
+        u, s = tx.update(g, s, p)
+        return nablax.apply_updates(p, u), s
+
+    text = jax.jit(loop).lower(leaves, tx.init(leaves), leaves).compile().as_text()
+    bodies = re.findall(r"^%(fused_computation\S*) .*?\{\n(.*?)^\}", text, re.M | re.S)
+    plain = {re.sub(r"%[\w.\-]+|, metadata=\{[^}]*\}", "", body) for _, body in bodies}
+    assert len(bodies) > 100
+    assert len(plain) < 40
 
 
 def test_flat_params_follow_the_tree():

@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nablax import tree
 from nablax.core import Advanced, advance, advanced, current_values, hyperparams
-from nablax.runtime._metrics import Moved, measured, root
+from nablax.runtime._metrics import Moved, measured, norms_of, root
 from nablax.runtime._sharding import Layout
 from nablax.tree import all_finite
 
@@ -77,7 +76,7 @@ def step(
 def norms(grads: Any, stepped: Stepped) -> tuple[dict[str, jax.Array], Stepped]:
     """Euclidean norms over all leaves, float32 or wider; and the step, which may be made where they are summed."""
     if stepped.move is None or grads is not stepped.given[0]:
-        found = list(map(tree.norm, (grads, stepped.updates, stepped.params)))
+        found = norms_of((grads, stepped.updates, stepped.params))
     else:
         made = Advanced(stepped.params, stepped.state, stepped.updates, None)
         done, squares = measured(stepped.move, stepped.given, Moved(made, stepped.params))

@@ -8,6 +8,7 @@ from nablax.runtime._metrics._lr_finder import Found as Found
 from nablax.runtime._metrics._lr_finder import lr_finder as lr_finder
 from nablax.runtime._metrics._norms import Moved as Moved
 from nablax.runtime._metrics._norms import measured as measured
+from nablax.runtime._metrics._norms import norms_of as norms_of
 from nablax.runtime._metrics._norms import root as root
 from nablax.runtime._metrics._with_metrics import MetricsState as MetricsState
 from nablax.runtime._metrics._with_metrics import find_metrics as find_metrics

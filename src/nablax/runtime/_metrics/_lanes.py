@@ -29,6 +29,10 @@ _UNIT = 64  # entries of which a tile is a multiple
 # Leaves of a loop, all of one size: so many that the cores are busy, so few that XLA compiles it in a second. With
 # leaves of many sizes it takes XLA several times as long.
 _LANES = range(4, 17)
+# With two cores, a few leaves of this many entries, more than caches hold, go through a loop each, one after the other:
+# one core, which reads them once, takes less time than two that read them twice.
+_HUGE = 2**21
+_FEW = 8
 _CORES = 8  # with more, a tile of each lane is too little work to be handed out
 
 
@@ -55,14 +59,25 @@ class Lane(NamedTuple):
 
 def looped(lanes: Sequence[Lane]) -> list[list[int]]:
     """The lanes, by their numbers, that go through a loop together; a lane that is in none is not worth it."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = _cores()
     if cores > _CORES or jax.device_count() > 1 or not overwriting_now():
         return []
     sizes: dict[int, list[int]] = {}
     for k, lane in enumerate(lanes):
         if lane.writes and 2 * _TILE <= lane.size < 2**31:
             sizes.setdefault(lane.size, []).append(k)
-    return [part for alike in sizes.values() for part in _parts(alike) if len(part) in _LANES]
+    found: list[list[int]] = []
+    for size, alike in sizes.items():
+        if cores <= 2 and size >= _HUGE and len(alike) < _FEW:
+            found += [[k] for k in alike]
+        else:
+            found += [part for part in _parts(alike) if len(part) in _LANES]
+    return found
+
+
+def _cores() -> int:
+    """The number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _parts(group: list[int]) -> list[list[int]]:

@@ -19,6 +19,9 @@ from nablax import tree
 from nablax.core import Advanced, Entry, WholeLeaf, arrays_of, entries_of, under_jit
 from nablax.runtime._metrics._lanes import LARGE, Lane, again, looped, run, squares_of
 
+_SMALL = 1024  # entries of a leaf that is joined to others
+_TOGETHER = 32  # leaves; with all of 1,000 in one array, XLA compiles longer
+
 
 class Moved(NamedTuple):
     """A step that was made, and the parameters after it that are to be measured: rounded to their dtypes, or not."""
@@ -47,10 +50,11 @@ def measured(
     done, reached = moved
     treedef: Any = jax.tree.structure(params)
     lanes = _lanes_of(move, given)
-    if not any(lanes) and not per_leaf:
-        return done, [[x] for x in squares_of((grads, done.updates, reached))]
-    rows = zip(*[treedef.flatten_up_to(x) for x in (grads, done.updates, reached)], strict=True)
-    found = [squares_of(row) if lane is None else [] for lane, row in zip(lanes, rows, strict=True)]
+    rows = list(zip(*[treedef.flatten_up_to(x) for x in (grads, done.updates, reached)], strict=True))
+    others = [row for lane, row in zip(lanes, rows, strict=True) if lane is None]
+    found = [
+        squares_of(row) if per_leaf and lane is None else [] for lane, row in zip(lanes, rows, strict=True)
+    ]
     after, kept = jax.tree.flatten((done.params, done.state))
     numbers = [k for k, lane in enumerate(lanes) if lane]
     large = [lane for lane in lanes if lane]
@@ -61,9 +65,17 @@ def measured(
             for place, array in zip(large[j].places, arrays, strict=True):
                 after[place] = array
     found = [again(lane) if lane and not row else row for row, lane in zip(found, lanes, strict=True)]
+    if others and not per_leaf:
+        found.append(squares_of([_joined(column) for column in zip(*others, strict=True)]))
     new_params, new_state = jax.tree.unflatten(kept, after)
     done = done._replace(params=new_params, state=new_state)
-    return done, [list(column) for column in zip(*found, strict=True)] or [[], [], []]
+    columns = zip(*[row for row in found if row], strict=True)
+    return done, [list(column) for column in columns] or [[], [], []]
+
+
+def norms_of(trees: Sequence[Any]) -> list[jax.Array]:
+    """The norm of each tree, whatever lies where."""
+    return [tree.norm(_joined(x)) for x in trees]
 
 
 def root(parts: Sequence[jax.Array]) -> jax.Array:
@@ -72,6 +84,26 @@ def root(parts: Sequence[jax.Array]) -> jax.Array:
     if not parts:
         return jnp.zeros((), dtype)
     return jnp.sqrt(tree.reduce_scalars(operator.add, [x.astype(dtype) for x in parts]))
+
+
+def _joined(arrays: Any) -> Any:
+    """Arrays with the same entries, of which few are small: XLA compiles a loop for each that a sum reads, and takes as
+    long for 3,000 sums as for the rest of a step. Joined, they are written down once more, which small ones may be."""
+    if not under_jit() or jax.default_backend() != "cpu" or jax.device_count() > 1:
+        return arrays
+    small: dict[Any, list[Any]] = {}
+    found = []
+    for x in jax.tree.leaves(arrays):
+        if jnp.size(x) < _SMALL:
+            small.setdefault(jnp.result_type(x), []).append(jnp.ravel(x))
+        else:
+            found.append(x)
+    for alike in small.values():
+        for start in range(0, len(alike), _TOGETHER):
+            part = jnp.concatenate(alike[start : start + _TOGETHER])
+            # Else it is fused into the sum, which then asks for each entry where it comes from.
+            found.append(jax.lax.optimization_barrier(part))
+    return found
 
 
 def _lanes_of(move: Callable[..., Moved], given: tuple[Any, Any, Any]) -> list[Lane | None]:

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from nablax.core import ArgumentError, StructureError, quick_compile_options, under_trace
 from nablax.runtime._modules import check_arrays
+from nablax.runtime._packing._pieces import pieces
 from nablax.tree import is_none
 
 
@@ -94,9 +94,7 @@ class Layout(NamedTuple):
 
     def _pieces(self, dtype: str, vector: Any) -> Sequence[Any]:
         sizes = [math.prod(slot.shape) for slot in self.slots if slot is not None and slot.dtype == dtype]
-        # A split's transpose joins: slices would each be padded and added. The barrier keeps XLA from fusing what makes
-        # the gradients of all leaves into the one loop that joins them, which takes minutes to compile.
-        return lax.optimization_barrier(lax.split(vector, sizes))
+        return pieces(vector, sizes)
 
 
 def _joined(leaves: list[Any]) -> Any:
