@@ -194,13 +194,13 @@ def encode(x: jax.Array, form: Form, draw: Any = None) -> Quantized:
     """
     x = form.fill(x.astype(jnp.float32))
     scales = _largest(x, form)
-    known = (scales >= _TINY) & jnp.isfinite(scales)
-    unit = jnp.abs(x) * form.each(form.map.top / jnp.where(known, scales, jnp.inf))
+    scales = jnp.where(jnp.isfinite(scales), scales, jnp.nan)
+    unit = jnp.abs(x) * form.each(form.map.top / jnp.where(scales >= _TINY, scales, jnp.inf))
     codes = form.map.nearest(unit) if draw is None else form.map.neighbour(unit, _chances(draw, form))
     if form.signed:
         sign = lax.bitcast_convert_type(x, jnp.uint32) >> 31
         codes = codes | (sign << (form.bits - 1)).astype(jnp.int32)
-    return Quantized(_packed(codes, form), jnp.where(jnp.isfinite(scales), scales, jnp.nan), form)
+    return Quantized(_packed(codes, form), scales, form)
 
 
 def _largest(x: jax.Array, form: Form) -> jax.Array:
