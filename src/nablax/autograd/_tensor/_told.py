@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from .._path._recorded import Recorded
 from .._path._trace import Restart, Trace
 from .._path._trie import State
@@ -20,7 +22,7 @@ _TYPED = (float, bool, complex)
 
 def told(trace: Trace, call: Any, args: Iterable[Any], kwargs: dict[str, Any]) -> tuple | None:
     """The key of `call(*args, **kwargs)` in the open recording; None where an argument is neither a tensor, a plain
-    number or word, nor a list or tuple of these.
+    number or word, a dtype, nor a list or tuple of these.
 
     Tensors from outside become inputs, as they do when the call is recorded.
     """
@@ -63,6 +65,8 @@ def _add(key: list[Any], trace: Trace, arg: Any) -> bool:
         return all(_add(key, trace, each) for each in arg)
     elif isinstance(arg, Recorded):
         key.append(arg._s or trace.source(arg))
+    elif isinstance(arg, (type, np.dtype)):
+        key.append((type, arg))
     else:
         return False
     return True
