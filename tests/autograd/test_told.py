@@ -80,7 +80,7 @@ def test_equal_numbers_of_other_types_are_other_calls():
     assert key("f", "axis", 1) != key("f", axis=1)
     assert key("f", [1], 2) != key("f", [1, 2])
     assert key("f", slice(1, None)) != key("f", slice(None, 1))
-    assert [key("f", v) for v in (np.zeros(2), lambda x: x, [print])] == [None, None, None]
+    assert [key("f", v) for v in (np.zeros(2), lambda x: x, [print], ValueError)] == [None] * 4
 
 
 def test_a_number_that_varies_is_an_input_where_the_call_was_found_before():
@@ -95,6 +95,17 @@ def test_a_number_that_varies_is_an_input_where_the_call_was_found_before():
         np.testing.assert_allclose(w.grad.value, (v > X).astype(np.float32))
         w.grad = None
     assert ag.cache_info().programs <= known + 1
+
+
+def test_a_class_may_change_what_it_says():
+    class Options:
+        scale = 1.0
+
+    scaled = ag.lift(lambda x, options: x * options.scale)
+    w = ag.Parameter(X)
+    for i in range(5):
+        Options.scale = float(i // 3)
+        np.testing.assert_array_equal(scaled(w * 1.0, Options).value, X * (i // 3))
 
 
 def test_an_index_in_a_tensor_is_looked_at_each_time():

@@ -144,7 +144,9 @@ class _Reader:
         if isinstance(value, set | frozenset):
             return (kind, frozenset(self.key(v, depth) for v in value))
         if isinstance(value, type):
-            return Same(value)
+            # An argument may be asked for anything; of a class that a function names, `attributes` reads what it asks.
+            whole = depth == 1 and not is_library(value.__module__)
+            return (Same(value), *self.members(value, depth)) if whole else Same(value)
         return self.object(value, kind, depth)
 
     def function(self, fn: types.FunctionType, depth: int) -> Hashable:
@@ -216,15 +218,22 @@ class _Reader:
             for name in (slots,) if isinstance(slots, str) else slots:
                 if name not in ("__weakref__", "__dict__") and hasattr(value, name):
                     found.append((name, self.key(getattr(value, name), depth)))
-            if not is_library(base.__module__):
-                for name, content in base.__dict__.items():
-                    if (name.startswith("__") and name != "__call__") or name == "_abc_impl":
-                        continue
-                    if isinstance(content, property):
-                        content = content.fget
-                    elif isinstance(content, staticmethod | classmethod):
-                        content = content.__func__
-                    if isinstance(content, types.MemberDescriptorType | types.GetSetDescriptorType):
-                        continue
-                    found.append((name, self.key(content, depth)))
-        return tuple(found)
+        return (*found, *self.members(kind, depth))
+
+    def members(self, kind: type, depth: int) -> list[Hashable]:
+        """What stands in a class of the user's and those that it is built on."""
+        found: list[Hashable] = []
+        for base in kind.__mro__:
+            if is_library(base.__module__):
+                continue
+            for name, content in base.__dict__.items():
+                if (name.startswith("__") and name != "__call__") or name == "_abc_impl":
+                    continue
+                if isinstance(content, property):
+                    content = content.fget
+                elif isinstance(content, staticmethod | classmethod):
+                    content = content.__func__
+                if isinstance(content, types.MemberDescriptorType | types.GetSetDescriptorType):
+                    continue
+                found.append((name, self.key(content, depth)))
+        return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from .._path._recorded import Recorded
@@ -18,6 +19,8 @@ from .._path._trie import State
 _WORDS = object()  # after it, arguments by name
 _NAMED = (str, type(Ellipsis))  # equal to their like alone
 _TYPED = (float, bool, complex)
+_NUMBERS = {int, float, bool, complex}
+_DTYPES = (np.dtype, type(jnp.float32))
 
 
 def told(trace: Trace, call: Any, args: Iterable[Any], kwargs: dict[str, Any]) -> tuple | None:
@@ -65,8 +68,8 @@ def _add(key: list[Any], trace: Trace, arg: Any) -> bool:
         return all(_add(key, trace, each) for each in arg)
     elif isinstance(arg, Recorded):
         key.append(arg._s or trace.source(arg))
-    elif isinstance(arg, (type, np.dtype)):
-        key.append((type, arg))
+    elif isinstance(arg, _DTYPES) or (kind is type and (arg in _NUMBERS or issubclass(arg, np.generic))):
+        key.append((np.dtype, arg))
     else:
         return False
     return True
