@@ -1,5 +1,7 @@
 """What runs often is written out as one function: it gives the bits that the calls one by one give."""
 
+import contextlib
+import signal
 import warnings
 
 import jax
@@ -10,7 +12,7 @@ import pytest
 from autograd.test_numpy_tier import NATIVE
 from nablax import autograd
 from nablax.autograd._ground._aval import aval_of
-from nablax.autograd._ground._quiet import quiet
+from nablax.autograd._ground._quiet import quietly
 from nablax.autograd._operation._numpy import Lowered
 from nablax.autograd._program._compose import LARGE, OFTEN, composed
 from nablax.autograd._program._program import _PROGRAMS
@@ -30,8 +32,7 @@ def both(fn, args):
     if run is None:
         pytest.skip("XLA computes some of it")
     before = bits(args)
-    with quiet():
-        one_by_one = lowered(args)
+    one_by_one = quietly(lowered, args)
     found = run(args)
     assert bits(args) == before
     return one_by_one, found
@@ -102,6 +103,32 @@ def test_warnings_of_numpy_are_as_they_were_outside():
             assert x.log().tolist() == [-np.inf, 0.0]
         with pytest.raises(RuntimeWarning):
             np.log(np.zeros(2))
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer that interrupts")
+def test_an_interrupt_leaves_warnings_of_numpy_as_they_were():
+    args = (np.float32(0.5), np.float32(2))
+    lowered = Lowered(jax.make_jaxpr(lambda x, y: x * y + x)(*args))
+    written = composed(lowered, [aval_of(a) for a in args], ())
+    arrays = [np.asarray(a) for a in args]
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    outside = np.geterr()
+    handler = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for run in (written, lambda values: quietly(lowered, values)):
+            for turn in range(400):
+                with contextlib.suppress(KeyboardInterrupt):
+                    signal.setitimer(signal.ITIMER_REAL, 5e-5 + 1e-7 * turn)
+                    while True:
+                        run(arrays)
+                assert np.geterr() == outside, turn
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+        np.seterr(**outside)
 
 
 def test_calls_with_axes_and_flags_are_told_apart():

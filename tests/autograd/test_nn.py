@@ -259,3 +259,19 @@ def test_a_class_that_is_not_there_is_never_another_one(loss, labels):
         call(scores, autograd.tensor(labels))
     assert np.isnan(call(scores, autograd.tensor(labels) + 0).item())  # only recorded
     assert np.isfinite(call(scores, autograd.tensor([0, -100])).item())
+
+
+@pytest.mark.parametrize(
+    ("name", "args"), [("max_pool2d", (2, 1, 1, 2)), ("adaptive_max_pool2d", ((3, 2),))], ids=str
+)
+def test_of_equal_maxima_the_first_of_a_window_takes_the_gradient(name, args):
+    torch = pytest.importorskip("torch")
+
+    image = np.round(np.random.default_rng(0).standard_normal((1, 2, 7, 6))).astype(np.float32)
+    x, y = autograd.tensor(image, requires_grad=True), torch.tensor(image, requires_grad=True)
+    ours = getattr(autograd.nn.functional, name)(x, *args)
+    theirs = getattr(torch.nn.functional, name)(y, *args)
+    weights = np.arange(theirs.numel(), dtype=np.float32).reshape(theirs.shape)
+    (ours * weights).sum().backward()
+    (theirs * torch.tensor(weights)).sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), y.grad.numpy())

@@ -1,7 +1,8 @@
 """NumPy without warnings of floating point: what is infinite or no number is a value here, as it is JAX's.
 
 `np.errstate` makes the same object each time, which costs as much as three operations on small arrays. It says what it
-does in a context variable, which is found here once, and set.
+does in a context variable, which is found here once, and set. What was set before is read first, and put back by a
+`finally` that begins before anything changes: Ctrl-C, wherever it falls, leaves the user's setting as it was.
 """
 
 from __future__ import annotations
@@ -14,37 +15,31 @@ from typing import Any
 import numpy as np
 
 
-def _found() -> tuple[Callable[[], Any], Callable[[Any], None]]:
+def _found() -> tuple[Callable[[], Any], Callable[[], Any], Callable[[Any], Any]]:
     before = contextvars.copy_context()
     with np.errstate(all="ignore"):
         inside = contextvars.copy_context()
     changed = [(var, value) for var, value in inside.items() if before.get(var) is not value]
     if len(changed) == 1:
         ((var, value),) = changed
-        return partial(var.set, value), var.reset
-    return _enter, _leave
+        try:
+            var.get()
+        except LookupError:  # nothing is set, and that cannot be put back
+            pass
+        else:
+            return var.get, partial(var.set, value), var.set
+    return np.geterr, partial(np.seterr, all="ignore"), lambda before: np.seterr(**before)
 
 
-def _enter() -> Any:
-    state = np.errstate(all="ignore")
-    state.__enter__()
-    return state
+# What is set; to have no warnings; to put back what was set.
+heard, hush, restore = _found()
 
 
-def _leave(state: Any) -> None:
-    state.__exit__(None, None, None)
-
-
-hush, restore = _found()
-
-
-class quiet:
-    """A context without such warnings."""
-
-    __slots__ = ("_token",)
-
-    def __enter__(self) -> None:
-        self._token = hush()
-
-    def __exit__(self, *error: object) -> None:
-        restore(self._token)
+def quietly(function: Callable[..., Any], *args: Any) -> Any:
+    """Call a function without such warnings."""
+    before = heard()
+    try:
+        hush()
+        return function(*args)
+    finally:
+        restore(before)

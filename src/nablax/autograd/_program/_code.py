@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._ground._aval import Aval
-from .._ground._quiet import quiet
+from .._ground._quiet import quietly
 from .._operation._kernel import entering
 from .._operation._numpy import perform
 from ._compose import Source, foreign, handed_text
@@ -116,13 +116,15 @@ class Code:
 
     def run(self, env: list[Any]) -> None:
         """Compute what the operations make."""
-        with quiet():
-            for rows, dead in self._pieces:
-                perform(rows, env)
-                for slot in dead:
-                    env[slot] = None
+        quietly(self._perform, env)
         for slot, source in self._moves:
             env[slot] = env[source]
+
+    def _perform(self, env: list[Any]) -> None:
+        for rows, dead in self._pieces:
+            perform(rows, env)
+            for slot in dead:
+                env[slot] = None
 
     def written(self, results: Sequence[int], through: bool) -> Callable[..., Any] | None:
         """All of it as one function of the values that enter: results and residual as `Forward.forward` returns them,
@@ -174,7 +176,6 @@ def step(op: Op, env: list[Any]) -> None:
     outs = op.outs + op.extras
     args = [env[a] for a in op.args]
     if op.typed is not None:
-        with quiet():
-            args = op.typed.kernel(op.joint)(args)
+        args = quietly(op.typed.kernel(op.joint), args)
     for slot, value in zip(outs, args, strict=True):
         env[slot] = value

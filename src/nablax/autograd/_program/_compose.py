@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from .._ground._aval import Aval
-from .._ground._quiet import hush, restore
+from .._ground._quiet import heard, hush, restore
 from .._operation._kernel import on_host
 from .._operation._numpy import Kernel
 
@@ -67,6 +67,7 @@ class Source:
             "A": np.ndarray,
             "NUMBERS": NUMBERS,
             "asarray": np.asarray,
+            "heard": heard,
             "hush": hush,
             "restore": restore,
         }
@@ -186,11 +187,12 @@ class Source:
         lines = [*self._head]
         if self._lines:
             lines += [
-                "token = hush()",
+                "before = heard()",
                 "try:",
+                " hush()",
                 *[f" {line}" for line in self._lines],
                 "finally:",
-                " restore(token)",
+                " restore(before)",
             ]
         text = "\n ".join([f"def run({parameters}):", *lines, f"return {result}"])
         return FunctionType(_code_of(text).replace(), self._outside)

@@ -14,7 +14,7 @@ from .._ground._answers import must_be_callable
 from .._ground._aval import Aval, aval_of
 from .._ground._bounded import Bounded
 from .._ground._disk import compiled
-from .._ground._quiet import quiet
+from .._ground._quiet import quietly
 from .._ground._settings import now
 from .._ground._stats import stats
 from .._operation._general import Traced, flattened
@@ -116,8 +116,7 @@ class _Kind:
             found = self._written(args)
             if found is not None:
                 return found
-        with quiet():
-            found = self._kernel(args)
+        found = quietly(self._kernel, args)
         return [_own(handed(v), k in self._lent) for k, v in enumerate(found)]
 
 

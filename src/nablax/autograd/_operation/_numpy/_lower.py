@@ -11,7 +11,7 @@ from jax.extend.core import ClosedJaxpr, Literal
 
 from ..._ground._bounded import Bounded
 from ..._ground._disk import jitted
-from ..._ground._quiet import quiet
+from ..._ground._quiet import quietly
 from .._equations import needed
 from . import _elementwise, _picking, _reductions, _shapes, _windows
 from ._elementwise import QUICK, STRETCHING, or_zero
@@ -140,8 +140,7 @@ class Lowered(Kernel):
             self.calls += 1
             function, many = _jitted(eqn), True
         elif self._folds(into) and sum([v.aval.size for v in outvars]) <= FOLDED:
-            with quiet():
-                made = function(*[self.constants[i] for i in into])
+            made = quietly(function, *[self.constants[i] for i in into])
             return [self._constant(value) for value in (made if many else [made])]
         if not many:
             out = self._slot(outvars[0].aval.size)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal
 
+from ..._ground._quiet import quietly
 from ._elementwise import QUICK
 from ._lower import FOLDED, Kernel, Lowered, function_of, row, rule_for
 
@@ -115,8 +116,7 @@ class Pattern(Lowered):
             into = a if b == -2 else (a,) if b < 0 else (a, b)
             outs = out if many else (out,)
             if constants.keys() >= set(into) and sum([lengths[i - self.size] for i in outs]) <= FOLDED:
-                with np.errstate(all="ignore"):
-                    found = function(*[constants[i] for i in into])
+                found = quietly(function, *[constants[i] for i in into])
                 constants.update(zip(outs, found if many else (found,), strict=True))
                 for i in outs:
                     lengths[i - self.size] = 0

@@ -54,13 +54,23 @@ def _max_pool(n: int) -> Callable[..., Any]:
 def _max_apart(x: Any, size: Any, steps: Any, pads: Any, apart: Any) -> Any:
     """Maxima of windows with gaps, one axis after the other; JAX has no derivative of these at once."""
     lead = jnp.ndim(x) - len(size)
-    for along, (k, s, (low, high), d) in enumerate(zip(size, steps, pads, apart, strict=True), lead):
+    axes = [*enumerate(zip(size, steps, pads, apart, strict=True), lead)]
+    for along, (k, s, (low, high), d) in reversed(
+        axes
+    ):  # so that the first of equal ones is that of the window
         widths = [(low, high) if i == along else (0, 0) for i in range(jnp.ndim(x))]
         x = jnp.pad(x, widths, constant_values=-np.inf)
         starts = np.arange(0, x.shape[along] - d * (k - 1), s)
         at = starts[:, None] + d * np.arange(k)
-        x = jnp.take(x, at, along).max(along + 1)
+        x = _first_of_largest(jnp.take(x, at, along), along + 1)
     return x
+
+
+def _first_of_largest(x: Any, axis: int, keepdims: bool = False) -> Any:
+    """Maxima along an axis; of equal ones the first takes the gradient, as in windows without gaps."""
+    at = jnp.expand_dims(jnp.argmax(x, axis), axis)
+    found = jnp.take_along_axis(x, at, axis)
+    return found if keepdims else jnp.squeeze(found, axis)
 
 
 def _avg_pool(n: int) -> Callable[..., Any]:
@@ -98,7 +108,7 @@ def _adaptive(n: int, pick: Callable[..., Any]) -> Callable[..., Any]:
         lead = jnp.ndim(input) - n
         wanted = many(output_size, n) if output_size is not None else (None,) * n
         x = input
-        for axis, size in enumerate(wanted, lead):
+        for axis, size in reversed([*enumerate(wanted, lead)]):
             length = x.shape[axis]
             size = length if size is None else size
             parts = [
@@ -121,5 +131,5 @@ TABLE: dict[str, Row] = rows({
     "avg_pool2d": _avg_pool(2),
     "adaptive_avg_pool1d": _adaptive(1, lambda x, axis: x.mean(axis, keepdims=True)),
     "adaptive_avg_pool2d": _adaptive(2, lambda x, axis: x.mean(axis, keepdims=True)),
-    "adaptive_max_pool2d": _adaptive(2, lambda x, axis: x.max(axis, keepdims=True)),
+    "adaptive_max_pool2d": _adaptive(2, lambda x, axis: _first_of_largest(x, axis, keepdims=True)),
 })  # fmt: skip
