@@ -1,6 +1,7 @@
 """What a run tells: norms in the state, callbacks, loggers, the noise of gradients; the search for a rate; modules."""
 
 import csv
+import gc
 import importlib.util
 import json
 import signal
@@ -420,10 +421,14 @@ def test_many_steps_take_no_memory():
     s = tx.init(p)
     for k in range(10_000):
         if k == 100:
-            before = len(jax.live_arrays())
+            gc.collect()
+            before, known = len(jax.live_arrays()), len(gc.get_objects())
         opt.step(GRADS)
         p, s, _metrics = step(p, s, 1.0)
     assert len(jax.live_arrays()) <= before + 5
+    gc.collect()
+    now = len(gc.get_objects())
+    assert now < known + 5_000  # half an object a step: other threads may work meanwhile
 
 
 # -- noise ------------------------------------------------------------------------------------------------------------

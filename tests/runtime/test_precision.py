@@ -383,6 +383,13 @@ def test_exponential_average(debias, warmup):
         np.testing.assert_allclose(averages[n - 1], total / weight, rtol=1e-5)
 
 
+def test_exponential_average_of_some_points():
+    seen, averages, _ = points(ema_params(nablax.sgd(1.0), 0.9, start=4, period=3))
+    np.testing.assert_allclose(averages[5], seen[5])  # nothing was taken yet: the latest
+    np.testing.assert_allclose(averages[8], seen[6], rtol=1e-6)
+    np.testing.assert_allclose(averages[11], (0.09 * seen[6] + 0.1 * seen[9]) / 0.19, rtol=1e-5)
+
+
 def test_stochastic_weight_average():
     seen, averages, _ = points(swa(nablax.sgd(1.0), start=4, period=3))
     np.testing.assert_allclose(averages[3], seen[3])
