@@ -105,9 +105,14 @@ def _from_matrices(matrices: jax.Array, like: jax.Array, axes: Axes) -> jax.Arra
     return matrices.reshape([like.shape[a] for a in order]).transpose(np.argsort(order))
 
 
+def _gram(x: jax.Array) -> jax.Array:
+    """x times its conjugate transpose. Written with `swapaxes`, XLA copies the transposed one where an axis of 1 leads."""
+    return jnp.einsum("...ij,...kj->...ik", x, jnp.conj(x))
+
+
 def _normalized(x: jax.Array, eps: Any, preconditioning: str) -> jax.Array:
     """x, at least as wide as high, with singular values of at most about 1."""
-    gram = x @ jnp.conj(jnp.swapaxes(x, -1, -2))
+    gram = _gram(x)
     if preconditioning == "aol":
         return x * jax.lax.rsqrt(jnp.sum(jnp.abs(gram), -1, keepdims=True) + eps)
     if preconditioning == "spectral":
@@ -128,7 +133,7 @@ def _orthogonalize(x: jax.Array, coefficients: Any, steps: int, eps: Any, precon
     x = _normalized(x, eps, preconditioning)
     for i in range(steps):
         a, b, c = coefficients[i] if coefficients.ndim == 2 else coefficients
-        gram = x @ jnp.conj(jnp.swapaxes(x, -1, -2))
+        gram = _gram(x)
         x = a * x + (b * gram + c * gram @ gram) @ x
     return jnp.swapaxes(x, -1, -2) if tall else x
 
