@@ -3,13 +3,14 @@
 python benchmarks/packing.py               1,000 leaves of (8, 8): most of an hour, mostly compiling; needs torch
 python benchmarks/packing.py --leaves 150  fewer leaves: two minutes
 python benchmarks/packing.py --whole       whole training steps only
-python benchmarks/packing.py --threshold   which leaves are worth packing
+python benchmarks/packing.py --threshold   which leaves are worth packing: a minute
 python benchmarks/packing.py --quick       a smoke check
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import time
 from typing import Any
 
@@ -146,12 +147,15 @@ def rows(got: dict, first: dict) -> list[list[str]]:
 HEAD = ["", "a step", "faster than Optax", "first step", "of Optax's"]
 
 
-def threshold(rounds: int) -> None:
-    found = []
-    for size in (64, 1024, 4096, 16384, 65536):
-        got, _ = steps(max(4, 2**20 // size // 4), (size,), rounds, ("Optimizer", "Optimizer(packed=True)"))
-        found.append([str(size), times(got["Optimizer"] / got["Optimizer(packed=True)"])])
-    table("A step with packed=True, leaves of one size", ["entries", "faster than unpacked"], found)
+def threshold(rounds: int, count: int = 250) -> None:
+    """Leaves of one size, all of them packed, whatever the size."""
+    optimizers, found = nablax.runtime._optimizer, []
+    optimizers.packed_params = functools.partial(optimizers.packed_params, below=2**30)
+    for size in (512, 1024, 2048, 4096, 8192):
+        got, _ = steps(count, (size,), rounds, ("Optimizer", "Optimizer(packed=True)"))
+        plain, packed = got["Optimizer"], got["Optimizer(packed=True)"]
+        found.append([f"{size:,}", f"{1e3 * plain:.2f} ms", f"{1e3 * packed:.2f} ms", times(plain / packed)])
+    table(f"{count} leaves of one size, AdamW", ["entries", "a step", "packed", "faster"], found)
 
 
 def main() -> None:
@@ -163,8 +167,7 @@ def main() -> None:
     args = parser.parse_args()
     count, rounds = (20, 3) if args.quick else (args.leaves, 21)
     if args.threshold:
-        nablax.runtime._packing._packed.BELOW = 2**30
-        threshold(rounds)
+        threshold(31)
         return
     peers = ("Optax, donated", "packed(adamw), donated", "Optimizer", "Optimizer(packed=True)",
              "Optimizer(flat_params)", "torch, fused")  # fmt: skip

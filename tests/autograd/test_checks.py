@@ -1,5 +1,6 @@
 """Errors that teach, detect_anomaly, gradcheck."""
 
+import inspect
 from pathlib import Path
 
 import jax
@@ -104,5 +105,12 @@ def test_losses_of_nablax_name_the_users_line():
     x = autograd.tensor(np.ones(3), requires_grad=True)
     with pytest.raises(autograd.LostTapeError, match=r"autograd.lift\(f\).*test_checks.py:\d+"):
         nablax.losses.huber_loss(x, np.zeros(3, np.float32))
+    square = autograd.tensor(np.ones((2, 3)), requires_grad=True)
+    for name in [n for n in dir(nablax.losses) if not n.startswith("_")]:
+        loss = getattr(nablax.losses, name)
+        given = [p for p in inspect.signature(loss).parameters.values() if p.default is p.empty]
+        if name != "make_fenchel_young_loss":  # takes a function
+            with pytest.raises(autograd.LostTapeError, match=r"test_checks.py:\d+"):
+                loss(*[square] * len(given))
     autograd.lift(nablax.losses.huber_loss)(x, np.zeros(3, np.float32)).sum().backward()
     np.testing.assert_array_equal(x.grad.numpy(), 1.0)

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nablax import core
+from nablax import chain, core
 from nablax.core import ArgumentError, HyperparameterError, StructureError
-from nablax.optimizers import adam, adamw, lion, rmsprop, sgd
+from nablax.optimizers import adafactor, adam, adamw, lion, muon, rmsprop, sgd
 from nablax.runtime import Optimizer
 from nablax.transforms import clip_by_global_norm
 
@@ -39,7 +39,11 @@ def test_a_step_is_the_functional_loop(make):
     assert_close(opt.state, state)
 
 
-@pytest.mark.parametrize("make", [adam, lion, rmsprop])
+@pytest.mark.parametrize(
+    "make",
+    [adam, lion, rmsprop, lambda lr: chain(clip_by_global_norm(1.0), adamw(lr)), adafactor, muon],
+    ids=["adam", "lion", "rmsprop", "clip-adamw", "adafactor", "muon"],
+)
 def test_the_compiled_step_updates_in_place_without_a_copy(make):
     params = {"w": jnp.ones((256, 256)), "b": jnp.ones(256)}
     opt = Optimizer(make(1e-3), params)

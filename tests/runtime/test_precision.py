@@ -138,6 +138,29 @@ def test_the_remainder_is_the_float32_run_bit_for_bit():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), joined, wide.params)
 
 
+@pytest.mark.parametrize(
+    "tx",
+    [
+        nablax.lion(1e-3), nablax.sgd(1e-2, 0.9), nablax.adafactor(1e-2), nablax.muon(1e-2),
+        nablax.chain(nablax.clip_by_global_norm(1.0), nablax.adamw(nablax.cosine_decay_schedule(1e-2, 30))),
+    ],
+    ids=["lion", "sgd", "adafactor", "muon", "chain"],
+)  # fmt: skip
+def test_any_rule_is_kept_bit_for_bit_by_the_remainder(tx):
+    wide = {"w": jax.random.normal(jax.random.key(0), (16, 9)), "b": jnp.full(9, 0.3)}
+    narrow = jax.tree.map(lambda x: x.astype(BF16), wide)
+    wide = jax.tree.map(lambda x: x.astype(jnp.float32), narrow)
+    kept, w, p = precision(tx, "remainder"), wide, narrow
+    s, t = tx.init(w), kept.init(p)
+    for k in range(10):
+        grads = jax.tree.map(lambda x: jnp.cos(x * (k + 1)), wide)  # noqa: B023
+        u, s = tx.update(grads, s, w)
+        v, t = kept.update(grads, t, p)
+        w, p = apply_updates(w, u), apply_updates(p, v)
+        jax.tree.map(np.testing.assert_array_equal, jax.tree.map(join, p, t.beside), w)
+    assert max(jax.tree.leaves(jax.tree.map(lambda a, b: jnp.abs(a - b).max(), wide, w))) > 1e-3
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_a_loop_by_hand_comes_to_the_same(way):
     start, loss = problem()
@@ -360,6 +383,13 @@ def test_exponential_average(debias, warmup):
         np.testing.assert_allclose(averages[n - 1], total / weight, rtol=1e-5)
 
 
+def test_exponential_average_of_some_points():
+    seen, averages, _ = points(ema_params(nablax.sgd(1.0), 0.9, start=4, period=3))
+    np.testing.assert_allclose(averages[5], seen[5])  # nothing was taken yet: the latest
+    np.testing.assert_allclose(averages[8], seen[6], rtol=1e-6)
+    np.testing.assert_allclose(averages[11], (0.09 * seen[6] + 0.1 * seen[9]) / 0.19, rtol=1e-5)
+
+
 def test_stochastic_weight_average():
     seen, averages, _ = points(swa(nablax.sgd(1.0), start=4, period=3))
     np.testing.assert_allclose(averages[3], seen[3])
@@ -385,6 +415,28 @@ def test_averages_of_narrow_parameters_are_wide(tmp_path):
     other = Optimizer(tx, jnp.zeros(2, BF16))
     other.load(tmp_path / "x")
     np.testing.assert_array_equal(other.averaged_params, opt.averaged_params)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda tx: ema_params(tx, 0.9, warmup=True, start=2, period=2),
+        lambda tx: swa(tx, start=3, period=2),
+        lambda tx: lawa(tx, size=3, period=2),
+    ],
+    ids=["ema", "swa", "lawa"],
+)  # fmt: skip
+def test_an_average_goes_on_from_a_checkpoint(wrap, tmp_path):
+    tx = wrap(precision(nablax.adamw(1e-2), "remainder"))
+    _, _, opt = points(tx, 7, BF16)
+    opt.save(tmp_path / "x")
+    other = Optimizer(tx, jnp.ones(2, BF16))
+    other.load(tmp_path / "x")
+    for k in range(6):
+        for each in (opt, other):
+            each.step(jnp.array([1.0, -k]))
+        np.testing.assert_array_equal(other.averaged_params, opt.averaged_params)
+    assert not np.array_equal(opt.averaged_params, opt.params.astype(jnp.float32))
 
 
 def test_an_average_leaves_the_run_as_it_was():

@@ -105,11 +105,22 @@ def _from_matrices(matrices: jax.Array, like: jax.Array, axes: Axes) -> jax.Arra
     return matrices.reshape([like.shape[a] for a in order]).transpose(np.argsort(order))
 
 
+def _gram(x: jax.Array) -> jax.Array:
+    """The smaller of the two products with the conjugate transpose. XLA would copy what `swapaxes` gives it."""
+    if _is_tall(x):
+        return jnp.einsum("...ji,...jk->...ik", jnp.conj(x), x)
+    return jnp.einsum("...ij,...kj->...ik", x, jnp.conj(x))
+
+
+def _is_tall(x: jax.Array) -> bool:
+    return x.shape[-2] > x.shape[-1]
+
+
 def _normalized(x: jax.Array, eps: Any, preconditioning: str) -> jax.Array:
-    """x, at least as wide as high, with singular values of at most about 1."""
-    gram = x @ jnp.conj(jnp.swapaxes(x, -1, -2))
+    """x with singular values of at most about 1."""
+    gram = _gram(x)
     if preconditioning == "aol":
-        return x * jax.lax.rsqrt(jnp.sum(jnp.abs(gram), -1, keepdims=True) + eps)
+        return x * jax.lax.rsqrt(jnp.sum(jnp.abs(gram), -2 if _is_tall(x) else -1, keepdims=True) + eps)
     if preconditioning == "spectral":
         size = jnp.linalg.norm(x, ord=2, axis=(-2, -1), keepdims=True)
     elif preconditioning == "schatten":
@@ -123,14 +134,13 @@ def _orthogonalize(x: jax.Array, coefficients: Any, steps: int, eps: Any, precon
     """Newton-Schulz on the last two axes."""
     if not x.size:
         return x
-    tall = x.shape[-2] > x.shape[-1]
-    x = jnp.swapaxes(x, -1, -2) if tall else x
     x = _normalized(x, eps, preconditioning)
     for i in range(steps):
         a, b, c = coefficients[i] if coefficients.ndim == 2 else coefficients
-        gram = x @ jnp.conj(jnp.swapaxes(x, -1, -2))
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return jnp.swapaxes(x, -1, -2) if tall else x
+        gram = _gram(x)
+        factor = b * gram + c * gram @ gram
+        x = a * x + (x @ factor if _is_tall(x) else factor @ x)
+    return x
 
 
 def orthogonalize_via_newton_schulz(

@@ -223,8 +223,15 @@ def train_step(
             check_call(e, loss_fn, tx, params, state, batch)
             raise
 
+    def init(params: Any) -> Any:
+        try:
+            return tx.init(params)
+        except ArgumentError:
+            check_arrays("train_step", params)
+            raise
+
     step.__signature__ = SIGNATURE  # type: ignore[attr-defined]
-    step.init = tx.init  # type: ignore[attr-defined]
+    step.init = init  # type: ignore[attr-defined]
     step.lower = lambda p, s, *batch: call.lowered(first, p, s, batch)  # type: ignore[attr-defined]
     step.cache_size = lambda: call.compilations  # type: ignore[attr-defined]
     return step

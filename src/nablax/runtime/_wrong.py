@@ -17,6 +17,10 @@ OPTIMIZER = "Call Optimizer(nablax.adam(1e-3), params)."
 TRAIN_STEP = "Call train_step(loss_fn, nablax.adam(1e-3)); it returns step(params, state, *batch)."
 STEP = "Call step(params, state, *batch), first with state = step.init(params)."
 OWNED_STEP = "Call step(grads), with grads = jax.grad(loss_fn)(opt.params, *batch)."
+_OF_FLAX = (
+    "nnx.grad gives the leaves of nnx.state(model, nnx.Param): begin with Optimizer(tx, nnx.state(model, nnx.Param)), "
+    "and nnx.update(model, opt.copy_params()) after a step; or take jax.grad(loss_fn)(opt.params, *batch)."
+)
 _BESIDE = "What the transformation asks for goes by name: step(grads, value=loss)."
 _ELSEWHERE = {
     "param_groups": "numbers are set by opt.hyperparameters['learning_rate'] = 0.01",
@@ -76,8 +80,10 @@ def check_gradients(error: Exception, grads: Any, params: Any) -> None:
     wanted, came = (str(jax.tree.structure(x, is_leaf=is_none)) for x in (params, grads))
     if wanted != came:
         shown = f"an array of shape {grads.shape}" if hasattr(grads, "shape") else f"{type(grads).__name__}"
+        flax = type(grads).__module__.startswith("flax.") and type(grads) is not type(params)
+        right = _OF_FLAX if flax else OWNED_STEP
         raise StructureError(
-            f"Optimizer.step: {error} The gradients must be a tree like the parameters, got {shown}. {OWNED_STEP}"
+            f"Optimizer.step: {error} The gradients must be a tree like the parameters, got {shown}. {right}"
         ) from error
 
 

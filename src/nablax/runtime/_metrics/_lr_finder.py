@@ -19,6 +19,7 @@ from nablax.core import (
     with_extra_args_support,
     with_hyperparams,
 )
+from nablax.runtime._modules import check_arrays
 
 
 class Found(NamedTuple):
@@ -91,6 +92,7 @@ def lr_finder(
 
     Raises:
       ArgumentError: no batch, or a transformation without a learning rate.
+      StructureError: params hold something else than arrays; the message says what to write.
       HyperparameterError: a number out of its range.
 
     Defaults: all are ours: a range that holds the good rates of the usual optimizers.
@@ -133,7 +135,11 @@ def lr_finder(
         inputs = jnp.asarray(rates, jnp.float32), jnp.arange(int(steps))
         return jax.lax.scan(body, (p, tx.init(p)), inputs)[1]
 
-    losses = np.asarray(run(jax.tree.map(jnp.asarray, params)), np.float64)
+    try:
+        losses = np.asarray(run(jax.tree.map(jnp.asarray, params)), np.float64)
+    except (TypeError, ArgumentError):
+        check_arrays("lr_finder", params)
+        raise
     smooth = _smoothed(losses, explodes)
     return Found(rates, losses, smooth, _steepest(rates, smooth))
 
