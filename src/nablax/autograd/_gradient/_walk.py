@@ -21,14 +21,12 @@ from .._ground._settings import now, under
 from .._operation._kernel import plus
 from .._path._recorded import Recorded, as_tensor, is_recorded
 from .._path._trace import Trace, local
-from .._program._forward import AGAIN
 from .._segment._flush import flush
-from .._segment._node import Gone, Node, Watch
+from .._segment._node import Gone, Watch
+from ._chains import chain_from, pull_chain
 from ._cotangents import computed, own
 from ._hooks import hooked
 from ._recorded_pull import record_pull
-
-CHAINS = (8, 4, 2)  # turns of a loop of tiny segments whose backward is one program
 
 
 class Walk:
@@ -102,9 +100,10 @@ class Walk:
             if self.wanted is not None:
                 wants = tuple([i for i in wants if self._interesting(node.links[i])])
             elif len(wants) == len(outputs) == 1 and not self.create and self.trace.probe is None:
-                chain = self._chain(node, outputs[0], wants)
+                k, want = outputs[0], wants[0]
+                chain = chain_from(node, k, want, self._is_met, self.name)
                 if chain is not None:
-                    self._pull_chain(chain, waiting[outputs[0]], outputs[0], wants[0])
+                    self.send(chain[-1].links[want], pull_chain(chain, waiting[k], k, want, self.retain))
                     continue
             cotangents = {k: waiting[k] for k in outputs}
             pulled = self._pull(node, cotangents, wants)
@@ -206,41 +205,9 @@ class Walk:
                 return program.pull_between(node.values, plain, targets, stops)
         return record_pull(node, given, targets, stops)
 
-    def _chain(self, node: Any, k: int, wants: tuple[int, ...]) -> list[Any] | None:
-        """The next nodes, if they are turns of one loop that hand one gradient to each other and to nobody else."""
-        program, want = node.program, wants[0]
-        if node.residual is not AGAIN:
-            return None
-        chain = [node]
-        while len(chain) < CHAINS[0]:
-            link = node.links[want]
-            if link.__class__ is not tuple or link[1] != k:
-                break
-            node = link[0]
-            if (
-                node.__class__ is not Node
-                or node.program is not program
-                or node.residual is not AGAIN
-                or node.watched
-                or id(node) in self.cotangents
-                or (self.heap and -self.heap[0][0] >= node.serial)
-            ):
-                break
-            node.check((k,), self.name)
-            chain.append(node)
-        length = next((n for n in CHAINS if n <= len(chain)), 0)
-        return chain[:length] or None
-
-    def _pull_chain(self, chain: list[Any], ct: Any, k: int, want: int) -> None:
-        program = chain[0].program
-        ct = computed(ct, program.avals[program.roots[k]].dtype)
-        link = chain[-1].links[want]
-        with under(chain[0].settings):
-            ct = program.pull_chain([node.values for node in chain], ct, k, want)
-        if not self.retain:
-            for node in chain:
-                node.free((k,))
-        self.send(link, ct)
+    def _is_met(self, node: Any) -> bool:
+        """Whether something else arrives at a node, or is before it."""
+        return id(node) in self.cotangents or bool(self.heap and -self.heap[0][0] >= node.serial)
 
     def _interesting(self, link: Any) -> bool:
         if self.wanted is None:

@@ -5,10 +5,10 @@ and what is left is a list of NumPy functions to call. What NumPy lacks is one j
 to the last bits; integers, truth values and random bits to every bit.
 """
 
+from ._calls import Kernel as Kernel
+from ._calls import perform as perform
+from ._calls import row as row
+from ._compiled import clear as clear
 from ._elementwise import QUICK as QUICK
-from ._lower import Kernel as Kernel
 from ._lower import Lowered as Lowered
-from ._lower import clear as clear
-from ._lower import perform as perform
-from ._lower import row as row
 from ._pattern import Pattern as Pattern

@@ -2,57 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import jax
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal
 
-from ..._ground._bounded import Bounded
-from ..._ground._disk import jitted
 from ..._ground._quiet import quietly
 from .._equations import needed
-from . import _elementwise, _picking, _reductions, _shapes, _windows
-from ._elementwise import QUICK, STRETCHING, or_zero
-from ._shapes import same, stretched
+from ._calls import Kernel, row
+from ._compiled import compiled, host
+from ._elementwise import STRETCHING, or_zero
+from ._functions import function_of
+from ._shapes import same
 
-RULES = {
-    **_elementwise.RULES, **_shapes.RULES, **_reductions.RULES, **_picking.RULES, **_windows.RULES,
-}  # fmt: skip
-NATIVE = "fiucb"  # kinds of dtypes that NumPy computes with
 INNER = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 INLINED = {
     "jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr", "remat",
     "remat2", "checkpoint", "custom_lin",
 }  # fmt: skip
-MOST_CALLS = 1024
-_CALLS: Bounded = Bounded(MOST_CALLS)
 MASKED = 256  # elements from which on a product is quicker than a branch
 FOLDED = 65_536  # elements up to which a value that does not depend on the arguments is kept
-
-
-class Kernel:
-    """A function as a list of calls: `kernel(args)` gives a list of results.
-
-    size: arguments, which take the first slots.  outs: slots of the results.
-    rest: what the other slots hold at the start: constants, or None.  sizes: elements of what they will hold.
-    code: rows for `perform`.  constants: by slot.
-    """
-
-    __slots__ = ("code", "constants", "outs", "rest", "size", "sizes")
-
-    size: int
-    outs: list[int]
-    rest: list[Any]
-    sizes: list[int]
-    code: list[tuple]
-    constants: dict[int, Any]
-
-    def __call__(self, args: Sequence[Any]) -> list[Any]:
-        env = [*args, *self.rest]
-        perform(self.code, env)
-        return [env[slot] for slot in self.outs]
 
 
 class Lowered(Kernel):
@@ -86,7 +56,7 @@ class Lowered(Kernel):
         """Write the equations of a jaxpr; the slots of its results."""
         slots: dict[Any, int] = dict(zip(jaxpr.invars, args, strict=True))
         for var, value in zip(jaxpr.constvars, consts, strict=True):
-            slots[var] = self._constant(_host(value))
+            slots[var] = self._constant(host(value))
         eqns, outvars = jaxpr.eqns, jaxpr.outvars
         if len(eqns) > 1:
             eqns = needed(eqns, outvars)
@@ -138,7 +108,7 @@ class Lowered(Kernel):
             return into
         if function is None:
             self.calls += 1
-            function, many = _jitted(eqn), True
+            function, many = compiled(eqn), True
         elif self._folds(into) and sum([v.aval.size for v in outvars]) <= FOLDED:
             made = quietly(function, *[self.constants[i] for i in into])
             return [self._constant(value) for value in (made if many else [made])]
@@ -175,31 +145,6 @@ class Lowered(Kernel):
         return True
 
 
-def row(function: Callable[..., Any], into: Sequence[int], out: int | tuple[int, ...]) -> tuple:
-    """A call for `perform`: a function, the slots of its arguments, the slot of its result (or slots, of several)."""
-    if len(into) == 1:
-        return function, into[0], -1, out
-    if len(into) == 2:
-        return function, into[0], into[1], out
-    return function, tuple(into), -2, out
-
-
-def perform(code: Iterable[tuple], env: list[Any]) -> None:
-    """Make calls, one after the other, on the values in `env`."""
-    for function, a, b, out in code:
-        if b >= 0:
-            made = function(env[a], env[b])
-        elif b == -1:
-            made = function(env[a])
-        else:
-            made = function(*[env[i] for i in a])
-        if out.__class__ is int:
-            env[out] = made
-        else:
-            for slot, value in zip(out, made, strict=True):
-                env[slot] = value
-
-
 def _shrinkable(eqns: Sequence[Any], outvars: Sequence[Any]) -> set[Any] | None:
     """Results of broadcasts that only meet operations which broadcast by themselves, beside a full argument."""
     if len(eqns) < 2:
@@ -224,81 +169,3 @@ def _shrinkable(eqns: Sequence[Any], outvars: Sequence[Any]) -> set[Any] | None:
             for v in used:
                 made.pop(v, None)
     return set(made)
-
-
-def function_of(eqn: Any, small: bool) -> Callable[..., Any] | None:
-    """The NumPy function of an equation; None where there is none."""
-    quick = QUICK.get(eqn.primitive.name)
-    if quick is not None and eqn.invars[0].aval.dtype.kind == "f" and eqn.params.get("accuracy") is None:
-        return quick
-    found = rule_for(eqn, small)
-    if found is None:
-        return None
-    rule, params = found
-    return rule([v.aval for v in eqn.invars], [v.aval for v in eqn.outvars], **params)
-
-
-def rule_for(eqn: Any, small: bool) -> tuple[Any, dict[str, Any]] | None:
-    """What makes the NumPy function of an equation, from avals of arguments and results, and its parameters."""
-    for v in (*eqn.invars, *eqn.outvars):
-        if getattr(getattr(v.aval, "dtype", None), "kind", "?") not in NATIVE:
-            return None
-    rule = _unstretched if small else RULES.get(eqn.primitive.name)
-    return None if rule is None else (rule, _relevant(eqn))
-
-
-def _unstretched(
-    ins: Sequence[Any], outs: Sequence[Any], broadcast_dimensions: Any, **_: Any
-) -> Callable[..., Any]:
-    before = stretched(ins[0], outs[0].shape, broadcast_dimensions)
-    return lambda x: x.reshape(before)
-
-
-_IRRELEVANT = {"sharding", "out_sharding", "weak_type", "precision", "indices_are_sorted", "unique_indices",
-               "update_consts"}  # fmt: skip
-
-
-def _relevant(eqn: Any) -> dict[str, Any]:
-    params = {k: v for k, v in eqn.params.items() if k not in _IRRELEVANT} if eqn.params else {}
-    if params.get("accuracy", 0) is None:  # as good as there is: no wish
-        del params["accuracy"]
-    return params
-
-
-def _host(value: Any) -> Any:
-    dtype = getattr(value, "dtype", None)
-    if dtype is not None and jax.numpy.issubdtype(dtype, jax.dtypes.extended):
-        return value
-    return np.asarray(value)
-
-
-def _jitted(eqn: Any) -> Callable[..., list[Any]]:
-    """An equation as a compiled program of its own."""
-    kinds = tuple((v.aval.shape, v.aval.dtype, bool(getattr(v.aval, "weak_type", False))) for v in eqn.invars)
-    key: Any = (eqn.primitive, tuple(sorted(eqn.params.items())), kinds)
-    try:
-        found = _CALLS.get(key)
-    except TypeError:  # a parameter without a hash
-        return _program(eqn)
-    if found is None:
-        found = _CALLS[key] = _program(eqn)
-    return found
-
-
-def _program(eqn: Any) -> Callable[..., list[Any]]:
-    def bind(*args: Any) -> list[Any]:
-        made = eqn.primitive.bind(*args, **eqn.params)
-        return list(made) if eqn.primitive.multiple_results else [made]
-
-    program = jitted(bind)
-
-    def call(*args: Any) -> list[Any]:
-        return [v if isinstance(v, jax.core.Tracer) else _host(v) for v in program(*args)]
-
-    call.foreign = True  # type: ignore[attr-defined]
-    return call
-
-
-def clear() -> None:
-    """Forget the jitted calls."""
-    _CALLS.clear()

@@ -10,8 +10,10 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal
 
 from ..._ground._quiet import quietly
+from ._calls import Kernel, row
 from ._elementwise import QUICK
-from ._lower import FOLDED, Kernel, Lowered, function_of, row, rule_for
+from ._functions import function_of, rule_for
+from ._lower import FOLDED, Lowered
 
 
 class Waiting(NamedTuple):

@@ -1,0 +1,54 @@
+"""The NumPy function of an equation, from the tables of all themes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from . import _elementwise, _picking, _reductions, _shapes, _windows
+from ._elementwise import QUICK
+from ._shapes import stretched
+
+RULES = {
+    **_elementwise.RULES, **_shapes.RULES, **_reductions.RULES, **_picking.RULES, **_windows.RULES,
+}  # fmt: skip
+NATIVE = "fiucb"  # kinds of dtypes that NumPy computes with
+
+
+def function_of(eqn: Any, small: bool) -> Callable[..., Any] | None:
+    """The NumPy function of an equation; None where there is none."""
+    quick = QUICK.get(eqn.primitive.name)
+    if quick is not None and eqn.invars[0].aval.dtype.kind == "f" and eqn.params.get("accuracy") is None:
+        return quick
+    found = rule_for(eqn, small)
+    if found is None:
+        return None
+    rule, params = found
+    return rule([v.aval for v in eqn.invars], [v.aval for v in eqn.outvars], **params)
+
+
+def rule_for(eqn: Any, small: bool) -> tuple[Any, dict[str, Any]] | None:
+    """What makes the NumPy function of an equation, from avals of arguments and results, and its parameters."""
+    for v in (*eqn.invars, *eqn.outvars):
+        if getattr(getattr(v.aval, "dtype", None), "kind", "?") not in NATIVE:
+            return None
+    rule = _unstretched if small else RULES.get(eqn.primitive.name)
+    return None if rule is None else (rule, _relevant(eqn))
+
+
+def _unstretched(
+    ins: Sequence[Any], outs: Sequence[Any], broadcast_dimensions: Any, **_: Any
+) -> Callable[..., Any]:
+    before = stretched(ins[0], outs[0].shape, broadcast_dimensions)
+    return lambda x: x.reshape(before)
+
+
+_IRRELEVANT = {"sharding", "out_sharding", "weak_type", "precision", "indices_are_sorted", "unique_indices",
+               "update_consts"}  # fmt: skip
+
+
+def _relevant(eqn: Any) -> dict[str, Any]:
+    params = {k: v for k, v in eqn.params.items() if k not in _IRRELEVANT} if eqn.params else {}
+    if params.get("accuracy", 0) is None:  # as good as there is: no wish
+        del params["accuracy"]
+    return params
