@@ -1,5 +1,6 @@
 """Calls that are found as they were written: the same call is one look-up, another is never taken for it."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -133,3 +134,17 @@ def test_a_row_that_was_found_is_a_view():
         row = y[0]
         row += 1
         np.testing.assert_array_equal(y.value, X + np.float32([[1], [0]]))
+
+
+def test_x64_that_is_switched_on_within_a_recording_counts():
+    """A function that was found as it was written without x64 is not what it is with it, and the other way round."""
+    function = ag.lift(lambda y, k: y.astype(float) * k)
+    x = ag.tensor(X, requires_grad=True)
+    for wide in (False, False, False, True, True, False, True):
+        y = x * 2
+        with jax.enable_x64(wide):
+            z = function(y, 2)
+        assert z.dtype == (np.float64 if wide else np.float32)
+        z.sum().backward()
+        np.testing.assert_allclose(x.grad.numpy(), np.full_like(X, 4))
+        x.grad = None

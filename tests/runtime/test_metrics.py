@@ -638,3 +638,10 @@ def test_flax_modules():
     opt.step(jax.grad(loss)(params, jnp.ones((4, 3))))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), new, opt.params)
     assert "kernel" in str(opt.describe())
+
+
+def test_the_ratio_of_parameters_that_stay_zero_is_zero():
+    """Zeros, at a first step whose rate is zero: the norm of the update and that of the parameters are both 0."""
+    optimizer = nablax.Optimizer(nablax.sgd(0.0), {"w": jnp.zeros(3)}, metrics=True)
+    optimizer.step({"w": jnp.ones(3)})
+    assert optimizer.metrics["update_ratio"] == 0

@@ -198,7 +198,9 @@ class Trace(Growing):
 
     def meet(self) -> None:
         """End a recording that was opened under other settings of JAX."""
-        if self.state is not self.closed and self.settings != now():
+        if self.state is self.closed:
+            return
+        if self.settings != now() or (not self.x64 and config.jax_enable_x64):
             self.flush()
 
     def set_mode(self, mode: bool) -> None:

@@ -44,7 +44,7 @@ class MetricsState(NamedTuple):
 
 def ratio(update_norm: Any, parameter_norm: Any) -> jax.Array:
     """The norm of the update, divided by that of the parameters; 0 where both are."""
-    return jnp.where(update_norm == 0, 0.0, update_norm / parameter_norm)
+    return jnp.where(update_norm == 0, 0.0, jnp.divide(update_norm, parameter_norm))
 
 
 def _told(norms: Sequence[jax.Array]) -> dict[str, Any]:
