@@ -127,6 +127,16 @@ def test_an_index_in_a_tensor_is_looked_at_each_time():
     assert "axis 0 must lie in -2 to 1, got 2" in wrong[0][1]
 
 
+@pytest.mark.parametrize("kind", ["<i4", ">i4", "i8", "u1", ">u2"])
+def test_an_index_that_is_not_there_is_refused_in_any_order_of_bytes(kind):
+    w = ag.Parameter(X)
+    np.testing.assert_array_equal(w[np.array([1, 0], kind)].value, X[[1, 0]])
+    for wrong in (2, -3):
+        if wrong > 0 or "i" in kind:
+            with pytest.raises(IndexError, match="axis 0"):
+                w[np.array([1, wrong], kind)]
+
+
 def test_a_row_that_was_found_is_a_view():
     w = ag.Parameter(X)
     for _ in range(4):

@@ -115,10 +115,11 @@ def _beyond(axis: int, length: int, index: Any) -> RangeError:
 
 
 def inside(indices: np.ndarray, size: int) -> bool:
-    """Whether all of some integers lie in 0 to size - 1."""
-    plain = indices.view(
-        _UNSIGNED.get(indices.dtype, indices.dtype)
-    )  # a negative number is a large one without a sign
+    """Whether all of some integers surely lie in 0 to size - 1; False where that is not seen at once."""
+    kind = indices.dtype
+    if kind not in _UNSIGNED and kind.kind != "u":  # of another order of bytes
+        return False
+    plain = indices.view(_UNSIGNED.get(kind, kind))  # a negative number is a large one without a sign
     return plain.item(plain.argmax()) < size
 
 
