@@ -251,3 +251,35 @@ def test_a_gradient_of_a_gradient_by_an_intermediate_that_ran():
     z.item()
     (g,) = grad(z, [x], create_graph=True)  # 6 y^2
     close(grad(g.sum() + (y * 3).sum(), y), 12 * 2 * V + 3)
+
+
+@pytest.mark.parametrize("ran", [False, True])
+@pytest.mark.parametrize("hooks", [False, True])
+@pytest.mark.parametrize("parts", [1, 2])
+def test_grad_asks_only_what_leads_to_its_inputs(ran, hooks, parts):
+    """Beside the way nobody hears of a gradient, and `.grad` keeps nothing: torch 2.13's figures."""
+    x, w = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    heard = []
+
+    def watched(name, tensor):
+        if hooks:
+            tensor.register_hook(lambda g: heard.append((name, g.sum().item())))
+        tensor.retain_grad()
+        return tensor
+
+    a = watched("a", x * w)
+    b = watched("b", a * 2)
+    c = w * 5 if parts == 1 else (w * 2.5).realize() * 2
+    c = watched("c", c)
+    y = (b * b).sum() + (c * c).sum()
+    if ran:
+        y.realize()
+    gx, gb = autograd.grad(y, [x, b], retain_graph=True)
+    assert gx.tolist() == [72, 256]
+    assert gb.tolist() == [12, 32]
+    assert heard == [("b", 44), ("a", 88)] * hooks
+    assert b.grad.tolist() == [12, 32]
+    assert c.grad is None
+    y.backward()
+    assert heard[2 * hooks :] == [("c", 70), ("b", 44), ("a", 88)] * hooks
+    assert (b.grad.tolist(), c.grad.tolist()) == ([24, 64], [30, 40])

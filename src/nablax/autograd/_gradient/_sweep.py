@@ -69,7 +69,15 @@ class Sweep(Walk):
         if self.wanted is not None:
             wanted = sum(1 << slot for slot, link in trace.links.items() if self._interesting(link))
             sought = {w._s.slot: w for w in self.wanted if is_recorded(w) and not w._r}
-        extra = {*sought, *trace.watched}
+        watched = trace.watched
+        if self.reach is not None and watched:
+            masks = {v.slot: v.mask for p in trace.state.path() for v in p.made}
+            watched = {
+                slot: watch
+                for slot, watch in watched.items()
+                if self.reach.leads(masks[slot], trace.links, sought)
+            }
+        extra = {*sought, *watched}
         before = trace.state
         state = trace.gradient(
             roots, cotangents, wanted, sum(1 << s for s in extra), self.retain, self.create
@@ -82,8 +90,8 @@ class Sweep(Walk):
             gradient = emit(trace, out)
             if slot in sought:
                 self.found[id(sought[slot])] = gradient
-            if slot in trace.watched:
-                self._keep(trace.watched[slot], gradient, None, slot)
+            if slot in watched:
+                self._keep(watched[slot], gradient, None, slot)
             if slot in trace.links:
                 self.send(trace.links[slot], gradient)
 

@@ -26,6 +26,7 @@ from .._segment._node import Gone, Watch
 from ._chains import chain_from, pull_chain
 from ._cotangents import computed, own
 from ._hooks import hooked
+from ._reach import Reach
 from ._recorded_pull import record_pull
 
 
@@ -47,6 +48,7 @@ class Walk:
         self.leaves: dict[int, tuple[Any, Any]] = {}  # id of a leaf -> leaf, gradient
         self.found: dict[int, Any] = {}  # id of a wanted intermediate -> gradient
         self.sought: dict[int, dict[int, Any]] = {}  # id of a node -> slot -> wanted tensor
+        self.reach: Reach | None = None if wanted is None else Reach(self.wanted or (), self.sought)
         self.floor: float = -2  # nodes before this one lead to nothing that is wanted
         self.name: str | None = None  # of the first root that has one, for messages
 
@@ -152,6 +154,8 @@ class Walk:
         for k in waiting:
             reach |= program.flows[program.roots[k]]
         marks = [slot for slot in sorted({*watched, *sought}, reverse=True) if reach >> slot & 1]
+        if self.reach is not None:
+            marks = [slot for slot in marks if slot in sought or self.reach.passes(node, slot)]
         stops = {slot for slot in marks if slot in watched and watched[slot].hooks}
         arrived: dict[int, Any] = {}
         given: dict[int, Any] = {}
