@@ -48,7 +48,7 @@ class Walk:
         self.leaves: dict[int, tuple[Any, Any]] = {}  # id of a leaf -> leaf, gradient
         self.found: dict[int, Any] = {}  # id of a wanted intermediate -> gradient
         self.sought: dict[int, dict[int, Any]] = {}  # id of a node -> slot -> wanted tensor
-        self.reach: Reach | None = None if wanted is None else Reach(self.wanted or (), self.sought)
+        self.reach: Reach | None = None if wanted is None else Reach(wanted, self.sought)
         self.floor: float = -2  # nodes before this one lead to nothing that is wanted
         self.name: str | None = None  # of the first root that has one, for messages
 
