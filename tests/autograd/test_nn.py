@@ -1,10 +1,12 @@
 """Modules, init, random numbers and the small things of torch's, against torch where it has them."""
 
+import copy
 import pickle
 
 import numpy as np
 import pytest
 
+import nablax
 from nablax import autograd
 from nablax.autograd import nn
 
@@ -327,3 +329,27 @@ def test_hooks_around_a_forward():
     assert len(seen) == 1
     with pytest.raises(TypeError, match="Linear: hook must be a function, got int"):
         model[0].register_forward_hook(3)
+
+
+def test_modules_are_pickled_and_copied_with_their_optimizer():
+    model = nn.Sequential(
+        nn.Linear(6, 4), nn.Tanh(), nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0), nn.GELU()
+    )
+    opt = nablax.Optimizer(nablax.adamw(1e-2), model.parameters())
+
+    def train(model, opt):
+        opt.zero_grad()
+        (model(autograd.tensor(ROWS)) ** 2).sum().backward()
+        opt.step()
+
+    train(model, opt)
+    again = [copy.deepcopy((model, opt)), pickle.loads(pickle.dumps((model, opt)))]
+    for other, stepped in again:
+        assert next(iter(other.parameters())) is stepped.params[0]
+        assert stepped.params[0] is not opt.params[0]
+    for pair in ((model, opt), *again):
+        train(*pair)
+        train(*pair)
+    for other, _ in again:
+        for name, value in other.state_dict().items():
+            np.testing.assert_array_equal(value.numpy(), model.state_dict()[name].numpy())
