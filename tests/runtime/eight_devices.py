@@ -385,6 +385,8 @@ def what_describe_memory_says_is_allocated():
         state = nablax.shard_state(tx, mesh, param_specs=specs).init(held)
         rows = {row.what: row for row in said.rows}
         assert {*kept} <= {*rows}, rows
+        opt = nablax.Optimizer(tx, held, mesh=mesh)
+        assert nablax.describe(tx, shapes, mesh=mesh).memory == opt.describe().memory == said
         for device in jax.devices():
             assert rows["parameters"].device == bytes_on(held, device)
             there = said.device - rows["parameters"].device - rows["gradients"].device
