@@ -95,6 +95,8 @@ def test_nothing_is_unpickled(backend, tmp_path, monkeypatch):
     refused = 0
     for path in files:  # a stranger's file in the place of each
         whole = path.read_bytes()
+        if whole.startswith(b"\x0c\xdb"):  # of TensorStore, whose C++ reads it
+            continue
         path.write_bytes(pickle.dumps(Evil(str(tmp_path / "evil"))))
         try:
             nablax.CheckpointManager(tmp_path / "run", backend=backend).restore(opt)
