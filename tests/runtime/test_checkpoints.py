@@ -272,6 +272,17 @@ def test_arguments_are_checked(tmp_path):
         manager.best_step()
 
 
+@pytest.mark.parametrize("backend", ["files", "orbax"])
+def test_what_the_dead_left_goes_at_the_next_save(backend, tmp_path):
+    left = tmp_path / f".step-1.{'0' * 16}.tmp"  # of a step that was being removed
+    left.mkdir()
+    (left / "file").write_bytes(b"x")
+    manager = nablax.CheckpointManager(tmp_path, backend=backend)
+    manager.save(2, {"x": np.ones(2)})
+    manager.wait()
+    assert os.listdir(tmp_path) == ["step-2"]
+
+
 # -- crashes ----------------------------------------------------------------------------------------------------------
 
 
