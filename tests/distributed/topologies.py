@@ -59,7 +59,12 @@ def save(folder):
     index = jax.process_index()
     rows = np.arange(16.0).reshape(8, 2)
     split = nablax.distributed.make_global_batch({"x": rows[4 * index :][:4]}, mesh)["x"]
-    shared = nablax.distributed.make_global_batch(rows, jax.make_mesh((1, 8), ("data", "model")))
+    together = jax.make_mesh((1, 8), ("data", "model"))
+    try:
+        nablax.distributed.make_global_batch(rows + index, together)
+    except nablax.StructureError as error:
+        found["others"] = str(error)
+    shared = nablax.distributed.make_global_batch(rows, together)
     found["batch"] = [
         bool(np.array_equal(whole(split), rows) and np.array_equal(whole(shared), rows)),
         [s.data.shape for s in split.addressable_shards] == [(2, 2)] * 4,
@@ -104,6 +109,10 @@ def save(folder):
         found["bytes"] = held, [file.stat().st_size for file in sorted(files, key=lambda file: file.name)]
     else:
         arrays(opt), arrays(opt)
+    try:
+        nablax.CheckpointManager(f"{folder}/of-{index}").save(1, opt)
+    except OSError as e:
+        found["apart"] = str(e)
     manager = nablax.CheckpointManager(f"{folder}/full")
     if not first:  # no room for this one
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -265,6 +265,34 @@ def train_step_with_a_mesh_and_microbatches():
 
 
 @check
+def line_searches_step_on_automatic_and_explicit_meshes():
+    zoom = nablax.scale_by_zoom_linesearch(3)
+    lbfgs = nablax.lbfgs(memory_size=1, linesearch=zoom)
+    backtracking = nablax.chain(nablax.sgd(1.0), nablax.scale_by_backtracking_linesearch(3))
+    for tx, layouts in (
+        (lbfgs, ((MESH, True), (EXPLICIT, True), (EXPLICIT, False))),
+        (backtracking, ((EXPLICIT, True), (EXPLICIT, False))),
+    ):
+        found = []
+        for mesh, spread in layouts:
+            form = nablax.shard_state(tx, mesh) if spread else tx
+
+            @jax.jit
+            def step(params, state, x, form=form):
+                value, grad = jax.value_and_grad(loss)(params, x)
+                updates, state = form.update(grad, state, params, value=value, grad=grad, value_fn=loss, x=x)
+                return nablax.apply_updates(params, updates), state
+
+            params = everywhere(SMALL, mesh)
+            state = form.init(params)
+            for _ in range(2):
+                params, state = step(params, state, batch(mesh))
+            found.append(params)
+        for other in found[1:]:
+            close(other, found[0], "line search")
+
+
+@check
 def matrices_are_dealt_whole_to_the_devices():
     keys = jax.random.split(jax.random.key(0), 8)
     params = everywhere([jax.random.normal(k, (64, 32)) for k in keys])
@@ -385,6 +413,8 @@ def what_describe_memory_says_is_allocated():
         state = nablax.shard_state(tx, mesh, param_specs=specs).init(held)
         rows = {row.what: row for row in said.rows}
         assert {*kept} <= {*rows}, rows
+        opt = nablax.Optimizer(tx, held, mesh=mesh)
+        assert nablax.describe(tx, shapes, mesh=mesh).memory == opt.describe().memory == said
         for device in jax.devices():
             assert rows["parameters"].device == bytes_on(held, device)
             there = said.device - rows["parameters"].device - rows["gradients"].device
