@@ -1,4 +1,4 @@
-"""Runs the code of docs/scale.md on the devices of all processes; prints the bytes of a recipe's arrays on one of them."""
+"""Runs the code of docs/scale.md on the devices of all processes; prints what a recipe's arrays take on one of them."""
 
 import json
 import re
