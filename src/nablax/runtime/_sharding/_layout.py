@@ -104,9 +104,9 @@ class Layout:
         state_specs = []
         for path, x in nodes:
             if is_quantized(x):
-                _, role = next(roles), next(roles)  # of codes and scales
+                *_, role = (next(roles) for _ in jax.tree.leaves(x))  # of codes and scales
                 spec = self._state_spec(path, x.form.shape, role, known)
-                state_specs += [x.form.fitting(spec, self.mesh)] * 2
+                state_specs += [x.form.fitting(spec, self.mesh) for _ in jax.tree.leaves(x)]
             else:
                 state_specs.append(self._state_spec(path, x.shape, next(roles), known))
         within = [spread(p.shape, p.spec, self.mesh, self.axes, p.box) for p in known.params.values()]
