@@ -84,7 +84,7 @@ def test_folders_that_are_not_shared_are_told(saved):
 def test_one_process_with_other_devices_reads_what_two_wrote(saved):
     lines, _ = run(HERE / "topologies.py", "load", saved[0], devices=4)
     found = json.loads(lines[-1])
-    assert len(found) == 8
+    assert len(found) == 14
     assert all(found.values()), found
 
 
@@ -154,9 +154,10 @@ def test_batches_that_do_not_divide_are_refused():
 # -- recipes ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_recipes_divide_what_they_say(tmp_path):
-    lines, _ = run(HERE / "scale_page.py", devices=8, cwd=tmp_path)
-    found = json.loads(lines[-1])
+def test_the_recipes_run_in_two_processes_and_divide_what_they_say(tmp_path):
+    lines, _ = run(*LAUNCH, "--", HERE / "scale_page.py", devices=4, cwd=tmp_path)
+    found, other = [json.loads(rank[-1]) for rank in by_rank(lines)]
+    assert found == other
     params, bias = 4 * (16 * 64 + 64 + 64 * 8), 4 * 64
     counts = 4
     assert found == {

@@ -492,6 +492,26 @@ def within_shard_map_what_needs_whole_arrays_is_refused_and_over_axis_sums():
 
 
 @check
+def under_shard_map_each_device_draws_noise_of_its_own():
+    specs = {"w": P("data"), "b": P()}
+
+    def drawn(tx, params):
+        zeros = jax.tree.map(jnp.zeros_like, params)
+        return tx.update(zeros, tx.init(params), params)[0]
+
+    private = nablax.over_axis(nablax.differentially_private_aggregate(1.0, 1.0, key=0), "data")
+    for tx, axes, shapes in (
+        (nablax.add_noise(1.0, 0.5, key=0), specs, {"w": (64, 4), "b": (4,)}),
+        (private, {"w": P(None, "data"), "b": P()}, {"w": (2, 64, 4), "b": (2, 4)}),  # of two examples
+    ):
+        params = {name: jnp.ones(shape) for name, shape in shapes.items()}
+        mapped = jax.shard_map(lambda p, tx=tx: drawn(tx, p), mesh=MESH, in_specs=(axes,), out_specs=specs)
+        noise = jax.jit(mapped)(params)
+        assert np.unique(noise["w"]).size == 256
+        assert np.unique(noise["b"]).size == 4
+
+
+@check
 def bad_meshes_and_specs_are_refused():
     tx = nablax.adam(1e-3)
     refused(

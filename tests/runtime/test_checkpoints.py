@@ -256,6 +256,12 @@ def test_a_file_is_one_that_optimizers_read(tmp_path):
     assert steps(other, 2) == steps(opt, 2)
 
 
+def test_without_orbax_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "orbax.checkpoint", None)
+    with pytest.raises(nablax.ArgumentError, match=re.escape("pip install 'nablax[checkpoint]'")):
+        nablax.CheckpointManager(tmp_path, backend="orbax")
+
+
 def test_arguments_are_checked(tmp_path):
     for wrong, message in [
         ({"keep": 0}, "keep must"), ({"every": 0.5}, "every must"), ({"best": "loss"}, "best must be .*got 'loss'"),
