@@ -21,6 +21,7 @@ accumulating = threading.RLock()  # held until what was added has its value: thr
 
 def add_to(trace: Trace, total: Any, gradient: Any) -> None:
     """total += gradient, into the same buffer."""
+    total._mark = object()
     if total._s is None and gradient.__class__ is np.ndarray:
         value = value_of(total)
         if value.__class__ is np.ndarray and value.dtype == gradient.dtype:
