@@ -110,7 +110,7 @@ class Sweep(Walk):
             if leaf._g is None:
                 leaf._g = as_tensor(gradient)
             elif self.create:
-                leaf._g = leaf._g + gradient
+                leaf._g = leaf._g + as_tensor(gradient)
             else:
                 add_to(self.trace, leaf._g, gradient)
         leaf = gradient = None

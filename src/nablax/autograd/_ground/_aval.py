@@ -18,6 +18,7 @@ config: Any = jax.config
 PLAIN: set[type] = {np.ndarray}  # classes of values that are computed; JAX's joins when the first is met
 _TABLE: WeakValueDictionary[tuple, Aval] = WeakValueDictionary()  # all that are in use
 _LOCK = threading.Lock()
+WIDE = {np.dtype(t) for t in ("float64", "int64", "uint64", "complex128")}
 _SCALARS = {
     bool: np.dtype(bool),
     int: np.dtype(np.int64),
@@ -79,6 +80,11 @@ def interned(aval: Any) -> Aval:
 def _canonical(dtype: Any, x64: bool) -> Any:
     """A dtype as JAX has it, under x64 or not."""
     return jax.dtypes.canonicalize_dtype(dtype)
+
+
+def inside(value: Any) -> Aval:
+    """The Aval of the value of a tensor: 64 bits are what they are, whether x64 is on or not."""
+    return intern(value.shape, value.dtype, False) if value.__class__ is np.ndarray else aval_of(value)
 
 
 def aval_of(value: Any) -> Aval:

@@ -54,7 +54,7 @@ def record(spec: Hashable, build: Callable[[], tuple], args: Sequence[Any], seve
     trace = local.trace
     if trace.state.full:
         trace.cut()
-    trace.meet()
+    trace.meet(args)
     try:
         states = [trace.source(a) if isinstance(a, Recorded) else state_of(trace, a) for a in args]
     except Restart:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .._ground._aval import Aval, aval_of
+from .._ground._aval import Aval, inside
 from .._ground._errors import FailedError
 from ._trie import State
 
@@ -78,7 +78,7 @@ def as_tensor(value: Any) -> Any:
     tensor: Any = _KIND()
     tensor._s = None
     tensor._v = value
-    tensor._a = aval_of(value)
+    tensor._a = inside(value)
     tensor._n = None
     tensor._r = False
     return tensor

@@ -11,19 +11,19 @@ more allocation for each operation). Clearing `outs` at the end leaves no cycle 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 import jax
 import numpy as np
 from jax.extend.core import get_opaque_trace_state
 
-from .._ground._aval import PLAIN, Aval, config
+from .._ground._aval import PLAIN, WIDE, Aval, config
 from .._ground._errors import ThreadError, user_frame, user_line
 from .._ground._settings import now
 from .._operation._call import Call
 from ._growing import Growing, settings
-from ._recorded import link_of, value_of
+from ._recorded import Recorded, link_of, value_of
 from ._steps import Input
 from ._trie import State
 from ._tries import Tries
@@ -34,7 +34,9 @@ class Restart(Exception):
     start another."""
 
 
-WIDE = {np.dtype(t) for t in ("float64", "int64", "uint64", "complex128")}
+def _is_wide(value: Any) -> bool:
+    aval = value._aval if isinstance(value, Recorded) else getattr(value, "aval", None)
+    return aval is not None and aval.dtype in WIDE
 
 
 def transformation() -> Any:
@@ -46,8 +48,8 @@ class Trace(Growing):
     """One thread's open recording."""
 
     __slots__ = (
-        "__weakref__", "append", "closed", "inputs", "links", "outs", "probe", "root", "settings", "thread", "tracing",
-        "tries", "values", "watched", "wide", "within",
+        "__weakref__", "append", "closed", "inputs", "links", "on", "outs", "probe", "root", "settings", "thread",
+        "tracing", "tries", "values", "watched", "wide", "within",
     )  # fmt: skip
 
     # How a recording ends, and how one that has become long is cut. What is built on traces says it: _segment.
@@ -61,6 +63,7 @@ class Trace(Growing):
         self.root: Any = None
         self.probe: Any = None
         self.settings = now()
+        self.x64 = self.on = False  # whether it holds 64-bit values; whether JAX was set so where it began
         self.wide = False  # whether the next recording must hold 64-bit values
         self.closed = State(self, None, True)
         self.clear()
@@ -84,7 +87,8 @@ class Trace(Growing):
 
         Lines have tries of their own so that a state's line is right; programs are shared between them.
         """
-        self.x64 = config.jax_enable_x64 or self.wide
+        self.on = config.jax_enable_x64
+        self.x64 = self.on or self.wide
         self.wide = False
         self.settings = now()
         frame = user_frame(3)  # whoever calls this is ours, and so is their caller
@@ -196,11 +200,13 @@ class Trace(Growing):
         self.state = state
         return state
 
-    def meet(self) -> None:
-        """End a recording that was opened under other settings of JAX."""
+    def meet(self, args: Iterable[Any] | None = None) -> None:
+        """End a recording that was opened under other settings of JAX; or, where x64 is off, for other arguments:
+        an operation has 64 bits where x64 is on at its line, or where one of its arguments has."""
         if self.state is self.closed:
             return
-        if self.settings != now() or (not self.x64 and config.jax_enable_x64):
+        other = self.settings != now() or self.on != config.jax_enable_x64
+        if other or (self.x64 and not self.on and args is not None and not any(map(_is_wide, args))):
             self.flush()
 
     def set_mode(self, mode: bool) -> None:

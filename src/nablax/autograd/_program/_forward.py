@@ -94,7 +94,8 @@ class Forward(Outline):
         for i in self.donates:
             value = values[i]
             if getrefcount(value) > OWN or not isinstance(value, jax.Array) or is_lent(value):
-                values[i] = jnp.array(value, copy=True)
+                with x64_as(x64):
+                    values[i] = jnp.array(value, copy=True)
         if x64 == config.jax_enable_x64:
             results = program(*values)
         else:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
-from .._ground._aval import Aval, aval_of, config
+from .._ground._aval import WIDE, Aval, aval_of, config
 from .._ground._bounded import Bounded
 from .._ground._settings import now
 from .._operation._call import FIXED
@@ -18,7 +18,6 @@ from .._operation._written import by, rule_of
 from .._path._apart import apart
 from .._path._record import record
 from .._path._recorded import Recorded
-from .._path._trace import WIDE
 from .._path._trie import State
 from ._codes import bindings, is_fixed
 from ._held import constants_of, own, owned
