@@ -285,6 +285,14 @@ def test_an_operation_has_64_bits_by_the_setting_at_its_line_and_by_its_argument
         assert all(x.value.dtype == x.dtype for x in wide + narrow)
 
 
+def test_a_number_beside_float64_has_64_bits_where_x64_is_off_again():
+    (x, _), lifted = _made_under_x64(), autograd.lift(lambda x, k: x * k)
+    with autograd.tiers("interpreted"):
+        for v in (0.1, 0.3, 0.7):  # from the second on it is an input
+            for found in (x * v, lifted(x, v), lifted(v, x)):
+                np.testing.assert_allclose(found.tolist(), np.array([1 / 3, 2 / 7]) * v, rtol=1e-15)
+
+
 def test_only_our_own_folder_is_hidden(tmp_path):
     folder = Path(autograd.__file__).parents[1]
     code = compile(

@@ -79,7 +79,8 @@ def interned(aval: Any) -> Aval:
 @functools.lru_cache(256)
 def _canonical(dtype: Any, x64: bool) -> Any:
     """A dtype as JAX has it, under x64 or not."""
-    return jax.dtypes.canonicalize_dtype(dtype)
+    with jax.enable_x64(x64):
+        return jax.dtypes.canonicalize_dtype(dtype)
 
 
 def inside(value: Any) -> Aval:
@@ -87,13 +88,16 @@ def inside(value: Any) -> Aval:
     return intern(value.shape, value.dtype, False) if value.__class__ is np.ndarray else aval_of(value)
 
 
-def aval_of(value: Any) -> Aval:
-    """The Aval under which JAX would see an array, a tracer, a NumPy array or a Python scalar."""
+def aval_of(value: Any, x64: bool = False) -> Aval:
+    """The Aval under which JAX would see an array, a tracer, a NumPy array or a Python scalar.
+
+    x64: whether it stands beside 64 bits, so that a Python scalar has as many.
+    """
     kind = value.__class__
     if kind is np.ndarray:
         return intern(value.shape, _canonical(value.dtype, config.jax_enable_x64), False)
     if kind in _SCALARS:
-        return intern((), _canonical(_SCALARS[kind], config.jax_enable_x64), kind is not bool)
+        return intern((), _canonical(_SCALARS[kind], x64 or config.jax_enable_x64), kind is not bool)
     if isinstance(value, jax.Array):
         aval = value.aval
         if not isinstance(value, jax.core.Tracer):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .._ground._aval import Aval, inside
+from .._ground._aval import WIDE, Aval, inside
 from .._ground._errors import FailedError
 from ._trie import State
 
@@ -88,6 +88,12 @@ def is_recorded(tensor: Any) -> bool:
     """Whether a tensor has no value yet."""
     state = tensor._s
     return state is not None and not state.step.enters
+
+
+def is_wide(value: Any) -> bool:
+    """Whether a tensor or an array of JAX's has elements of 64 bits."""
+    aval = value._aval if isinstance(value, Recorded) else getattr(value, "aval", None)
+    return aval is not None and aval.dtype in WIDE
 
 
 def link_of(tensor: Any) -> Any:

@@ -10,6 +10,7 @@ more allocation for each operation). Clearing `outs` at the end leaves no cycle 
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
@@ -23,7 +24,7 @@ from .._ground._errors import ThreadError, user_frame, user_line
 from .._ground._settings import now
 from .._operation._call import Call
 from ._growing import Growing, settings
-from ._recorded import Recorded, link_of, value_of
+from ._recorded import is_wide, link_of, value_of
 from ._steps import Input
 from ._trie import State
 from ._tries import Tries
@@ -34,9 +35,7 @@ class Restart(Exception):
     start another."""
 
 
-def _is_wide(value: Any) -> bool:
-    aval = value._aval if isinstance(value, Recorded) else getattr(value, "aval", None)
-    return aval is not None and aval.dtype in WIDE
+TOO_LARGE = 2.0**128 - 2.0**103  # for a number of 32 bits: such are infinite, as in torch
 
 
 def transformation() -> Any:
@@ -186,6 +185,8 @@ class Trace(Growing):
             self.tracing, self.within = True, transformation()
         elif tensor is None and isinstance(value, np.ndarray):
             value = value.copy()  # its owner may write to it before this recording runs
+        elif value.__class__ is float and aval.dtype.itemsize == 4 and abs(value) >= TOO_LARGE:
+            value = math.copysign(math.inf, value)
         key = (aval, needs)
         state = self.state.edges.get(key)
         if state is None:
@@ -206,8 +207,13 @@ class Trace(Growing):
         if self.state is self.closed:
             return
         other = self.settings != now() or self.on != config.jax_enable_x64
-        if other or (self.x64 and not self.on and args is not None and not any(map(_is_wide, args))):
+        if other or (self.x64 and not self.on and args is not None and not any(map(is_wide, args))):
             self.flush()
+
+    @property
+    def has_64_bits(self) -> bool:
+        """Whether the open recording holds them, or the next one must."""
+        return self.wide if self.state is self.closed else self.x64
 
     def set_mode(self, mode: bool) -> None:
         """Record gradients from here on, or not."""

@@ -10,6 +10,7 @@ import numpy as np
 from .._ground._aval import dtype_of, inside
 from .._ground._errors import LostTapeError, NoGradientError, ShapeError, user_line
 from .._ground._lent import lend
+from .._ground._quiet import quietly
 from .._path._recorded import Recorded, blank, new
 from .._path._trace import local
 from .._segment._flush import realize
@@ -39,15 +40,13 @@ def make(
         value = jax.tree.map(lambda v: np.asarray(realize(v)) if isinstance(v, Recorded) else v, value)
     if not isinstance(value, jax.Array):
         try:
-            value = np.array(value, dtype=dtype)  # a copy; it stays NumPy's until something computes with it
+            value = quietly(_copied, value, dtype, kept)
         except ValueError as error:
             raise ShapeError(
                 f"tensor: value must be numbers in rows of one length: {error} At {user_line()}."
             ) from None
         if value.dtype.kind in "OSUMm":
             raise TypeError(f"tensor: value must consist of numbers, got {value.dtype} elements.")
-        if not kept:
-            value = value.astype(jax.dtypes.canonicalize_dtype(value.dtype), copy=False)
     elif dtype is not None:
         value = value.astype(dtype)
     lend(value)
@@ -67,6 +66,14 @@ def make(
             )
         made._r = True
     return made
+
+
+def _copied(value: Any, dtype: Any, kept: bool) -> np.ndarray:
+    """A copy; it stays NumPy's until something computes with it. Where not `kept`, 64 bits become 32 without x64."""
+    made = np.array(value, dtype=dtype)
+    if kept or made.dtype.kind in "OSUMm":
+        return made
+    return made.astype(jax.dtypes.canonicalize_dtype(made.dtype), copy=False)
 
 
 def as_cotangent(value: Any) -> Any:
