@@ -17,6 +17,7 @@ from jax.extend.core import jaxpr_as_fun
 from .._ground._aval import Aval, intern
 from .._ground._bounded import Bounded
 from .._ground._errors import ShapeError, raised_in, user_line
+from .._ground._quiet import quietly
 from .._ground._settings import now
 from .._ground._stats import stats
 from ._alike import kind_of
@@ -141,7 +142,7 @@ class Call:
         if found is None:
             stats.inferences += 1
             try:
-                found = self._new(avals, x64, wants)
+                found = quietly(self._new, avals, x64, wants)
             except (TypeError, ValueError) as error:
                 if isinstance(
                     error, jax.errors.JAXTypeError

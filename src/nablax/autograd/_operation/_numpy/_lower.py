@@ -89,7 +89,7 @@ class Lowered(Kernel):
         return found
 
     def _literal(self, atom: Any) -> Any:
-        return np.asarray(atom.val, atom.aval.dtype)
+        return quietly(np.asarray, atom.val, atom.aval.dtype)
 
     def _called(self, eqn: Any, into: list[int]) -> list[int]:
         """Write the call of a function of NumPy's arrays."""
