@@ -51,7 +51,7 @@ def _adam(
     mu = lerp(mu, g, b1)
     nu = lerp(nu, abs_sq(g), b2)
     mu_hat = mu / c1 if c1_next is None else b1 * (mu / c1_next) + (1 - b1) * (g / c1)
-    return mu_hat / (jnp.sqrt(nu / c2 + eps_root) + eps), mu, nu
+    return mu_hat / (jax.lax.sqrt(nu / c2 + eps_root) + eps), mu, nu
 
 
 def _corrections(count: jax.Array, b1: Any, b2: Any, nesterov: bool) -> dict[str, Any]:
