@@ -66,8 +66,8 @@ class Call:
     stubborn = False  # whether it cannot be differentiated
     _rule: Any = None
     _sized: Sized | None = None
-    # Of these most calls have none, or one: Typed by avals, and those among them that are not in the tables yet; General
-    # by kind, Typed of what no size decides, Lettered.
+    # Of these most calls have none, or one: Typed by avals, and those that no table below has yet; General by kind,
+    # Typed of what no size decides, Lettered.
     _typed: Bounded | None = None
     _fresh: tuple[Typed, ...] = ()
     _general: Bounded | None = None
