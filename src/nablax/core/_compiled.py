@@ -124,11 +124,12 @@ def leaf_program(steps: tuple[Step, ...], start: Any, param_dtype: Any, wide: bo
 
     def on_leaf(row: Any, shared: list[dict[str, Any]]) -> Any:
         g, param, columns = row
-        g = jnp.asarray(g)
+        g = _array(g)
+        shape = g.shape
         dtype = g.dtype if start is None else start
         known = param_dtype if param is None else _dtype(param)
         param, u = _widen(param), _widen(g)
-        real = jnp.finfo(u.dtype).dtype if jnp.issubdtype(u.dtype, jnp.inexact) else None
+        real = _real(u.dtype)
         outputs = []
         for step, fields, dynamic in zip(steps, columns, shared, strict=True):
             if not step.active:
@@ -140,12 +141,12 @@ def leaf_program(steps: tuple[Step, ...], start: Any, param_dtype: Any, wide: bo
                 u, *args, **step.constants.items, **{k: _as_real(v, real) for k, v in dynamic.items()}
             )
             new_u, *new_fields = out if isinstance(out, tuple) else (out,)
-            if jnp.size(new_u) == g.size and jnp.shape(new_u) != g.shape:
-                new_u = jnp.reshape(new_u, g.shape)  # a number of shape (1,), for a leaf of shape ()
-            if jnp.shape(new_u) != g.shape or len(new_fields) != len(fields):
+            if jnp.shape(new_u) != shape and jnp.size(new_u) == g.size:
+                new_u = jnp.reshape(new_u, shape)  # a number of shape (1,), for a leaf of shape ()
+            if jnp.shape(new_u) != shape or len(new_fields) != len(fields):
                 raise StructureError(
                     f"{step.name}: the rule made an update of shape {jnp.shape(new_u)} and {len(new_fields)} fields "
-                    f"for a gradient of shape {g.shape} and {len(fields)} fields."
+                    f"for a gradient of shape {shape} and {len(fields)} fields."
                 )
             dtype = step.dtype_after(dtype, known, fields)
             u = new_u
@@ -172,6 +173,12 @@ def _each(fn: Any, x: Any, *others: Any) -> Any:
 def _widen(x: Any) -> Any:
     """Arrays of a field in at least float32; a field may hold several arrays a leaf."""
     return _each(_wide, x)
+
+
+@functools.cache
+def _real(dtype: Any) -> Any:
+    """The dtype of the real numbers of this one; None where it holds no such."""
+    return jnp.finfo(dtype).dtype if jnp.issubdtype(dtype, jnp.inexact) else None
 
 
 def _wide(a: Any) -> Any:
