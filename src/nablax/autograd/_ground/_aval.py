@@ -48,7 +48,7 @@ class Aval:
     takes.
     """
 
-    __slots__ = ("__weakref__", "dtype", "inexact", "shape", "size", "struct", "weak")
+    __slots__ = ("__weakref__", "_struct", "dtype", "inexact", "shape", "size", "weak")
 
     def __init__(self, shape: tuple[int, ...], dtype: Any, weak: bool) -> None:
         if getattr(dtype, "kind", "f") in "OSUMm":  # random keys have none
@@ -58,7 +58,14 @@ class Aval:
         self.weak = weak
         self.size = math.prod(shape)
         self.inexact = getattr(dtype, "kind", "?") in "fc" or bool(jnp.issubdtype(dtype, jnp.inexact))
-        self.struct = jax.ShapeDtypeStruct(shape, dtype, weak_type=weak)
+        self._struct: Any = None
+
+    @property
+    def struct(self) -> jax.ShapeDtypeStruct:
+        found: Any = self._struct  # most are never asked for it
+        if found is None:
+            found = self._struct = jax.ShapeDtypeStruct(self.shape, self.dtype, weak_type=self.weak)
+        return found
 
     def __repr__(self) -> str:
         return f"{self.dtype}[{','.join(map(str, self.shape))}]{'~' if self.weak else ''}"
