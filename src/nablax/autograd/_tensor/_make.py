@@ -25,6 +25,10 @@ def make(
     """What `tensor` does; `kind` is the class, None for Tensor."""
     if dtype is not None:
         dtype_of("tensor", dtype)
+    elif value.__class__ is np.ndarray and value.dtype.kind in "fiub":
+        aval = aval_of(value)
+        same = aval.dtype == value.dtype
+        return _tensor(value.copy("K") if same else value.astype(aval.dtype), aval, requires_grad, name, kind)
     if isinstance(value, Recorded):
         value = realize(value)
     elif isinstance(value, list | tuple) and (
@@ -48,22 +52,23 @@ def make(
         value = value.astype(jax.dtypes.canonicalize_dtype(value.dtype), copy=False)
     elif dtype is not None:
         value = value.astype(dtype)
-    lend(value)
+    return _tensor(lend(value), aval_of(value), requires_grad, name, kind)
+
+
+def _tensor(value: Any, aval: Any, requires_grad: bool, name: str | None, kind: type | None) -> Any:
+    """A tensor of an array that is its own."""
     made: Any = blank() if kind is None else new(kind)
     made._s = None
     made._v = value
-    made._a = aval_of(value)
+    made._a = aval
     made._n = None
-    made._r = False
-    made._g = None
-    made._hooks = None
-    made._name = name
-    if requires_grad:
-        if not made._a.inexact:
-            raise NoGradientError(
-                f"tensor: only floating and complex tensors can require grad, got {made._a.dtype}."
-            )
-        made._r = True
+    made._r = requires_grad
+    if name is not None:
+        made._name = name
+    if requires_grad and not aval.inexact:
+        raise NoGradientError(
+            f"tensor: only floating and complex tensors can require grad, got {aval.dtype}."
+        )
     return made
 
 

@@ -93,19 +93,25 @@ def binary(
             state = trace.source(self)
         here = trace.state
         kind = type(other)
+        group = (key, state, kind)
+        met = here.literals.get(group, ())
+        if met is None:  # it varies
+            entered = here.edges.get((aval_of(other), False))
+            after = None
+            if entered is not None:
+                after = entered.edges.get((name, state, entered) if key is name else (name, entered, state))
+            if after is None:
+                return array(self, other, key)
+            trace.values.append(other)
+            trace.inputs.append(None)
+            trace.state = after
+            return results(trace, after)
         known = here.edges.get((key, state, kind, other)) if other else None
         if known is not None:
             trace.state = known
             return results(trace, known)
-        group = (key, state, kind)
-        met = here.literals.get(group, ())
-        if met is None:
-            try:
-                entered = trace.enter(aval_of(other), other)
-            except Restart:
-                return array(self, other, key)
-            pair = (state, entered) if key is name else (entered, state)
-            return results(trace, trace.apply((name, *pair), lambda: intern_call(name, build), pair))
+        if trace.wanders and trace.strays((key, state, kind, other)):
+            return number(self, other, key)
         value = other if other and other == other else repr(other)  # NaN and -0.0 by their names
         most = POWERS if name == "pow" and kind is int else 1
         if kind is not bool and varies((key, kind), value, most):
