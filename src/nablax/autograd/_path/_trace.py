@@ -220,9 +220,9 @@ class Trace(Growing):
         state = self.state.edges.get(key)
         if state is None:
             if self.turned < 0:
-                others = [s.step for s in self.state.edges.values()]
-                alike = any([step is not None and step.enters for step in others])  # only the size is new
-                self.turned = NOWHERE if alike else self.state.size
+                other = next(iter(self.state.edges.values()), None)
+                alike = other is not None and other.step is not None and other.step.enters
+                self.turned = NOWHERE if alike else self.state.size  # if another entered, only the size is new
             state = State(self, self.state, self.mode).result(aval, needs, 0)
             state.step = Input(aval, needs)
             state.sources |= state.mask
