@@ -50,6 +50,12 @@ def _eager() -> type:
 EAGER = _eager()
 
 
+def jit_disabled() -> bool:
+    """Whether JAX is told to jit nothing."""
+    config: Any = jax.config  # which says nothing of its attributes
+    return bool(config.jax_disable_jit)
+
+
 def is_traced(tree: Any) -> bool:
     """Whether any leaf of a tree is a tracer."""
     return any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(tree))

@@ -64,19 +64,28 @@ def gradients(
 
 
 def _quickly(trace: Trace, root: Any, retain: bool, lazy: bool) -> bool:
-    """The common backward, seen before: a recorded number, all of whose gradients go to leaves without hooks."""
+    """The common backward, seen before: a recorded number, all of whose gradients go to leaves."""
     state = trace.state.edges.get(("gradient", root._s, retain))
     if state is None:
         return False
     links = trace.links
     leaves = [links[slot] for slot in state.targets]
+    hooks = False
     for leaf in leaves:
-        if leaf.__class__ is tuple or leaf._hooks:
+        if leaf.__class__ is tuple:
             return False
+        hooks = hooks or leaf._hooks
+    if hooks and len({*map(id, leaves)}) < len(leaves):  # gradients that are added before the hooks run
+        return False
     trace.state = state
     with accumulating:
+        if hooks:
+            # Emptied, so that what is only added to a buffer is no result of the program.
+            waiting = [emit(trace, out) for out in reversed(state.outs or ())]
         for leaf, out in zip(leaves, state.outs or (), strict=True):
-            gradient = emit(trace, out)
+            gradient = waiting.pop() if hooks else emit(trace, out)
+            if leaf._hooks:
+                gradient = own(hooked(leaf._hooks, gradient))
             if leaf._g is None:
                 leaf._g = gradient
             else:

@@ -10,6 +10,7 @@ import numpy as np
 
 from .._ground._bounded import Bounded
 from .._ground._settings import holding
+from .._operation._kernel import on_host
 from .._path._recorded import Recorded, as_tensor, is_recorded, value_of
 from .._segment._flush import realize
 
@@ -30,15 +31,21 @@ def own(value: Any) -> Any:
     return made
 
 
-def one(aval: Any) -> Any:
-    """The cotangent 1; kept, for making an array takes longer than a backward through a small segment."""
-    found = _ones.get(aval)
+def one(aval: Any, node: Any) -> Any:
+    """The cotangent 1, as a node takes it; kept, for making an array takes longer than a backward through a small
+    segment."""
+    residual = getattr(node, "residual", None)
+    first = residual is not None and residual[0] == "env"  # the first tier ran it
+    found = _ones.get((aval, first))
     if found is None:
+        numpy = first and on_host()
         with holding(aval.dtype):
-            found = jnp.ones(aval.shape, aval.dtype)
+            found = (np if numpy else jnp).ones(aval.shape, aval.dtype)
         if isinstance(found, jax.core.Tracer):  # inside somebody's jit
             return found
-        _ones[aval] = found
+        if numpy:
+            found.flags.writeable = False
+        _ones[aval, first] = found
     return found
 
 

@@ -25,12 +25,20 @@ class Sweep(Walk):
     def start(self, roots: Sequence[Any], cotangents: Sequence[Any]) -> None:
         """Send cotangents (tensors, arrays or None for one) into the graph of the roots."""
         trace = self.trace
+        if len(roots) == 1 and cotangents[0] is None and self.wanted is None and not is_recorded(roots[0]):
+            (root,) = roots
+            self.name = root._name
+            ct = one(root._a, root._n)
+            self.send(link_of(root), own(ct) if root._r else ct)
+            return
         self.name = next((root._name for root in roots if root._name is not None), None)
         cotangents = [
             None if ct is None else cast(ct, root.dtype) for root, ct in zip(roots, cotangents, strict=True)
         ]
         if any(watch.hooks for watch in trace.watched.values()) and any(map(is_recorded, roots)):
             flush(trace)  # hooks run in between: what they watch must have run
+        elif trace.wanders and not self.create and any(map(is_recorded, roots)):
+            flush(trace)  # pulled back in pieces, too
         self._seek()
         recorded, given = [], []
         for root, ct in zip(roots, cotangents, strict=True):
@@ -41,7 +49,7 @@ class Sweep(Walk):
             self._recorded(recorded, given)
         for root, ct in zip(roots, cotangents, strict=True):
             if not is_recorded(root):
-                ct = one(root._a) if ct is None else ct
+                ct = one(root._a, root._n) if ct is None else ct
                 self.send(link_of(root), own(ct) if root._r else ct)
 
     def _seek(self) -> None:

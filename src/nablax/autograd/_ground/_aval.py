@@ -83,11 +83,11 @@ def interned(aval: Any) -> Aval:
     return intern(aval.shape, aval.dtype, bool(getattr(aval, "weak_type", False)))
 
 
-@functools.lru_cache(256)
-def _canonical(dtype: Any, x64: bool) -> Any:
-    """A dtype as JAX has it, under x64 or not."""
+@functools.lru_cache(4096)
+def _seen(shape: tuple[int, ...], dtype: Any, weak: bool, x64: bool) -> Aval:
+    """The Aval of a value as JAX has it, under x64 or not."""
     with jax.enable_x64(x64):
-        return jax.dtypes.canonicalize_dtype(dtype)
+        return intern(shape, jax.dtypes.canonicalize_dtype(dtype), weak)
 
 
 def inside(value: Any) -> Aval:
@@ -102,9 +102,9 @@ def aval_of(value: Any, x64: bool = False) -> Aval:
     """
     kind = value.__class__
     if kind is np.ndarray:
-        return intern(value.shape, _canonical(value.dtype, config.jax_enable_x64), False)
+        return _seen(value.shape, value.dtype, False, config.jax_enable_x64)
     if kind in _SCALARS:
-        return intern((), _canonical(_SCALARS[kind], x64 or config.jax_enable_x64), kind is not bool)
+        return _seen((), _SCALARS[kind], kind is not bool, x64 or config.jax_enable_x64)
     if isinstance(value, jax.Array):
         aval = value.aval
         if not isinstance(value, jax.core.Tracer):
