@@ -65,7 +65,7 @@ HOW = {
     "compute_mode has no effect: distances are exact": "compute_mode 不起作用：距离是精确的",
     "random numbers of its own": "使用自己的随机数",
     "mode='nearest' only": "只有 mode='nearest'",
-    "values only; equal maxima of a window: the first takes the gradient": "只返回值；窗口内有相等的最大值时，梯度归第一个",
+    "values only; JAX's gradient where a window has NaN, or only -inf and padding": "只返回值；窗口含 NaN 或只含 -inf 与填充时，梯度与 JAX 相同",
     "raises where the shapes differ, where torch warns and broadcasts": "形状不同时报错；torch 则警告并广播",
     "always stable": "总是稳定排序",
     "of matrices, too, as NumPy's": "也可用于矩阵，与 NumPy 相同",

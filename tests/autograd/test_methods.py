@@ -114,3 +114,14 @@ def test_what_is_no_number_is_no_tensor():
             autograd.tensor(value)
     with pytest.raises(TypeError, match="register_hook: hook must be a function"):
         autograd.tensor([1.0], requires_grad=True).register_hook(3)
+
+
+def test_a_product_of_nothing_has_a_gradient_and_leaves_others_theirs():
+    """What could not be differentiated for one shape was taken for that of no shape."""
+    with autograd.tiers("interpreted"):
+        for values in (np.zeros((0, 3)), np.array([2.0, 3.0, 4.0])):
+            x = autograd.tensor(values, requires_grad=True)
+            y = x.prod()
+            y.backward()
+            assert y.item() == values.prod()
+            assert x.grad.tolist() == (values if not values.size else np.array([12.0, 8.0, 6.0])).tolist()

@@ -197,6 +197,13 @@ NATIVE = {
     "pooling of what is nowhere finite": (
         lambda x: jax.lax.reduce_window(x - jnp.inf, -jnp.inf, jax.lax.max, (2, 2), (2, 2), "SAME"), (f(3, 3),)
     ),
+    **{
+        f"pooling where padding wins, {odd}": (
+            lambda x: jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (2, 3), (1, 2), ((1, 1), (2, 1))),
+            (np.resize(np.float32([-np.inf, -np.inf, odd, 1, -np.inf, odd, 2]), (6, 5)),),
+        )
+        for odd in (-np.inf, np.nan)
+    },
     "pooling of integers": (
         lambda x: jax.lax.reduce_window(x, np.iinfo(np.int32).min, jax.lax.max, (2,), (1,), "SAME"), (i(6),)
     ),

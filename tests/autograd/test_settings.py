@@ -1,5 +1,6 @@
 """Settings of JAX and modes of ours: they hold at the line of an operation, in its thread, and nowhere else."""
 
+import copy
 import os
 import subprocess
 import sys
@@ -205,6 +206,91 @@ def test_float64_tensors_go_on_when_x64_is_off_again():
         assert x.grad.tolist() == [4, 5]
         x.grad = None
     assert (f * 2).dtype == np.float32
+
+
+def _made_under_x64():
+    with jax.enable_x64(True):
+        return [tensor(np.array(v), requires_grad=True) for v in ([1 / 3, 2 / 7], [1 / 7, 2 / 9])]
+
+
+def _walked(a, b):
+    y = a * b
+    y.realize()
+    z = (y + b).exp()
+    z.realize()
+    total = (y * z).sum()
+    total.realize()
+    (total * z.sum()).backward()
+
+
+def _accumulated(a, b):
+    for _ in range(2):
+        y = a * b
+        y.realize()
+        y.backward(np.array([1 / 3, 1 / 9]))
+
+
+def _hooked(a, b):
+    y = a * b
+    y.register_hook(lambda g: np.array(g.tolist()) / 3)
+    y.realize()
+    (y * y).sum().backward()
+
+
+def _twice(a, b):
+    y = (a * a * b).sum()
+    y.realize()
+    (g,) = autograd.grad(y, [a], create_graph=True)
+    (g * g).sum().backward()
+
+
+def _given(a, b):
+    a.grad = np.array([1 / 3, 1 / 9])
+    (a * b).sum().backward()
+
+
+@pytest.mark.parametrize("tier", ["interpreted", "compiled"])
+@pytest.mark.parametrize("walk", [_walked, _accumulated, _hooked, _twice, _given])
+def test_gradients_of_float64_tensors_are_float64_where_x64_is_off_again(walk, tier):
+    found = []
+    for x64 in (True, False):
+        leaves = _made_under_x64()
+        with autograd.tiers(tier), jax.enable_x64(x64):
+            walk(*leaves)
+            for leaf in leaves:
+                assert leaf.grad.dtype == leaf.grad.value.dtype == leaf.grad.numpy().dtype == np.float64
+            found.append([leaf.grad.numpy() for leaf in leaves])
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-14)
+
+
+def test_float64_is_copied_as_it_is():
+    a, b = _made_under_x64()
+    assert copy.deepcopy(a).tolist() == [1 / 3, 2 / 7]
+    a.data = tensor(b[:1])
+    assert (a.dtype, a.value.dtype, a.tolist()) == (np.float64, np.float64, [1 / 7])
+
+
+def test_an_operation_has_64_bits_by_the_setting_at_its_line_and_by_its_arguments():
+    """Not by those of the recording that it meets; the second turn finds what the first one knows."""
+    for _ in range(2):
+        with jax.enable_x64(True):
+            y = tensor([1.0, 2.0]) * 3
+            wide = [autograd.numpy.arange(3) * 1.5, tensor(np.array([1, 2])).sum()]
+        narrow = [autograd.numpy.arange(3) * 1.5, tensor([1, 2]).sum()]
+        z = y * 2  # a recording that holds 64 bits, x64 being off
+        narrow += [autograd.numpy.arange(3) * 1.5, tensor([1, 2]).sum()]
+        wide += [z, z * autograd.numpy.arange(2)]
+        assert [x.dtype.itemsize for x in wide] == [8] * 4
+        assert [x.dtype.itemsize for x in narrow] == [4] * 4
+        assert all(x.value.dtype == x.dtype for x in wide + narrow)
+
+
+def test_a_number_beside_float64_has_64_bits_where_x64_is_off_again():
+    (x, _), lifted = _made_under_x64(), autograd.lift(lambda x, k: x * k)
+    with autograd.tiers("interpreted"):
+        for v in (0.1, 0.3, 0.7):  # from the second on it is an input
+            for found in (x * v, lifted(x, v), lifted(v, x)):
+                np.testing.assert_allclose(found.tolist(), np.array([1 / 3, 2 / 7]) * v, rtol=1e-15)
 
 
 def test_only_our_own_folder_is_hidden(tmp_path):

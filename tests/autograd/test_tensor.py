@@ -421,3 +421,26 @@ def test_attributes_that_a_user_sets_stay():
     assert not hasattr(w * 2, "tag")
     with pytest.raises(AttributeError):
         _ = y.tag
+
+
+@pytest.mark.parametrize("tier", ["interpreted", "compiled"])
+def test_a_number_too_large_is_infinite_and_nobody_is_warned(tier):
+    """A warning is an error in these tests."""
+    x = leaf(1.0, 2.0)
+    with autograd.tiers(tier):
+        for v in (1e300, -2e300, 3e300):  # the second one on they are inputs
+            assert (x * v).tolist() == [np.copysign(np.inf, v)] * 2
+            assert (v - x).tolist() == [np.copysign(np.inf, v)] * 2
+        assert (x < 1e300).tolist() == [True, True]
+        assert (x / 1e300).tolist() == [0, 0]
+        assert x.clamp(max=1e300).tolist() == [1, 2]
+        assert x.masked_fill(x > 1, -1e300).tolist() == [1, -np.inf]
+        assert (x.half() * 7e4).tolist() == [np.inf, np.inf]
+        assert (autograd.tensor([1, 2]) * 1e300).tolist() == [np.inf, np.inf]
+        y = x * 1
+        y[0] = 1e300
+        assert y.tolist() == [np.inf, 2]
+        (x * 1e300).sum().backward()
+        assert x.grad.tolist() == [np.inf, np.inf]
+    for made in (autograd.tensor(1e300), autograd.full((), 1e300), autograd.linspace(1e300, 1e300, 1)):
+        assert made.item() == np.inf

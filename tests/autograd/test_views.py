@@ -91,6 +91,24 @@ def test_views_that_are_not_one_expression_of_their_base_any_more():
     assert x.tolist() == [3.0, 2.0]
 
 
+@pytest.mark.parametrize("how", ["recorded", "lazy", "walked"])
+def test_a_view_of_a_gradient_is_old_once_a_backward_has_added_to_it(how):
+    p = autograd.tensor([1.0, 2.0], requires_grad=True)
+    held = []
+    for _ in range(2):
+        loss = (p * p).sum()
+        if how == "walked":
+            loss.item()
+        loss.backward(lazy=how == "lazy")
+        held = held or [p.grad[:1], p.grad.data, p.grad.detach()]
+    for view in held:
+        with pytest.raises(autograd.InPlaceError, match="since the view was taken"):
+            view += 1
+    assert p.grad.tolist() == [4.0, 8.0]
+    p.grad[:1] += 1
+    assert p.grad.tolist() == [5.0, 8.0]
+
+
 def test_a_write_by_index_is_recorded_once():
     x = autograd.tensor([1.0, 2.0])
     y = x * 1

@@ -11,8 +11,7 @@ from .._operation._call import ALIKE, intern_call
 from .._operation._kernel import plus
 from .._operation._written import by
 from .._operation._written._elementwise import add
-from .._path._record import state_of
-from .._path._recorded import is_recorded, value_of
+from .._path._recorded import as_tensor, is_recorded, value_of
 from .._path._trace import Restart, Trace
 from .._segment._flush import flush
 
@@ -21,18 +20,20 @@ accumulating = threading.RLock()  # held until what was added has its value: thr
 
 def add_to(trace: Trace, total: Any, gradient: Any) -> None:
     """total += gradient, into the same buffer."""
+    total._mark = object()
     if total._s is None and gradient.__class__ is np.ndarray:
         value = value_of(total)
         if value.__class__ is np.ndarray and value.dtype == gradient.dtype:
             total._v = plus(value, gradient)
             return
+    gradient = as_tensor(gradient)
     if trace.state.full:
         flush(trace)
     try:
-        states = (trace.source(total), state_of(trace, gradient))
+        states = (trace.source(total), trace.source(gradient))
     except Restart:
         flush(trace)
-        states = (trace.source(total), state_of(trace, gradient))
+        states = (trace.source(total), trace.source(gradient))
     key = ("accumulate", *states)
     if key not in trace.state.edges:
         call = intern_call("accumulate", lambda: ("accumulate", by(add, lambda a, b: a + b), ALIKE))

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._ground._bounded import Bounded
+from .._ground._settings import holding
 from .._path._recorded import Recorded, as_tensor, is_recorded, value_of
 from .._segment._flush import realize
 
@@ -33,7 +34,8 @@ def one(aval: Any) -> Any:
     """The cotangent 1; kept, for making an array takes longer than a backward through a small segment."""
     found = _ones.get(aval)
     if found is None:
-        found = jnp.ones(aval.shape, aval.dtype)
+        with holding(aval.dtype):
+            found = jnp.ones(aval.shape, aval.dtype)
         if isinstance(found, jax.core.Tracer):  # inside somebody's jit
             return found
         _ones[aval] = found
@@ -44,7 +46,8 @@ def cast(ct: Any, dtype: Any) -> Any:
     """A cotangent in the dtype of what it belongs to."""
     if ct.dtype == dtype:
         return ct
-    return ct.astype(dtype) if isinstance(ct, Recorded) else jnp.asarray(ct, dtype)  # type: ignore[attr-defined]
+    with holding(dtype):
+        return ct.astype(dtype) if isinstance(ct, Recorded) else jnp.asarray(ct, dtype)  # type: ignore[attr-defined]
 
 
 def computed(ct: Any, dtype: Any) -> Any:

@@ -23,7 +23,7 @@ def record_pull(
         return "backward", lambda *a: program.between(a[:n], list(a[n:]), slots, targets, stops, at)
 
     key = ("pull", program, slots, targets, stops, at)
-    args = [*shadows(node), *[tensor for _, tensor in known], *given.values()]
+    args = [*shadows(node), *[tensor for _, tensor in known], *map(as_tensor, given.values())]
     state = record(key, build, args)
     return [emit(local.trace, out) for out in state.outs or ()]
 

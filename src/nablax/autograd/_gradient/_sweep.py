@@ -86,6 +86,7 @@ class Sweep(Walk):
             return
         if len(roots) == 1 and cotangents[0] is None and wanted is None and not extra and not self.create:
             before.edges["gradient", roots[0], self.retain] = state  # where _quickly looks
+            trace.grow(1)
         for slot, out in zip(state.targets, state.outs or (), strict=True):
             gradient = emit(trace, out)
             if slot in sought:
@@ -110,7 +111,7 @@ class Sweep(Walk):
             if leaf._g is None:
                 leaf._g = as_tensor(gradient)
             elif self.create:
-                leaf._g = leaf._g + gradient
+                leaf._g = leaf._g + as_tensor(gradient)
             else:
                 add_to(self.trace, leaf._g, gradient)
         leaf = gradient = None

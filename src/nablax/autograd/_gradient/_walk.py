@@ -67,7 +67,7 @@ class Walk:
 
     def _plus(self, a: Any, b: Any) -> Any:
         if self.create or isinstance(a, Recorded) or isinstance(b, Recorded):
-            return as_tensor(a) + b
+            return as_tensor(a) + as_tensor(b)
         return plus(a, b)
 
     def walk(self) -> None:
@@ -245,7 +245,7 @@ class Walk:
         for ref in watch.keep:
             tensor = ref()
             if tensor is not None and _is_at(tensor, node, slot):
-                tensor._g = own(gradient) if tensor._g is None else tensor._g + gradient
+                tensor._g = own(gradient) if tensor._g is None else tensor._g + as_tensor(gradient)
 
 
 def _is_straight(node: Any, x64: bool, settings: Any) -> bool:

@@ -18,6 +18,7 @@ config: Any = jax.config
 PLAIN: set[type] = {np.ndarray}  # classes of values that are computed; JAX's joins when the first is met
 _TABLE: WeakValueDictionary[tuple, Aval] = WeakValueDictionary()  # all that are in use
 _LOCK = threading.Lock()
+WIDE = {np.dtype(t) for t in ("float64", "int64", "uint64", "complex128")}
 _SCALARS = {
     bool: np.dtype(bool),
     int: np.dtype(np.int64),
@@ -47,7 +48,7 @@ class Aval:
     takes.
     """
 
-    __slots__ = ("__weakref__", "dtype", "inexact", "shape", "size", "struct", "weak")
+    __slots__ = ("__weakref__", "_struct", "dtype", "inexact", "shape", "size", "weak")
 
     def __init__(self, shape: tuple[int, ...], dtype: Any, weak: bool) -> None:
         if getattr(dtype, "kind", "f") in "OSUMm":  # random keys have none
@@ -57,7 +58,14 @@ class Aval:
         self.weak = weak
         self.size = math.prod(shape)
         self.inexact = getattr(dtype, "kind", "?") in "fc" or bool(jnp.issubdtype(dtype, jnp.inexact))
-        self.struct = jax.ShapeDtypeStruct(shape, dtype, weak_type=weak)
+        self._struct: Any = None
+
+    @property
+    def struct(self) -> jax.ShapeDtypeStruct:
+        found: Any = self._struct  # most are never asked for it
+        if found is None:
+            found = self._struct = jax.ShapeDtypeStruct(self.shape, self.dtype, weak_type=self.weak)
+        return found
 
     def __repr__(self) -> str:
         return f"{self.dtype}[{','.join(map(str, self.shape))}]{'~' if self.weak else ''}"
@@ -78,16 +86,25 @@ def interned(aval: Any) -> Aval:
 @functools.lru_cache(256)
 def _canonical(dtype: Any, x64: bool) -> Any:
     """A dtype as JAX has it, under x64 or not."""
-    return jax.dtypes.canonicalize_dtype(dtype)
+    with jax.enable_x64(x64):
+        return jax.dtypes.canonicalize_dtype(dtype)
 
 
-def aval_of(value: Any) -> Aval:
-    """The Aval under which JAX would see an array, a tracer, a NumPy array or a Python scalar."""
+def inside(value: Any) -> Aval:
+    """The Aval of the value of a tensor: 64 bits are what they are, whether x64 is on or not."""
+    return intern(value.shape, value.dtype, False) if value.__class__ is np.ndarray else aval_of(value)
+
+
+def aval_of(value: Any, x64: bool = False) -> Aval:
+    """The Aval under which JAX would see an array, a tracer, a NumPy array or a Python scalar.
+
+    x64: whether it stands beside 64 bits, so that a Python scalar has as many.
+    """
     kind = value.__class__
     if kind is np.ndarray:
         return intern(value.shape, _canonical(value.dtype, config.jax_enable_x64), False)
     if kind in _SCALARS:
-        return intern((), _canonical(_SCALARS[kind], config.jax_enable_x64), kind is not bool)
+        return intern((), _canonical(_SCALARS[kind], x64 or config.jax_enable_x64), kind is not bool)
     if isinstance(value, jax.Array):
         aval = value.aval
         if not isinstance(value, jax.core.Tracer):

@@ -14,6 +14,8 @@ class Bounded(OrderedDict):
     Only `get` counts as use. Threads may share it.
     """
 
+    __slots__ = ("most",)
+
     def __init__(self, most: int) -> None:
         super().__init__()
         self.most = most

@@ -27,6 +27,7 @@ from typing import Any
 import jax
 from jax.experimental import serialize_executable
 
+from ._quiet import quietly
 from ._stats import stats
 from ._store import Store, usual
 
@@ -113,8 +114,8 @@ def at_first(program: Any) -> Callable[..., Any]:
 
     def call(*args: Any) -> Any:
         if _store() is not None and not any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(args)):
-            compiled(program.lower(*args))
-        return program(*args)
+            compiled(quietly(program.lower, *args))
+        return quietly(program, *args)
 
     return call
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from ._aval import config
+from ._aval import WIDE, config
 
 Settings = tuple[Any, Any]  # default device, default precision of matrix products
 
@@ -41,3 +41,8 @@ def under(settings: Settings) -> Any:
 def x64_as(x64: bool) -> Any:
     """A context in which x64 is on, or off; free where it is so already."""
     return _SAME if x64 == config.jax_enable_x64 else jax.enable_x64(x64)
+
+
+def holding(dtype: Any) -> Any:
+    """A context in which there are arrays of this dtype: x64 is on for 64 bits, and else as it was."""
+    return x64_as(config.jax_enable_x64 or dtype in WIDE)

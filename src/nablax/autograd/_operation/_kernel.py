@@ -18,6 +18,7 @@ from jax.sharding import SingleDeviceSharding
 
 from .._ground._aval import Aval, config
 from .._ground._disk import jitted
+from .._ground._settings import holding
 from ._numpy import Kernel, Lowered, row
 
 
@@ -83,7 +84,8 @@ def plus(a: Any, b: Any) -> Any:
     """The sum of two arrays of one shape and dtype, by NumPy where they are NumPy's."""
     if a.__class__ is np.ndarray and b.__class__ is np.ndarray:
         return np.asarray(a + b)
-    return _plus(a, b)
+    with holding(a.dtype):
+        return _plus(a, b)
 
 
 _plus = jax.jit(jnp.add)

@@ -194,7 +194,7 @@ def _by_jax(w: Writer, eqn: Any, wanted: list[int]) -> Back:
     whole = Writer()
     outs = whole.splice(traced.jaxpr, ins)
     results, grads = outs[: len(eqn.outvars)], outs[len(eqn.outvars) :]
-    if len({*results, *ins}) < len(results) + len(ins) or any(isinstance(v, Literal) for v in results):
+    if any(isinstance(v, Literal) for v in results) or len({*results, *ins}) < len(results) + len(ins):
         raise Left  # a result that is an argument, or another result
     names = dict(zip(results, eqn.outvars, strict=True))
     forward = needed(whole.eqns, results)

@@ -53,7 +53,6 @@ class Growing:
         state.step = Apply(call, slots, sever or not self.mode, needs, donate)
         self._results(state, found.avals, needs, mask)
         state.tree = found.tree
-        state.typed = found
         state.weight += min(found.weight, HEAVIEST)
         state.full = state.weight >= settings.max_segment
         state.key = key

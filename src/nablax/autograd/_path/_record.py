@@ -18,7 +18,7 @@ def state_of(trace: Trace, value: Any) -> State:
     """The state of an argument: a tensor, an array or a Python number (which enters with JAX's weak type)."""
     if isinstance(value, Recorded):
         return trace.source(value)
-    return trace.enter(aval_of(value), value)
+    return trace.enter(aval_of(value, trace.has_64_bits), value)
 
 
 def emit(trace: Trace, state: State) -> Any:
@@ -54,7 +54,7 @@ def record(spec: Hashable, build: Callable[[], tuple], args: Sequence[Any], seve
     trace = local.trace
     if trace.state.full:
         trace.cut()
-    trace.meet()
+    trace.meet(args)
     try:
         states = [trace.source(a) if isinstance(a, Recorded) else state_of(trace, a) for a in args]
     except Restart:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .._ground._aval import Aval, aval_of
+from .._ground._aval import WIDE, Aval, inside
 from .._ground._errors import FailedError
 from ._trie import State
 
@@ -78,7 +78,7 @@ def as_tensor(value: Any) -> Any:
     tensor: Any = _KIND()
     tensor._s = None
     tensor._v = value
-    tensor._a = aval_of(value)
+    tensor._a = inside(value)
     tensor._n = None
     tensor._r = False
     return tensor
@@ -88,6 +88,12 @@ def is_recorded(tensor: Any) -> bool:
     """Whether a tensor has no value yet."""
     state = tensor._s
     return state is not None and not state.step.enters
+
+
+def is_wide(value: Any) -> bool:
+    """Whether a tensor or an array of JAX's has elements of 64 bits."""
+    aval = value._aval if isinstance(value, Recorded) else getattr(value, "aval", None)
+    return aval is not None and aval.dtype in WIDE
 
 
 def link_of(tensor: Any) -> Any:

@@ -10,20 +10,21 @@ more allocation for each operation). Clearing `outs` at the end leaves no cycle 
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 import jax
 import numpy as np
 from jax.extend.core import get_opaque_trace_state
 
-from .._ground._aval import PLAIN, Aval, config
+from .._ground._aval import PLAIN, WIDE, Aval, config
 from .._ground._errors import ThreadError, user_frame, user_line
 from .._ground._settings import now
 from .._operation._call import Call
 from ._growing import Growing, settings
-from ._recorded import link_of, value_of
+from ._recorded import is_wide, link_of, value_of
 from ._steps import Input
 from ._trie import State
 from ._tries import Tries
@@ -34,7 +35,7 @@ class Restart(Exception):
     start another."""
 
 
-WIDE = {np.dtype(t) for t in ("float64", "int64", "uint64", "complex128")}
+TOO_LARGE = 2.0**128 - 2.0**103  # for a number of 32 bits: such are infinite, as in torch
 
 
 def transformation() -> Any:
@@ -46,8 +47,8 @@ class Trace(Growing):
     """One thread's open recording."""
 
     __slots__ = (
-        "__weakref__", "append", "closed", "inputs", "links", "outs", "probe", "root", "settings", "thread", "tracing",
-        "tries", "values", "watched", "wide", "within",
+        "__weakref__", "append", "closed", "inputs", "links", "on", "outs", "probe", "root", "settings", "thread",
+        "tracing", "tries", "values", "watched", "wide", "within",
     )  # fmt: skip
 
     # How a recording ends, and how one that has become long is cut. What is built on traces says it: _segment.
@@ -61,6 +62,7 @@ class Trace(Growing):
         self.root: Any = None
         self.probe: Any = None
         self.settings = now()
+        self.x64 = self.on = False  # whether it holds 64-bit values; whether JAX was set so where it began
         self.wide = False  # whether the next recording must hold 64-bit values
         self.closed = State(self, None, True)
         self.clear()
@@ -84,7 +86,8 @@ class Trace(Growing):
 
         Lines have tries of their own so that a state's line is right; programs are shared between them.
         """
-        self.x64 = config.jax_enable_x64 or self.wide
+        self.on = config.jax_enable_x64
+        self.x64 = self.on or self.wide
         self.wide = False
         self.settings = now()
         frame = user_frame(3)  # whoever calls this is ours, and so is their caller
@@ -182,6 +185,8 @@ class Trace(Growing):
             self.tracing, self.within = True, transformation()
         elif tensor is None and isinstance(value, np.ndarray):
             value = value.copy()  # its owner may write to it before this recording runs
+        elif value.__class__ is float and aval.dtype.itemsize == 4 and abs(value) >= TOO_LARGE:
+            value = math.copysign(math.inf, value)
         key = (aval, needs)
         state = self.state.edges.get(key)
         if state is None:
@@ -196,12 +201,19 @@ class Trace(Growing):
         self.state = state
         return state
 
-    def meet(self) -> None:
-        """End a recording that was opened under other settings of JAX."""
+    def meet(self, args: Iterable[Any] | None = None) -> None:
+        """End a recording that was opened under other settings of JAX; or, where x64 is off, for other arguments:
+        an operation has 64 bits where x64 is on at its line, or where one of its arguments has."""
         if self.state is self.closed:
             return
-        if self.settings != now() or (not self.x64 and config.jax_enable_x64):
+        other = self.settings != now() or self.on != config.jax_enable_x64
+        if other or (self.x64 and not self.on and args is not None and not any(map(is_wide, args))):
             self.flush()
+
+    @property
+    def has_64_bits(self) -> bool:
+        """Whether the open recording holds them, or the next one must."""
+        return self.wide if self.state is self.closed else self.x64
 
     def set_mode(self, mode: bool) -> None:
         """Record gradients from here on, or not."""

@@ -3,7 +3,7 @@
 Each recorded operation is one edge from the current state. The key of an edge names the operation, its static
 arguments and the states that produced its arguments; the next state knows the slot, the shape and dtype of the result
 and whether it needs a gradient. Nothing is hashed or inferred again when a program repeats: one dictionary lookup an
-operation, and the last state holds the programs compiled for it.
+operation, and the last state knows the programs of it.
 
 A path is also a list of steps (see _steps.py). Sets of slots are integers, one bit a slot.
 """
@@ -29,7 +29,7 @@ class State:
     __slots__ = (
         "a", "aval", "b", "code", "cut", "edges", "freed", "full", "guess", "key", "literals", "mask",
         "mode", "needs", "op", "outs", "parent", "programs", "size", "slot", "sources", "step", "targets", "trace",
-        "tree", "typed", "weight", "where",
+        "tree", "weight", "where",
     )  # fmt: skip
 
     edges: dict[tuple, State]
@@ -42,7 +42,6 @@ class State:
         self.parent = parent
         self.mode = mode
         self.step: Any = None  # a Step; None at a root, and where the mode changes
-        self.typed: Any = None  # of an operation
         self.edges = {}
         self.programs = {}
         self.literals = {}  # (operation, state, class) of numbers -> those that were met; None where they vary

@@ -7,7 +7,7 @@ from collections.abc import Hashable
 from .._ground._bounded import Bounded
 from ._trie import State
 
-MOST_STATES = 100_000  # of a thread; a program counts for as many as it has steps
+MOST_STATES = 50_000  # of a thread, with the other names that edges have
 
 
 class Tries:

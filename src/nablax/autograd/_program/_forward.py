@@ -39,6 +39,7 @@ class Forward(Outline):
         super().__init__(state, slots)
         self.compiled: Any = None
         self._written: Any = None
+        self.used = False  # again, since it was new or the next to be forgotten
         self.quick = False  # compiled, and nothing to do but to call it
         self._tree: Any = None
         self._places: list[int] = []
@@ -94,7 +95,8 @@ class Forward(Outline):
         for i in self.donates:
             value = values[i]
             if getrefcount(value) > OWN or not isinstance(value, jax.Array) or is_lent(value):
-                values[i] = jnp.array(value, copy=True)
+                with x64_as(x64):
+                    values[i] = jnp.array(value, copy=True)
         if x64 == config.jax_enable_x64:
             results = program(*values)
         else:
@@ -128,7 +130,7 @@ class Forward(Outline):
     @cached_property
     def line(self) -> Line:
         """The recording as a line of operations."""
-        return Line(self.steps, self.typed, self.avals, self.needs, self.x64, bool(self.targets))
+        return Line(self.steps, self.avals, self.needs, self.x64, bool(self.targets))
 
     @cached_property
     def code(self) -> Code:

@@ -26,7 +26,6 @@ class Outline:
     def __init__(self, state: State, slots: tuple[int, ...]) -> None:
         path = state.path()
         self.steps: list[Step] = [s.step for s in path]
-        self.typed = [s.typed for s in path]
         self.slots = slots
         values = [v for s in path for v in s.made]
         self.avals = [v.aval for v in values]

@@ -211,8 +211,19 @@ def program_for(state: State, slots: tuple[int, ...]) -> Program:
     key = (tuple(state.steps()), slots, state.freed, state.trace.x64)
     found = _PROGRAMS.get(key)
     if found is None:
+        _make_room()
         found = _PROGRAMS[key] = Program(state, slots)
     return found
+
+
+def _make_room() -> None:
+    """Forget the oldest program that did not run again: those that do are not looked up here, and become the newest."""
+    while len(_PROGRAMS) >= _PROGRAMS.most:
+        key, oldest = _PROGRAMS.popitem(last=False)
+        if not oldest.used:
+            return
+        oldest.used = False
+        _PROGRAMS[key] = oldest
 
 
 def remembered() -> tuple[int, int]:

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from .._ground._aval import Aval
+from .._ground._quiet import quietly
 from .._path._steps import Gradient, Step, inputs, severed
 
 Taps = dict[int, list[Callable[[Any], Any]]]  # slot -> what is done to its value
@@ -70,7 +71,7 @@ def run(
         env = _gradient(head, [next(entering) for _ in range(used)], steps[last], taps, inner)  # type: ignore[arg-type]
     for step in steps[last + 1 :]:
         start = len(env)
-        env.extend(step.replay(env, entering))
+        env.extend(quietly(step.replay, env, entering))
         _tapped(env, start, taps)
     return env
 

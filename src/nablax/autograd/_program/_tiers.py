@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from .._ground._disk import at_first
+from .._ground._quiet import quietly
 from .._ground._settings import now, under
 from ._compiler import compiler
 from ._notice import Notice
@@ -159,7 +160,7 @@ class Hot:
         try:
             if self.made is None:
                 with under(self._settings):
-                    self.made = self.build(True)
+                    self.made = quietly(self.build, True)
         except Exception as error:
             self.error = error
         if self._done is not None:

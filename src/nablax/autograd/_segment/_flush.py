@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from sys import getrefcount
 from typing import Any
+from weakref import ref
 
 from .._ground._aval import PLAIN, config
 from .._ground._references import OWN
@@ -42,10 +43,13 @@ def flush(trace: Trace) -> None:
     settings = trace.settings
     alive = [t for t in trace.outs if getrefcount(t) > OWN]
     slots = tuple([t._s.slot for t in alive])
-    program = end.programs.get(slots)
+    known = end.programs.get(slots)
+    program = None if known is None else known()
     if program is None:
-        program = end.programs[slots] = program_for(end, slots)
-        trace.grow(len(program.steps))
+        program = program_for(end, slots)
+        end.programs[slots] = ref(program)
+    else:
+        program.used = True
     values, links, tracing, x64 = trace.values, trace.links, trace.tracing, trace.x64
     outs, watched, inputs = trace.outs, trace.watched, trace.inputs
     for tensor in inputs:

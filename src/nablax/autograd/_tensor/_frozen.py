@@ -12,13 +12,13 @@ from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from .._ground._aval import Aval, aval_of, config
 from .._ground._bounded import Bounded
+from .._ground._quiet import quietly
 from .._ground._settings import now
 from .._operation._call import FIXED
 from .._operation._written import by, rule_of
 from .._path._apart import apart
 from .._path._record import record
-from .._path._recorded import Recorded
-from .._path._trace import WIDE
+from .._path._recorded import Recorded, is_wide
 from .._path._trie import State
 from ._codes import bindings, is_fixed
 from ._held import constants_of, own, owned
@@ -98,7 +98,8 @@ class Frozen:
         self, lifted: Any, reads: Hashable | None, keys: list, tree: Any, static: list, arrays: list
     ) -> State:
         """Record a call."""
-        avals = tuple([a._aval if isinstance(a, Recorded) else aval_of(a) for a in arrays])
+        x64 = config.jax_enable_x64 or any(map(is_wide, arrays))
+        avals = tuple([a._aval if isinstance(a, Recorded) else aval_of(a, x64) for a in arrays])
         known: Any = None
         spec: Spec | None = None
         if reads is not None and all(k is not None for k in keys):
@@ -109,9 +110,8 @@ class Frozen:
             except TypeError:  # not hashable
                 known = None
         if spec is None:
-            x64 = config.jax_enable_x64 or any(aval.dtype in WIDE for aval in avals)
             with jax.enable_x64(x64):
-                spec = self._varying(_traced(lifted, tree, static, avals))
+                spec = self._varying(quietly(_traced, lifted, tree, static, avals))
             if sum(c.nbytes for c in spec.constants) > LARGE:
                 self.latest = (known, spec)
             elif known is not None:

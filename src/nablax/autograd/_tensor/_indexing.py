@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from .._ground._lent import lend
+from .._ground._quiet import quietly
 from .._operation._written import Sized, by, by_size
 from .._operation._written._picking import picked, taken
 from .._path._record import record, results
@@ -140,7 +141,8 @@ def _sized(parts: list[Any]) -> Sized:
 def _written(tensor: Any, how: str, parts: list[Any], arrays: list[Any], value: Any) -> Any:
     """A tensor with `value` set at, added to, ... the indexed elements."""
     if not isinstance(value, Recorded | jax.Array):
-        value = np.asarray(value, tensor.dtype if isinstance(value, bool | int | float | complex) else None)
+        kind = tensor.dtype if isinstance(value, bool | int | float | complex) else None
+        value = quietly(np.asarray, value, kind)
 
     def build() -> tuple[str, Callable[..., Any]]:
         return f"{how}item", lambda x, v, *holes: getattr(x.at[filled(parts, holes)], how)(v.astype(x.dtype))

@@ -87,7 +87,7 @@ class Lifted:
         if key is None:
             return self._anew(args, kwargs, reads)
         trace = local.trace
-        trace.meet()
+        trace.meet(jax.tree.leaves((args, kwargs)) if trace.x64 else None)
         known = told(trace, key, args, kwargs)
         before = trace.state
         state = before.edges.get(known)  # type: ignore[arg-type]

@@ -7,9 +7,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from .._ground._aval import aval_of, dtype_of
+from .._ground._aval import dtype_of, inside
 from .._ground._errors import LostTapeError, NoGradientError, ShapeError, user_line
 from .._ground._lent import lend
+from .._ground._quiet import quietly
 from .._path._recorded import Recorded, blank, new
 from .._path._trace import local
 from .._segment._flush import realize
@@ -25,12 +26,13 @@ def make(
     """What `tensor` does; `kind` is the class, None for Tensor."""
     if dtype is not None:
         dtype_of("tensor", dtype)
+    kept = isinstance(value, Recorded) and dtype is None
     if isinstance(value, Recorded):
         value = realize(value)
     elif isinstance(value, list | tuple) and (
-        inside := [v for v in jax.tree.leaves(value) if isinstance(v, Recorded)]
+        tensors := [v for v in jax.tree.leaves(value) if isinstance(v, Recorded)]
     ):
-        if local.trace.mode and any(v.requires_grad for v in inside):
+        if local.trace.mode and any(v.requires_grad for v in tensors):
             raise LostTapeError(
                 "tensor: elements that require grad would lose it silently. Use autograd.numpy.stack([...]), which "
                 f"is recorded, or detach() them. At {user_line()}."
@@ -38,21 +40,20 @@ def make(
         value = jax.tree.map(lambda v: np.asarray(realize(v)) if isinstance(v, Recorded) else v, value)
     if not isinstance(value, jax.Array):
         try:
-            value = np.array(value, dtype=dtype)  # a copy; it stays NumPy's until something computes with it
+            value = quietly(_copied, value, dtype, kept)
         except ValueError as error:
             raise ShapeError(
                 f"tensor: value must be numbers in rows of one length: {error} At {user_line()}."
             ) from None
         if value.dtype.kind in "OSUMm":
             raise TypeError(f"tensor: value must consist of numbers, got {value.dtype} elements.")
-        value = value.astype(jax.dtypes.canonicalize_dtype(value.dtype), copy=False)
     elif dtype is not None:
         value = value.astype(dtype)
     lend(value)
     made: Any = blank() if kind is None else new(kind)
     made._s = None
     made._v = value
-    made._a = aval_of(value)
+    made._a = inside(value)
     made._n = None
     made._r = False
     made._g = None
@@ -65,6 +66,14 @@ def make(
             )
         made._r = True
     return made
+
+
+def _copied(value: Any, dtype: Any, kept: bool) -> np.ndarray:
+    """A copy; it stays NumPy's until something computes with it. Where not `kept`, 64 bits become 32 without x64."""
+    made = np.array(value, dtype=dtype)
+    if kept or made.dtype.kind in "OSUMm":
+        return made
+    return made.astype(jax.dtypes.canonicalize_dtype(made.dtype), copy=False)
 
 
 def as_cotangent(value: Any) -> Any:

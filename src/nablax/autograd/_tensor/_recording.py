@@ -101,7 +101,7 @@ def binary(
         met = here.literals.get(group, ())
         if met is None:
             try:
-                entered = trace.enter(aval_of(other), other)
+                entered = trace.enter(aval_of(other, trace.x64), other)
             except Restart:
                 return array(self, other, key)
             pair = (state, entered) if key is name else (entered, state)

@@ -208,6 +208,6 @@ def swap(tensor: Any, value: Any) -> None:
     found = realize(new)
     if tensor._s is not None or is_recorded(tensor):
         flush(local.trace)
-    found = lend(found) if isinstance(found, jax.Array) else jnp.asarray(np.array(found))
+    found = lend(found) if isinstance(found, jax.Array) else np.array(found)
     tensor._v, tensor._a, tensor._n = found, new._aval, None
     tensor._mark = object()

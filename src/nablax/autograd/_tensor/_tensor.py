@@ -11,6 +11,7 @@ import numpy as np
 
 from .._ground._aval import Aval
 from .._ground._lent import lend
+from .._ground._settings import holding
 from .._path._recorded import Recorded
 from .._segment._flush import realize
 from . import _recording
@@ -92,7 +93,10 @@ class Tensor(Differentiable, Operators, Methods, Indexing, InPlace, Interop, Rec
     def value(self) -> jax.Array:
         """The value as a JAX array, without gradient."""
         found = realize(self)
-        return lend(found if isinstance(found, jax.Array) else jnp.asarray(found, dtype=self.dtype))
+        if not isinstance(found, jax.Array):
+            with holding(self.dtype):
+                found = jnp.asarray(found, dtype=self.dtype)
+        return lend(found)
 
     @property
     def data(self) -> Tensor:
@@ -125,7 +129,8 @@ class Tensor(Differentiable, Operators, Methods, Indexing, InPlace, Interop, Rec
 
     def __deepcopy__(self, memo: dict) -> Tensor:
         revive, arguments = self.__reduce__()
-        made = revive(*arguments)
+        with holding(self.dtype):
+            made = revive(*arguments)
         made._g = copy.deepcopy(self._g, memo)
         return made
 

@@ -87,3 +87,4 @@ def remember(trace: Trace, before: State, known: int, key: tuple | None) -> None
         return
     if len(after.reads) == sum([part.__class__ is State for part in key]):
         before.edges[key] = after
+        trace.grow(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -89,16 +90,16 @@ class Lowered(Kernel):
         return found
 
     def _literal(self, atom: Any) -> Any:
-        return np.asarray(atom.val, atom.aval.dtype)
+        return quietly(np.asarray, atom.val, atom.aval.dtype)
 
     def _called(self, eqn: Any, into: list[int]) -> list[int]:
         """Write the call of a function of NumPy's arrays."""
-        out = self._slot(eqn.outvars[0].aval.size)
+        out = self._slot(math.prod(eqn.outvars[0].aval.shape))
         self.code.append(row(eqn.params["host"], into, out))
         return [out]
 
     def _equation(self, eqn: Any, into: list[int], small: bool) -> list[int]:
-        outvars = eqn.outvars
+        sizes = [math.prod(getattr(v.aval, "shape", ())) for v in eqn.outvars]
         if eqn.primitive.name == "select_n" and len(into) == 3:
             function, into = self._chosen(eqn, into)
         else:
@@ -109,21 +110,21 @@ class Lowered(Kernel):
         if function is None:
             self.calls += 1
             function, many = compiled(eqn), True
-        elif self._folds(into) and sum([v.aval.size for v in outvars]) <= FOLDED:
+        elif self._folds(into) and sum(sizes) <= FOLDED:
             made = quietly(function, *[self.constants[i] for i in into])
             return [self._constant(value) for value in (made if many else [made])]
         if not many:
-            out = self._slot(outvars[0].aval.size)
+            out = self._slot(sizes[0])
             self.code.append(row(function, into, out))
             return [out]
-        outs = [self._slot(getattr(v.aval, "size", 1)) for v in outvars]
+        outs = [*map(self._slot, sizes)]
         self.code.append(row(function, into, tuple(outs)))
         return outs
 
     def _chosen(self, eqn: Any, into: list[int]) -> tuple[Any, list[int]]:
         """The function of a choice, and what it reads: less where one side of it is zero."""
         out = eqn.outvars[0].aval
-        if out.size >= MASKED and eqn.invars[0].aval.shape == out.shape:
+        if math.prod(out.shape) >= MASKED and eqn.invars[0].aval.shape == out.shape:
             for zero, other in ((1, 2), (2, 1)):
                 value = self.constants.get(into[zero])
                 if (

@@ -16,6 +16,8 @@ HALF = np.dtype(np.float16)
 LONG, FEW = 1024, 8  # elements up to which a sum stays as exact as a product; results from which on it pays
 MANY, SHORT = 32, 64  # rows, and elements of each, whose largest is found quicker down the columns
 
+_ONES = {char: np.ones(LONG, char) for char in "fd"}
+
 
 def _summed(x: Any, axes: tuple[int, ...], shape: tuple[int, ...]) -> Callable[..., Any]:
     """The sum over axes; of neighbouring ones as a product with ones, which is several times as quick."""
@@ -26,7 +28,7 @@ def _summed(x: Any, axes: tuple[int, ...], shape: tuple[int, ...]) -> Callable[.
         return same if x.shape == shape else lambda x: x.reshape(shape)
     if dtype.char not in "fd" or not together or length > LONG or math.prod(shape) < FEW:
         return lambda x: np.add.reduce(x, axes, dtype)
-    ones = np.ones(length, dtype)
+    ones = _ONES[dtype.char][:length]
     before, after = math.prod(x.shape[: axes[0]]), math.prod(x.shape[axes[0] + n :])
     if after == 1:
         if x.ndim == 2:

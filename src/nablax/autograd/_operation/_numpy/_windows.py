@@ -197,7 +197,11 @@ def _scatter(
     window_strides: Any,
     padding: Any,
 ) -> Callable[..., Any] | None:
-    """The pullback of a maximum or minimum of windows: each entry of the source goes to the entry that was chosen."""
+    """The pullback of a maximum or minimum of windows: each entry of the source goes to the entry that was chosen.
+
+    As in XLA on a CPU, padding may be chosen, by which the gradient is lost: before it a window holds only what is
+    no better, or NaN.
+    """
     compare = {"ge": operator.ge, "le": operator.le}.get(select_prim.name)
     source, array = ins
     if compare is None or source.dtype.kind != "f" or source.dtype == HALF or not source.size:
@@ -206,23 +210,18 @@ def _scatter(
         return None
     ones = (1,) * array.ndim
     places = list(_offsets(window_dimensions, window_strides, ones, source.shape))
-    padded = any(low or high for low, high in padding)
-    real = _spread(np.ones(array.shape, bool), ones, padding, False)
+    fill = _end(array.dtype, select_prim.name == "ge")
     choose, within_mask = by_bits(array.dtype), or_zero(source.dtype, True)
     if choose is None or within_mask is None or len(places) > 255:
         return None
     within = tuple(slice(low, low + n) for (low, _), n in zip(padding, array.shape, strict=True))
 
     def scatter(ct: Any, x: Any) -> Any:
-        x = _spread(x, ones, padding, 0)
+        x = _spread(x, ones, padding, fill)
         best, chosen = x[places[0]].copy(), np.zeros(ct.shape, np.uint8)
-        known = real[places[0]].copy()
         for k, place in enumerate(places[1:], 1):
             new = x[place]
             better = ~compare(best, new)
-            if padded:
-                better = real[place] & (better | ~known)
-                known |= real[place]
             if k + 1 < len(places):
                 best = choose(better, best, new)
             np.maximum(chosen, better.view(np.uint8) * np.uint8(k), out=chosen)

@@ -56,6 +56,9 @@ def smaller(w: Writer, a: Any, b: Any) -> Atom:
 
 def power(w: Writer, x: Any, y: Any) -> Atom:
     strong(x)
+    if hasattr(y, "aval"):
+        need(strong(y, "i").aval.shape == x.aval.shape)
+        return w.binary(lax.pow_p, x, y)
     if type(y) is int:
         need(y in (2, 3, 4))
         return w.unary(lax.integer_pow_p, x, y=y)

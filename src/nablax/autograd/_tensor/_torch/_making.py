@@ -15,6 +15,7 @@ import numpy as np
 
 from ..._ground._aval import dtype_of
 from ..._ground._errors import user_line
+from ..._ground._quiet import quietly
 from ..._path._recorded import Recorded
 from .._make import make as tensor
 from ._rows import ints
@@ -87,7 +88,7 @@ def full(
     size = (size,) if isinstance(size, int) else size
     if isinstance(fill_value, Recorded):
         return fill_value.expand(tuple(size))  # type: ignore[attr-defined]
-    return make(np.full(ints((size,)), fill_value, kind), None, requires_grad, device)
+    return make(quietly(np.full, ints((size,)), fill_value, kind), None, requires_grad, device)
 
 
 def full_like(input: Any, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False,
@@ -105,7 +106,7 @@ def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, req
     if end is None:
         start, end = 0, start
     found = np.arange(start, end, step)
-    return make(found.astype(number_type(dtype, found.dtype)), None, requires_grad, device)
+    return make(quietly(found.astype, number_type(dtype, found.dtype)), None, requires_grad, device)
 
 
 def linspace(start: Any, end: Any, steps: int = 50, *, num: int | None = None, dtype: Any = None,
@@ -113,14 +114,14 @@ def linspace(start: Any, end: Any, steps: int = 50, *, num: int | None = None, d
     """So many numbers from start to end, both included."""
     start, end = (x.item() if isinstance(x, Recorded) else x for x in (start, end))  # type: ignore[attr-defined]
     found = np.linspace(start, end, steps if num is None else num)
-    return make(found.astype(number_type(dtype)), None, requires_grad, device)
+    return make(quietly(found.astype, number_type(dtype)), None, requires_grad, device)
 
 
 def logspace(start: Any, end: Any, steps: int = 50, base: float = 10.0, *, dtype: Any = None,
              requires_grad: bool = False, device: Any = None) -> Any:  # fmt: skip
     """So many powers of base, their exponents from start to end."""
     found = base ** np.linspace(start, end, steps)
-    return make(found.astype(number_type(dtype)), None, requires_grad, device)
+    return make(quietly(found.astype, number_type(dtype)), None, requires_grad, device)
 
 
 def eye(

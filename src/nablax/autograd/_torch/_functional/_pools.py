@@ -125,7 +125,9 @@ def _adaptive(n: int, pick: Callable[..., Any]) -> Callable[..., Any]:
 
 TABLE: dict[str, Row] = rows({
     "max_pool1d": _max_pool(1),
-    "max_pool2d": Row(_max_pool(2), differs="values only; equal maxima of a window: the first takes the gradient"),
+    "max_pool2d": Row(
+        _max_pool(2), differs="values only; JAX's gradient where a window has NaN, or only -inf and padding"
+    ),
     "max_pool3d": _max_pool(3),
     "avg_pool1d": _avg_pool(1),
     "avg_pool2d": _avg_pool(2),
