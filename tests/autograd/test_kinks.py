@@ -57,12 +57,20 @@ TABLE = {
     "norm inf": (lambda x: autograd.linalg.norm(x, inf), "torch.linalg.norm(x, inf)", [[2, -2, 1]], [[0.5, -0.5, 0]]),
     "norm 3": (lambda x: x.norm(3), "torch.linalg.norm(x, 3)", [[0, -2]], [[0, -1]]),
     "norm 3 of 0": (lambda x: x.norm(3), "torch.linalg.norm(x, 3)", [[0, 0]], [[0, 0]]),
+    "norm -1": (lambda x: x.norm(-1), "torch.linalg.norm(x, -1)", [[0, -2]], [[0, 0]]),
+    "norm -inf": (lambda x: x.norm(-inf), "torch.linalg.norm(x, -inf)", [[0, -2, 3]], [[0, 0, 0]]),
     "vector_norm": (autograd.linalg.vector_norm, "torch.linalg.vector_norm(x)", [[0, 0]], [[0, 0]]),
     "matrix_norm": (
         lambda x: autograd.linalg.matrix_norm(x[None]), "torch.linalg.matrix_norm(x[None])", [[0, 0]], [[0, 0]],
     ),
     "std": (lambda x: x.std(), "x.std(correction=0)", [[2, 2]], [[0, 0]]),
     "std(ddof)": (lambda x: x.std(ddof=1), "x.std()", [[2, 2]], [[0, 0]]),
+    "std of one": (lambda x: x.std(0), "x.std(0)", [[2]], [[nan]]),
+    "var of one": (lambda x: x.var(correction=2), "x.var(correction=2)", [[2]], [[nan]]),
+    "std of one, biased": (lambda x: x.std(0, correction=0), "x.std(0, correction=0)", [[2]], [[0]]),
+    "median": (lambda x: x.median(), "x.median()", [[1, 2, 2, 3]], [[0, 0.5, 0.5, 0]]),
+    "median(dim)": (lambda x: x.median(0)[0], "x.median(0)[0]", [[1, 2, 3]], [[0, 1, 0]]),
+    "nanmedian": (lambda x: x.nanmedian(), "x.nanmedian()", [[1, 2, nan, 2]], [[0, 0.5, 0, 0.5]]),
     "var": (lambda x: x.var(), "x.var()", [[2, 2]], [[0, 0]]),
     "sqrt": (numpy.sqrt, "x.sqrt()", [[0, 4]], [[inf, 0.25]]),
     "rsqrt": (lambda x: x.rsqrt(), "x.rsqrt()", [[0]], [[-inf]]),
@@ -106,6 +114,7 @@ def test_slopes(name, ran):
             np.testing.assert_allclose(x.grad.numpy(), slope, rtol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:.*degrees of freedom")
 @pytest.mark.parametrize("name", TABLE)
 def test_slopes_of_torch(name):
     torch = pytest.importorskip("torch")

@@ -125,3 +125,26 @@ def test_a_product_of_nothing_has_a_gradient_and_leaves_others_theirs():
             y.backward()
             assert y.item() == values.prod()
             assert x.grad.tolist() == (values if not values.size else np.array([12.0, 8.0, 6.0])).tolist()
+
+
+def test_medians_of_nothing_and_orders_of_one_number():
+    for name in ("median", "nanmedian"):
+        x = autograd.tensor(np.zeros((0, 3)), requires_grad=True)
+        y = getattr(x, name)()
+        y.backward()
+        assert np.isnan(y.item())
+        assert x.grad.shape == (0, 3)
+        with pytest.raises(autograd.ShapeError, match=rf"{name}: axis 0 must hold an element, .*\(0, 3\)"):
+            getattr(x, name)(0)
+    number = autograd.tensor(2.0)
+    for found in (number.msort(), number.mode()[0], number.sort()[0], number.median()):
+        assert (found.shape, found.item()) == ((), 2)
+    assert number.argsort().tolist() == 0
+    assert autograd.tensor([3, 1, 2]).median().item() == 2
+
+
+def test_a_variance_that_is_divided_by_zero():
+    x = autograd.tensor([[1.0, 3.0]])
+    assert x.var(correction=2).item() == x.std(1, correction=3).item() == np.inf
+    assert np.isnan(x.var(0)).all()
+    assert x.var(1).tolist() == [2.0]

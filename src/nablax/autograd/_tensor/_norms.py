@@ -53,10 +53,12 @@ def _vector_norm(x: jax.Array, ord: Any, axis: Any, keepdims: bool) -> jax.Array
         return jnp.sum(x != 0, axis=axis, keepdims=keepdims).astype(jnp.real(x).dtype)
     if ord == 1:
         return jnp.sum(abs(x), axis=axis, keepdims=keepdims)
-    if isinstance(ord, int | float) and ord > 0:
+    if ord == -jnp.inf:
+        return jnp.min(abs(x), axis=axis, keepdims=keepdims)
+    if isinstance(ord, int | float):
         zero = x == 0
         total = jnp.sum(jnp.where(zero, 0, abs(jnp.where(zero, 1, x)) ** ord), axis=axis, keepdims=keepdims)
-        none = total == 0
+        none = total == 0 if ord > 0 else jnp.any(zero, axis=axis, keepdims=keepdims)
         return jnp.where(none, 0, jnp.where(none, 1, total) ** (1 / ord))
     return jnp.linalg.vector_norm(x, axis=axis, keepdims=keepdims, ord=ord)
 

@@ -53,10 +53,37 @@ def _sort(input: Any, dim: int = -1, descending: bool = False, stable: bool = Fa
     return pair("sort", jnp.take_along_axis(input, at, dim), at)
 
 
+@jax.custom_jvp
+def _shared(x: Any, found: Any) -> Any:
+    """An element of x, whose slope all elements that are equal to it share."""
+    return found
+
+
+@_shared.defjvp
+def _shared_jvp(primals: Any, tangents: Any) -> Any:
+    (x, found), (t, _) = primals, tangents
+    same = (x == found) | (jnp.isnan(x) & jnp.isnan(found))
+    return _shared(x, found), jnp.where(same, t, 0).sum() / same.sum().astype(t.dtype)
+
+
+def _of_all(of: Any, input: Any) -> Any:
+    """The median of all elements; NaN where there is none."""
+    x = jnp.ravel(input)
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        return of(x, 0)[0]
+    return _shared(x, of(x, 0)[0]) if x.size else x.sum() + jnp.nan
+
+
+def _must_hold_some(name: str, x: Any, dim: int) -> None:
+    if not x.shape[dim]:
+        raise ValueError(f"{name}: axis {dim} must hold an element, the shape is {x.shape}.")
+
+
 def _median(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     if dim is None:
-        return _median(jnp.ravel(input), 0)[0]
+        return _of_all(_median, input)
     x = _deep(input)
+    _must_hold_some("median", x, dim)
     n = x.shape[dim]
     order = jnp.argsort(x, axis=dim, stable=True)
     place = jnp.where(jnp.isnan(x).any(dim), n - 1, (n - 1) // 2)
@@ -66,7 +93,8 @@ def _median(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
 
 def _nanmedian(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     if dim is None:
-        return _nanmedian(jnp.ravel(input), 0)[0]
+        return _of_all(_nanmedian, input)
+    _must_hold_some("nanmedian", input, dim)
     order = jnp.argsort(input, axis=dim, stable=True)
     place = jnp.maximum((~jnp.isnan(input)).sum(dim) - 1, 0) // 2
     at = jnp.squeeze(jnp.take_along_axis(order, jnp.expand_dims(place, dim), dim), dim)
@@ -124,7 +152,7 @@ TABLE: dict[str, Row] = with_numbers(rows({
     "kthvalue": _kthvalue,
     "topk": Row(_topk, differs="sorted= has no effect: they always are"),
     "sort": Row(_sort, numpy=jnp.sort, differs="always stable"),
-    "msort": lambda input: jnp.sort(input, 0),
+    "msort": lambda input: jnp.sort(input, 0) if jnp.ndim(input) else input,
     "argsort": Row(_argsort, numpy=jnp.argsort, differs="always stable"),
     "cummax": _running("cummax", jax.lax.cummax),
     "cummin": _running("cummin", jax.lax.cummin),

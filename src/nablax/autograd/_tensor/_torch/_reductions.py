@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ..._operation._written import _reductions as rules
 from ..._operation._written import by
@@ -25,7 +26,11 @@ def _spread(of: Any) -> Any:
             dim, unbiased = None, dim
         if correction is None:
             correction = 1 if unbiased is None or unbiased else 0
-        return of(input, axis=axes(dim) if dim != () else None, ddof=correction, keepdims=keepdim)
+        along = axes(dim) if dim != () else None
+        count = jnp.size(input) if along is None else np.prod([jnp.shape(input)[i] for i in np.ravel(along)])
+        if count > correction:
+            return of(input, axis=along, ddof=correction, keepdims=keepdim)
+        return of(input, axis=along, keepdims=keepdim) * jnp.inf  # divided by zero
 
     return fn
 

@@ -212,10 +212,11 @@ def indices(found: Any) -> Any:
 
 def _of_numbers(fn: Any) -> Any:
     """A single number has one axis, where it is asked for one, and none in the result: as in torch."""
+    asked = isinstance(inspect.signature(fn).parameters["dim"].default, int)
 
     @functools.wraps(fn)
     def call(input: Any, *args: Any, **kwargs: Any) -> Any:
-        if jnp.ndim(input) or not (args or kwargs):
+        if jnp.ndim(input) or not (asked or args or kwargs):
             return fn(input, *args, **kwargs)
         found = fn(jnp.reshape(input, 1), *args, **kwargs)
         return jax.tree.map(lambda x: jnp.reshape(x, ()) if jnp.size(x) == 1 else x, found)
