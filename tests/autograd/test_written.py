@@ -150,7 +150,14 @@ def test_it_is_differentiated_alike(name, again, rng):
 def test_conversions_are_traced_as_jax_does(x64):
     def fn(x, at):
         converted = [jax.lax.convert_element_type(x > 0, t) for t in ("int32", "float32", "bool")]
-        return [*converted, at.astype(x.dtype), x.astype("float16"), jnp.asarray(at, float), x.astype(int), at * 1.5]
+        return [
+            *converted,
+            at.astype(x.dtype),
+            x.astype("float16"),
+            jnp.asarray(at, float),
+            x.astype(int),
+            at * 1.5,
+        ]
 
     with jax.enable_x64(x64):
         structs = [aval(A).struct, aval(((4, 3), "int32", False)).struct]
