@@ -15,7 +15,7 @@ from nablax.core._errors import StructureError
 from nablax.core._numerics import safe_increment
 from nablax.core._program import Program
 from nablax.core._split import automatic
-from nablax.core._tracing import jit_disabled
+from nablax.core._tracing import jits
 from nablax.tree import at_least_float32
 
 _WIDE = {np.dtype(np.float32), np.dtype(np.float64)}
@@ -45,7 +45,7 @@ class Constants:
 
 def scalar_program(keys: tuple[Any, ...]) -> Any:
     """The function that runs every `scalars`; jitted, unless JAX is told to jit nothing."""
-    return _scalar_program(keys, not jit_disabled())
+    return _scalar_program(keys, jits())
 
 
 @functools.lru_cache(_COMPILED)

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from nablax.core._dealt import Deal, dealing_now, map_stack
-from nablax.core._tracing import is_traced, jit_disabled, under_trace
+from nablax.core._tracing import is_traced, jits, under_trace
 
 CHUNK = 16
 _QUICK = {"xla_cpu_use_fusion_emitters": False}
@@ -111,7 +111,7 @@ class Program:
         """The results of all rows, in their order."""
         if not under_trace() and not is_traced((rows, shared)):
             return [self.eager(row, shared) for row in rows]
-        if jit_disabled() and not self._stack:  # no call to save, and none to prepare
+        if not jits() and not self._stack:  # no call to save, and none to prepare
             return [self._fn(row, shared) for row in rows]
         if len(rows) < 2:
             return [self.one(row, shared) for row in rows]

@@ -50,12 +50,6 @@ def _eager() -> type:
 EAGER = _eager()
 
 
-def jit_disabled() -> bool:
-    """Whether JAX is told to jit nothing."""
-    config: Any = jax.config  # which says nothing of its attributes
-    return bool(config.jax_disable_jit)
-
-
 def is_traced(tree: Any) -> bool:
     """Whether any leaf of a tree is a tracer."""
     return any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(tree))
@@ -69,6 +63,14 @@ def under_trace() -> bool:
 def under_jit() -> bool:
     """Whether what is traced now becomes one program: inside jit or scan, not eagerly under grad or vmap."""
     return type(trace_now.value).__name__ == "DynamicJaxprTrace"
+
+
+_config: Any = jax.config
+
+
+def jits() -> bool:
+    """Whether `jax.jit` does anything (`jax.disable_jit`)."""
+    return not _config.jax_disable_jit
 
 
 _OVERWRITING = contextvars.ContextVar("overwriting", default=False)

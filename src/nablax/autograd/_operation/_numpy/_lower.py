@@ -14,7 +14,7 @@ from .._equations import needed
 from ._calls import Kernel, row
 from ._compiled import compiled, host
 from ._elementwise import STRETCHING, or_zero
-from ._functions import function_of
+from ._functions import function_of, quick_of
 from ._shapes import same
 
 INNER = ("jaxpr", "call_jaxpr", "fun_jaxpr")
@@ -41,8 +41,26 @@ class Lowered(Kernel):
         self.constants = {}
         self.size = len(closed.jaxpr.invars)
         self.sizes = []
+        if self._at_once(closed.jaxpr):
+            return
         self.outs = self._inline(closed.jaxpr, closed.consts, list(range(self.size)))
         self.rest = [self.constants.get(self.size + k) for k in range(len(self.sizes))]
+
+    def _at_once(self, jaxpr: Any) -> bool:
+        """Write one operation on each element of the arguments, which most functions are; whether that is all."""
+        eqns = jaxpr.eqns
+        if len(eqns) != 1 or len(jaxpr.outvars) != 1:
+            return False
+        eqn = eqns[0]
+        if jaxpr.outvars[0] is not eqn.outvars[0] or jaxpr.invars != eqn.invars:
+            return False
+        function = quick_of(eqn)
+        if function is None:
+            return False
+        self.code.append(row(function, range(self.size), self.size))
+        self.sizes.append(math.prod(eqn.outvars[0].aval.shape))
+        self.rest, self.outs = [None], [self.size]
+        return True
 
     def _slot(self, size: int) -> int:
         self.sizes.append(size)
