@@ -22,6 +22,14 @@ class Sweep(Walk):
 
     # -- what the recording still holds ---------------------------------------------------------------------------
 
+    def again(self, root: Any, state: State) -> None:
+        """`start` from a recorded number whose backward was recorded before, and leads to `state`."""
+        trace = self.trace
+        self.name = root._name
+        trace.state = state
+        for slot, out in zip(state.targets, state.outs or (), strict=True):
+            self.send(trace.links[slot], emit(trace, out))
+
     def start(self, roots: Sequence[Any], cotangents: Sequence[Any]) -> None:
         """Send cotangents (tensors, arrays or None for one) into the graph of the roots."""
         trace = self.trace
@@ -93,7 +101,7 @@ class Sweep(Walk):
         if state is None:
             return
         if len(roots) == 1 and cotangents[0] is None and wanted is None and not extra and not self.create:
-            before.edges["gradient", roots[0], self.retain] = state  # where _quickly looks
+            before.edges["gradient", roots[0], self.retain] = state  # where backward looks
             trace.grow(1)
         for slot, out in zip(state.targets, state.outs or (), strict=True):
             gradient = emit(trace, out)
