@@ -170,3 +170,21 @@ def test_an_element_of_a_row_changes_in_place(lib):
     assert numbers(t) == [[1, 4], [2, 4]]
     (y * y).sum().backward()
     assert numbers(w.grad) == [[2, 4], [32, 8]]
+
+
+@pytest.mark.parametrize("lib", LIBRARIES)
+def test_an_integer_selects_before_arrays_do(lib):
+    """NumPy counts it as an array, and so moves the arrays' axis before the slice that stands between them."""
+    values = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    for x in (lib.tensor(values), lib.tensor(values) * 1):
+        for index in ((1, slice(0, 2), [0, 3]), (-1, ..., [0, 2, 3]), (1, None, [0, 2]), ([0, 1], slice(None), 2)):
+            integer = index[0] if isinstance(index[0], int) else slice(None)
+            want = values[:, :, 2] if integer == slice(None) else values[integer][index[1:]]
+            assert numbers(x[index]) == want.tolist()
+    x[1, :, [0, 3]] = lib.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    x[1, :, [0, 3]] += 10
+    assert numbers(x[1, :, 0]) == [11, 13, 15]
+    assert numbers(x[1, :, 3]) == [12, 14, 16]
+    w = lib.tensor(values, requires_grad=True)
+    (w[1, :2, [0, 3]] * lib.tensor([[1.0, 2.0], [3.0, 4.0]])).sum().backward()
+    assert numbers(w.grad[1]) == [[1, 0, 0, 2], [3, 0, 0, 4], [0, 0, 0, 0]]

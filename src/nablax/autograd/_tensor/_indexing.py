@@ -23,7 +23,7 @@ from .._path._trace import local
 from ._parts import Start, filled, part_key, parts_of, settled, taken_from
 from ._replacing import replace
 from ._told import remember, told
-from ._views import has_written, seen
+from ._views import has_written, kind, seen
 
 _GETITEM = object()
 _PLAIN = {int, slice, type(None), type(Ellipsis)}
@@ -47,6 +47,8 @@ class Indexing:
                 trace.state = state
                 return seen(self, results(trace, state), index)
             edges = len(before.edges)
+        elif index.__class__ is tuple and (turns := _in_turn(index)):
+            return self[turns[0]][turns[1]]
         if not self.requires_grad and not is_recorded(self) and _basic(index):
             try:
                 value = _at_once(value_of(self), index)
@@ -78,6 +80,9 @@ class Indexing:
 
     def __setitem__(self: Any, index: Any, value: Any) -> None:
         if has_written(self, index, value):
+            return
+        if index.__class__ is tuple and (turns := _in_turn(index)):
+            self[turns[0]][turns[1]] = value
             return
         if self._r and local.trace.mode:
             replace(self, None, "x[i] = v")
@@ -156,6 +161,36 @@ def _is_plain(index: Any) -> bool:
     if index.__class__ is tuple:
         return _PLAIN.issuperset([part.__class__ for part in index])
     return index.__class__ in _PLAIN
+
+
+def _in_turn(index: tuple) -> tuple[tuple, tuple] | None:
+    """An index whose integers come first, as in torch, and the arrays after them; None where this is NumPy's result.
+
+    Where something stands between an integer and the arrays, NumPy counts it as one of them, by which their axis moves
+    to the front: `x[0, :, [1, 2]]`.
+    """
+    kinds = "".join(map(_kind, index))
+    if "i" not in kinds or "-" not in kinds.strip("-") or "-" in (rest := kinds.replace("i", "")).strip("-"):
+        return None
+    if "a" not in rest:
+        return None
+    first: list[Any] = []
+    then: list[Any] = []
+    for part, each in zip(index, kinds, strict=True):
+        mask = getattr(part, "ndim", 1) if getattr(part, "dtype", None) == bool else 1
+        first += [slice(None)] * mask if each == "a" else [part]
+        if each != "i":
+            then.append(part if each == "a" or part is Ellipsis else slice(None))
+    return tuple(first), tuple(then)
+
+
+def _kind(part: Any) -> str:
+    """`i` for an integer, `a` for an array, `-` for what stands between them."""
+    if part is None or part is Ellipsis or isinstance(part, slice):
+        return "-"
+    if isinstance(part, int | np.integer) and not isinstance(part, bool):
+        return "i"
+    return "i" if getattr(part, "shape", None) == () and kind(part.dtype) == 1 else "a"
 
 
 def _basic(index: Any) -> bool:
