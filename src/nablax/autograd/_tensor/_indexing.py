@@ -177,7 +177,7 @@ def _in_turn(index: tuple) -> tuple[tuple, tuple] | None:
     first: list[Any] = []
     then: list[Any] = []
     for part, each in zip(index, kinds, strict=True):
-        mask = getattr(part, "ndim", 1) if getattr(part, "dtype", None) == bool else 1
+        mask = getattr(part, "ndim", 1) if getattr(part, "dtype", None) == np.bool_ else 1
         first += [slice(None)] * mask if each == "a" else [part]
         if each != "i":
             then.append(part if each == "a" or part is Ellipsis else slice(None))
