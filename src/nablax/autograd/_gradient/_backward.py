@@ -64,14 +64,15 @@ def gradients(
 
 
 def _quickly(trace: Trace, root: Any, retain: bool, lazy: bool) -> bool:
-    """The common backward, seen before: a recorded number, all of whose gradients go to leaves without hooks."""
+    """The common backward, seen before: a recorded number, all of whose gradients go to leaves without hooks, to
+    `.grad` that is no view."""
     state = trace.state.edges.get(("gradient", root._s, retain))
     if state is None:
         return False
     links = trace.links
     leaves = [links[slot] for slot in state.targets]
     for leaf in leaves:
-        if leaf.__class__ is tuple or leaf._hooks:
+        if leaf.__class__ is tuple or leaf._hooks or (leaf._g is not None and leaf._g._view is not None):
             return False
     trace.state = state
     with accumulating:

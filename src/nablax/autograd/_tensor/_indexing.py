@@ -21,7 +21,7 @@ from .._path._record import record, results
 from .._path._recorded import Recorded, as_tensor, is_recorded, value_of
 from .._path._trace import local
 from ._parts import Start, filled, part_key, parts_of, settled, taken_from
-from ._replacing import replace
+from ._replacing import renew, replace
 from ._told import remember, told
 from ._views import has_written, kind, seen
 
@@ -86,6 +86,8 @@ class Indexing:
             return
         if self._r and local.trace.mode:
             replace(self, None, "x[i] = v")
+        if self._view is not None:
+            renew(self, "x[i] = v")
         parts, arrays = settled(*parts_of(index, self.shape))
         replace(self, _written(self, "set", parts, arrays, value), "x[i] = v")
 
