@@ -148,3 +148,12 @@ def test_a_variance_that_is_divided_by_zero():
     assert x.var(correction=2).item() == x.std(1, correction=3).item() == np.inf
     assert np.isnan(x.var(0)).all()
     assert x.var(1).tolist() == [2.0]
+
+
+def test_running_extremes_stay_nan_after_a_nan():
+    x = autograd.tensor([1.0, np.nan, 3.0], requires_grad=True)
+    for values, at in (x.cummax(0), x.cummin(0)):
+        np.testing.assert_array_equal(values.detach(), [1, np.nan, np.nan])
+        assert at.tolist() == [0, 1, 1]
+    x.cummax(0)[0].sum().backward()
+    assert x.grad.tolist() == [1, 2, 0]

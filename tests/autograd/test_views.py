@@ -80,19 +80,19 @@ def test_views_that_are_not_one_expression_of_their_base_any_more():
     a, b = x[0], x[:1]
     a.add_(1)
     a.add_(1)
-    with pytest.raises(autograd.InPlaceError, match="has changed in place since the view was taken"):
-        b.add_(1)
-    assert x.tolist() == [3.0, 2.0]
+    b.add_(1)
+    assert x.tolist() == [4.0, 2.0]
+    assert b.tolist() == [4.0]
     row = autograd.tensor([[1.0, 2.0]])[0]  # whose base is gone
     row += 1
     assert row.tolist() == [2.0, 3.0]
     rows = x[np.array([0, 1])]  # a copy
     rows += 1
-    assert x.tolist() == [3.0, 2.0]
+    assert x.tolist() == [4.0, 2.0]
 
 
 @pytest.mark.parametrize("how", ["recorded", "lazy", "walked"])
-def test_a_view_of_a_gradient_is_old_once_a_backward_has_added_to_it(how):
+def test_a_view_of_a_gradient_that_a_backward_has_added_to_since(how):
     p = autograd.tensor([1.0, 2.0], requires_grad=True)
     held = []
     for _ in range(2):
@@ -102,11 +102,30 @@ def test_a_view_of_a_gradient_is_old_once_a_backward_has_added_to_it(how):
         loss.backward(lazy=how == "lazy")
         held = held or [p.grad[:1], p.grad.data, p.grad.detach()]
     for view in held:
-        with pytest.raises(autograd.InPlaceError, match="since the view was taken"):
-            view += 1
-    assert p.grad.tolist() == [4.0, 8.0]
-    p.grad[:1] += 1
-    assert p.grad.tolist() == [5.0, 8.0]
+        view += 1
+    assert p.grad.tolist() == [7.0, 10.0]
+    held[0][0] = 3
+    assert p.grad.tolist() == [3.0, 10.0]
+
+
+@pytest.mark.parametrize("lib", LIBRARIES)
+@pytest.mark.parametrize("read", [False, True])
+def test_gradients_that_are_views_of_one_buffer(lib, read):
+    flat = lib.zeros(3)
+    a, b = (lib.tensor(v, requires_grad=True) for v in ([1.0, 2.0], [3.0]))
+    a.grad, b.grad = flat[:2], flat[2:]
+    for n in (1, 2):
+        y = (a * a).sum() + (b * b).sum()
+        if read:
+            y.item()
+        y.backward()
+        assert numbers(flat) == [2 * n, 4 * n, 6 * n]
+    assert numbers(a.grad) == [4, 8]
+    flat.zero_()
+    (a.sum() + b.sum()).backward()
+    assert numbers(flat) == [1, 1, 1]
+    b.grad.add_(5)
+    assert numbers(flat) == [1, 1, 6]
 
 
 def test_a_write_by_index_is_recorded_once():
@@ -170,3 +189,26 @@ def test_an_element_of_a_row_changes_in_place(lib):
     assert numbers(t) == [[1, 4], [2, 4]]
     (y * y).sum().backward()
     assert numbers(w.grad) == [[2, 4], [32, 8]]
+
+
+@pytest.mark.parametrize("lib", LIBRARIES)
+def test_an_integer_selects_before_arrays_do(lib):
+    """NumPy counts it as an array, and so moves the arrays' axis before the slice that stands between them."""
+    values = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    for x in (lib.tensor(values), lib.tensor(values) * 1):
+        for index in (
+            (1, slice(0, 2), [0, 3]),
+            (-1, ..., [0, 2, 3]),
+            (1, None, [0, 2]),
+            ([0, 1], slice(None), 2),
+        ):
+            integer = index[0] if isinstance(index[0], int) else slice(None)
+            want = values[:, :, 2] if integer == slice(None) else values[integer][index[1:]]
+            assert numbers(x[index]) == want.tolist()
+    x[1, :, [0, 3]] = lib.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    x[1, :, [0, 3]] += 10
+    assert numbers(x[1, :, 0]) == [11, 13, 15]
+    assert numbers(x[1, :, 3]) == [12, 14, 16]
+    w = lib.tensor(values, requires_grad=True)
+    (w[1, :2, [0, 3]] * lib.tensor([[1.0, 2.0], [3.0, 4.0]])).sum().backward()
+    assert numbers(w.grad[1]) == [[1, 0, 0, 2], [3, 0, 0, 4], [0, 0, 0, 0]]

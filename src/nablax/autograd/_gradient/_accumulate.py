@@ -19,7 +19,10 @@ accumulating = threading.RLock()  # held until what was added has its value: thr
 
 
 def add_to(trace: Trace, total: Any, gradient: Any) -> None:
-    """total += gradient, into the same buffer."""
+    """total += gradient, into the same buffer; a view writes to its base, which may hold the gradients of many."""
+    if total._view is not None:
+        total.add_(as_tensor(gradient))
+        return
     total._mark = object()
     if total._s is None and gradient.__class__ is np.ndarray:
         value = value_of(total)

@@ -72,12 +72,12 @@ def gradients(
 
 def _quickly(trace: Trace, state: State, lazy: bool) -> bool:
     """The common backward, seen before, which leads to `state`: that of a recorded number, all of whose gradients go
-    to leaves."""
+    to leaves, to `.grad` that is no view."""
     links = trace.links
     leaves = [links[slot] for slot in state.targets]
     hooks = False
     for leaf in leaves:
-        if leaf.__class__ is tuple:
+        if leaf.__class__ is tuple or (leaf._g is not None and leaf._g._view is not None):
             return False
         hooks = hooks or leaf._hooks
     if hooks and len({*map(id, leaves)}) < len(leaves):  # gradients that are added before the hooks run

@@ -22,9 +22,9 @@ from .._path._record import record, results
 from .._path._recorded import Recorded, as_tensor, is_recorded, value_of
 from .._path._trace import local
 from ._parts import HOLE, Start, filled, inside, part_key, parts_of, settled, taken_from
-from ._replacing import replace
+from ._replacing import renew, replace
 from ._told import remember, told
-from ._views import has_written, seen
+from ._views import has_written, kind, seen
 
 _GETITEM = object()
 _PLAIN = {int, slice, type(None), type(Ellipsis)}
@@ -59,13 +59,15 @@ class Indexing:
                 state = _varied(trace, before, known[1], index)
                 if state is not None:
                     return seen(self, results(trace, state), index)
-        elif (kind is tuple or kind is np.ndarray or isinstance(index, Recorded)) and (
-            self._r or self._n is not None or (here is not None and not here.step.enters)
+        elif (
+            (kind is tuple or kind is np.ndarray or isinstance(index, Recorded))
+            and (self._r or self._n is not None or (here is not None and not here.step.enters))
+            and _lie_inside(arrays := index if kind is tuple else (index,), self._aval.shape)
         ):
-            arrays = index if kind is tuple else (index,)
-            if _lie_inside(arrays, self._aval.shape):
-                n = len(arrays)
-                return results(trace, record(_KEYS[n], _BUILDS[n], (self, *arrays)))
+            n = len(arrays)
+            return results(trace, record(_KEYS[n], _BUILDS[n], (self, *arrays)))
+        elif kind is tuple and (turns := _in_turn(index)):
+            return self[turns[0]][turns[1]]
         if not self.requires_grad and not is_recorded(self) and _basic(index):
             try:
                 value = _at_once(value_of(self), index)
@@ -100,8 +102,13 @@ class Indexing:
     def __setitem__(self: Any, index: Any, value: Any) -> None:
         if has_written(self, index, value):
             return
+        if index.__class__ is tuple and (turns := _in_turn(index)):
+            self[turns[0]][turns[1]] = value
+            return
         if self._r and local.trace.mode:
             replace(self, None, "x[i] = v")
+        if self._view is not None:
+            renew(self, "x[i] = v")
         parts, arrays = settled(*parts_of(index, self.shape))
         replace(self, _written(self, "set", parts, arrays, value), "x[i] = v")
 
@@ -210,6 +217,36 @@ def _taking(n: int) -> Callable[[], tuple[str, Callable[..., Any]]]:
 
 
 _BUILDS = [_taking(n) for n in range(MOST_ARRAYS + 1)]
+
+
+def _in_turn(index: tuple) -> tuple[tuple, tuple] | None:
+    """An index whose integers come first, as in torch, and the arrays after them; None where this is NumPy's result.
+
+    Where something stands between an integer and the arrays, NumPy counts it as one of them, by which their axis moves
+    to the front: `x[0, :, [1, 2]]`.
+    """
+    kinds = "".join(map(_kind, index))
+    if "i" not in kinds or "-" not in kinds.strip("-") or "-" in (rest := kinds.replace("i", "")).strip("-"):
+        return None
+    if "a" not in rest:
+        return None
+    first: list[Any] = []
+    then: list[Any] = []
+    for part, each in zip(index, kinds, strict=True):
+        mask = getattr(part, "ndim", 1) if getattr(part, "dtype", None) == np.bool_ else 1
+        first += [slice(None)] * mask if each == "a" else [part]
+        if each != "i":
+            then.append(part if each == "a" or part is Ellipsis else slice(None))
+    return tuple(first), tuple(then)
+
+
+def _kind(part: Any) -> str:
+    """`i` for an integer, `a` for an array, `-` for what stands between them."""
+    if part is None or part is Ellipsis or isinstance(part, slice):
+        return "-"
+    if isinstance(part, int | np.integer) and not isinstance(part, bool):
+        return "i"
+    return "i" if getattr(part, "shape", None) == () and kind(part.dtype) == 1 else "a"
 
 
 def _basic(index: Any) -> bool:

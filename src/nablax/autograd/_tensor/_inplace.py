@@ -14,7 +14,7 @@ from .._operation._written import by
 from .._operation._written._elementwise import written
 from .._path._trace import local
 from ._recording import binary, unary
-from ._replacing import replace
+from ._replacing import renew, replace
 from ._torch._methods import IN_PLACE
 
 
@@ -22,6 +22,8 @@ def _operator(name: str, operator: str) -> Callable[[Any, Any], Any]:
     def method(self: Any, other: Any) -> Any:
         if self._r and local.trace.mode:
             return replace(self, None, name)
+        if self._view is not None:
+            renew(self, name)
         return replace(self, getattr(self, operator)(other), name)
 
     method.__name__ = method.__qualname__ = name
@@ -34,6 +36,8 @@ def _named(name: str, compute: Callable[..., Any]) -> Callable[..., Any]:
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         if self._r and local.trace.mode:
             return replace(self, None, name)
+        if self._view is not None:
+            renew(self, name)
         return replace(self, computed(self, *args, **kwargs), name)
 
     method.__name__ = method.__qualname__ = name

@@ -4,8 +4,8 @@ Writing through a view is one more recorded operation on its base. Three things 
 be had the operation raises:
 
 - The base is held weakly: where nobody has it any more, nobody can see the difference.
-- A view whose base changed in the meantime holds old elements. It can be read; writing to it raises. Views that
-  the writing went through (`row[1] += 1`, where row is a view) take their elements again.
+- A view whose base changed in the meantime holds old elements. It can be read so; before it is written to, it takes
+  its elements again, as do views that the writing went through (`row[1] += 1`, where row is a view).
 - `detach` and `data` are views, too. What is written through them reaches the value of the base and leaves
   its history.
 """
@@ -149,20 +149,32 @@ def write(made: Any, result: Any, name: str) -> Any:
 
 def _follow(row: Any, base: Any, name: str) -> None:
     """Lets the views between a base and what was written through them take their elements again."""
+    while row is not None and row is not base and row._view is not None:
+        _take_again(row, base, name)
+        row = row._view.parent()
+
+
+def renew(made: Any, name: str) -> None:
+    """Let a view whose base has changed take its elements again, before it is written to."""
+    known = made._view
+    base = None if known is None else known.base()
+    if base is not None and known.mark is not base._mark:
+        _take_again(made, base, name)
+
+
+def _take_again(row: Any, base: Any, name: str) -> None:
+    known = row._view
 
     def build() -> tuple[str, Callable[..., Any]]:
         return "get_view", lambda x, at: x.reshape(-1)[at]
 
-    while row is not None and row is not base and row._view is not None:
-        known = row._view
-        positions = _positions(known.path, base.shape, name)
-        row._view = None
-        try:
-            with no_grad() if known.apart else contextlib.nullcontext():
-                replace(row, results(local.trace, record("get_view", build, (base, positions))), name)
-        finally:
-            row._view = known._replace(mark=base._mark)
-        row = known.parent()
+    positions = _positions(known.path, base.shape, name)
+    row._view = None
+    try:
+        with no_grad() if known.apart else contextlib.nullcontext():
+            replace(row, results(local.trace, record("get_view", build, (base, positions))), name)
+    finally:
+        row._view = known._replace(mark=base._mark)
 
 
 def put_value(base: Any, new: Any, name: str) -> None:

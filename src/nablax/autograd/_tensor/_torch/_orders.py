@@ -133,7 +133,7 @@ def _running(name: str, run: Any) -> Any:
         values = run(input, axis=along)
         shape = [-1 if i == along else 1 for i in range(jnp.ndim(input))]
         places = jnp.arange(input.shape[along]).reshape(shape)
-        at = jax.lax.cummax(jnp.where(input == values, places, 0), axis=along)
+        at = jax.lax.cummax(jnp.where((input == values) | (input != input), places, 0), axis=along)
         return pair(name, jnp.take_along_axis(input, at, along), at)
 
     return fn
