@@ -131,13 +131,13 @@ class Trace(Growing):
         """Whether the operation `key` starts the next recording, for this one wanders and would take a new turn."""
         if not self.outs or self.tracing or self.root.habit.learns((self.state, key)):
             return False
-        while (state := self.state).step is not None and state.step.enters:  # for the operation
+        state: Any = self.state
+        while state.step is not None and state.step.enters:  # for the operation
             tensor = self.inputs.pop()
             self.values.pop()
-            self.links.pop(state.slot, None)
             if tensor is not None:
                 tensor._s = None
-            self.state = state.parent
+            self.state = state = state.parent
         self.flush()
         self.astray = True
         return True
@@ -222,7 +222,9 @@ class Trace(Growing):
             if self.turned < 0:
                 other = next(iter(self.state.edges.values()), None)
                 alike = other is not None and other.step is not None and other.step.enters
-                self.turned = NOWHERE if alike else self.state.size  # if another entered, only the size is new
+                self.turned = (
+                    NOWHERE if alike else self.state.size
+                )  # if another entered, only the size is new
             state = State(self, self.state, self.mode).result(aval, needs, 0)
             state.step = Input(aval, needs)
             state.sources |= state.mask

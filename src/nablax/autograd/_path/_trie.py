@@ -28,8 +28,8 @@ class State:
 
     __slots__ = (
         "a", "aval", "b", "code", "cut", "edges", "freed", "full", "guess", "habit", "key", "literals",
-        "mask", "mode", "needs", "op", "outs", "parent", "programs", "size", "slot", "sources", "step", "targets", "trace",
-        "tree", "typed", "weight", "where",
+        "mask", "mode", "needs", "op", "outs", "parent", "programs", "size", "slot", "sources", "step", "targets",
+        "trace", "tree", "typed", "weight", "where",
     )  # fmt: skip
 
     edges: dict[tuple, State]
