@@ -38,15 +38,18 @@ def one(aval: Any, node: Any) -> Any:
     first = residual is not None and residual[0] == "env"  # the first tier ran it
     found = _ones.get((aval, first))
     if found is None:
-        numpy = first and on_host()
         with holding(aval.dtype):
-            found = (np if numpy else jnp).ones(aval.shape, aval.dtype)
+            found = _numpys_one(aval) if first and on_host() else jnp.ones(aval.shape, aval.dtype)
         if isinstance(found, jax.core.Tracer):  # inside somebody's jit
             return found
-        if numpy:
-            found.flags.writeable = False
         _ones[aval, first] = found
     return found
+
+
+def _numpys_one(aval: Any) -> Any:
+    made = np.ones(aval.shape, aval.dtype)
+    made.flags.writeable = False
+    return made
 
 
 def cast(ct: Any, dtype: Any) -> Any:

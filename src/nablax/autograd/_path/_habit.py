@@ -18,7 +18,7 @@ SETTLED = (
     32  # recordings before any of them wanders; when there are twice as many, the first ones count for less
 )
 ASTRAY = 3  # one slot in so many is new where recordings wander
-LEARNED = 16  # times that a turn is met before it becomes part of a piece
+LEARNED, IN_A_ROW = 16, 4  # times that a turn is met before it becomes part of a piece
 MOST_TURNS = 1024  # remembered
 
 
@@ -28,12 +28,14 @@ class Habit:
     runs: how many there were.  slots: of all of them.  wanders: whether they run in pieces.
     """
 
-    __slots__ = ("_met", "_new", "runs", "slots", "wanders")
+    __slots__ = ("_last", "_met", "_new", "_row", "runs", "slots", "wanders")
 
     def __init__(self) -> None:
         self.runs = self.slots = self._new = 0
         self.wanders = False
         self._met: Bounded | None = None
+        self._last: Any = None  # the turn met last, and how many times in a row
+        self._row = 0
 
     def turned(self, new: int) -> bool:
         """A recording ends of which so many slots were new; whether those after it wander from here on."""
@@ -49,9 +51,11 @@ class Habit:
         """Whether a turn has been met often enough to be taken; counts it."""
         if self._met is None:
             self._met = Bounded(MOST_TURNS)
+        self._row = self._row + 1 if turn == self._last else 1
+        self._last = turn
         met = self._met.get(turn, 0) + 1
-        if met >= LEARNED:
-            del self._met[turn]
+        if met >= LEARNED or self._row >= IN_A_ROW:
+            self._met.pop(turn, None)
             return True
         self._met[turn] = met
         return False

@@ -134,13 +134,13 @@ class Trace(Growing):
         """Whether the operation `key` starts the next recording, for this one wanders and would take a new turn."""
         if not self.outs or self.tracing or self.root.habit.learns((self.state, key)):
             return False
-        while (state := self.state).step is not None and state.step.enters:  # for the operation
+        state: Any = self.state
+        while state.step is not None and state.step.enters:  # for the operation
             tensor = self.inputs.pop()
             self.values.pop()
-            self.links.pop(state.slot, None)
             if tensor is not None:
                 tensor._s = None
-            self.state = state.parent  # type: ignore[assignment]
+            self.state = state = state.parent
         self.flush()
         self.astray = True
         return True

@@ -8,8 +8,8 @@ from typing import Any
 class Way:
     """The way back from some outputs to the sources that they depend on, through what the first tier left.
 
-    outputs: from where.  wants: numbers of these targets.  mask: slots that the gradient flows through.
-    whole: whether nothing is left of the graph when it was freed.  hot: of the compiled way.  pull: of the first tier.
+    outputs: from where.  wants: numbers of these targets.  mask: slots that the gradient flows through.  whole: whether
+    nothing is left of the graph when it was freed.  hot: of the compiled way.  pull: of the first tier.
     """
 
     __slots__ = ("hot", "mask", "outputs", "pull", "wants", "whole")
