@@ -321,3 +321,41 @@ def test_a_hook_hears_once_of_a_leaf_that_was_used_before_and_after_an_update():
         close(w.grad, 2 + 2 * V)
         w.grad = None
         assert seen == [(2 + 2 * V).tolist()] * (turn + 1)
+
+
+@pytest.mark.parametrize("ran", [False, True])
+def test_a_branch_that_leads_to_no_input_is_not_pulled(ran):
+    pulled = []
+
+    class Told(autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 1
+
+        @staticmethod
+        def backward(ctx, g):
+            pulled.append(g.sum().item())
+            return g
+
+    x, w = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    side = Told.apply(w)
+    if ran:
+        side.realize()
+    main = (x * 2).realize() * 3
+    if ran:
+        main.realize()
+    assert autograd.grad((main * side).sum(), x).tolist() == [18, 24]
+    assert pulled == []
+
+
+def test_a_way_that_may_go_through_what_was_freed_is_an_error_and_one_that_cannot_is_none():
+    x = leaf(1.0, 2.0)
+    y = (x * 2).realize()
+    z = (y * y).realize()
+    z.sum().backward()
+    w = leaf(3.0, 4.0)
+    v = (w * 2).realize()
+    total = (z * v).sum()
+    with pytest.raises(autograd.GraphFreedError):
+        autograd.grad(total, x, retain_graph=True)
+    assert autograd.grad(total, v).tolist() == [4, 16]

@@ -1,64 +1,97 @@
-"""What leads to a wanted tensor: only there a gradient is asked for, so only there hooks hear of it, as in torch."""
+"""What leads to a wanted tensor: only there a gradient goes, and only there hooks hear of it, as in torch."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .._segment._node import Gone
+from .._path._recorded import is_recorded
+from .._segment._node import Gone, Node
 
 
 class Reach:
     """The way to some wanted tensors, through the graph of nodes.
 
-    Args:
-      wanted: the tensors.
-      sought: id of a node -> slots of it that are wanted, with the tensors.
+    sought: id of a node -> slots of it that are wanted, with the tensors.
+    goes_on: whether a leaf is wanted, which may lie behind what has no links any more.
     """
 
-    def __init__(self, wanted: Sequence[Any], sought: dict[int, dict[int, Any]]) -> None:
+    def __init__(self, wanted: Sequence[Any]) -> None:
         self._wanted = {id(w) for w in wanted}
-        self._sought = sought
-        self._dead: set[tuple[int, int]] = set()  # nodes and outputs that lead nowhere
+        self.sought: dict[int, dict[int, Any]] = {}
+        self.goes_on = any(w._r for w in wanted)
+        self._first: float = -math.inf if self.goes_on else math.inf  # nodes before it lead nowhere
+        self._known: dict[tuple[Any, int], bool] = {}  # links -> whether they lead there
+        for w in wanted:
+            if not w._r and not is_recorded(w):
+                slot = w._n.program.roots[w._k] if isinstance(w._n, Node) else w._k
+                self.sought.setdefault(id(w._n), {})[slot] = w
+                self._first = min(self._first, w._n.serial)
+
+    def leads(self, link: Any) -> bool:
+        """Whether a gradient that is sent there arrives at a wanted tensor, or where the graph is gone before one."""
+        if link.__class__ is not tuple:
+            return id(link) in self._wanted
+        found = self._known.get(link)
+        return self._search(link) if found is None else found
 
     def passes(self, node: Any, slot: int) -> bool:
         """Whether the gradient of a slot of a node goes on to a wanted tensor, or is that of one."""
-        return self._from(self._on(node, node.program.flows[slot]))
+        beyond = self._on(node, node.program.flows[slot])
+        return beyond is None or any(map(self.leads, beyond))
 
-    def leads(self, mask: int, links: dict[int, Any], sought: Iterable[int]) -> bool:
+    def records(self, mask: int, links: dict[int, Any], sought: Iterable[int]) -> bool:
         """The same for what is still recorded: the slots that a gradient flows through, where those of sources go, and
         the wanted slots."""
         here = any(mask >> slot & 1 for slot in sought)
-        return here or self._from([link for slot, link in links.items() if mask >> slot & 1])
+        return here or any(self.leads(link) for slot, link in links.items() if mask >> slot & 1)
+
+    def _search(self, start: tuple[Any, int]) -> bool:
+        """Depth first; each link is followed once for all questions."""
+        known, wanted = self._known, self._wanted
+        known[start] = False
+        path, waiting = [start], [self._beyond(start)]
+        while path:
+            beyond = waiting[-1]
+            if not beyond:
+                if beyond is None:
+                    break
+                path.pop()
+                waiting.pop()
+                continue
+            link = beyond.pop()
+            if link.__class__ is not tuple:
+                if id(link) in wanted:
+                    break
+                continue
+            found = known.get(link)
+            if found is None:
+                known[link] = False
+                path.append(link)
+                waiting.append(self._beyond(link))
+            elif found:
+                break
+        for link in path:
+            known[link] = True
+        return bool(path)
+
+    def _beyond(self, link: tuple[Any, int]) -> list[Any] | None:
+        """Where a gradient goes on from an output of a node; None where it has arrived."""
+        node, k = link
+        if node.serial < self._first:
+            return []
+        if isinstance(node, Gone):
+            return None if self.goes_on or k in self.sought.get(id(node), ()) else []
+        if node.is_freed(k):
+            return None
+        return self._on(node, node.program.flows[node.program.roots[k]])
 
     def _on(self, node: Any, mask: int) -> list[Any] | None:
-        """Where a gradient goes from the slots of a node that it flows through; None where one of them is wanted."""
-        if any(mask >> slot & 1 for slot in self._sought.get(id(node), ())):
+        """The same from the slots that a gradient flows through."""
+        if self.sought and any(mask >> slot & 1 for slot in self.sought.get(id(node), ())):
             return None
-        # A node that was freed has no links.
-        return [k for t, k in zip(node.program.targets, node.links, strict=False) if mask >> t & 1]
-
-    def _from(self, waiting: list[Any] | None) -> bool:
-        if waiting is None:
-            return True
-        seen: set[tuple[int, int]] = set()
-        while waiting:
-            link = waiting.pop()
-            if not isinstance(link, tuple):
-                if id(link) in self._wanted:
-                    return True
-                continue
-            node, k = link
-            if (id(node), k) in seen or (id(node), k) in self._dead:
-                continue
-            seen.add((id(node), k))
-            if isinstance(node, Gone):
-                if k in self._sought.get(id(node), ()):
-                    return True
-                continue
-            more = self._on(node, node.program.flows[node.program.roots[k]])
-            if more is None:
-                return True
-            waiting += more
-        self._dead |= seen
-        return False
+        targets, links = node.program.targets, node.links
+        if len(targets) == 1:
+            return list(links) if mask >> targets[0] & 1 else []
+        return [link for t, link in zip(targets, links, strict=True) if mask >> t & 1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,10 +9,12 @@ from .._path._record import emit, state_of
 from .._path._recorded import as_tensor, is_recorded, link_of
 from .._path._trie import State
 from .._segment._flush import flush
-from .._segment._node import Freed, Node
+from .._segment._node import Freed
 from ._accumulate import accumulating, add_to
 from ._cotangents import cast, one, own
 from ._hooks import hooked
+from ._reach import Reach
+from ._stretches import keep
 from ._walk import Walk
 
 
@@ -47,7 +48,8 @@ class Sweep(Walk):
             flush(trace)  # hooks run in between: what they watch must have run
         elif trace.wanders and not self.create and any(map(is_recorded, roots)):
             flush(trace)  # pulled back in pieces, too
-        self._seek()
+        if self.wanted is not None:
+            self.reach = Reach(self.wanted)
         recorded, given = [], []
         for root, ct in zip(roots, cotangents, strict=True):
             if is_recorded(root):
@@ -60,20 +62,6 @@ class Sweep(Walk):
                 ct = one(root._a, root._n) if ct is None else ct
                 self.send(link_of(root), own(ct) if root._r else ct)
 
-    def _seek(self) -> None:
-        """Where the wanted tensors are."""
-        if self.wanted is None:
-            return
-        serials: list[float] = [math.inf]
-        for w in self.wanted:
-            if w._r:
-                serials.append(-2)
-            elif not is_recorded(w):
-                slot = w._n.program.roots[w._k] if isinstance(w._n, Node) else w._k
-                self.sought.setdefault(id(w._n), {})[slot] = w
-                serials.append(w._n.serial)
-        self.floor = min(serials)
-
     def _recorded(self, roots: list[State], cotangents: list[State | None]) -> None:
         trace = self.trace
         freed = trace.state.freed
@@ -82,16 +70,16 @@ class Sweep(Walk):
                 Freed(root.where).check((), self.name)
         sought: dict[int, Any] = {}
         wanted = None
-        if self.wanted is not None:
-            wanted = sum(1 << slot for slot, link in trace.links.items() if self._interesting(link))
-            sought = {w._s.slot: w for w in self.wanted if is_recorded(w) and not w._r}
+        if self.reach is not None:
+            wanted = sum(1 << slot for slot, link in trace.links.items() if self.reach.leads(link))
+            sought = {w._s.slot: w for w in self.wanted or () if is_recorded(w) and not w._r}
         watched = trace.watched
         if self.reach is not None and watched:
             masks = {v.slot: v.mask for p in trace.state.path() for v in p.made}
             watched = {
                 slot: watch
                 for slot, watch in watched.items()
-                if self.reach.leads(masks[slot], trace.links, sought)
+                if self.reach.records(masks[slot], trace.links, sought)
             }
         extra = {*sought, *watched}
         before = trace.state
@@ -108,7 +96,7 @@ class Sweep(Walk):
             if slot in sought:
                 self.found[id(sought[slot])] = gradient
             if slot in watched:
-                self._keep(watched[slot], gradient, None, slot)
+                keep(watched[slot], gradient, None, slot)
             if slot in trace.links:
                 self.send(trace.links[slot], gradient)
 

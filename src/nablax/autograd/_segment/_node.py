@@ -57,8 +57,12 @@ class Node:
     def check(self, outputs: Sequence[int], name: str | None = None) -> None:
         """Raise where the graph of one of these outputs was freed; `name` is that of the tensor asked for."""
         for k in outputs:
-            if self.values is None or self.freed & self.program.masks[k]:
+            if self.is_freed(k):
                 Freed(self.where(k)).check(outputs, name)
+
+    def is_freed(self, k: int) -> bool:
+        """Whether the graph of an output was freed."""
+        return self.values is None or bool(self.freed & self.program.masks[k])
 
     def where(self, k: int) -> str:
         """The line where an output was recorded."""

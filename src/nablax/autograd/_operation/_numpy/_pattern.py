@@ -95,7 +95,7 @@ class Pattern(Lowered):
         return value.__class__ is int and abs(value) >= self._large
 
     def at(self, sizes: Any) -> Kernel | None:
-        """The kernel with numbers for letters (`_letters.Sizes`); None where NumPy lacks a function."""
+        """The kernel with numbers for letters (`_sizes.Sizes`); None where NumPy lacks a function."""
         if self._lacking:
             return None
         made, aval = Kernel(), sizes.aval
