@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,16 @@ LARGE, MOST = 1000, 1e15  # between these a number may be a size
 MOST_SIZES = 256
 
 
+class About:
+    """Shape and dtype; JAX's abstract value takes ten times as long to make."""
+
+    __slots__ = ("dtype", "ndim", "shape", "size")
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
+        self.shape, self.dtype = shape, dtype
+        self.ndim, self.size = len(shape), math.prod(shape)
+
+
 class Sizes:
     """Puts numbers in the place of letters."""
 
@@ -25,6 +36,7 @@ class Sizes:
         self._known = dict(self._letters)
         self._shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
         self._avals: dict[tuple, Any] = {}
+        self._about: dict[tuple, About] = {}
 
     def size(self, n: int) -> int:
         """The number that a product of letters stands for.
@@ -73,6 +85,14 @@ class Sizes:
         found = self._avals.get(key)
         if found is None:
             found = self._avals[key] = shaped(self.shape(aval.shape), aval.dtype, bool(aval.weak_type))
+        return found
+
+    def about(self, aval: Any) -> About:
+        """What rules of NumPy's functions ask of an aval."""
+        key = aval.shape, aval.dtype
+        found = self._about.get(key)
+        if found is None:
+            found = self._about[key] = About(self.shape(aval.shape), aval.dtype)
         return found
 
     def jaxpr(self, closed: Any) -> Any:

@@ -81,6 +81,8 @@ class Code:
 
     def _cut(self, kept: set[int]) -> list[tuple[list[tuple], list[int]]]:
         """The rows in pieces, each with the big values that nothing reads after it."""
+        if max(self._sizes, default=0) < BIG:
+            return [(self._rows, [])]
         big = {slot for slot, size in enumerate(self._sizes) if size >= BIG and slot not in kept}
         if not big:
             return [(self._rows, [])]

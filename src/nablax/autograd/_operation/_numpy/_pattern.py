@@ -98,7 +98,7 @@ class Pattern(Lowered):
         """The kernel with numbers for letters (`_sizes.Sizes`); None where NumPy lacks a function."""
         if self._lacking:
             return None
-        made, aval = Kernel(), sizes.aval
+        made, about = Kernel(), sizes.about
         made.size, made.outs = self.size, self.outs
         made.constants = constants = dict(self.constants)
         for slot, atom in self._letters:
@@ -115,7 +115,7 @@ class Pattern(Lowered):
             _, a, b, out = call
             if names:
                 params = {**params, **{k: sizes.of(params[k]) for k in names}}
-            function = rule([aval(v) for v in ins], [aval(v) for v in results], **params)
+            function = rule([about(v) for v in ins], [about(v) for v in results], **params)
             if function is None:
                 return None
             into = a if b == -2 else (a,) if b < 0 else (a, b)
