@@ -37,7 +37,10 @@ def test_roles_of_leaves_are_those_that_parts_declared():
 
 
 def test_a_random_key_is_on_every_device():
-    mesh, noise = jax.sharding.AbstractMesh((2,), ("data",)), nablax.add_noise(0.1, 0.5, jax.random.PRNGKey(0))
+    mesh, noise = (
+        jax.sharding.AbstractMesh((2,), ("data",)),
+        nablax.add_noise(0.1, 0.5, jax.random.PRNGKey(0)),
+    )
     state = nablax.state_shardings(noise, {"w": jnp.zeros((4, 2))}, mesh)
     assert state.rng_key.spec == jax.P()  # two words, which two devices could share
 
