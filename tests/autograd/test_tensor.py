@@ -447,7 +447,7 @@ def test_a_number_too_large_is_infinite_and_nobody_is_warned(tier):
 
 
 def test_an_integer_that_32_bits_cannot_hold_is_a_floating_number_beside_one():
-    x = tensor([1.0, 3.0], requires_grad=True)
+    x = leaf(1.0, 3.0)
     for n in (2**31, 2**40, -(2**33)):  # from the second on it is an input
         (x / n).sum().backward()
         assert ((x * n).tolist(), (n / x)[0].item(), (x < n).tolist()) == ([n, 3 * n], n, [n > 0] * 2)
