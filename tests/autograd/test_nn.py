@@ -353,3 +353,12 @@ def test_modules_are_pickled_and_copied_with_their_optimizer():
     for other, _ in again:
         for name, value in other.state_dict().items():
             np.testing.assert_array_equal(value.numpy(), model.state_dict()[name].numpy())
+
+
+def test_a_module_moves_with_its_gradients():
+    layer, x = nn.Linear(2, 2), autograd.ones(1, 2)
+    layer(x).sum().backward()
+    layer.half()
+    assert layer.weight.grad.dtype == np.float16
+    layer(x.half()).sum().backward()
+    assert (layer.weight.grad.dtype, layer.weight.grad.tolist()) == (np.float16, [[2, 2], [2, 2]])

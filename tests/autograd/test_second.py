@@ -93,3 +93,15 @@ def test_hooks_and_retain_grad_in_a_second_derivative():
     np.testing.assert_allclose(first.numpy(force=True), 6 * V**2, rtol=1e-6)
     first.sum().backward()
     np.testing.assert_allclose(x.grad.numpy(), 2 * 12 * V, rtol=1e-5)  # the hook once more
+
+
+@pytest.mark.parametrize("look", [False, True])
+def test_a_second_derivative_leaves_alone_what_the_first_does_not_depend_on(look):
+    a, b = (autograd.tensor(V, requires_grad=True) for _ in range(2))
+    y, z = (a.sin() * 2).sum(), b * 3
+    if look:  # then both are results of one node
+        float(y + z.sum())
+    (g,) = autograd.grad(y, [a], create_graph=True)
+    (g**2).sum().backward()
+    np.testing.assert_allclose(a.grad.numpy(), -4 * np.sin(2 * V), rtol=1e-5)
+    assert b.grad is None

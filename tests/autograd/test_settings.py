@@ -293,6 +293,23 @@ def test_a_number_beside_float64_has_64_bits_where_x64_is_off_again():
                 np.testing.assert_allclose(found.tolist(), np.array([1 / 3, 2 / 7]) * v, rtol=1e-15)
 
 
+@pytest.mark.parametrize("tier", ["interpreted", "compiled"])
+def test_what_numpy_holds_has_64_bits_beside_float64_where_x64_is_off_again(tier):
+    (x, _), third = _made_under_x64(), np.array([1 / 3, 1 / 7])
+    with jax.enable_x64(True):
+        n = tensor([1, 2])
+    with autograd.tiers(tier):
+        y = x.detach().clone()
+        y[0] = 0.1
+        assert y.tolist() == [0.1, 2 / 7]
+        plain = x.detach().clone().realize()
+        for found, want in (
+            (x * third, x.tolist() * third), (third[0] * x, third[0] * np.array(x.tolist())),
+            (n + np.int64(2**40), [2**40 + 1, 2**40 + 2]), (plain[0] + plain * 2, 1 / 3 + 2 * np.array(x.tolist())),
+        ):  # fmt: skip
+            np.testing.assert_allclose(found.tolist(), want, rtol=1e-15)
+
+
 def test_only_our_own_folder_is_hidden(tmp_path):
     folder = Path(autograd.__file__).parents[1]
     code = compile(

@@ -444,3 +444,11 @@ def test_a_number_too_large_is_infinite_and_nobody_is_warned(tier):
         assert x.grad.tolist() == [np.inf, np.inf]
     for made in (autograd.tensor(1e300), autograd.full((), 1e300), autograd.linspace(1e300, 1e300, 1)):
         assert made.item() == np.inf
+
+
+def test_an_integer_that_32_bits_cannot_hold_is_a_floating_number_beside_one():
+    x = leaf(1.0, 3.0)
+    for n in (2**31, 2**40, -(2**33)):  # from the second on it is an input
+        (x / n).sum().backward()
+        assert ((x * n).tolist(), (n / x)[0].item(), (x < n).tolist()) == ([n, 3 * n], n, [n > 0] * 2)
+    np.testing.assert_allclose(x.grad.numpy(), sum([1 / 2**31, 1 / 2**40, -1 / 2**33]), rtol=1e-6)

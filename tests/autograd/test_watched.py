@@ -82,6 +82,22 @@ def test_a_hook_changes_what_goes_on_from_there_and_nothing_else(ran):
     close(x.grad, np.exp(2 * V) + 2 * 10 * (2 * np.exp(2 * V) + 1))
 
 
+def test_a_hook_that_looks_and_takes_itself_away():
+    x, y = (tensor(v, requires_grad=True) for v in ([1.0, 2.0], [3.0, 4.0]))
+
+    def once(g):
+        seen.append(g.tolist())
+        handle.remove()
+        return g * 10
+
+    for _ in range(3):  # from the second on the backward is known
+        seen: list = []
+        handle = x.register_hook(once)
+        x.grad = y.grad = None
+        (x * y).sum().backward()
+        assert (seen, x.grad.tolist(), y.grad.tolist()) == ([[3.0, 4.0]], [30.0, 40.0], [1.0, 2.0])
+
+
 def test_a_hook_that_removes_a_nan_removes_it_from_what_lies_before():
     x = leaf(0.0, 4.0)
     y = x * 1

@@ -345,6 +345,21 @@ def test_two_threads_step_one_optimizer():
     np.testing.assert_array_equal(opt.params["w"], plain.params["w"])
 
 
+class Halving(Optimizer):
+    """Made of other arguments than what it is one of."""
+
+    def __init__(self, params):
+        super().__init__(sgd(0.5), params)
+
+
+def test_an_optimizer_of_a_class_of_the_users_is_copied():
+    opt = Halving({"w": jnp.ones(2)})
+    opt.step({"w": jnp.ones(2)})
+    other = copy.deepcopy(opt)
+    assert type(other) is Halving
+    assert other.step({"w": jnp.ones(2)})["w"].tolist() == [0, 0]
+
+
 @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda opt: pickle.loads(pickle.dumps(opt))])
 def test_a_copied_or_pickled_optimizer_goes_on_by_itself(again):
     def g(k):

@@ -237,7 +237,8 @@ class Optimizer(Stepping):
 
 
 def _remade(kind: Any, tx: Any, params: Any, options: dict[str, Any], found: dict[str, Any]) -> Any:
-    opt = kind(tx, params, **options)
+    opt = kind.__new__(kind)  # a class of the user's may be made of other arguments
+    Optimizer.__init__(opt, tx, params, **options)
     opt.load_state_dict(found)
     return opt
 

@@ -79,7 +79,7 @@ def _quickly(trace: Trace, state: State, lazy: bool) -> bool:
     for leaf in leaves:
         if leaf.__class__ is tuple or (leaf._g is not None and leaf._g._view is not None):
             return False
-        hooks = hooks or leaf._hooks
+        hooks = hooks or bool(leaf._hooks)
     if hooks and len({*map(id, leaves)}) < len(leaves):  # gradients that are added before the hooks run
         return False
     trace.state = state

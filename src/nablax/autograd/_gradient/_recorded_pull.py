@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from .._path._record import emit, record
@@ -23,16 +23,19 @@ def record_pull(
         return "backward", lambda *a: program.between(a[:n], list(a[n:]), slots, targets, stops, at)
 
     key = ("pull", program, slots, targets, stops, at)
-    args = [*shadows(node), *[tensor for _, tensor in known], *map(as_tensor, given.values())]
+    args = [*_shadows(node, slots), *[tensor for _, tensor in known], *map(as_tensor, given.values())]
     state = record(key, build, args)
     return [emit(local.trace, out) for out in state.outs or ()]
 
 
-def shadows(node: Any) -> list[Any]:
-    """Tensors for the inputs of a node, as they were, with their place in the graph."""
-    links = dict(zip(node.program.targets, node.links, strict=True))
-    found = []
-    for slot, value in zip(node.program.inputs, node.values, strict=True):
+def _shadows(node: Any, given: Iterable[int]) -> list[Any]:
+    """Tensors for the inputs of a node, as they were; those that some slots were computed from with their place in the
+    graph."""
+    program, reach, found = node.program, 0, []
+    for slot in given:
+        reach |= program.flows[slot]
+    links = {t: link for t, link in zip(program.targets, node.links, strict=True) if reach >> t & 1}
+    for slot, value in zip(program.inputs, node.values, strict=True):
         link = links.get(slot)
         if isinstance(link, Recorded) and not is_recorded(link) and link._v is value:
             found.append(link)

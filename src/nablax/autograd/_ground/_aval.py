@@ -92,26 +92,29 @@ def _seen(shape: tuple[int, ...], dtype: Any, weak: bool, x64: bool) -> Aval:
 
 def inside(value: Any) -> Aval:
     """The Aval of the value of a tensor: 64 bits are what they are, whether x64 is on or not."""
-    return intern(value.shape, value.dtype, False) if value.__class__ is np.ndarray else aval_of(value)
+    if isinstance(value, np.ndarray | np.generic):
+        return intern(value.shape, value.dtype, False)
+    return aval_of(value)
 
 
 def aval_of(value: Any, x64: bool = False) -> Aval:
     """The Aval under which JAX would see an array, a tracer, a NumPy array or a Python scalar.
 
-    x64: whether it stands beside 64 bits, so that a Python scalar has as many.
+    x64: whether it stands beside 64 bits, so that what is no array of JAX's keeps as many.
     """
     kind = value.__class__
+    x64 = x64 or config.jax_enable_x64
     if kind is np.ndarray:
-        return _seen(value.shape, value.dtype, False, config.jax_enable_x64)
+        return _seen(value.shape, value.dtype, False, x64)
     if kind in _SCALARS:
-        return _seen((), _SCALARS[kind], kind is not bool, x64 or config.jax_enable_x64)
+        return _seen((), _SCALARS[kind], kind is not bool, x64)
     if isinstance(value, jax.Array):
         aval = value.aval
         if not isinstance(value, jax.core.Tracer):
             PLAIN.add(value.__class__)
         return interned(aval)
     if isinstance(value, np.ndarray | np.generic):
-        return intern(value.shape, jax.dtypes.canonicalize_dtype(value.dtype), False)
+        return _seen(value.shape, value.dtype, False, x64)
     raise ShapeError(
         f"a tensor, an array or a number is needed, got {type(value).__name__}: {value!r}"[:200]
         + f". At {user_line()}."

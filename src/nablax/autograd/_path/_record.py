@@ -20,7 +20,7 @@ def state_of(trace: Trace, value: Any) -> State:
     if isinstance(value, Recorded):
         return trace.source(value)
     if value.__class__ is np.ndarray:
-        aval = aval_of(value)
+        aval = aval_of(value, trace.has_64_bits)
         state = trace.state.edges.get((aval, False))
         if state is None:
             return trace.enter(aval, value)

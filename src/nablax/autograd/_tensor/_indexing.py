@@ -265,4 +265,4 @@ def _at_once(value: Any, index: Any) -> Any:
         if any(device.platform != "cpu" for device in value.devices()):
             return None
         value = np.asarray(lend(value))
-    return value[index]
+    return np.asarray(value[index])

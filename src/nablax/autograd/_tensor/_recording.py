@@ -26,6 +26,7 @@ from .._segment._flush import flush
 
 _NUMBERS = (int, float, bool, complex)
 _ARRAYS = (jax.Array, np.ndarray, np.generic)
+LARGEST = 1 << 31  # no integer of 32 bits: beside floating numbers it is one of them
 POWERS = 4  # integer powers at one place that are baked in: x**2 is cheaper than x**n
 _KIND: Any = None  # the class of results, here, too: a global is what the fast path reads quickest
 
@@ -95,6 +96,8 @@ def binary(
             state = trace.source(self)
         here = trace.state
         kind = type(other)
+        if kind is int and not -LARGEST <= other < LARGEST and not trace.x64 and state.aval.inexact:
+            other, kind = float(other), float
         group = (key, state, kind)
         met = here.literals.get(group, ())
         if met is None:  # it varies

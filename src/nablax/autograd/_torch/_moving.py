@@ -15,8 +15,8 @@ _Kind = TypeVar("_Kind", bound=type)
 
 
 def move(module: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-    """Parameters and buffers of a module and of those inside, as `Tensor.to` takes them; numbers that are no floats
-    keep their dtype.
+    """Parameters, with their gradients, and buffers of a module and of those inside, as `Tensor.to` takes them; numbers
+    that are no floats keep their dtype.
 
     Raises:
       TypeError: a dtype that is neither floating nor complex.
@@ -34,6 +34,8 @@ def move(module: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         for name, value in list(vars(each).items()):
             if isinstance(value, Parameter):
                 value.data = moved(value.detach())
+                if value.grad is not None:
+                    value.grad = moved(value.grad)
             elif name in each._buffers and isinstance(value, Tensor):
                 setattr(each, name, moved(value))
     return module
