@@ -1,7 +1,7 @@
 """How communication grows: collectives of a data-parallel step, read from the programs compiled for 2 to 64 devices.
 
-    python benchmarks/collectives.py             prints the tables of docs/scale.md
-    python benchmarks/collectives.py --figure F  draws them, too
+    python benchmarks/collectives.py             prints the tables of docs/performance.md
+    python benchmarks/collectives.py --figure F  draws docs/figures/collectives.png, too
 
 Nothing runs: a program is compiled for forced CPU devices, and its text is counted. Each number of devices takes a
 process of its own.
@@ -152,7 +152,7 @@ def draw(totals: dict[str, dict[int, float]], size: int, path: str) -> None:
     axes.set_xscale("log", base=2)
     axes.set_xticks(list(points), list(map(str, points)))
     axes.set(xlabel="devices", ylabel="bytes sent / bytes of parameters", ylim=(0, None))
-    axes.legend(fontsize=7, ncols=2)
+    axes.legend(fontsize=7, ncols=2, markerscale=0.5)
     figure.savefig(path, dpi=110)
 
 

@@ -2,6 +2,7 @@
 
 python benchmarks/packing.py               1,000 leaves of (8, 8): most of an hour, mostly compiling; needs torch
 python benchmarks/packing.py --leaves 150  fewer leaves: two minutes
+python benchmarks/packing.py --steps       the optimizer's steps only: a minute
 python benchmarks/packing.py --whole       whole training steps only
 python benchmarks/packing.py --threshold   which leaves are worth packing: a minute
 python benchmarks/packing.py --quick       a smoke check
@@ -36,6 +37,12 @@ def optax_loop(tx: Any) -> Any:
     return jax.jit(loop, donate_argnums=(0, 1))
 
 
+@functools.partial(jax.jit, donate_argnums=(0, 1), keep_unused=True)
+def nothing(params: Any, state: Any, grads: Any) -> Any:
+    """Takes what a step takes and gives back what it gives back."""
+    return params, state
+
+
 def torch_step(count: int, shape: tuple[int, ...]) -> Any:
     """A step of torch's fused AdamW with the gradients that are there."""
     import torch
@@ -58,8 +65,8 @@ def steps(count: int, shape: tuple[int, ...], rounds: int, peers: tuple[str, ...
         opt = nablax.Optimizer(nablax.adamw(RATE), params, **options)
         return lambda: opt.step(given)
 
-    def functional(tx: Any) -> Any:
-        loop, held = optax_loop(tx), [leaves(count, shape), tx.init(leaves(count, shape))]
+    def functional(tx: Any, loop: Any = None) -> Any:
+        loop, held = loop or optax_loop(tx), [leaves(count, shape), tx.init(leaves(count, shape))]
 
         def run() -> Any:
             held[:] = loop(*held, grads)
@@ -70,6 +77,7 @@ def steps(count: int, shape: tuple[int, ...], rounds: int, peers: tuple[str, ...
     makers = {
         "Optax, donated": lambda: functional(optax.adamw(RATE)),
         "packed(adamw), donated": lambda: functional(nablax.packed(nablax.adamw(RATE))),
+        "its arrays, and no step": lambda: functional(nablax.packed(nablax.adamw(RATE)), nothing),
         "Optimizer": lambda: optimizer(grads, leaves(count, shape)),
         "Optimizer(packed=True)": lambda: optimizer(grads, leaves(count, shape), packed=True),
         "Optimizer(flat_params)": lambda: optimizer(flat_grads, nablax.flat_params(leaves(count, shape))),
@@ -162,6 +170,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--threshold", action="store_true")
+    parser.add_argument("--steps", action="store_true")
     parser.add_argument("--whole", action="store_true")
     parser.add_argument("--leaves", type=int, default=1000)
     args = parser.parse_args()
@@ -169,12 +178,13 @@ def main() -> None:
     if args.threshold:
         threshold(31)
         return
-    peers = ("Optax, donated", "packed(adamw), donated", "Optimizer", "Optimizer(packed=True)",
-             "Optimizer(flat_params)", "torch, fused")  # fmt: skip
+    peers = ("Optax, donated", "packed(adamw), donated", "its arrays, and no step", "Optimizer",
+             "Optimizer(packed=True)", "Optimizer(flat_params)", "torch, fused")  # fmt: skip
     title = f"{count} leaves of (8, 8), AdamW"
     if not args.whole:
         table(f"{title}: the optimizer's step", HEAD, rows(*steps(count, (8, 8), rounds, peers)))
-    table(f"{title}: whole training steps", HEAD, rows(*whole(count, (8, 8), rounds)))
+    if not args.steps:
+        table(f"{title}: whole training steps", HEAD, rows(*whole(count, (8, 8), rounds)))
     print(f"\n{where()}")
 
 

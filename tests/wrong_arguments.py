@@ -183,6 +183,7 @@ EXCEPTIONS = {
     "leafwise": (ALL, "for those who write transformations, as is `core`"),
     "with_hyperparams": (ALL, "the same"),
     "tree.at_least_float32": (ALL, "the same"),
+    "tree.key_of_part": (ALL, "the same"),
     "tree.path_str": (ALL, "the same"),
     "tree.reduce_scalars": (ALL, "the same"),
     "tree.refusal": (ALL, "the same"),

@@ -90,7 +90,7 @@ def test_a_program_that_is_written_out_goes_on_with_the_same_bits():
     often = [p for p in _PROGRAMS.values() if p.hot.runs > OFTEN]
     assert often
     assert all(p._written is not None for p in often)
-    ways = [way.pull for p in often for way in p.ways.values() if way.pull._runs >= OFTEN]
+    ways = [way.pull for p in often for way in p._ways.values() if way.pull._runs >= OFTEN]
     assert ways
     assert all(pull._written is not None for pull in ways)
 

@@ -1,10 +1,12 @@
 """Modules, init, random numbers and the small things of torch's, against torch where it has them."""
 
+import copy
 import pickle
 
 import numpy as np
 import pytest
 
+import nablax
 from nablax import autograd
 from nablax.autograd import nn
 
@@ -275,3 +277,79 @@ def test_of_equal_maxima_the_first_of_a_window_takes_the_gradient(name, args):
     (ours * weights).sum().backward()
     (theirs * torch.tensor(weights)).sum().backward()
     np.testing.assert_array_equal(x.grad.numpy(), y.grad.numpy())
+
+
+MADE = {  # layers with weights, and an input
+    "Linear(6, 2)": ROWS, "Conv2d(3, 2, 3)": IMAGES, "ConvTranspose2d(3, 2, 3)": IMAGES, "Embedding(5, 4)": WORDS,
+    "LayerNorm(6)": ROWS, "RMSNorm(6)": ROWS, "GroupNorm(1, 3)": IMAGES, "BatchNorm1d(6)": ROWS, "GRUCell(6, 3)": ROWS,
+    "RNN(6, 3)": ROWS, "LSTM(6, 3)": ROWS, "TransformerEncoderLayer(6, 2, 8)": ROWS,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("layer", MADE)
+def test_a_layer_is_made_on_a_device_and_in_a_dtype(layer):
+    device = autograd.device("cpu")
+    made = eval(
+        layer[:-1] + ", device=device, dtype=autograd.bfloat16)",
+        {"device": device, "autograd": autograd, **vars(nn)},
+    )
+    for name, value in made.state_dict().items():
+        assert value.dtype == (np.int32 if name == "num_batches_tracked" else autograd.bfloat16), name
+        assert value.device == device
+    data = autograd.tensor(MADE[layer])
+    output = made(data if layer.startswith("Emb") else data.to(autograd.bfloat16))
+    (output[0] if isinstance(output, tuple) else output).float().sum().backward()
+    for parameter in made.parameters():
+        assert parameter.requires_grad
+        assert parameter.grad is None or parameter.grad.dtype == autograd.bfloat16
+    assert made.float() is made
+    assert {str(p.dtype) for p in made.parameters()} == {"float32"}
+    with pytest.raises(TypeError, match="to: dtype must be floating or complex, got int32"):
+        made.to(autograd.int32)
+
+
+def test_hooks_around_a_forward():
+    model, seen = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 2)), []
+    x = autograd.tensor(ROWS)
+    plain = model(x).detach().numpy()
+    first = model[1].register_forward_hook(lambda module, args, output: seen.append((module, args, output)))
+    model(x)
+    ((module, args, output),) = seen
+    assert module is model[1]
+    np.testing.assert_array_equal(output.numpy(force=True), np.maximum(args[0].numpy(force=True), 0))
+    first.remove()
+    second = model[1].register_forward_hook(lambda module, args, output: 0 * output)
+    np.testing.assert_allclose(model(x).detach().numpy(), np.tile(model[2].bias.detach().numpy(), (4, 1)))
+    second.remove()
+    third = model.register_forward_pre_hook(lambda module, args: args[0] * 0)
+    fourth = model.register_forward_pre_hook(lambda module, args: (args[0] + x,))
+    np.testing.assert_allclose(model(autograd.tensor(7 * ROWS)).detach().numpy(), plain, rtol=1e-6)
+    third.remove(), fourth.remove()
+    np.testing.assert_array_equal(model(x).detach().numpy(), plain)
+    assert len(seen) == 1
+    with pytest.raises(TypeError, match="Linear: hook must be a function, got int"):
+        model[0].register_forward_hook(3)
+
+
+def test_modules_are_pickled_and_copied_with_their_optimizer():
+    model = nn.Sequential(
+        nn.Linear(6, 4), nn.Tanh(), nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0), nn.GELU()
+    )
+    opt = nablax.Optimizer(nablax.adamw(1e-2), model.parameters())
+
+    def train(model, opt):
+        opt.zero_grad()
+        (model(autograd.tensor(ROWS)) ** 2).sum().backward()
+        opt.step()
+
+    train(model, opt)
+    again = [copy.deepcopy((model, opt)), pickle.loads(pickle.dumps((model, opt)))]
+    for other, stepped in again:
+        assert next(iter(other.parameters())) is stepped.params[0]
+        assert stepped.params[0] is not opt.params[0]
+    for pair in ((model, opt), *again):
+        train(*pair)
+        train(*pair)
+    for other, _ in again:
+        for name, value in other.state_dict().items():
+            np.testing.assert_array_equal(value.numpy(), model.state_dict()[name].numpy())

@@ -158,3 +158,40 @@ def test_x64_that_is_switched_on_within_a_recording_counts():
         z.sum().backward()
         np.testing.assert_allclose(x.grad.numpy(), np.full_like(X, 4))
         x.grad = None
+
+
+@pytest.mark.parametrize("grad", [True, False])
+def test_a_whole_number_that_varies_as_an_index(grad):
+    x = ag.tensor(X, requires_grad=True) if grad else ag.tensor(X) * 1
+
+    def taken(i):
+        return (x * 1)[i]
+
+    def take(i):  # so that all of them are recorded from one line
+        return taken(i)
+
+    for i in (0, 1, -1, -2, 1, 2, 0, -3, np.int64(1)):
+        if i in (2, -3):
+            with pytest.raises(IndexError, match="-2 to 1"):
+                take(i)
+            continue
+        y = take(i)
+        assert y.tolist() == X[i].tolist()
+        assert y._view is not None
+
+
+@pytest.mark.parametrize("kind", ["numpy", "tensor"])
+def test_places_in_arrays_are_looked_at_each_time(kind):
+    x = ag.tensor(X, requires_grad=True)
+    given = ag.tensor if kind == "tensor" else lambda at: at
+    for rows, columns in (([0, 1, 1], [2, 0, 2]), ([1, 0, 0], [0, 1, 2]), ([-1, 0, 1], [-3, -1, 0])):
+        rows, columns = np.array(rows), np.array(columns)
+        y = (x * 1)[given(rows), given(columns)]
+        assert y.tolist() == X[rows, columns].tolist()
+        assert (x * 1)[given(rows)].tolist() == X[rows].tolist()
+        (want,) = jax.vjp(lambda v, at=(rows, columns): v[at], X)[1](np.ones(3, np.float32))
+        (found,) = ag.grad(y.sum(), [x])
+        assert found.tolist() == want.tolist()
+    for wrong in (np.array([0, 2]), np.array([-3, 0])):
+        with pytest.raises(IndexError):
+            (x * 1)[given(wrong)]

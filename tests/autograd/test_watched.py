@@ -321,3 +321,41 @@ def test_a_way_that_may_go_through_what_was_freed_is_an_error_and_one_that_canno
     with pytest.raises(autograd.GraphFreedError):
         autograd.grad(total, x, retain_graph=True)
     assert autograd.grad(total, v).tolist() == [4, 16]
+
+
+@pytest.mark.parametrize("look", [False, True])
+def test_hooks_on_leaves_in_every_turn_of_a_loop(look):
+    v, w = Parameter(V), Parameter(V)
+    order = []
+
+    def hook(name):
+        def called(gradient):
+            order.append(name)
+            if look:
+                order[-1] = (name, gradient.tolist())
+            return gradient.clamp(-1, 1)
+
+        return called
+
+    v.register_hook(hook("v"))
+    for turn in range(4):
+        (v * w * 3).sum().backward()
+        close(v.grad, np.clip(3 * V, -1, 1) * (turn + 1))
+        close(w.grad, 3 * V * (turn + 1))
+    assert order == [("v", (3 * V).tolist()) if look else "v"] * 4
+
+
+def test_a_hook_hears_once_of_a_leaf_that_was_used_before_and_after_an_update():
+    w = Parameter(V)
+    seen = []
+    w.register_hook(lambda gradient: seen.append(gradient.tolist()))
+    for turn in range(3):
+        with no_grad():
+            with autograd.enable_grad():
+                first = (w * 2).sum()
+            w -= 0.0
+            with autograd.enable_grad():
+                (first + (w * w).sum()).backward()
+        close(w.grad, 2 + 2 * V)
+        w.grad = None
+        assert seen == [(2 + 2 * V).tolist()] * (turn + 1)

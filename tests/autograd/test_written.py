@@ -12,7 +12,7 @@ from nablax import autograd
 from nablax.autograd._ground._aval import intern, interned
 from nablax.autograd._operation._call import Call
 from nablax.autograd._operation._general import equal
-from nablax.autograd._operation._joint import trace
+from nablax.autograd._operation._joint import trace, unjitted
 from nablax.autograd._operation._kernel import kernel
 from nablax.autograd._operation._reverse import joint_of
 from nablax.autograd._operation._written import RULES, beside, rule_of, write
@@ -58,6 +58,7 @@ CASES = {
     **{f"{f.__name__} number {first}": (beside(f, 1.5, first), A) for first in (False, True) for f in (
         jnp.add, jnp.subtract, jnp.multiply, jnp.divide, jnp.greater)},
     **{f"{f.__name__} integers": (f, AT, AT) for f in (jnp.add, jnp.subtract, jnp.multiply)},
+    "power by integers": (_pow, ((4,), "positive", False), AT),
     "one more": (beside(jnp.add, 1, False), AT), "from nine": (beside(jnp.subtract, 9, True), AT),
     "of a whole number": (beside(jnp.multiply, 3, False), A),
     "integers alike": (jnp.equal, AT, AT), "an integer": (beside(jnp.equal, 2, False), AT),
@@ -143,6 +144,30 @@ def test_it_is_differentiated_alike(name, again, rng):
         got = kernel(joint.pull)([*[[*args, *made][r] for r in joint.reads], ct])
     for i, grad in zip(wants, got, strict=True):
         np.testing.assert_allclose(grad, expected[i], rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("x64", [False, True])
+def test_conversions_are_traced_as_jax_does(x64):
+    def fn(x, at):
+        converted = [jax.lax.convert_element_type(x > 0, t) for t in ("int32", "float32", "bool")]
+        return [
+            *converted,
+            at.astype(x.dtype),
+            x.astype("float16"),
+            jnp.asarray(at, float),
+            x.astype(int),
+            at * 1.5,
+        ]
+
+    with jax.enable_x64(x64):
+        structs = [aval(A).struct, aval(((4, 3), "int32", False)).struct]
+        found, expected = trace(unjitted(fn), structs, ()), jax.make_jaxpr(fn)(*structs)
+        assert found.flat
+        kinds = [(a.shape, a.dtype, a.weak_type) for a in expected.out_avals]
+        assert [(a.shape, a.dtype, a.weak_type) for a in found.jaxpr.out_avals] == kinds
+        args = np.linspace(-2, 2, 12, dtype=np.float32).reshape(A), np.arange(12, dtype=np.int32).reshape(A)
+        for a, b in zip(jaxpr_as_fun(found.jaxpr)(*args), jaxpr_as_fun(expected)(*args), strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 LEFT = {

@@ -1,4 +1,4 @@
-"""Runs the code of docs/scale.md on the devices there are, and prints the bytes of a recipe's arrays on one of them."""
+"""Runs the code of docs/scale.md on the devices of all processes; prints what a recipe's arrays take on one of them."""
 
 import json
 import re
@@ -6,17 +6,20 @@ from pathlib import Path
 
 import jax
 
+import nablax
+
 TEXT = (Path(__file__).parent.parent.parent / "docs" / "scale.md").read_text()
 
 
 def on_one(tree):
-    first = jax.devices()[0]
+    first = jax.local_devices()[0]
     return sum(
         s.data.nbytes for x in jax.tree.leaves(tree) for s in x.addressable_shards if s.device == first
     )
 
 
 def main():
+    nablax.distributed.initialize()
     names = {"__name__": "__main__"}
     held = {}
     for code in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL):

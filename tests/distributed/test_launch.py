@@ -88,8 +88,11 @@ def test_it_gives_up_with_the_last_errors_and_takes_children_along(launched, tmp
         """
 child = subprocess.Popen([sys.executable, "-c", "import signal, time; signal.signal(15, lambda *_: 0); time.sleep(60)"])
 note(f"child-{rank}-{attempt}", child.pid)
-if rank == 1: raise RuntimeError("bad data")
+if rank == 1:
+    while not os.path.exists(f"deaf-{attempt}"): time.sleep(0.01)
+    raise RuntimeError("bad data")
 signal.signal(signal.SIGTERM, lambda *_: 0)
+note(f"deaf-{attempt}", "")
 time.sleep(60)
 """,
         *("--processes", "2", "--restarts", "1", "--grace", "0.3"),

@@ -58,6 +58,7 @@ def test_two_processes_join_batches_and_save_and_restore(saved):
         assert found["devices"] == 8
         assert found["batch"][:2] == [True, True]
         assert "['x'] has shape (3, 2); its first dimension must be a multiple of 2" in found["batch"][2]
+        assert "processes 0 and 1 have the same part of the mesh's axis 'data'" in found["others"]
         for backend in ("files", "orbax"):
             assert found[backend] == {"same": True, "steps": [1, 4]}
 
@@ -75,10 +76,15 @@ def test_where_one_process_fails_none_saves(saved):
     assert first["left"] == second["left"] == []
 
 
+def test_folders_that_are_not_shared_are_told(saved):
+    for found in saved[1]:
+        assert "process 1 does not see what process 0 made; all need the same folder" in found["apart"]
+
+
 def test_one_process_with_other_devices_reads_what_two_wrote(saved):
     lines, _ = run(HERE / "topologies.py", "load", saved[0], devices=4)
     found = json.loads(lines[-1])
-    assert len(found) == 8
+    assert len(found) == 14
     assert all(found.values()), found
 
 
@@ -148,9 +154,10 @@ def test_batches_that_do_not_divide_are_refused():
 # -- recipes ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_recipes_divide_what_they_say():
-    lines, _ = run(HERE / "scale_page.py", devices=8)
-    found = json.loads(lines[-1])
+def test_the_recipes_run_in_two_processes_and_divide_what_they_say(tmp_path):
+    lines, _ = run(*LAUNCH, "--", HERE / "scale_page.py", devices=4, cwd=tmp_path)
+    found, other = [json.loads(rank[-1]) for rank in by_rank(lines)]
+    assert found == other
     params, bias = 4 * (16 * 64 + 64 + 64 * 8), 4 * 64
     counts = 4
     assert found == {

@@ -59,7 +59,12 @@ def save(folder):
     index = jax.process_index()
     rows = np.arange(16.0).reshape(8, 2)
     split = nablax.distributed.make_global_batch({"x": rows[4 * index :][:4]}, mesh)["x"]
-    shared = nablax.distributed.make_global_batch(rows, jax.make_mesh((1, 8), ("data", "model")))
+    together = jax.make_mesh((1, 8), ("data", "model"))
+    try:
+        nablax.distributed.make_global_batch(rows + index, together)
+    except nablax.StructureError as error:
+        found["others"] = str(error)
+    shared = nablax.distributed.make_global_batch(rows, together)
     found["batch"] = [
         bool(np.array_equal(whole(split), rows) and np.array_equal(whole(shared), rows)),
         [s.data.shape for s in split.addressable_shards] == [(2, 2)] * 4,
@@ -93,6 +98,9 @@ def save(folder):
         same &= all(
             np.array_equal(a, b) for a, b in zip(jax.tree.leaves(tree), jax.tree.leaves(local), strict=True)
         )
+        manager = nablax.CheckpointManager(f"{folder}/{backend}-params", backend=backend)
+        manager.save(0, opt.params)
+        manager.wait()
         found[backend] = {
             "same": bool(same),
             "steps": nablax.CheckpointManager(f"{folder}/{backend}").all_steps(),
@@ -104,6 +112,10 @@ def save(folder):
         found["bytes"] = held, [file.stat().st_size for file in sorted(files, key=lambda file: file.name)]
     else:
         arrays(opt), arrays(opt)
+    try:
+        nablax.CheckpointManager(f"{folder}/of-{index}").save(1, opt)
+    except OSError as e:
+        found["apart"] = str(e)
     manager = nablax.CheckpointManager(f"{folder}/full")
     if not first:  # no room for this one
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -129,6 +141,17 @@ def load(folder):
         "alone": None,
     }
     for backend in BACKENDS:
+        manager = nablax.CheckpointManager(f"{folder}/{backend}-params", backend=backend)
+        for name, mesh in list(meshes.items())[:3]:
+            shapes = {
+                name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=jax.NamedSharding(mesh, SPECS[name]))
+                for name, x in optimizer(None).params.items()
+            }
+            params = manager.restore(shapes)
+            found[f"{backend}, {name}, from shapes"] = all(
+                x.sharding == shapes[name].sharding and np.array_equal(whole(x), y)
+                for (name, x), y in zip(params.items(), expected[:3], strict=True)
+            )
         manager = nablax.CheckpointManager(f"{folder}/{backend}", backend=backend)
         for name, mesh in meshes.items():
             opt = optimizer(mesh)

@@ -265,6 +265,34 @@ def train_step_with_a_mesh_and_microbatches():
 
 
 @check
+def line_searches_step_on_automatic_and_explicit_meshes():
+    zoom = nablax.scale_by_zoom_linesearch(3)
+    lbfgs = nablax.lbfgs(memory_size=1, linesearch=zoom)
+    backtracking = nablax.chain(nablax.sgd(1.0), nablax.scale_by_backtracking_linesearch(3))
+    for tx, layouts in (
+        (lbfgs, ((MESH, True), (EXPLICIT, True), (EXPLICIT, False))),
+        (backtracking, ((EXPLICIT, True), (EXPLICIT, False))),
+    ):
+        found = []
+        for mesh, spread in layouts:
+            form = nablax.shard_state(tx, mesh) if spread else tx
+
+            @jax.jit
+            def step(params, state, x, form=form):
+                value, grad = jax.value_and_grad(loss)(params, x)
+                updates, state = form.update(grad, state, params, value=value, grad=grad, value_fn=loss, x=x)
+                return nablax.apply_updates(params, updates), state
+
+            params = everywhere(SMALL, mesh)
+            state = form.init(params)
+            for _ in range(2):
+                params, state = step(params, state, batch(mesh))
+            found.append(params)
+        for other in found[1:]:
+            close(other, found[0], "line search")
+
+
+@check
 def matrices_are_dealt_whole_to_the_devices():
     keys = jax.random.split(jax.random.key(0), 8)
     params = everywhere([jax.random.normal(k, (64, 32)) for k in keys])
@@ -385,6 +413,8 @@ def what_describe_memory_says_is_allocated():
         state = nablax.shard_state(tx, mesh, param_specs=specs).init(held)
         rows = {row.what: row for row in said.rows}
         assert {*kept} <= {*rows}, rows
+        opt = nablax.Optimizer(tx, held, mesh=mesh)
+        assert nablax.describe(tx, shapes, mesh=mesh).memory == opt.describe().memory == said
         for device in jax.devices():
             assert rows["parameters"].device == bytes_on(held, device)
             there = said.device - rows["parameters"].device - rows["gradients"].device
@@ -459,6 +489,26 @@ def within_shard_map_what_needs_whole_arrays_is_refused_and_over_axis_sums():
     whole = {"w": P(), "b": P()}
     equal(run(nablax.muon(0.1), specs=whole), alone(nablax.muon(0.1)))  # nothing is split
     refused(nablax.ArgumentError, "no axis", lambda: alone(nablax.over_axis(nablax.sgd(0.1), "data")))
+
+
+@check
+def under_shard_map_each_device_draws_noise_of_its_own():
+    specs = {"w": P("data"), "b": P()}
+
+    def drawn(tx, params):
+        zeros = jax.tree.map(jnp.zeros_like, params)
+        return tx.update(zeros, tx.init(params), params)[0]
+
+    private = nablax.over_axis(nablax.differentially_private_aggregate(1.0, 1.0, key=0), "data")
+    for tx, axes, shapes in (
+        (nablax.add_noise(1.0, 0.5, key=0), specs, {"w": (64, 4), "b": (4,)}),
+        (private, {"w": P(None, "data"), "b": P()}, {"w": (2, 64, 4), "b": (2, 4)}),  # of two examples
+    ):
+        params = {name: jnp.ones(shape) for name, shape in shapes.items()}
+        mapped = jax.shard_map(lambda p, tx=tx: drawn(tx, p), mesh=MESH, in_specs=(axes,), out_specs=specs)
+        noise = jax.jit(mapped)(params)
+        assert np.unique(noise["w"]).size == 256
+        assert np.unique(noise["b"]).size == 4
 
 
 @check

@@ -22,10 +22,12 @@ from catalogue import OPTIMIZERS, extras, square_sum
 PARAMS = {"w": jnp.linspace(-1, 1, 16 * 8).reshape(16, 8), "b": jnp.linspace(0.5, 1, 3)}
 SPECS = {"w": P(None, "model"), "b": P()}
 SAME_IN_OPTAX = (
-    "adabelief", "adagrad", "adam", "adamax", "adamw", "amsgrad", "lion", "nadam", "novograd", "radam", "rmsprop",
-    "rprop", "yogi",
+    "acprop", "adabelief", "adadelta", "adagrad", "adam", "adamax", "adamaxw", "adamw", "adan", "ademamix", "adopt",
+    "amsgrad", "cocob", "dog", "dowg", "fromage", "lamb", "lars", "lion", "madgrad", "nadam", "nadamw", "novograd",
+    "optimistic_adam_v2", "optimistic_gradient_descent", "polyak_sgd", "radam", "rmsprop", "rprop",
+    "schedule_free_adamw", "schedule_free_sgd", "sgd", "sign_sgd", "simplified_ademamix", "sm3", "yogi",
 )  # fmt: skip
-"""Those whose state has the same structure there, for these arguments."""
+"""Those whose state has the same structure there, for these arguments, and that step there on such a mesh."""
 
 
 def on(mesh):
@@ -93,8 +95,8 @@ def check(name, automatic, explicit):
         before, after = explicit_types(name, form, on(explicit))
         assert before == after
     if name in SAME_IN_OPTAX:
-        theirs = getattr(optax, name)(0.01)
-        assert explicit_types(name, tx, on(explicit)) == explicit_types(name, theirs, on(explicit))
+        theirs = getattr(optax, name, None) or getattr(optax.contrib, name)
+        assert explicit_types(name, tx, on(explicit)) == explicit_types(name, theirs(0.01), on(explicit))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,10 @@
 """Checkpoints: what is kept, what a crash leaves, what damage says, and that a run goes on as if nothing had been."""
 
+import functools
 import os
 import pickle
+import re
+import sys
 from pathlib import Path
 
 import jax
@@ -58,23 +61,54 @@ def test_a_run_goes_on_to_the_last_digit(backend, tmp_path):
     same(other.state_dict()["arrays"], opt.state_dict()["arrays"])
 
 
+LOOKED_UP = None  # what unpicklers looked up, while a test listens
+
+
+@functools.cache  # a hook stays
+def listen():
+    def hook(event, args):
+        if event == "pickle.find_class" and LOOKED_UP is not None:
+            LOOKED_UP.append(args)
+
+    sys.addaudithook(hook)
+
+
+class Evil:
+    """What makes a folder when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
 @pytest.mark.parametrize("backend", ["files", "orbax"])
 def test_nothing_is_unpickled(backend, tmp_path, monkeypatch):
     opt, manager = optimizer(), nablax.CheckpointManager(tmp_path / "run", backend=backend)
     manager.save(0, opt)
     manager.wait()
-
-    def refuse(*args, **options):
-        raise AssertionError("a checkpoint was unpickled")
-
-    for name in ("load", "loads", "Unpickler", "_load", "_loads", "_Unpickler"):
-        monkeypatch.setattr(pickle, name, refuse)
+    listen()
+    monkeypatch.setattr(sys.modules[__name__], "LOOKED_UP", [])
     nablax.CheckpointManager(tmp_path / "run", backend=backend).restore(opt)
-    if backend == "files":
-        (path,) = (tmp_path / "run" / "step-0").glob("*.safetensors")
-        path.write_bytes(pickle.dumps({"b": np.zeros(3)}))
-        with pytest.raises(nablax.FileError, match=str(path)):
-            manager.restore(opt)
+    files = [path for path in (tmp_path / "run" / "step-0").rglob("*") if path.is_file()]
+    refused = 0
+    for path in files:  # a stranger's file in the place of each
+        whole = path.read_bytes()
+        if whole.startswith(b"\x0c\xdb"):  # of TensorStore, whose C++ reads it
+            continue
+        path.write_bytes(pickle.dumps(Evil(str(tmp_path / "evil"))))
+        try:
+            nablax.CheckpointManager(tmp_path / "run", backend=backend).restore(opt)
+        except nablax.FileError:
+            refused += 1
+        path.write_bytes(whole)
+    assert refused
+    assert not (tmp_path / "evil").exists()
+    assert LOOKED_UP == []
+    pickle.loads(pickle.dumps(Evil(str(tmp_path / "evil"))))
+    assert (tmp_path / "evil").exists()  # and it would have been heard
+    assert [name for _, name in LOOKED_UP] == ["mkdir"]
 
 
 @pytest.mark.parametrize("backend", ["files", "orbax"])
@@ -179,6 +213,27 @@ def test_a_truncated_step_of_orbax_is_named(tmp_path):
     assert manager.restore(tree)["n"] == 1
 
 
+def test_what_gets_its_name_is_on_the_disk(tmp_path, monkeypatch):
+    done = []
+
+    def noting(name, called):
+        def call(*args):
+            path = os.readlink(f"/proc/self/fd/{args[0]}") if name == "fsync" else args[1]
+            done.append((name, re.sub("[0-9a-f]{16}", "*", os.path.basename(path))))
+            return called(*args)
+
+        return call
+
+    for name in ("fsync", "rename", "replace"):
+        monkeypatch.setattr(os, name, noting(name, getattr(os, name)))
+    nablax.CheckpointManager(tmp_path / "run").save(3, {"x": np.ones(2)})
+    file = "process-0-of-1.safetensors"
+    assert list(dict.fromkeys(done)) == [  # a folder may be synced twice
+        ("fsync", f".{file}.*.tmp"), ("replace", file), ("fsync", ".step-3.*.tmp"), ("rename", "step-3"),
+        ("fsync", "run"),
+    ]  # fmt: skip
+
+
 def test_a_damaged_file_changes_no_optimizer(tmp_path):
     manager, opt = nablax.CheckpointManager(tmp_path), optimizer()
     manager.save(1, opt)
@@ -201,6 +256,12 @@ def test_a_file_is_one_that_optimizers_read(tmp_path):
     assert steps(other, 2) == steps(opt, 2)
 
 
+def test_without_orbax_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "orbax.checkpoint", None)
+    with pytest.raises(nablax.ArgumentError, match=re.escape("pip install 'nablax[checkpoint]'")):
+        nablax.CheckpointManager(tmp_path, backend="orbax")
+
+
 def test_arguments_are_checked(tmp_path):
     for wrong, message in [
         ({"keep": 0}, "keep must"), ({"every": 0.5}, "every must"), ({"best": "loss"}, "best must be .*got 'loss'"),
@@ -215,6 +276,17 @@ def test_arguments_are_checked(tmp_path):
         manager.save(1, {}, {"loss": "low"})
     with pytest.raises(nablax.ArgumentError, match="best was not given"):
         manager.best_step()
+
+
+@pytest.mark.parametrize("backend", ["files", "orbax"])
+def test_what_the_dead_left_goes_at_the_next_save(backend, tmp_path):
+    left = tmp_path / f".step-1.{'0' * 16}.tmp"  # of a step that was being removed
+    left.mkdir()
+    (left / "file").write_bytes(b"x")
+    manager = nablax.CheckpointManager(tmp_path, backend=backend)
+    manager.save(2, {"x": np.ones(2)})
+    manager.wait()
+    assert os.listdir(tmp_path) == ["step-2"]
 
 
 # -- crashes ----------------------------------------------------------------------------------------------------------

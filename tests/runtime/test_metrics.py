@@ -41,6 +41,23 @@ def test_metrics_in_the_state():
         metrics_of(nablax.sgd(0.1).init(PARAMS))
 
 
+def test_metrics_of_leaves_are_one_array_in_the_state_and_read_from_a_scan_or_a_trace():
+    tx = with_metrics(nablax.sgd(0.1), per_leaf=True)
+    many = {str(k): jnp.full(2, 1.0 + k) for k in range(20)}
+    state = tx.init(many)
+    assert len(jax.tree.leaves(state)) == 5
+    _, states = jax.lax.scan(
+        lambda s, g: (tx.update(g, s, many)[1],) * 2,
+        state,
+        jax.tree.map(lambda x: jnp.stack([x, 2 * x]), many),
+    )
+    for read in (metrics_of, jax.jit(metrics_of)):
+        for name, x in read(states)["leaves"].items():
+            np.testing.assert_allclose(x["gradient_norm"], norm(many[name]) * np.array([1.0, 2.0]), rtol=1e-6)
+            np.testing.assert_allclose(x["update_ratio"], x["update_norm"] / x["parameter_norm"], rtol=1e-6)
+    assert metrics_of(tx.init({}))["leaves"] == {}
+
+
 def test_metrics_scan_and_change_nothing():
     plain, tx = nablax.adamw(0.1), with_metrics(nablax.adamw(0.1))
 

@@ -1,6 +1,8 @@
 """An `Optimizer` owns its arrays: what that allows, what it forbids, and that nothing is lost."""
 
+import copy
 import os
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -14,7 +16,7 @@ import pytest
 import nablax
 from nablax import core, transforms
 from nablax.core import StructureError
-from nablax.optimizers import adam, sgd
+from nablax.optimizers import adam, adamw, sgd
 from nablax.runtime import Optimizer, train_step
 
 PARAMS = {"w": jnp.linspace(-1.0, 1.0, 6).reshape(2, 3), "b": jnp.ones(3)}
@@ -341,3 +343,25 @@ def test_two_threads_step_one_optimizer():
     assert not errors
     assert opt.metrics["steps"] == 300
     np.testing.assert_array_equal(opt.params["w"], plain.params["w"])
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda opt: pickle.loads(pickle.dumps(opt))])
+def test_a_copied_or_pickled_optimizer_goes_on_by_itself(again):
+    def g(k):
+        return {"w": jnp.array([1.0, -2.0, k]), "b": jnp.ones(2)}
+
+    opt = Optimizer(adamw(1e-2), {"w": jnp.ones(3), "b": jnp.zeros(2)}, metrics=True, skip_nonfinite=True)
+    opt.step(g(1.0))
+    opt.step(g(jnp.nan))
+    opt.hyperparameters["learning_rate"] = 0.5
+    other = again(opt)
+    assert other.tx == opt.tx
+    assert other.metrics["skipped_steps"] == 1
+    for owner in (other, opt):
+        owner.step(g(2.0))
+        owner.step(g(3.0))
+    assert {name: x.tolist() for name, x in opt.params.items()} == {
+        name: x.tolist() for name, x in other.params.items()
+    }
+    assert other.metrics == opt.metrics
+    assert other.hyperparameters["learning_rate"] == 0.5

@@ -1,8 +1,10 @@
 """States of 8 and 4 bits: the maps, blocks, and what runs with them."""
 
+import dataclasses
 import functools
 import sys
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +14,10 @@ import pytest
 import nablax
 from catalogue import OPTIMIZERS, extras, square_sum
 from nablax import Optimizer, apply_updates, quantize_state
+from nablax.core import fields, first_moment, leafwise, second_moment
 from nablax.runtime._offload import check_host_memory
-from nablax.runtime._quantized._blocks import Form, box_of, decode, encode
+from nablax.runtime._quantized import _blocks as blocks
+from nablax.runtime._quantized._form import Form, box_of
 from nablax.runtime._quantized._maps import power_map
 from nablax.runtime._random_bits import random_bits
 
@@ -42,6 +46,16 @@ def smallest(known):
 
 def form(shape, bits=8, signed=True, block=256, dtype="float32"):
     return Form.of(jax.ShapeDtypeStruct(shape, dtype), bits, signed, block)
+
+
+def encode(x, known):
+    (q,) = blocks.encode([x], [known])
+    return q
+
+
+def decode(q):
+    (x,) = blocks.decode(q)
+    return x
 
 
 def back_and_forth(x, known):
@@ -230,6 +244,39 @@ def test_signs_and_halves_of_bytes_are_kept():
         np.testing.assert_allclose(decode(encode(x, form(x.shape, bits))), x, rtol=1e-6)
 
 
+def joint_forms(shape, block=128):
+    like = jax.ShapeDtypeStruct(shape, "float32")
+    return [Form.of(like, 4, signed, block, joint=True) for signed in (True, False)]
+
+
+@pytest.mark.parametrize("shape", [(8, 128), (50, 30), (257,), (3, 7, 5)])
+def test_two_arrays_whose_codes_share_bytes_come_back_as_each_alone_would(shape):
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=shape), jnp.float32)
+    arrays, forms = [x, 3 * x**2], joint_forms(shape)
+    first, second = blocks.encode(arrays, forms)
+    assert (first.codes.shape, first.codes.dtype, second.codes) == (forms[0].filled, jnp.uint8, None)
+    for found, here, q, known in zip(
+        blocks.decode(first, second), arrays, (first, second), forms, strict=True
+    ):
+        table = values(known.map) / known.map.top
+        table = np.concatenate([-table[::-1], table]) if known.signed else table
+        scale = np.asarray(known.cut(known.each(q.scales)))
+        nearest = table[np.abs((np.asarray(here) / scale)[..., None] - table).argmin(-1)]
+        np.testing.assert_allclose(found, nearest * scale, rtol=1e-6)
+
+
+def test_chances_of_two_codes_in_a_byte_are_right_in_the_mean_and_know_nothing_of_each_other():
+    n, forms = 1 << 14, joint_forms((1 << 14, 2), 2)
+    arrays = [jnp.tile(jnp.array([1.0, x]), (n, 1)) for x in (-0.37, 0.37)]
+    draw = jnp.array([3, 4], jnp.uint32), jnp.uint32(5)
+    found = [np.asarray(x)[:, 1] for x in blocks.decode(*blocks.encode(arrays, forms, draw))]
+    for x, wanted in zip(found, (-0.37, 0.37), strict=True):
+        assert len(set(x)) == 2
+        assert abs(x.mean() - wanted) < 4.5 * x.std() / np.sqrt(n)
+    assert abs(np.corrcoef(*found)[0, 1]) < 4.5 / np.sqrt(n)
+
+
 # -- the wrapper ------------------------------------------------------------------------------------------------------
 
 
@@ -300,6 +347,56 @@ def test_roles_decide():
         quantize_state(nablax.adam(1e-3), min_size=1).init({"c": jnp.ones(8, jnp.complex64)}).inner_state[0]
     )
     assert ints.mu["c"].dtype == jnp.complex64
+
+
+def test_with_4_bits_the_two_moments_of_an_entry_share_a_byte():
+    few = functools.partial(quantize_state, bits=4, min_size=64)
+    w, b = jnp.ones((16, 32)), jnp.ones(3)
+    for tx, owner in (
+        (nablax.adam(0.1), lambda s: s.inner_state[0]),
+        (nablax.chain(nablax.trace(0.9), nablax.scale_by_adam()), lambda s: s.inner_state[1]),
+        (nablax.MultiSteps(nablax.adam(0.1), 2), lambda s: s.inner_state.inner_opt_state[0]),
+        (nablax.partition({"w": nablax.adam(0.1), "b": nablax.sgd(0.1)}, {"w": "w", "b": "b"}),
+         lambda s: s.inner_state.inner_states["w"].inner_state[0]),
+    ):  # fmt: skip
+        state = few(tx).init({"w": w, "b": b})
+        mu, nu = owner(state).mu, owner(state).nu
+        assert (mu["w"].codes.shape, nu["w"].codes, nu["w"].scales.shape) == ((16, 32), None, (4, 1))
+        assert not blocks.is_quantized(mu["b"])
+        _, state = few(tx).update({"w": w, "b": b}, state, {"w": w, "b": b})
+        assert jax.tree.structure(few(tx).init({"w": w, "b": b})) == jax.tree.structure(state)
+    names = Optimizer(few(nablax.adam(0.1)), {"w": w}).state_dict()["arrays"]
+    kept = {name.split("/", 2)[2] for name in names if "inner/" in name}
+    assert kept == {"count", "mu/w/codes_power2_power4", "mu/w/scales", "nu/w/scales_power4"}
+
+
+class Rows(NamedTuple):
+    mu: Any
+    nu: Any
+
+
+def scaled_by_rows(g, mu, nu):
+    return g / nu[:, None], 0.9 * mu + g, nu + 1
+
+
+def test_a_moment_without_a_fellow_of_its_shape_has_its_bytes_for_itself():
+    few = functools.partial(quantize_state, bits=4, min_size=2)
+    lion = few(nablax.lion(0.1)).init(jnp.ones((16, 32))).inner_state[0]
+    assert lion.mu.codes.shape == (8, 32)
+    # Novograd's second moment is one number a leaf, AMSGrad's third moment comes after the pair.
+    novograd = few(nablax.novograd(0.1)).init(jnp.ones((16, 32))).inner_state[0]
+    assert (novograd.mu.codes.shape, novograd.nu.shape) == ((8, 32), ())
+    amsgrad = few(nablax.amsgrad(0.1)).init(jnp.ones((16, 32))).inner_state[0]
+    found = [x.codes if x.codes is None else x.codes.shape for x in (amsgrad.mu, amsgrad.nu, amsgrad.nu_max)]
+    assert found == [(16, 32), None, (8, 32)]
+    rows = dataclasses.replace(
+        second_moment(), make=lambda params: jax.tree.map(lambda p: jnp.ones(p.shape[0]), params)
+    )
+    by_rows = leafwise(scaled_by_rows, fields(Rows, mu=first_moment(), nu=rows))
+    params = {"w": jnp.ones((16, 32))}
+    _, state = few(by_rows).update(params, few(by_rows).init(params))
+    assert state.inner_state.mu["w"].codes.shape == (8, 32)
+    assert state.inner_state.nu["w"].codes.shape == (8,)
 
 
 def test_masks_groups_chains_and_accumulation():

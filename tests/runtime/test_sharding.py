@@ -36,6 +36,15 @@ def test_roles_of_leaves_are_those_that_parts_declared():
     assert roles["[1].inner_opt_state[0].nu['w']"] == "second_moment"
 
 
+def test_a_random_key_is_on_every_device():
+    mesh, noise = (
+        jax.sharding.AbstractMesh((2,), ("data",)),
+        nablax.add_noise(0.1, 0.5, jax.random.PRNGKey(0)),
+    )
+    state = nablax.state_shardings(noise, {"w": jnp.zeros((4, 2))}, mesh)
+    assert state.rng_key.spec == jax.P()  # two words, which two devices could share
+
+
 def test_a_plan_for_70_billion_parameters_allocates_nothing():
     layers = {str(i): jax.ShapeDtypeStruct((8192, 8192), jnp.bfloat16) for i in range(1043)}
     mesh = jax.sharding.AbstractMesh((512,), ("data",))

@@ -338,6 +338,8 @@ def test_without_the_extra_one_line_says_how_to_get_it():
         done = run_python(block + "from nablax.workbench.__main__ import main; sys.exit(main())")
         assert done.returncode == 2
         assert done.stderr == f"nablax: the command line needs {missing}: pip install 'nablax[workbench]'\n"
+    launching = run_python(block + "from nablax.workbench.__main__ import main; main(['launch', '--help'])")
+    assert launching.stdout.startswith("usage: nablax launch")
 
 
 def test_importing_nablax_imports_nothing_of_the_extra():

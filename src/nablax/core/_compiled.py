@@ -8,14 +8,17 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nablax.core._arguments import frozen
 from nablax.core._errors import StructureError
 from nablax.core._numerics import safe_increment
 from nablax.core._program import Program
 from nablax.core._split import automatic
+from nablax.core._tracing import jits
 from nablax.tree import at_least_float32
 
+_WIDE = {np.dtype(np.float32), np.dtype(np.float64)}
 _COMPILED = 1024  # programs remembered; each holds the traces of one sequence of rules with their constants
 
 
@@ -40,8 +43,13 @@ class Constants:
         return isinstance(other, Constants) and self.key == other.key
 
 
-@functools.lru_cache(_COMPILED)
 def scalar_program(keys: tuple[Any, ...]) -> Any:
+    """The function that runs every `scalars`; jitted, unless JAX is told to jit nothing."""
+    return _scalar_program(keys, jits())
+
+
+@functools.lru_cache(_COMPILED)
+def _scalar_program(keys: tuple[Any, ...], jitted: bool) -> Any:
     def scalars(inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         outputs = []
         for (_, fn, wants_count, options), given in zip(keys, inputs, strict=True):
@@ -54,7 +62,7 @@ def scalar_program(keys: tuple[Any, ...]) -> Any:
             outputs.append(out)
         return outputs
 
-    return jax.jit(scalars)
+    return jax.jit(scalars) if jitted else scalars
 
 
 class Step:
@@ -86,7 +94,7 @@ class Step:
             return dtype
         names = [n for n in self.inputs if n != "params"]
         dtypes = [
-            jnp.result_type(x)
+            _dtype(x)
             for n, field in zip(names, fields, strict=True)
             if n in self.follows
             for x in jax.tree.leaves(field)
@@ -117,11 +125,12 @@ def leaf_program(steps: tuple[Step, ...], start: Any, param_dtype: Any, wide: bo
 
     def on_leaf(row: Any, shared: list[dict[str, Any]]) -> Any:
         g, param, columns = row
-        g = jnp.asarray(g)
+        g = _array(g)
+        shape = g.shape
         dtype = g.dtype if start is None else start
-        known = param_dtype if param is None else jnp.result_type(param)
+        known = param_dtype if param is None else _dtype(param)
         param, u = _widen(param), _widen(g)
-        real = jnp.finfo(u.dtype).dtype if jnp.issubdtype(u.dtype, jnp.inexact) else None
+        real = _real(u.dtype)
         outputs = []
         for step, fields, dynamic in zip(steps, columns, shared, strict=True):
             if not step.active:
@@ -133,12 +142,12 @@ def leaf_program(steps: tuple[Step, ...], start: Any, param_dtype: Any, wide: bo
                 u, *args, **step.constants.items, **{k: _as_real(v, real) for k, v in dynamic.items()}
             )
             new_u, *new_fields = out if isinstance(out, tuple) else (out,)
-            if jnp.size(new_u) == g.size and jnp.shape(new_u) != g.shape:
-                new_u = jnp.reshape(new_u, g.shape)  # a number of shape (1,), for a leaf of shape ()
-            if jnp.shape(new_u) != g.shape or len(new_fields) != len(fields):
+            if jnp.shape(new_u) != shape and jnp.size(new_u) == g.size:
+                new_u = jnp.reshape(new_u, shape)  # a number of shape (1,), for a leaf of shape ()
+            if jnp.shape(new_u) != shape or len(new_fields) != len(fields):
                 raise StructureError(
                     f"{step.name}: the rule made an update of shape {jnp.shape(new_u)} and {len(new_fields)} fields "
-                    f"for a gradient of shape {g.shape} and {len(fields)} fields."
+                    f"for a gradient of shape {shape} and {len(fields)} fields."
                 )
             dtype = step.dtype_after(dtype, known, fields)
             u = new_u
@@ -156,8 +165,10 @@ def cast(x: Any, dtype: Any) -> Any:
 
 def _each(fn: Any, x: Any, *others: Any) -> Any:
     """A function of every array of a field, which as a rule is one array."""
-    alone = all(isinstance(a, jax.Array) for a in (x, *others))
-    return fn(x, *others) if alone else jax.tree.map(fn, x, *others)
+    for a in (x, *others):
+        if not isinstance(a, jax.Array):
+            return jax.tree.map(fn, x, *others)
+    return fn(x, *others)
 
 
 def _widen(x: Any) -> Any:
@@ -165,9 +176,21 @@ def _widen(x: Any) -> Any:
     return _each(_wide, x)
 
 
+@functools.cache
+def _real(dtype: Any) -> Any:
+    """The dtype of the real numbers of this one; None where it holds no such."""
+    return jnp.finfo(dtype).dtype if jnp.issubdtype(dtype, jnp.inexact) else None
+
+
 def _wide(a: Any) -> Any:
     a = _array(a)
+    if a.dtype in _WIDE:  # as a rule
+        return a
     return cast(a, at_least_float32(a.dtype)) if jnp.issubdtype(a.dtype, jnp.inexact) else a
+
+
+def _dtype(x: Any) -> Any:
+    return x.dtype if isinstance(x, jax.Array) else jnp.result_type(x)
 
 
 def _array(x: Any) -> Any:
@@ -179,7 +202,9 @@ def _as_real(x: Any, real: Any) -> Any:
 
     def leaf(a: Any) -> Any:
         a = _array(a)
-        return cast(a, real) if real is not None and jnp.issubdtype(a.dtype, jnp.floating) else a
+        if real is None or a.dtype == real:
+            return a
+        return cast(a, real) if jnp.issubdtype(a.dtype, jnp.floating) else a
 
     return _each(leaf, x)
 
@@ -191,6 +216,6 @@ def like(new: Any, old: Any, name: str) -> Any:
         n = _array(n)
         if n.shape != jnp.shape(o):
             raise StructureError(f"{name}: a field of shape {jnp.shape(o)} became one of shape {n.shape}.")
-        return cast(n, jnp.result_type(o))
+        return cast(n, _dtype(o))
 
     return _each(leaf, new, old)

@@ -31,7 +31,7 @@ def abs_sq(x: Any) -> jax.Array:
     x = jnp.asarray(x)
     if jnp.iscomplexobj(x):
         return jnp.square(x.real) + jnp.square(x.imag)
-    return jnp.square(x)
+    return x * x
 
 
 @refusing(count=ONE_ARRAY)
@@ -50,8 +50,10 @@ def safe_increment(count: Any) -> jax.Array:
     count = jnp.asarray(count)
     if not (jnp.issubdtype(count.dtype, jnp.integer) or jnp.issubdtype(count.dtype, jnp.floating)):
         raise StructureError(f"safe_increment: a count is an integer or a float, got {count.dtype}.")
-    info = jnp.iinfo if jnp.issubdtype(count.dtype, jnp.integer) else jnp.finfo
-    top = np.asarray(info(count.dtype).max, count.dtype)
+    whole = jnp.issubdtype(count.dtype, jnp.integer)
+    top = np.asarray((jnp.iinfo if whole else jnp.finfo)(count.dtype).max, count.dtype)
+    if whole:
+        return count + jax.lax.convert_element_type(count < top, count.dtype)
     return jnp.where(count < top, count + np.asarray(1, count.dtype), top)
 
 

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from nablax.core._dealt import Deal, dealing_now, map_stack
-from nablax.core._tracing import is_traced, under_trace
+from nablax.core._tracing import is_traced, jits, under_trace
 
 CHUNK = 16
 _QUICK = {"xla_cpu_use_fusion_emitters": False}
@@ -77,9 +77,13 @@ class Program:
 
     def __init__(self, fn: Callable[[Any, Any], Any], name: str, stack: bool = False):
         fn.__name__ = fn.__qualname__ = self.name = name
-        self.one = jax.jit(fn)
         self._fn = fn
         self._stack = stack
+
+    @functools.cached_property
+    def one(self) -> Any:
+        """The function, jitted."""
+        return jax.jit(self._fn)
 
     @functools.cached_property
     def many(self) -> Any:
@@ -107,6 +111,8 @@ class Program:
         """The results of all rows, in their order."""
         if not under_trace() and not is_traced((rows, shared)):
             return [self.eager(row, shared) for row in rows]
+        if not jits() and not self._stack:  # no call to save, and none to prepare
+            return [self._fn(row, shared) for row in rows]
         if len(rows) < 2:
             return [self.one(row, shared) for row in rows]
         kinds: dict[Any, list[int]] = {}

@@ -120,9 +120,11 @@ def automatic(fn: Callable[..., Any], row: Any, like: Any) -> Callable[..., Any]
       row: the arrays of the leaf.
       like: arrays whose shardings the results shall have, in the results' structure.
     """
-    meshes = [jax.typeof(x).sharding.mesh for x in jax.tree.leaves(row)]
-    mesh = next((m for m in meshes if AxisType.Explicit in m.axis_types), None)
-    if mesh is None:
+    for x in jax.tree.leaves(row):
+        mesh = jax.typeof(x).sharding.mesh
+        if AxisType.Explicit in mesh.axis_types:
+            break
+    else:
         return fn
     out = jax.tree.map(lambda x: NamedSharding(mesh, jax.typeof(x).sharding.spec), like)
     return jax.sharding.auto_axes(fn, out_sharding=out)

@@ -65,6 +65,14 @@ def under_jit() -> bool:
     return type(trace_now.value).__name__ == "DynamicJaxprTrace"
 
 
+_config: Any = jax.config
+
+
+def jits() -> bool:
+    """Whether `jax.jit` does anything (`jax.disable_jit`)."""
+    return not _config.jax_disable_jit
+
+
 _OVERWRITING = contextvars.ContextVar("overwriting", default=False)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from typing import Any
 
 import jax
@@ -10,13 +11,17 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from nablax.core import ArgumentError, StructureError
+from nablax.distributed._exchange import exchange
+
+_compared: set[tuple[Mesh, tuple[str, ...]]] = set()  # meshes are few, and JAX keeps them as well
 
 
 def make_global_batch(batch: Any, mesh: Mesh, *, axis: str | tuple[str, ...] = "data") -> Any:
     """Joins what each process has read of a batch, along the first dimension, without a copy between processes.
 
-    Every process calls it, with a batch of the same structure and shapes; each gives its own rows, and the rows of one
-    that belong to all are given by all (a mesh whose `axis` does not separate the processes).
+    Every process calls it, with a batch of the same structure and shapes; each gives its own rows. Processes whose
+    devices have the same place along `axis` (where another axis of the mesh, such as "model", separates them) give the
+    same rows; of the first batch on a mesh they compare checksums.
 
     Args:
       batch: tree of arrays, NumPy's or JAX's; the first dimension is that of rows.
@@ -28,7 +33,8 @@ def make_global_batch(batch: Any, mesh: Mesh, *, axis: str | tuple[str, ...] = "
 
     Raises:
       ArgumentError: the mesh has no such axis.
-      StructureError: a scalar, or rows that the devices of a process do not divide.
+      StructureError: a scalar, or rows that the devices of a process do not divide; processes that should give the
+        same rows of a first batch, and do not.
 
     Example:
       >>> mesh = jax.make_mesh((jax.device_count(),), ("data",))
@@ -46,7 +52,8 @@ def make_global_batch(batch: Any, mesh: Mesh, *, axis: str | tuple[str, ...] = "
         raise ArgumentError(f"make_global_batch: axis must be one of the mesh's ({known}), got {axis!r}.")
     sharding = NamedSharding(mesh, PartitionSpec(axes if len(axes) > 1 else axes[0]))
     parts = math.prod(mesh.shape[a] for a in axes)
-    mine = len({i for d, i in _places(mesh, axes) if d.process_index == jax.process_index()})
+    places = _places(mesh, axes)
+    mine = len(places.get(jax.process_index(), ()))
 
     def leaf(path: Any, x: Any) -> Any:
         shape = np.shape(x)
@@ -59,10 +66,38 @@ def make_global_batch(batch: Any, mesh: Mesh, *, axis: str | tuple[str, ...] = "
         rows = shape[0] // mine * parts
         return jax.make_array_from_process_local_data(sharding, np.asarray(x), (rows, *shape[1:]))
 
-    return jax.tree_util.tree_map_with_path(leaf, batch)
+    made = jax.tree_util.tree_map_with_path(leaf, batch)
+    if (mesh, axes) not in _compared:
+        _check_shared(batch, places, axes)
+        _compared.add((mesh, axes))
+    return made
 
 
-def _places(mesh: Mesh, axes: tuple[str, ...]) -> list[tuple[Any, tuple[int, ...]]]:
-    """Each device with its place along the axes."""
+def _places(mesh: Mesh, axes: tuple[str, ...]) -> dict[int, frozenset[tuple[int, ...]]]:
+    """The places along the axes that the devices of each process have."""
     which = [mesh.axis_names.index(a) for a in axes]
-    return [(device, tuple(at[i] for i in which)) for at, device in np.ndenumerate(mesh.devices)]
+    found: dict[int, set[tuple[int, ...]]] = {}
+    for at, device in np.ndenumerate(mesh.devices):
+        found.setdefault(device.process_index, set()).add(tuple(at[i] for i in which))
+    return {process: frozenset(places) for process, places in found.items()}
+
+
+def _check_shared(batch: Any, places: dict[int, frozenset[tuple[int, ...]]], axes: tuple[str, ...]) -> None:
+    """Compares what processes give whose devices have the same places: else devices would hold different copies.
+
+    Raises:
+      StructureError: they differ; on every process.
+    """
+    if len(set(places.values())) == len(places) or len(places) < jax.process_count():
+        return  # nothing is shared; or some processes are not of the mesh, and will not answer
+    sum_of = 0
+    for x in jax.tree.leaves(batch):
+        sum_of = zlib.crc32(np.ascontiguousarray(x).tobytes(), sum_of)
+    first: dict[frozenset[tuple[int, ...]], tuple[int, str]] = {}
+    for process, said in enumerate(exchange(f"{sum_of:08x}")):
+        other, expected = first.setdefault(places[process], (process, said))
+        if said != expected:
+            raise StructureError(
+                f"make_global_batch: processes {other} and {process} have the same part of the mesh's axis "
+                f"{', '.join(map(repr, axes))}, so they must give the same rows; these differ."
+            )

@@ -28,6 +28,7 @@ from nablax.core import (
     GradientTransformationExtraArgs,
     MissingParamsError,
     ScalarOrSchedule,
+    automatic,
     chain,
     check_number,
     checked,
@@ -186,6 +187,9 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True) -> Gr
                 "scale_by_lbfgs reads the parameters, but update() got params=None. Call update(gradients, state, "
                 "params)."
             )
+        return automatic(step, (updates, state, params), (updates, state))(updates, state, params)
+
+    def step(updates: Any, state: ScaleByLBFGSState, params: Any) -> tuple[Any, ScaleByLBFGSState]:
         s, y = difference(params, state.params), difference(updates, state.updates)
         newest = (state.count - 1) % memory_size
         weight = jnp.where(state.count > 0, curvature_weight(s, y, state.weights_memory.dtype), 0)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from nablax import tree
-from nablax.core import ArgumentError, MissingParamsError, Transformation
+from nablax.core import ArgumentError, MissingParamsError, Transformation, automatic
 from nablax.tree import is_none
 
 
@@ -78,7 +78,11 @@ def _vdot(x: Any, y: Any, dtype: Any) -> jax.Array:
         return jnp.sum(x.real * y.real + x.imag * y.imag, dtype=dtype)
     # Contracting all axes keeps sharded leaves as they are, and takes XLA's fast dot where a reduction would not.
     axes = tuple(range(x.ndim))
-    return lax.dot_general(x, y, ((axes, axes), ((), ())), precision=lax.Precision.HIGHEST)
+
+    def dot(x: jax.Array, y: jax.Array) -> jax.Array:
+        return lax.dot_general(x, y, ((axes, axes), ((), ())), precision=lax.Precision.HIGHEST)
+
+    return automatic(dot, (x, y), jnp.zeros(()))(x, y)
 
 
 def inner(x: Any, y: Any, dtype: Any) -> jax.Array:

@@ -16,7 +16,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from nablax.core import (
     GradientTransformation,
@@ -51,7 +50,7 @@ def _adam(
     mu = lerp(mu, g, b1)
     nu = lerp(nu, abs_sq(g), b2)
     mu_hat = mu / c1 if c1_next is None else b1 * (mu / c1_next) + (1 - b1) * (g / c1)
-    return mu_hat / (jnp.sqrt(nu / c2 + eps_root) + eps), mu, nu
+    return mu_hat / (jax.lax.sqrt(nu / c2 + eps_root) + eps), mu, nu
 
 
 def _corrections(count: jax.Array, b1: Any, b2: Any, nesterov: bool) -> dict[str, Any]:
@@ -122,8 +121,7 @@ def adam(
     Source: Kingma & Ba 2015, arXiv:1412.6980, Algorithm 1.
 
     Example:
-      >>> import jax.numpy as jnp
-      >>> tx = adam(1e-3)
+      >>>       >>> tx = adam(1e-3)
       >>> updates, state = tx.update(jnp.array([10.0, -0.1]), tx.init(jnp.zeros(2)))
       >>> updates.round(5)
       Array([-0.001,  0.001], dtype=float32)

@@ -121,6 +121,10 @@ class Optimizer(Stepping):
         if not isinstance(callbacks, tuple | list) or not all(map(callable, callbacks)):
             raise ArgumentError(f"Optimizer: callbacks must be a list of functions, got {callbacks!r}."[:300])
         self._callbacks, self._every = tuple(callbacks), int(every)
+        self._options = {
+            "metrics": metrics, "callbacks": self._callbacks, "every": self._every, "skip_nonfinite": skip_nonfinite,
+            "donate": donate, "packed": packed, "mesh": mesh, "axis": axis,
+        }  # fmt: skip
         params = jax.tree.map(jnp.asarray if take else copied, params)
         self._packed = packed
         if packed:
@@ -216,6 +220,11 @@ class Optimizer(Stepping):
     def _check_fits(self, tx: Any) -> None:
         check_state_fits(tx, self.state, self._arrays())
 
+    def __reduce__(self) -> Any:
+        """For `copy` and `pickle`: made as it was made, from arrays of its own, then what a restart needs is loaded."""
+        params = self.copy_params() if self._tensors is None else self._tensors
+        return _remade, (type(self), self.tx, params, self._options, self.state_dict())
+
     if not TYPE_CHECKING:  # which would take any name for an attribute
 
         def __getattr__(self, name: str) -> Any:
@@ -225,6 +234,12 @@ class Optimizer(Stepping):
     def __repr__(self) -> str:
         size = sum(np.size(p) for p in jax.tree.leaves(self._arrays()))
         return f"Optimizer({size} parameters, {self._live!r})"
+
+
+def _remade(kind: Any, tx: Any, params: Any, options: dict[str, Any], found: dict[str, Any]) -> Any:
+    opt = kind(tx, params, **options)
+    opt.load_state_dict(found)
+    return opt
 
 
 def _is_group(x: Any) -> bool:

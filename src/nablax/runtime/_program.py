@@ -32,9 +32,12 @@ def jitted(function: Callable[..., Any], donate_argnums: tuple[int, ...]) -> Any
 class Variant:
     """One program: its source of numbers, and the compiled function of (*args, vector)."""
 
-    def __init__(self, numbers: Numbers, body: Callable[..., Any], donate: tuple[int, ...], jit: Any):
+    def __init__(
+        self, numbers: Numbers, body: Callable[..., Any], donate: tuple[int, ...], jit: Any, place: Any
+    ):
         self.source = Source(max(64, _SLOTS_EACH * len(numbers.first)))
         self.lock = threading.RLock()
+        self.place = place
         self.traces = 0
 
         def step(*args: Any) -> Any:
@@ -54,12 +57,18 @@ class Programs:
       body: `body(tx, *args)`, traced with `tx` open.
       donate: positions of donated arguments.
       jit: what compiles; called as `jitted` is.
+      place: makes of the vector of numbers, which is NumPy's, what the programs are called with.
     """
 
     def __init__(
-        self, numbers: Numbers, body: Callable[..., Any], donate: tuple[int, ...] = (), jit: Any = jitted
+        self,
+        numbers: Numbers,
+        body: Callable[..., Any],
+        donate: tuple[int, ...] = (),
+        jit: Any = jitted,
+        place: Callable[[np.ndarray], Any] = jax.device_put,
     ):
-        self._make = functools.partial(Variant, numbers, body, donate, jit)
+        self._make = functools.partial(Variant, numbers, body, donate, jit, place)
         self._variants: list[Variant] = []
         self._lock = threading.Lock()
 
@@ -148,7 +157,7 @@ class Stepper:
             # Where they do not fit any more, another thread's numbers decided otherwise in between.
             fits = variant.source.fits(values)
         self._watches = _WATCHES if self._watch else 0
-        vector = jax.device_put(np.array(buffer))
+        vector = variant.place(np.array(buffer))
         self.ready = Ready(values if fits else None, variant.source, version, variant.compiled, vector)
         return out
 

@@ -52,9 +52,9 @@ def step(
       layout: of the arrays on a mesh.
     """
     if layout is not None:
-        entered = layout.enter(grads, state, params)
+        entered = layout.enter(grads, state, params, extra)
         with layout.dealing():
-            inside = step(tx, *entered, extra, skip_nonfinite=skip_nonfinite)
+            inside = step(tx, *entered, skip_nonfinite=skip_nonfinite)
         new_params, new_state = layout.leave(inside.params, inside.state, params)
         return Stepped(new_params, new_state, inside.finite, inside.updates)
 

@@ -80,7 +80,9 @@ class Stepping(Owner):
             return (held.leaves if held.arrangement is arrangement else held), done.params, wide
 
         donated = () if not donate else (0,) if of_tensors else (0, 1)
-        return Programs(self._numbers, body, donated, tensors_of.tiered if of_tensors else jitted)
+        if of_tensors:
+            return Programs(self._numbers, body, donated, tensors_of.tiered, tensors_of.placed)
+        return Programs(self._numbers, body, donated, jitted)
 
     def step(self, grads: Any = None, *more: Never, **extra: Any) -> Any:
         """One update of parameters and state.

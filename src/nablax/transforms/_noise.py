@@ -65,10 +65,12 @@ def key_of(who: str, key: Any, seed: int | None = None) -> Field:
 
 
 def wide_like(updates: Any) -> Any:
-    """Shapes and dtypes to draw noise in: those of the updates, at least float32."""
-    return jax.tree.map(
-        lambda g: jax.ShapeDtypeStruct(jnp.shape(g), tree.at_least_float32(jnp.result_type(g))), updates
-    )
+    """Shapes and dtypes to draw noise in, and how they are split: those of the updates, at least float32."""
+
+    def wide(g: Any) -> jax.Array:
+        return jnp.asarray(g, tree.at_least_float32(jnp.result_type(g)))
+
+    return jax.eval_shape(lambda: jax.tree.map(wide, updates))
 
 
 def _annealed(count: jax.Array, eta: Any, gamma: Any) -> dict[str, Any]:

@@ -185,7 +185,10 @@ def differentially_private_aggregate(
         treedef: Any
         like, treedef = jax.tree.flatten(wide_like(mean))
         next_key, *keys = jax.random.split(state.rng_key, len(like) + 1)
-        drawn = [jax.random.normal(k, x.shape, x.dtype) for k, x in zip(keys, like, strict=True)]
+        drawn = [
+            jax.random.normal(tree.key_of_part(k, x), x.shape, x.dtype)
+            for k, x in zip(keys, like, strict=True)
+        ]
         scaled, _ = noise.update(treedef.unflatten(drawn), noise.init(None), examples=examples)
         return sum_leaves(mean, scaled), DifferentiallyPrivateAggregateState(next_key)
 

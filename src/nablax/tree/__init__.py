@@ -41,6 +41,7 @@ from ._paths import get as get
 from ._paths import get_all_with_path as get_all_with_path
 from ._paths import path_str as path_str
 from ._paths import set as set
+from ._random import key_of_part as key_of_part
 from ._random import random_like as random_like
 from ._random import split_key_like as split_key_like
 from ._random import unwrap_random_key_data as unwrap_random_key_data

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from ._across import split_over
 from ._casting import as_dtype
 from ._traverse import of_arrays
 
@@ -37,7 +38,8 @@ def random_like(
     sampler: Callable[..., Any] = jax.random.normal,
     dtype: DTypeLike | None = None,
 ) -> Any:
-    """Random values in the shapes of `target_tree`, independent from leaf to leaf.
+    """Random values in the shapes of `target_tree`, independent from leaf to leaf, and within `jax.shard_map` from
+    device to device where a leaf is split.
 
     Args:
       rng_key: the key that all leaves' keys are split from.
@@ -54,11 +56,24 @@ def random_like(
 
     def one(leaf: Any, key: jax.Array) -> Any:
         shape, leaf_dtype = jnp.shape(leaf), jnp.result_type(leaf) if dtype is None else dtype
+        key = key_of_part(key, leaf)
         if takes_sharding and not isinstance(leaf, jax.ShapeDtypeStruct):
             return sampler(key, shape, leaf_dtype, out_sharding=jax.typeof(leaf).sharding)
         return sampler(key, shape, leaf_dtype)
 
     return jax.tree.map(one, target_tree, split_key_like(rng_key, target_tree))
+
+
+def key_of_part(key: jax.Array, leaf: Any) -> jax.Array:
+    """The key for this device's part of a leaf that `jax.shard_map` has split; of a whole leaf, the key itself.
+
+    Args:
+      key: a random key.
+      leaf: an array, a scalar or a `jax.ShapeDtypeStruct`.
+    """
+    for axis in sorted(split_over(leaf)):
+        key = jax.random.fold_in(key, jax.lax.axis_index(axis))
+    return key
 
 
 def _takes_out_sharding(sampler: Callable[..., Any]) -> bool:

@@ -16,6 +16,7 @@ from .._ground._errors import NoGradientError, NonScalarError, user_line
 from .._path._record import emit
 from .._path._recorded import Recorded, as_tensor
 from .._path._trace import Trace, local
+from .._path._trie import State
 from .._segment._flush import flush
 from ._accumulate import accumulating, add_to
 from ._cotangents import own
@@ -26,11 +27,17 @@ from ._sweep import Sweep
 def backward(roots: Sequence[Any], cotangents: Sequence[Any], retain: bool, create: bool, lazy: bool) -> None:
     """Accumulate gradients of the roots, weighted with cotangents, in the leaves."""
     trace = local.trace
-    if not (create or trace.watched) and cotangents[0] is None and _quickly(trace, roots[0], retain, lazy):
-        return
-    _check(roots, cotangents)
+    known = None
+    if not (create or trace.watched) and cotangents[0] is None:
+        known = trace.state.edges.get(("gradient", roots[0]._s, retain))
+        if known is not None and _quickly(trace, known, lazy):
+            return
     sweep = Sweep(create, retain, lazy, None)
-    sweep.start(roots, cotangents)
+    if known is not None:
+        sweep.again(roots[0], known)
+    else:
+        _check(roots, cotangents)
+        sweep.start(roots, cotangents)
     sweep.walk()
     sweep.accumulate()
 
@@ -63,21 +70,27 @@ def gradients(
     return found
 
 
-def _quickly(trace: Trace, root: Any, retain: bool, lazy: bool) -> bool:
-    """The common backward, seen before: a recorded number, all of whose gradients go to leaves without hooks, to
-    `.grad` that is no view."""
-    state = trace.state.edges.get(("gradient", root._s, retain))
-    if state is None:
-        return False
+def _quickly(trace: Trace, state: State, lazy: bool) -> bool:
+    """The common backward, seen before, which leads to `state`: that of a recorded number, all of whose gradients go
+    to leaves, to `.grad` that is no view."""
     links = trace.links
     leaves = [links[slot] for slot in state.targets]
+    hooks = False
     for leaf in leaves:
-        if leaf.__class__ is tuple or leaf._hooks or (leaf._g is not None and leaf._g._view is not None):
+        if leaf.__class__ is tuple or (leaf._g is not None and leaf._g._view is not None):
             return False
+        hooks = hooks or leaf._hooks
+    if hooks and len({*map(id, leaves)}) < len(leaves):  # gradients that are added before the hooks run
+        return False
     trace.state = state
     with accumulating:
+        if hooks:
+            # Emptied, so that what is only added to a buffer is no result of the program.
+            waiting = [emit(trace, out) for out in reversed(state.outs or ())]
         for leaf, out in zip(leaves, state.outs or (), strict=True):
-            gradient = emit(trace, out)
+            gradient = waiting.pop() if hooks else emit(trace, out)
+            if leaf._hooks:
+                gradient = own(hooked(leaf._hooks, gradient))
             if leaf._g is None:
                 leaf._g = gradient
             else:

@@ -10,6 +10,7 @@ import numpy as np
 
 from .._ground._bounded import Bounded
 from .._ground._settings import holding
+from .._operation._kernel import on_host
 from .._path._recorded import Recorded, as_tensor, is_recorded, value_of
 from .._segment._flush import realize
 
@@ -30,16 +31,25 @@ def own(value: Any) -> Any:
     return made
 
 
-def one(aval: Any) -> Any:
-    """The cotangent 1; kept, for making an array takes longer than a backward through a small segment."""
-    found = _ones.get(aval)
+def one(aval: Any, node: Any) -> Any:
+    """The cotangent 1, as a node takes it; kept, for making an array takes longer than a backward through a small
+    segment."""
+    residual = getattr(node, "residual", None)
+    first = residual is not None and residual[0] == "env"  # the first tier ran it
+    found = _ones.get((aval, first))
     if found is None:
         with holding(aval.dtype):
-            found = jnp.ones(aval.shape, aval.dtype)
+            found = _numpys_one(aval) if first and on_host() else jnp.ones(aval.shape, aval.dtype)
         if isinstance(found, jax.core.Tracer):  # inside somebody's jit
             return found
-        _ones[aval] = found
+        _ones[aval, first] = found
     return found
+
+
+def _numpys_one(aval: Any) -> Any:
+    made = np.ones(aval.shape, aval.dtype)
+    made.flags.writeable = False
+    return made
 
 
 def cast(ct: Any, dtype: Any) -> Any:

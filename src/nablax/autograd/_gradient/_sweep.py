@@ -23,15 +23,31 @@ class Sweep(Walk):
 
     # -- what the recording still holds ---------------------------------------------------------------------------
 
+    def again(self, root: Any, state: State) -> None:
+        """`start` from a recorded number whose backward was recorded before, and leads to `state`."""
+        trace = self.trace
+        self.name = root._name
+        trace.state = state
+        for slot, out in zip(state.targets, state.outs or (), strict=True):
+            self.send(trace.links[slot], emit(trace, out))
+
     def start(self, roots: Sequence[Any], cotangents: Sequence[Any]) -> None:
         """Send cotangents (tensors, arrays or None for one) into the graph of the roots."""
         trace = self.trace
+        if len(roots) == 1 and cotangents[0] is None and self.wanted is None and not is_recorded(roots[0]):
+            (root,) = roots
+            self.name = root._name
+            ct = one(root._a, root._n)
+            self.send(link_of(root), own(ct) if root._r else ct)
+            return
         self.name = next((root._name for root in roots if root._name is not None), None)
         cotangents = [
             None if ct is None else cast(ct, root.dtype) for root, ct in zip(roots, cotangents, strict=True)
         ]
         if any(watch.hooks for watch in trace.watched.values()) and any(map(is_recorded, roots)):
             flush(trace)  # hooks run in between: what they watch must have run
+        elif trace.wanders and not self.create and any(map(is_recorded, roots)):
+            flush(trace)  # pulled back in pieces, too
         if self.wanted is not None:
             self.reach = Reach(self.wanted)
         recorded, given = [], []
@@ -43,7 +59,7 @@ class Sweep(Walk):
             self._recorded(recorded, given)
         for root, ct in zip(roots, cotangents, strict=True):
             if not is_recorded(root):
-                ct = one(root._a) if ct is None else ct
+                ct = one(root._a, root._n) if ct is None else ct
                 self.send(link_of(root), own(ct) if root._r else ct)
 
     def _recorded(self, roots: list[State], cotangents: list[State | None]) -> None:
@@ -73,7 +89,7 @@ class Sweep(Walk):
         if state is None:
             return
         if len(roots) == 1 and cotangents[0] is None and wanted is None and not extra and not self.create:
-            before.edges["gradient", roots[0], self.retain] = state  # where _quickly looks
+            before.edges["gradient", roots[0], self.retain] = state  # where backward looks
             trace.grow(1)
         for slot, out in zip(state.targets, state.outs or (), strict=True):
             gradient = emit(trace, out)

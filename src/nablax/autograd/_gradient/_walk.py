@@ -115,7 +115,9 @@ class Walk:
         cotangents, if there is one."""
         program = node.program
         outputs = tuple(waiting) if len(waiting) == 1 else tuple(sorted(waiting))
-        way = program.ways.get(outputs) or program.way(outputs)
+        way = program.guess
+        if way is None or way.outputs != outputs:
+            way = program.way(outputs)
         if node.freed & way.mask:
             node.check(outputs, self.name)
         cts = []

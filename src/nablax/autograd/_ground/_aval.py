@@ -48,7 +48,7 @@ class Aval:
     takes.
     """
 
-    __slots__ = ("__weakref__", "dtype", "inexact", "shape", "size", "struct", "weak")
+    __slots__ = ("__weakref__", "_struct", "dtype", "inexact", "shape", "size", "weak")
 
     def __init__(self, shape: tuple[int, ...], dtype: Any, weak: bool) -> None:
         if getattr(dtype, "kind", "f") in "OSUMm":  # random keys have none
@@ -58,7 +58,14 @@ class Aval:
         self.weak = weak
         self.size = math.prod(shape)
         self.inexact = getattr(dtype, "kind", "?") in "fc" or bool(jnp.issubdtype(dtype, jnp.inexact))
-        self.struct = jax.ShapeDtypeStruct(shape, dtype, weak_type=weak)
+        self._struct: Any = None
+
+    @property
+    def struct(self) -> jax.ShapeDtypeStruct:
+        found: Any = self._struct  # most are never asked for it
+        if found is None:
+            found = self._struct = jax.ShapeDtypeStruct(self.shape, self.dtype, weak_type=self.weak)
+        return found
 
     def __repr__(self) -> str:
         return f"{self.dtype}[{','.join(map(str, self.shape))}]{'~' if self.weak else ''}"
@@ -76,11 +83,11 @@ def interned(aval: Any) -> Aval:
     return intern(aval.shape, aval.dtype, bool(getattr(aval, "weak_type", False)))
 
 
-@functools.lru_cache(256)
-def _canonical(dtype: Any, x64: bool) -> Any:
-    """A dtype as JAX has it, under x64 or not."""
+@functools.lru_cache(4096)
+def _seen(shape: tuple[int, ...], dtype: Any, weak: bool, x64: bool) -> Aval:
+    """The Aval of a value as JAX has it, under x64 or not."""
     with jax.enable_x64(x64):
-        return jax.dtypes.canonicalize_dtype(dtype)
+        return intern(shape, jax.dtypes.canonicalize_dtype(dtype), weak)
 
 
 def inside(value: Any) -> Aval:
@@ -95,9 +102,9 @@ def aval_of(value: Any, x64: bool = False) -> Aval:
     """
     kind = value.__class__
     if kind is np.ndarray:
-        return intern(value.shape, _canonical(value.dtype, config.jax_enable_x64), False)
+        return _seen(value.shape, value.dtype, False, config.jax_enable_x64)
     if kind in _SCALARS:
-        return intern((), _canonical(_SCALARS[kind], x64 or config.jax_enable_x64), kind is not bool)
+        return _seen((), _SCALARS[kind], kind is not bool, x64 or config.jax_enable_x64)
     if isinstance(value, jax.Array):
         aval = value.aval
         if not isinstance(value, jax.core.Tracer):

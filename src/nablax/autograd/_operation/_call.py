@@ -60,29 +60,34 @@ class Call:
       known: the trace, where the function was made of one.
     """
 
-    __slots__ = (
-        "_general", "_known", "_letters", "_models", "_rule", "_shapes", "_sized", "_typed", "extra", "fn", "may_fail",
-        "name", "stubborn",
-    )  # fmt: skip
+    extra: tuple[
+        Aval, ...
+    ] = ()  # what stands for static arguments that are sizes among the avals of arguments
+    may_fail = False  # whether it calls back into Python, where anything may be raised
+    stubborn = False  # whether it cannot be differentiated
+    _rule: Any = None
+    _sized: Sized | None = None
+    # Of these most calls have none, or one: Typed by avals, and those that no table below has yet; General by kind,
+    # Typed of what no size decides, Lettered.
+    _typed: Bounded | None = None
+    _fresh: tuple[Typed, ...] = ()
+    _general: Bounded | None = None
+    _models: Bounded | None = None
+    _letters: Bounded | None = None
 
     def __init__(
         self, name: str, fn: Callable[..., Any], shapes: int = CHECKED, known: Traced | None = None
     ) -> None:
-        self._known = known
-        self._rule = None if known is not None else rule_of(fn)
-        self._sized: Sized | None = getattr(fn, "sized", None)
-        # What stands for static arguments that are sizes among the avals of arguments.
-        self.extra = () if self._sized is None else (intern(self._sized.sizes, _BOOL, False),)
         self.name = name
         self.fn = fn
         self._shapes = shapes
-        # Of these most calls have none, or one: General by kind, Typed of what no size decides, Lettered.
-        self._general: Bounded | None = None
-        self._models: Bounded | None = None
-        self._letters: Bounded | None = None if self._sized is None else _family(self._sized.family)
-        self.may_fail = False  # whether it calls back into Python, where anything may be raised
-        self.stubborn = False  # whether it cannot be differentiated
-        self._typed: Bounded = Bounded(MOST_SHAPES)
+        self._known = known
+        if known is None:
+            self._rule = rule_of(fn)
+            sized = self._sized = getattr(fn, "sized", None)
+            if sized is not None:
+                self.extra = (intern(sized.sizes, _BOOL, False),)
+                self._letters = _family(sized.family)
 
     def __repr__(self) -> str:
         return self.name
@@ -138,7 +143,10 @@ class Call:
 
         wants: the arguments to which gradients will flow, as far as is known now.
         """
-        found = self._typed.get((avals, x64))
+        known = self._typed
+        if known is None:
+            known = self._typed = Bounded(MOST_SHAPES)
+        found = known.get((avals, x64))
         if found is None:
             stats.inferences += 1
             try:
@@ -153,7 +161,7 @@ class Call:
                     raise
                 given = ", ".join(map(repr, avals))
                 raise ShapeError(f"{self.name}({given}) at {user_line()}: {_first_lines(error)}") from None
-            self._typed[avals, x64] = found
+            known[avals, x64] = found
         return found
 
     def _new(self, avals: tuple[Aval, ...], x64: bool, wants: tuple[int, ...]) -> Typed:
@@ -161,24 +169,35 @@ class Call:
         precision = now()[1]  # of products, in whose equations it stands
         if self._rule is None or precision is not None:
             return Typed(self, avals, x64).trace(wants)
-        each, letters = (kind_of(avals), x64), None
+        if self._fresh:
+            self._sort()
         if self._models is not None:
-            model = self._models.get(each)
+            model = self._models.get((kind_of(avals), x64))
             found = None if model is None else model.resized(avals)
             if found is not None:
                 return found
         if self._letters is not None:
-            letters = kind((*avals, *self.extra)), x64
-            known = self._letters.get(letters)
+            known = self._letters.get((kind((*avals, *self.extra)), x64))
             found = None if known is None else known.at(self, avals)
             if found is not None:
                 return found
         found = Typed(self, avals, x64).trace(wants)
-        if found.made and found.each:
-            self._table("_models").setdefault(each, found)
-        elif found.made and on_host():
-            self._table("_letters").setdefault(letters or (kind((*avals, *self.extra)), x64), Lettered(found))
+        self._fresh = (*self._fresh, found)
+        if self._sized is not None:  # others look there
+            self._sort()
         return found
+
+    def _sort(self) -> None:
+        """Put what was traced where calls on other shapes look: most calls never see any."""
+        fresh, self._fresh = self._fresh, ()
+        for found in fresh:
+            if not found.made:
+                continue
+            if found.each:
+                self._table("_models").setdefault((kind_of(found.args), found.x64), found)
+            elif on_host():
+                key = kind((*found.args, *self.extra)), found.x64
+                self._table("_letters").setdefault(key, Lettered(found))
 
     def rule_with(self, letters: dict[int, int]) -> Any:
         """The rule, with letters for static arguments that are sizes."""

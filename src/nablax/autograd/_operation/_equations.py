@@ -7,6 +7,14 @@ from typing import Any
 
 from jax.extend.core import Literal
 
+# The commonest operations that take no functions.
+PLAIN = {
+    "add", "sub", "mul", "div", "max", "min", "pow", "neg", "exp", "log", "log1p", "sin", "cos", "tanh", "logistic",
+    "sqrt", "square", "integer_pow", "abs", "sign", "eq", "ne", "lt", "le", "gt", "ge", "select_n", "dot_general",
+    "broadcast_in_dim", "reduce_sum", "reduce_max", "reshape", "transpose", "convert_element_type", "slice", "pad",
+    "gather", "concatenate", "squeeze",
+}  # fmt: skip
+
 
 def needed(eqns: Sequence[Any], outs: Sequence[Any]) -> list[Any]:
     """The equations that some variables depend on, in order; those with effects, too."""
@@ -23,20 +31,29 @@ def needed(eqns: Sequence[Any], outs: Sequence[Any]) -> list[Any]:
     return found
 
 
-def primitives(jaxpr: Any) -> list[str]:
-    """Names of the elementary operations in a jaxpr, those of inner jaxprs included."""
-    found: list[str] = []
-    for equation in jaxpr.eqns:
-        inner = [
-            getattr(p, "jaxpr", p)
-            for p in equation.params.values()
-            if p is not None and (hasattr(p, "jaxpr") or hasattr(p, "eqns"))
-        ]
+def work(jaxpr: Any) -> tuple[int, bool]:
+    """How many elementary operations are in a jaxpr, those of inner jaxprs included, and whether one calls back into
+    Python."""
+    count, calls_back = 0, False
+    for eqn in jaxpr.eqns:
+        name = eqn.primitive.name
+        inner = () if name in PLAIN else _inner(eqn.params)
         for each in inner:
-            found += primitives(each)
+            more, calls = work(each)
+            count, calls_back = count + more, calls_back or calls
         if not inner:
-            found.append(equation.primitive.name)
-    return found
+            count += 1
+            calls_back = calls_back or "callback" in name
+    return count, calls_back
+
+
+def _inner(params: dict[str, Any]) -> list[Any]:
+    """The jaxprs among parameters."""
+    return [
+        getattr(p, "jaxpr", p)
+        for p in params.values()
+        if p is not None and (hasattr(p, "jaxpr") or hasattr(p, "eqns"))
+    ]
 
 
 def named(atom: Any, names: dict[Any, Any]) -> Any:

@@ -117,7 +117,10 @@ class Light(Trace):
         ):
             aval = shaped((), params["new_dtype"], params["weak_type"])
             return _Value(self, Literal(np.asarray(ins[0].val, aval.dtype)[()], aval))
-        aval = _elementwise(primitive.name, ins, params)
+        if primitive.name == "convert_element_type":
+            aval = _converted(ins[0].aval, params)
+        else:
+            aval = _elementwise(primitive.name, ins, params)
         effects: Any = set()
         if aval is None:
             aval, effects = primitive.abstract_eval(*[v.aval for v in ins], **params)
@@ -180,6 +183,15 @@ def _again(jvp: Any) -> Callable[..., Any]:
         return jvp.call_wrapped(*args)
 
     return call
+
+
+def _converted(given: Any, params: dict[str, Any]) -> Any:
+    """The result's aval of a conversion between numbers; None for anything else."""
+    dtype = params["new_dtype"]
+    if params.get("sharding") is not None or not given.sharding.mesh.empty:
+        return None
+    plain = isinstance(dtype, np.dtype) and isinstance(given.dtype, np.dtype)
+    return shaped(given.shape, dtype, params["weak_type"]) if plain else None
 
 
 def _elementwise(name: str, ins: Sequence[Any], params: dict[str, Any]) -> Any:

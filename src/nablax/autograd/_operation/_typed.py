@@ -13,7 +13,7 @@ from .._ground._bounded import Bounded
 from .._ground._settings import x64_as
 from .._ground._stats import stats
 from ._alike import Alike, resized, shapes_of
-from ._equations import primitives
+from ._equations import work
 from ._general import Traced
 from ._joint import Joint
 from ._kernel import kernel
@@ -63,11 +63,10 @@ class Typed:
         self._traced, jaxpr = traced, traced.jaxpr
         self.tree = None if traced.tree == LEAF else traced.tree
         self.avals = tuple([interned(v.aval) for v in jaxpr.jaxpr.outvars])
-        names = primitives(jaxpr.jaxpr)
-        for name in names:
-            if "callback" in name:
-                self.call.may_fail = True
-        self.weight = max(1, len(names) // 2)
+        count, calls_back = work(jaxpr.jaxpr)
+        if calls_back:
+            self.call.may_fail = True
+        self.weight = max(1, count // 2)
         return self
 
     @property
@@ -137,9 +136,13 @@ class Typed:
         """`joint`, from the equations."""
         with x64_as(self.x64):
             joint = self.call.joint(self.args, wants, self.x64, self.traced, again)
-        known = Traced(joint.pull, _structure(len(joint.pull.jaxpr.outvars)), ())
-        args = tuple([interned(v.aval) for v in joint.pull.jaxpr.invars])
-        return joint, Typed(self.call.backward(known), args, self.x64).of(known)
+        jaxpr = joint.pull.jaxpr
+        outs = jaxpr.outvars
+        known = Traced(joint.pull, _structure(len(outs)), ())
+        pull = Typed(self.call.backward(known), tuple([interned(v.aval) for v in jaxpr.invars]), self.x64)
+        pull._traced, pull.tree, pull.weight = known, known.tree, 1  # no backward weighs anything
+        pull.avals = tuple([interned(v.aval) for v in outs])
+        return joint, pull
 
     def kernel(self, joint: Joint | None = None) -> Kernel:
         """The first tier's function of the arguments: results, and residuals where `joint` is given."""

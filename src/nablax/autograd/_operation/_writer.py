@@ -26,6 +26,8 @@ def shaped(shape: tuple[int, ...], dtype: Any, weak: bool = False) -> Any:
     return jax.core.ShapedArray(shape, dtype, weak_type=weak)
 
 
+for _n in range(5):  # JAX prepares itself for each number of axes, which takes it longer than an equation
+    shaped((2,) * _n, np.dtype(np.float32))
 _NONE: Any = frozenset()  # effects
 # Equations that are written have the frames and the context of this one.
 _LIKE = new_jaxpr_eqn([], [], lax.neg_p, {}, _NONE)

@@ -26,18 +26,21 @@ settings = Settings()
 class Growing:
     """The part of a trace that makes new states, from where it is now."""
 
-    __slots__ = ("mode", "state", "wrote", "x64")
+    __slots__ = ("mode", "state", "turned", "wrote", "x64")
 
     state: State
     mode: bool
     x64: bool
     wrote: bool
+    turned: int
 
     def grow(self, size: int) -> None:
         raise NotImplementedError
 
     def extend(self, key: tuple, call: Call, args: Sequence[State], sever: bool, donate: int = -1) -> State:
         parent = self.state
+        if self.turned < 0:
+            self.turned = parent.size
         avals = tuple([arg.aval for arg in args])
         wants: tuple[int, ...] = ()
         if self.mode and not sever:

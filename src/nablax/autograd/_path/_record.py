@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from .._ground._aval import aval_of
 from .._operation._call import intern_call
@@ -18,6 +19,15 @@ def state_of(trace: Trace, value: Any) -> State:
     """The state of an argument: a tensor, an array or a Python number (which enters with JAX's weak type)."""
     if isinstance(value, Recorded):
         return trace.source(value)
+    if value.__class__ is np.ndarray:
+        aval = aval_of(value)
+        state = trace.state.edges.get((aval, False))
+        if state is None:
+            return trace.enter(aval, value)
+        trace.values.append(value.copy())  # its owner may write to it before this recording runs
+        trace.inputs.append(None)
+        trace.state = state
+        return state
     return trace.enter(aval_of(value, trace.has_64_bits), value)
 
 
@@ -67,5 +77,7 @@ def record(spec: Hashable, build: Callable[[], tuple], args: Sequence[Any], seve
     if state is not None:
         trace.state = state
         return state
+    if trace.wanders and trace.strays(key):
+        return record(spec, build, args, sever)
     state = trace.apply(key, lambda: intern_call(spec, build), states, sever)
     return state

@@ -24,6 +24,7 @@ from .._ground._errors import ThreadError, user_frame, user_line
 from .._ground._settings import now
 from .._operation._call import Call
 from ._growing import Growing, settings
+from ._habit import Habit
 from ._recorded import is_wide, link_of, value_of
 from ._steps import Input
 from ._trie import State
@@ -36,6 +37,7 @@ class Restart(Exception):
 
 
 TOO_LARGE = 2.0**128 - 2.0**103  # for a number of 32 bits: such are infinite, as in torch
+NOWHERE = 1 << 62
 
 
 def transformation() -> Any:
@@ -47,8 +49,8 @@ class Trace(Growing):
     """One thread's open recording."""
 
     __slots__ = (
-        "__weakref__", "append", "closed", "inputs", "links", "on", "outs", "probe", "root", "settings", "thread",
-        "tracing", "tries", "values", "watched", "wide", "within",
+        "__weakref__", "append", "astray", "closed", "inputs", "links", "on", "outs", "probe", "root", "settings",
+        "thread", "tracing", "tries", "values", "wanders", "watched", "wide", "within",
     )  # fmt: skip
 
     # How a recording ends, and how one that has become long is cut. What is built on traces says it: _segment.
@@ -64,6 +66,7 @@ class Trace(Growing):
         self.settings = now()
         self.x64 = self.on = False  # whether it holds 64-bit values; whether JAX was set so where it began
         self.wide = False  # whether the next recording must hold 64-bit values
+        self.astray = False  # whether the next recording goes on for one that wandered
         self.closed = State(self, None, True)
         self.clear()
 
@@ -75,6 +78,10 @@ class Trace(Growing):
         self.inputs: list[Any] = []  # the tensors that hold the values, or None
         self.links: dict[int, Any] = {}  # slot of a source -> where its gradient goes
         self.wrote = False  # whether a leaf got a new value
+        self.turned = (
+            -1
+        )  # the first slot that is new in this recording, where it is so for more than its size
+        self.wanders = False  # whether it ends there
         self.watched: dict[int, Any] = {}  # slot -> who wants to know its gradient
         self.tracing = False
         self.within: Any = None  # the transformation that the tracers belong to
@@ -105,11 +112,38 @@ class Trace(Growing):
             root = self.tries.add(key, State(self, None, self.mode))
             # Alive, so that no other takes their ids.
             root.code = frame and (frame.f_code, frame.f_back and frame.f_back.f_code)
+            root.habit = Habit()
+        habit = root.habit
+        habit.runs += 1
+        if self.astray:
+            habit.wanders, self.astray = True, False
+        self.wanders = habit.wanders
         self.state = self.root = root
 
     def grow(self, size: int) -> None:
         """Count what was added to the trie of the open recording."""
         self.tries.grow(self.root, size)
+
+    def account(self) -> None:
+        """A recording ends that left what is known."""
+        if self.root.habit.turned(max(self.state.size - self.turned, 0)):
+            self.root.edges.clear()  # nearly each was for one run
+            self.tries.shrink(self.root)
+
+    def strays(self, key: tuple) -> bool:
+        """Whether the operation `key` starts the next recording, for this one wanders and would take a new turn."""
+        if not self.outs or self.tracing or self.root.habit.learns((self.state, key)):
+            return False
+        state: Any = self.state
+        while state.step is not None and state.step.enters:  # for the operation
+            tensor = self.inputs.pop()
+            self.values.pop()
+            if tensor is not None:
+                tensor._s = None
+            self.state = state = state.parent
+        self.flush()
+        self.astray = True
+        return True
 
     def forget_all(self) -> None:
         """Drop all tries."""
@@ -190,6 +224,12 @@ class Trace(Growing):
         key = (aval, needs)
         state = self.state.edges.get(key)
         if state is None:
+            if self.turned < 0:
+                other = next(iter(self.state.edges.values()), None)
+                alike = other is not None and other.step is not None and other.step.enters
+                self.turned = (
+                    NOWHERE if alike else self.state.size
+                )  # if another entered, only the size is new
             state = State(self, self.state, self.mode).result(aval, needs, 0)
             state.step = Input(aval, needs)
             state.sources |= state.mask

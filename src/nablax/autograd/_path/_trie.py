@@ -27,9 +27,9 @@ class State:
     """
 
     __slots__ = (
-        "a", "aval", "b", "code", "cut", "edges", "freed", "full", "guess", "key", "literals", "mask",
-        "mode", "needs", "op", "outs", "parent", "programs", "size", "slot", "sources", "step", "targets", "trace",
-        "tree", "weight", "where",
+        "a", "aval", "b", "code", "cut", "edges", "freed", "full", "guess", "habit", "key", "literals",
+        "mask", "mode", "needs", "op", "outs", "parent", "programs", "size", "slot", "sources", "step", "targets",
+        "trace", "tree", "weight", "where",
     )  # fmt: skip
 
     edges: dict[tuple, State]
@@ -58,7 +58,8 @@ class State:
         self.op = self.a = self.b = None  # of the edge that leads here, where it is that of an operator
         self.guess: Any = None  # the state after the operation that came here last
         self.cut: State | None = None
-        self.code: Any = None
+        self.code: Any = None  # of a root, as its habit
+        self.habit: Any = None
         if parent is None:
             self.size = self.weight = self.sources = self.freed = 0
         else:

@@ -37,6 +37,12 @@ class Tries:
             self._grown[root] += size
             self.size += size
 
+    def shrink(self, root: State) -> None:
+        """Count that the trie of a root has gone."""
+        if root in self._grown:
+            self.size -= self._grown[root]
+            self._grown[root] = 0
+
     def clear(self) -> None:
         """Forget all."""
         self._roots.clear()

@@ -50,7 +50,8 @@ class Forward(Outline):
         self._pulls: Bounded = Bounded(MOST_PULLS)
         self._chains: Bounded = Bounded(MOST_PULLS)
         self._sweeps: Bounded = Bounded(MOST_PULLS)
-        self.ways: Bounded = Bounded(MOST_PULLS)
+        self._ways: Bounded = Bounded(MOST_PULLS)
+        self.guess: Any = None  # the way back that was taken last
 
     @cached_property
     def hot(self) -> Hot:

@@ -32,7 +32,10 @@ class Program(Forward):
 
     def way(self, outputs: tuple[int, ...]) -> Way:
         """The way back from some outputs."""
-        found = self.ways[outputs] = Way(self, outputs)
+        found = self._ways.get(outputs)
+        if found is None:
+            found = self._ways[outputs] = Way(self, outputs)
+        self.guess = found
         return found
 
     def pulling(self, given: tuple[int, ...], wants: tuple[int, ...], mask: tuple[bool, ...]) -> Hot:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -49,8 +49,11 @@ class tiered:
         must_be_callable("tiered", "fn", fn)
         self._fn = fn
         self._donate = tuple(donate_argnums)
-        self._jitted = jax.jit(fn, donate_argnums=self._donate)
         self._kinds: Bounded = Bounded(MOST_KINDS)
+
+    @cached_property
+    def _jitted(self) -> Any:
+        return jax.jit(self._fn, donate_argnums=self._donate)
 
     def __call__(self, *args: Any) -> Any:
         leaves, tree = jax.tree.flatten(args)

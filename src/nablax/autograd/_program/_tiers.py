@@ -8,6 +8,8 @@ compiler is not done at run `count`, that run waits for it.
 
 from __future__ import annotations
 
+import functools
+import os
 import threading
 import warnings
 from collections.abc import Callable
@@ -25,11 +27,8 @@ NEVER = 1 << 62
 
 # Seconds on one core; only their ratios matter, and those hardly depend on the machine.
 _FIRST_CALL, _FIRST_ELEMENT = 2.5e-6, 1.0e-9  # first tier, for each call and each element that is made
-_COMPILED, _CROSSING, _COMPILED_ELEMENT = (
-    50e-6,
-    1e-6,
-    0.3e-9,
-)  # a call, an array across its border, an element
+_COMPILED, _CROSSING = 50e-6, 3e-6  # a call, an array across its border
+_COMPILED_ELEMENT, _ALONE_ELEMENT = 0.3e-9, 0.75e-9  # which XLA deals to several cores, or computes on one
 _COMPILE, _COMPILE_CALL = 0.15, 0.0025  # compiling, and for each call in the program
 _WORTH = 1.5  # how much slower the first tier must be
 SETTLED = 24  # runs before anything is compiled
@@ -52,12 +51,20 @@ def schedule(calls: int, elements: int, crossing: int) -> tuple[int, int]:
       calls: of the first tier.  elements: elements of all arrays that it makes.  crossing: arrays in and out.
     """
     first = calls * _FIRST_CALL + elements * _FIRST_ELEMENT
-    compiled = _COMPILED + crossing * _CROSSING + elements * _COMPILED_ELEMENT
+    alone = _cores() == 1
+    compiled = _COMPILED + crossing * _CROSSING + elements * (_ALONE_ELEMENT if alone else _COMPILED_ELEMENT)
     if first <= _WORTH * compiled:
         return NEVER, NEVER
     paid = int((_COMPILE + calls * _COMPILE_CALL) / first)  # runs that take as long as compiling
-    start = max(SETTLED, paid // 2)
+    start = max(SETTLED, paid if alone else paid // 2)  # alone, the compiler takes its time from them
     return start, start + max(8, 2 * paid)
+
+
+@functools.cache
+def _cores() -> int:
+    """How many this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 class Hot:

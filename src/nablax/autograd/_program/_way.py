@@ -8,13 +8,14 @@ from typing import Any
 class Way:
     """The way back from some outputs to the sources that they depend on, through what the first tier left.
 
-    wants: numbers of these targets.  mask: slots that the gradient flows through.  whole: whether nothing is left of
-    the graph when it was freed.  hot: of the compiled way.  pull: of the first tier.
+    outputs: from where.  wants: numbers of these targets.  mask: slots that the gradient flows through.  whole: whether
+    nothing is left of the graph when it was freed.  hot: of the compiled way.  pull: of the first tier.
     """
 
-    __slots__ = ("hot", "mask", "pull", "wants", "whole")
+    __slots__ = ("hot", "mask", "outputs", "pull", "wants", "whole")
 
     def __init__(self, program: Any, outputs: tuple[int, ...]) -> None:
+        self.outputs = outputs
         self.wants = program.wants(outputs)
         self.mask = 0
         for k in outputs:

@@ -57,6 +57,10 @@ def flush(trace: Trace) -> None:
             state = tensor._s
             if state is not None and state.step.enters:
                 tensor._s = None
+    habit = trace.root.habit
+    habit.slots += end.size
+    if trace.turned >= 0:
+        trace.account()
     trace.clear()
     results: Sequence[Any]
     try:

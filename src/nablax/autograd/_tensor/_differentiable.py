@@ -117,7 +117,12 @@ class Differentiable:
     def detach(self: Any) -> Any:
         """The same value without gradient."""
         if is_recorded(self):
-            made = emit(local.trace, record("detach", _build_detach, (self,), sever=True))
+            trace = local.trace
+            state = trace.state.edges.get(("detach", self._s))
+            if state is None:
+                state = record("detach", _build_detach, (self,), sever=True)
+            trace.state = state
+            made = emit(trace, state)
         else:
             made = as_tensor(value_of(self))
         return view(self, made, None, apart=True)

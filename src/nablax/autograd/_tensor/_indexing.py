@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from .._ground._aval import intern
 from .._ground._lent import lend
 from .._ground._quiet import quietly
 from .._operation._written import Sized, by, by_size
@@ -20,13 +21,16 @@ from .._operation._written._picking import picked, taken
 from .._path._record import record, results
 from .._path._recorded import Recorded, as_tensor, is_recorded, value_of
 from .._path._trace import local
-from ._parts import Start, filled, part_key, parts_of, settled, taken_from
+from ._parts import HOLE, Start, filled, inside, part_key, parts_of, settled, taken_from
 from ._replacing import renew, replace
 from ._told import remember, told
 from ._views import has_written, kind, seen
 
 _GETITEM = object()
 _PLAIN = {int, slice, type(None), type(Ellipsis)}
+MOST_ARRAYS = 4  # in an index, of those that are looked up at once
+_KEYS = [("getitem", *[HOLE] * n) for n in range(MOST_ARRAYS + 1)]
+_START = intern((), np.dtype(np.int32), False), False  # how the place enters of an integer that varies
 
 
 class Indexing:
@@ -36,10 +40,14 @@ class Indexing:
 
     def __getitem__(self: Any, index: Any) -> Any:
         trace = local.trace
+        kind = index.__class__
+        here = self._s
         known: Any = None
         before: Any = None
         edges = 0
-        if self._s is not None and self._s.trace is trace and _is_plain(index):
+        if (kind in _PLAIN or (kind is tuple and _PLAIN.issuperset([part.__class__ for part in index]))) and (
+            self._r or self._n is not None if here is None else here.trace is trace
+        ):
             known = told(trace, _GETITEM, (self, index), {})
             before = trace.state
             state = before.edges.get(known)
@@ -47,7 +55,18 @@ class Indexing:
                 trace.state = state
                 return seen(self, results(trace, state), index)
             edges = len(before.edges)
-        elif index.__class__ is tuple and (turns := _in_turn(index)):
+            if kind is int and known is not None:
+                state = _varied(trace, before, known[1], index)
+                if state is not None:
+                    return seen(self, results(trace, state), index)
+        elif (
+            (kind is tuple or kind is np.ndarray or isinstance(index, Recorded))
+            and (self._r or self._n is not None or (here is not None and not here.step.enters))
+            and _lie_inside(arrays := index if kind is tuple else (index,), self._aval.shape)
+        ):
+            n = len(arrays)
+            return results(trace, record(_KEYS[n], _BUILDS[n], (self, *arrays)))
+        elif kind is tuple and (turns := _in_turn(index)):
             return self[turns[0]][turns[1]]
         if not self.requires_grad and not is_recorded(self) and _basic(index):
             try:
@@ -76,6 +95,8 @@ class Indexing:
         made = results(trace, record(key, build, (self, *arrays, *starts)))
         if before is not None:
             remember(trace, before, edges, known)
+            if kind is int and starts and known is not None:
+                before.literals[_GETITEM, known[1]] = [key]
         return made if any(a.shape for a in arrays) else seen(self, made, index)
 
     def __setitem__(self: Any, index: Any, value: Any) -> None:
@@ -158,11 +179,44 @@ def _written(tensor: Any, how: str, parts: list[Any], arrays: list[Any], value: 
     return results(local.trace, record(key, build, (tensor, value, *arrays)))
 
 
-def _is_plain(index: Any) -> bool:
-    """Whether an index holds no arrays, whose elements are looked at each time."""
-    if index.__class__ is tuple:
-        return _PLAIN.issuperset([part.__class__ for part in index])
-    return index.__class__ in _PLAIN
+def _varied(trace: Any, before: Any, here: Any, index: int) -> Any:
+    """The state after `x[index]`, x being in the state `here`, where integers were found to vary; None where this is
+    new."""
+    found = before.literals.get((_GETITEM, here))
+    if found is None:
+        return None
+    length = here.aval.shape[0]
+    if not -length <= index < length:
+        return None
+    start = before.edges.get(_START)
+    state = None if start is None else start.edges.get((found[0], here, start))
+    if state is not None:
+        trace.values.append(np.asarray(index % length, np.int32))
+        trace.inputs.append(None)
+        trace.state = state
+    return state
+
+
+def _lie_inside(arrays: tuple, shape: tuple[int, ...]) -> bool:
+    """Whether an index consists of arrays of integers, all of them plain places on the first axes."""
+    if not 0 < len(arrays) <= min(len(shape), MOST_ARRAYS):
+        return False
+    for part, length in zip(arrays, shape, strict=False):
+        if isinstance(part, Recorded) and not is_recorded(part):
+            part = value_of(part)
+        if part.__class__ is not np.ndarray or part.dtype.kind not in "iu":
+            return False
+        if not part.shape or not part.size or not inside(part, length):
+            return False
+    return True
+
+
+def _taking(n: int) -> Callable[[], tuple[str, Callable[..., Any]]]:
+    """Builds `x[i, j, ...]` of n arrays."""
+    return lambda: ("getitem", by(lambda w, x, *at: picked(w, x, at), lambda x, *at: x[at]))
+
+
+_BUILDS = [_taking(n) for n in range(MOST_ARRAYS + 1)]
 
 
 def _in_turn(index: tuple) -> tuple[tuple, tuple] | None:

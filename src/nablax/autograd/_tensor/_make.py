@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from .._ground._aval import dtype_of, inside
+from .._ground._aval import aval_of, dtype_of, inside
 from .._ground._errors import LostTapeError, NoGradientError, ShapeError, user_line
 from .._ground._lent import lend
 from .._ground._quiet import quietly
@@ -26,6 +26,10 @@ def make(
     """What `tensor` does; `kind` is the class, None for Tensor."""
     if dtype is not None:
         dtype_of("tensor", dtype)
+    elif value.__class__ is np.ndarray and value.dtype.kind in "fiub":
+        aval = aval_of(value)
+        own = value.copy("K") if aval.dtype == value.dtype else quietly(value.astype, aval.dtype)
+        return _tensor(own, aval, requires_grad, name, kind)
     kept = isinstance(value, Recorded) and dtype is None
     if isinstance(value, Recorded):
         value = realize(value)
@@ -49,22 +53,23 @@ def make(
             raise TypeError(f"tensor: value must consist of numbers, got {value.dtype} elements.")
     elif dtype is not None:
         value = value.astype(dtype)
-    lend(value)
+    return _tensor(lend(value), inside(value), requires_grad, name, kind)
+
+
+def _tensor(value: Any, aval: Any, requires_grad: bool, name: str | None, kind: type | None) -> Any:
+    """A tensor of an array that is its own."""
     made: Any = blank() if kind is None else new(kind)
     made._s = None
     made._v = value
-    made._a = inside(value)
+    made._a = aval
     made._n = None
-    made._r = False
-    made._g = None
-    made._hooks = None
-    made._name = name
-    if requires_grad:
-        if not made._a.inexact:
-            raise NoGradientError(
-                f"tensor: only floating and complex tensors can require grad, got {made._a.dtype}."
-            )
-        made._r = True
+    made._r = requires_grad
+    if name is not None:
+        made._name = name
+    if requires_grad and not aval.inexact:
+        raise NoGradientError(
+            f"tensor: only floating and complex tensors can require grad, got {aval.dtype}."
+        )
     return made
 
 

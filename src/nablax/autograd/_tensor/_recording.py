@@ -20,7 +20,7 @@ from .._operation._written import beside
 from .._path import _recorded
 from .._path._record import record, results
 from .._path._recorded import Recorded
-from .._path._trace import Restart, local
+from .._path._trace import TOO_LARGE, Restart, local
 from .._segment._cut import cut
 from .._segment._flush import flush
 
@@ -86,6 +86,8 @@ def binary(
         trace = local.trace
         if trace.state.full:
             cut(trace)
+        if trace.x64:
+            trace.meet((self,))
         try:
             state = trace.source(self)
         except Restart:
@@ -93,19 +95,25 @@ def binary(
             state = trace.source(self)
         here = trace.state
         kind = type(other)
+        group = (key, state, kind)
+        met = here.literals.get(group, ())
+        if met is None:  # it varies
+            entered = here.edges.get((aval_of(other, trace.x64), False))
+            after = None
+            if entered is not None and abs(other) < TOO_LARGE:
+                after = entered.edges.get((name, state, entered) if key is name else (name, entered, state))
+            if after is None:
+                return array(self, other, key)
+            trace.values.append(other)
+            trace.inputs.append(None)
+            trace.state = after
+            return results(trace, after)
         known = here.edges.get((key, state, kind, other)) if other else None
         if known is not None:
             trace.state = known
             return results(trace, known)
-        group = (key, state, kind)
-        met = here.literals.get(group, ())
-        if met is None:
-            try:
-                entered = trace.enter(aval_of(other, trace.x64), other)
-            except Restart:
-                return array(self, other, key)
-            pair = (state, entered) if key is name else (entered, state)
-            return results(trace, trace.apply((name, *pair), lambda: intern_call(name, build), pair))
+        if trace.wanders and trace.strays((key, state, kind, other)):
+            return number(self, other, key)
         value = other if other and other == other else repr(other)  # NaN and -0.0 by their names
         most = POWERS if name == "pow" and kind is int else 1
         if kind is not bool and varies((key, kind), value, most):

@@ -45,6 +45,8 @@ def replace(tensor: Any, result: Any, name: str) -> Any:
         return write(tensor, result, name)
     trace = local.trace
     leaf = tensor._r
+    if leaf and not trace.mode and _updated(trace, tensor, result._s, tensor._s):
+        return tensor
     if leaf and trace.mode:
         raise InPlaceError(
             f"{name}: a leaf that requires grad cannot change in place where gradients are recorded: the gradient "
@@ -78,6 +80,21 @@ def replace(tensor: Any, result: Any, name: str) -> Any:
         trace.append(tensor)
     tensor._s = state
     return _kept(tensor)
+
+
+def _updated(trace: Any, leaf: Any, state: Any, old: Any) -> bool:
+    """Let a leaf take a value that was just recorded, where nothing is in the way: most updates are such."""
+    if state is None or state.trace is not trace or state.step.enters:
+        return False
+    if state.aval is not (leaf._a if old is None else old.aval):
+        return False
+    found = trace.leaf(state)
+    trace.links[found.slot] = leaf
+    if old is None or old.step.enters:
+        del leaf._v
+        trace.append(leaf)
+    leaf._s, leaf._mark = found, object()
+    return True
 
 
 def _kept(tensor: Any) -> Any:

@@ -60,6 +60,8 @@ def seen(base: Any, made: Any, index: Any) -> Any:
 
     An index that is a tensor without axes is an integer, too, where its value is there.
     """
+    if index.__class__ is int:
+        return view(base, made, at(index), index)
     parts = [
         value_of(part)
         if isinstance(part, Recorded) and not part.shape and not is_recorded(part) and kind(part.dtype) == 1

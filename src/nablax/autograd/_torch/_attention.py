@@ -13,6 +13,7 @@ from .._tensor._namespaces import numpy
 from . import _init
 from ._layers import F, Linear, zeros
 from ._module import Module
+from ._moving import placed
 
 
 def later(queries: int, keys: int) -> np.ndarray:
@@ -44,6 +45,7 @@ def _hidden(scores: Any, name: str, mask: Any, *shapes: tuple[int, ...]) -> Any:
     return scores + mask
 
 
+@placed
 class MultiheadAttention(Module):
     """softmax(q k^T / sqrt(width of a head)) v in several heads; in_proj_weight (3 embed, embed), or q_proj_weight,
     k_proj_weight and v_proj_weight where keys or values have a width of their own; out_proj is linear. add_bias_kv puts

@@ -14,6 +14,7 @@ from .._tensor._torch._rows import many, recorded
 from . import _init
 from ._functional._table import TABLE as _ROWS
 from ._module import Module
+from ._moving import placed
 
 F: dict[str, Callable[..., Any]] = {name: recorded(name, row) for name, row in _ROWS.items()}
 
@@ -33,6 +34,7 @@ def zeros(n: Any) -> Any:
     return Parameter(np.zeros(n, np.float32))
 
 
+@placed
 class Linear(Module):
     """y = x W^T + b; weight (out, in), bias (out), uniform within 1 / sqrt(in)."""
 
@@ -53,6 +55,7 @@ class Linear(Module):
         )
 
 
+@placed
 class _Conv(Module):
     n = 2
 
@@ -87,6 +90,7 @@ class Conv2d(_Conv):
     """Convolution; weight (out, in / groups, k, k), bias (out)."""
 
 
+@placed
 class ConvTranspose2d(Module):
     """Transposed convolution; weight (in, out / groups, k, k), bias (out)."""
 
@@ -103,6 +107,7 @@ class ConvTranspose2d(Module):
         return F["conv_transpose2d"](input, self.weight, self.bias, *self.options)
 
 
+@placed
 class Embedding(Module):
     """Rows of a table; weight (num, dim), normal, 0 at padding_idx."""
 

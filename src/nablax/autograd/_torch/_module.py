@@ -10,8 +10,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from .._gradient._hooks import Handle
 from .._tensor._grad_mode import no_grad
 from .._tensor._tensor import Parameter, Tensor
+from ._moving import move
 
 
 class Module:
@@ -40,7 +42,33 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__}: a module needs a method forward.")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.forward(*args, **kwargs)
+        own = self.__dict__
+        if "_hooks_before" not in own and "_hooks_after" not in own:
+            return self.forward(*args, **kwargs)
+        for hook in list(own.get("_hooks_before", {}).values()):
+            found = hook(self, args)
+            args = args if found is None else found if isinstance(found, tuple) else (found,)
+        output = self.forward(*args, **kwargs)
+        for hook in list(own.get("_hooks_after", {}).values()):
+            found = hook(self, args, output)
+            output = output if found is None else found
+        return output
+
+    def register_forward_pre_hook(self, hook: Callable[[Any, tuple[Any, ...]], Any]) -> Handle:
+        """Call hook(module, args) before each forward; what it returns, unless None, takes the place of args."""
+        return self._hooked("_hooks_before", hook)
+
+    def register_forward_hook(self, hook: Callable[[Any, tuple[Any, ...], Any], Any]) -> Handle:
+        """Call hook(module, args, output) after each forward; what it returns, unless None, takes output's place."""
+        return self._hooked("_hooks_after", hook)
+
+    def _hooked(self, where: str, hook: Any) -> Handle:
+        if not callable(hook):
+            raise TypeError(f"{type(self).__name__}: hook must be a function, got {type(hook).__name__}.")
+        hooks = self.__dict__.setdefault(where, {})
+        handle = Handle(hooks)
+        hooks[handle] = hook
+        return handle
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Parameter | Module) and "_buffers" not in self.__dict__:
@@ -173,18 +201,32 @@ class Module:
         return self
 
     def to(self, *args: Any, **kwargs: Any) -> Module:
-        """Parameters and buffers as a dtype or on a device; returns the module."""
-        for module in self.modules():
-            for name, value in list(vars(module).items()):
-                if isinstance(value, Parameter):
-                    value.data = value.detach().to(*args, **kwargs)
-                elif name in module._buffers and isinstance(value, Tensor):
-                    setattr(module, name, value.to(*args, **kwargs))  # type: ignore[attr-defined]
-        return self
+        """Parameters and buffers as a dtype or on a device, integers without the dtype; returns the module."""
+        return move(self, args, kwargs)
 
     def cpu(self) -> Module:
         """On the first CPU."""
         return self.to("cpu")
+
+    def cuda(self, device: Any = None) -> Module:
+        """On a GPU."""
+        return self.to("cuda" if device is None else f"cuda:{device}" if isinstance(device, int) else device)
+
+    def double(self) -> Module:
+        """In float64, which takes x64."""
+        return self.to("float64")
+
+    def float(self) -> Module:
+        """In float32."""
+        return self.to("float32")
+
+    def half(self) -> Module:
+        """In float16."""
+        return self.to("float16")
+
+    def bfloat16(self) -> Module:
+        """In bfloat16."""
+        return self.to("bfloat16")
 
     def extra_repr(self) -> str:
         """What __repr__ says in brackets."""

@@ -109,6 +109,8 @@ def _module_of(name: str, doc: str, names: dict[str, Any]) -> types.ModuleType:
 
 cuda = _module_of("cuda", "torch.cuda: whether there is a GPU.", CUDA)
 functional = _module_of("nn.functional", "torch.nn.functional: activations, layers and losses.", _layers.F)
+for _function in _layers.F.values():
+    _function.__module__ = functional.__name__  # where pickle finds it
 rnn = _module_of("nn.utils.rnn", "torch.nn.utils.rnn: sequences.", _answering({"pad_sequence": pad_sequence}))
 _UTILS = _answering({f.__name__: f for f in (clip_grad_norm_, clip_grad_value_, parameters_to_vector)}) | {
     "rnn": rnn

@@ -11,8 +11,10 @@ from .._tensor._tensor import tensor
 from .._tensor._torch._rows import ints
 from ._layers import F, ones, zeros
 from ._module import Module
+from ._moving import placed
 
 
+@placed
 class LayerNorm(Module):
     """Mean 0 and variance 1 over the last axes, then weight and bias."""
 
@@ -30,6 +32,7 @@ class LayerNorm(Module):
         return f"{self.normalized_shape}, eps={self.eps}"
 
 
+@placed
 class RMSNorm(Module):
     """Mean square 1 over the last axes, then weight."""
 
@@ -44,6 +47,7 @@ class RMSNorm(Module):
         return F["rms_norm"](input, self.normalized_shape, self.weight, self.eps)
 
 
+@placed
 class GroupNorm(Module):
     """Mean 0 and variance 1 over groups of channels, then weight and bias."""
 
@@ -57,6 +61,7 @@ class GroupNorm(Module):
         return F["group_norm"](input, self.num_groups, self.weight, self.bias, self.eps)
 
 
+@placed
 class _BatchNorm(Module):
     """Mean 0 and variance 1 over a batch, then weight and bias; in eval by the running mean and variance."""
 

@@ -20,6 +20,7 @@ from .._tensor._namespaces import numpy
 from .._tensor._tensor import tensor
 from ._layers import F, uniform
 from ._module import Module
+from ._moving import placed
 
 State = tuple[Any, ...]
 
@@ -79,6 +80,7 @@ class _Recurrent(Module):
         return tuple(hx) if self.states == 2 else (hx,)
 
 
+@placed
 class _Cell(_Recurrent):
     def __init__(self, input_size: int, hidden_size: int, bias: bool = True) -> None:
         super().__init__()
@@ -110,6 +112,7 @@ class LSTMCell(_Cell):
     gates, states, step = 4, 2, staticmethod(_lstm)
 
 
+@placed
 class _Layers(_Recurrent):
     """Over sequences (length, batch, in), or (batch, length, in) with batch_first, or (length, in).
 
@@ -169,6 +172,7 @@ class _Layers(_Recurrent):
         return f"{self.input_size}, {self.hidden_size}, num_layers={self.num_layers}"
 
 
+@placed
 class RNN(_Layers):
     """A plain recurrent network; nonlinearity is 'tanh' or 'relu'."""
 

@@ -14,9 +14,11 @@ from ._attention import MultiheadAttention, later
 from ._containers import ModuleList
 from ._layers import Dropout, F, Linear
 from ._module import Module
+from ._moving import placed
 from ._normalizing import LayerNorm
 
 
+@placed
 class _Layer(Module):
     """What an encoder's layer and a decoder's share: attentions, then two linear layers, each beside a sum."""
 
@@ -126,6 +128,7 @@ class TransformerDecoder(_Stack):
         return self._through(tgt, memory, *masks, bool(tgt_is_causal), memory_is_causal)
 
 
+@placed
 class Transformer(Module):
     """An encoder, and a decoder that looks at what it made."""
 

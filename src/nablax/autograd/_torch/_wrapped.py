@@ -35,7 +35,8 @@ def _of(name: str, function: str, options: str = "") -> type[Module]:
 
     doc = f"nn.functional.{function}{shown(TABLE[function].fn)} as a module."
     return type(name, (Module,), {
-        "__init__": __init__, "forward": forward, "extra_repr": extra_repr, "__doc__": doc, "__module__": __name__,
+        "__init__": __init__, "forward": forward, "extra_repr": extra_repr, "__doc__": doc,
+        "__module__": "nablax.autograd.nn",  # where pickle finds it
     })  # fmt: skip
 
 

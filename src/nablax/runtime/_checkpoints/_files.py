@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -41,6 +42,13 @@ class Files:
             return os.path.basename(making[0].path)
 
         def fill() -> None:
+            if not os.path.isdir(os.path.join(self._folder, beside)):
+                raise FileNotFoundError(
+                    errno.ENOENT,
+                    f"CheckpointManager.save: process {index} does not see what process 0 made; all need the same "
+                    "folder, on a file system that all of them see",
+                    os.path.join(self._folder, beside),
+                )
             blocks, notes = pieces_of(content.arrays, index == 0)
             for note in notes.values():
                 if note["of"] in content.keys:

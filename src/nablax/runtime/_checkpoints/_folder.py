@@ -46,6 +46,19 @@ def remove(folder: str, step: int) -> None:
     shutil.rmtree(away, ignore_errors=True)  # somebody else may clear it away, too
 
 
+def clear(folder: str) -> None:
+    """Takes away what killed processes left of steps that they made or removed."""
+    with _locked(folder):
+        _clear(folder)
+
+
+def _clear(folder: str) -> None:
+    for entry in os.listdir(folder):
+        left = os.path.join(folder, entry)
+        if _MADE.fullmatch(entry) and _nobody_makes(left):
+            shutil.rmtree(left, ignore_errors=True)
+
+
 def taken(folder: str, step: int) -> FileExistsError:
     """What a writer hears who comes second."""
     return FileExistsError(
@@ -70,10 +83,7 @@ class Making:
         self._folder, self._step = folder, step
         os.makedirs(folder, exist_ok=True)
         with _locked(folder):
-            for entry in os.listdir(folder):
-                left = os.path.join(folder, entry)
-                if _MADE.fullmatch(entry) and _nobody_makes(left):
-                    shutil.rmtree(left, ignore_errors=True)
+            _clear(folder)
             self.path = os.path.join(folder, f".step-{step}.{secrets.token_hex(8)}.tmp")
             os.mkdir(self.path)
             self._handle = _lock(self.path)

@@ -18,7 +18,7 @@ import numpy as np
 from nablax.core import ArgumentError, FileError
 from nablax.distributed import process
 from nablax.runtime._checkpoints._content import Content
-from nablax.runtime._checkpoints._folder import path_of, steps_in, taken
+from nablax.runtime._checkpoints._folder import clear, path_of, steps_in, taken
 from nablax.runtime._saving import Kept, shape_of
 
 
@@ -41,6 +41,8 @@ class Orbax:
         if step in steps_in(self._folder):
             raise taken(self._folder, step)
         os.makedirs(self._folder, exist_ok=True)
+        if process()[0] == 0:
+            clear(self._folder)
         shapes = {name: shape_of(x) for name, x in content.arrays.items()}
         full = [name for name, (shape, _) in shapes.items() if 0 not in shape]
         told = {

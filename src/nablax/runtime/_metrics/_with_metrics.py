@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nablax.core import (
     COUNT,
@@ -31,8 +33,8 @@ class MetricsState(NamedTuple):
     """The state of `with_metrics`.
 
     Attributes:
-      metrics: float32 scalars by name, of the last update that was measured; with `per_leaf` also a dict of them for
-        each parameter.
+      metrics: float32 scalars by name, of the last update that was measured; with `per_leaf` also `LeafNorms`.
+        `metrics_of` reads them.
       inner_state: state of the inner transformation.
       count: updates so far, an int32 scalar; None where every one is measured.
     """
@@ -40,6 +42,34 @@ class MetricsState(NamedTuple):
     metrics: Any
     inner_state: Any
     count: Any = None
+
+
+@jax.tree_util.register_pytree_with_keys_class
+@dataclasses.dataclass(frozen=True)
+class LeafNorms:
+    """Norms of each parameter, in one array: what a program takes and gives back costs time by the array.
+
+    Attributes:
+      norms: float32 (3, number of parameters): of gradients, updates and parameters.
+      names: of the parameters.
+    """
+
+    norms: Any
+    names: tuple[str, ...]
+
+    def tree_flatten_with_keys(self) -> tuple[Any, tuple[str, ...]]:
+        return ((jax.tree_util.GetAttrKey("norms"), self.norms),), self.names
+
+    @classmethod
+    def tree_unflatten(cls, names: tuple[str, ...], children: Any) -> LeafNorms:
+        return cls(children[0], names)
+
+    def told(self) -> dict[str, Any]:
+        """The metrics of each parameter, by its name."""
+        table: Any = _told([self.norms[..., k, :] for k in range(3)])
+        if not isinstance(self.norms, jax.core.Tracer):
+            table = {k: np.asarray(x) for k, x in table.items()}  # JAX takes its time for each entry
+        return {name: {k: x[..., i] for k, x in table.items()} for i, name in enumerate(self.names)}
 
 
 def ratio(update_norm: Any, parameter_norm: Any) -> jax.Array:
@@ -60,8 +90,8 @@ def _told(norms: Sequence[jax.Array]) -> dict[str, Any]:
 def _measured(params: Any, found: list[list[jax.Array]], per_leaf: bool) -> dict[str, Any]:
     out = _told([root(parts) for parts in found])
     if per_leaf:
-        rows = zip(leaf_names(params), *found, strict=True)
-        out["leaves"] = {name: _told([root([x]) for x in row]) for name, *row in rows}
+        squares = jnp.array([x for row in found for x in row], jnp.float32)
+        out["leaves"] = LeafNorms(jnp.sqrt(squares).reshape(3, -1), tuple(leaf_names(params)))
     return out
 
 
@@ -124,8 +154,10 @@ def with_metrics(inner: Any, *, per_leaf: bool = False, every: int = 1) -> Gradi
 def find_metrics(state: Any) -> Any:
     """The metrics of the outermost `with_metrics` within a state; None where there is none."""
     is_metrics = lambda x: isinstance(x, MetricsState)  # noqa: E731
-    found = [x for x in jax.tree.leaves(state, is_leaf=is_metrics) if is_metrics(x)]
-    return found[0].metrics if found else None
+    found = next((x for x in jax.tree.leaves(state, is_leaf=is_metrics) if is_metrics(x)), None)
+    if found is None:
+        return None
+    return {k: x.told() if isinstance(x, LeafNorms) else x for k, x in found.metrics.items()}
 
 
 def metrics_of(state: Any) -> dict[str, Any]:

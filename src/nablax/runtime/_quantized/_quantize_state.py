@@ -31,7 +31,8 @@ from nablax.core import (
     safe_increment,
     with_extra_args_support,
 )
-from nablax.runtime._quantized._blocks import Form, Quantized, decode, encode, is_quantized
+from nablax.runtime._quantized._blocks import Quantized, decode, encode, is_quantized
+from nablax.runtime._quantized._form import Form
 
 _BLOCKS = {8: 256, 4: 128}
 _ROLES = ("first_moment", "second_moment")
@@ -51,34 +52,68 @@ class QuantizedState(NamedTuple):
     inner_state: Any
 
 
-def _decode(q: Quantized, shared: None) -> jax.Array:
-    return automatic(decode, q, q.codes)(q)
+def _decode(nodes: list[Quantized], shared: None) -> list[jax.Array]:
+    return automatic(lambda nodes: decode(*nodes), nodes, [nodes[0].codes] * len(nodes))(nodes)
 
 
-def _encode(row: Any, words: Any) -> Quantized:
-    x, old, leaf = row
+def _encode(row: Any, words: Any) -> list[Quantized]:
+    arrays, nodes, leaf = row
 
-    def fresh(x: jax.Array, leaf: Any, words: Any) -> Quantized:
-        return encode(x, old.form, None if words is None else (words, leaf))
+    def fresh(arrays: Any, leaf: Any, words: Any) -> list[Quantized]:
+        return encode(arrays, [q.form for q in nodes], None if words is None else (words, leaf))
 
-    return automatic(fresh, row, old)(x, leaf, words)
+    return automatic(fresh, row, nodes)(arrays, leaf, words)
 
 
 _DECODE, _ENCODE = Program(_decode, "decode_state"), Program(_encode, "encode_state")
 
 
 @functools.lru_cache(256)
-def _starter(form: Form, sharding: Any) -> Any:
-    """What makes the first codes of an array that lies so."""
+def _starter(forms: tuple[Form, ...], shardings: Any) -> Any:
+    """What makes the first codes of arrays that lie so."""
 
-    def fn(x: jax.Array) -> Quantized:
+    def fn(arrays: list[jax.Array]) -> list[Quantized]:
         # Without the barrier XLA's compiler works out what becomes of the constants, slowly.
-        return encode(lax.optimization_barrier(x), form)
+        return encode(lax.optimization_barrier(arrays), list(forms))
 
-    if AxisType.Explicit in sharding.mesh.axis_types:
-        place = NamedSharding(sharding.mesh, form.fitting(sharding.spec, sharding.mesh))
-        fn = jax.sharding.auto_axes(fn, out_sharding=Quantized(place, place, form))
+    mesh = shardings[0].mesh
+    if AxisType.Explicit in mesh.axis_types:
+        places = [NamedSharding(mesh, f.fitting(s.spec, mesh)) for f, s in zip(forms, shardings, strict=True)]
+        nodes = jax.eval_shape(fn, [jax.ShapeDtypeStruct(f.shape, f.dtype) for f in forms])
+        out = [jax.tree.map(lambda _, p=p: p, q) for q, p in zip(nodes, places, strict=True)]
+        fn = jax.sharding.auto_axes(fn, out_sharding=out)
     return jax.jit(fn)
+
+
+def _moments(tx: Any, state: Any, bits: int) -> list[list[tuple[Field, int]]]:
+    """The moments of a state, by the numbers of their nodes. Those in one list may share their bytes.
+
+    With 4 bits these are an entry of a first moment and that of a second one which is the next field.
+    """
+    nodes: Any
+    treedef: Any
+    nodes, treedef = jax.tree.flatten(state, is_leaf=is_quantized)
+    found: list[list[tuple[Field, Any]]] = []
+
+    def note(field: Field, value: Any) -> Any:
+        if bits == 4 and found and _joins([*found[-1], (field, value)]):
+            found[-1].append((field, value))
+        else:
+            found.append([(field, value)])
+        return value
+
+    map_fields(tx, treedef.unflatten(range(len(nodes))), note)
+    return [
+        list(zip([field for field, _ in row], numbers, strict=True))
+        for row in found
+        if row[0][0].role in _ROLES
+        for numbers in zip(*[jax.tree.leaves(value) for _, value in row], strict=True)
+    ]
+
+
+def _joins(row: list[tuple[Field, Any]]) -> bool:
+    roles, structures = [f.role for f, _ in row], {jax.tree.structure(value) for _, value in row}
+    return roles == ["first_moment", "second_moment"] and len(structures) == 1
 
 
 def _integer(low: int) -> Any:
@@ -119,6 +154,9 @@ def quantize_state(
     them: what is smaller becomes the smallest number, 6e-8 of the block's largest with 8 bits, 2e-3 with 4. A block
     with an entry that is infinite or NaN becomes NaN as a whole; one of entries below 2^-100 counts as zeros.
 
+    A byte holds two codes of 4 bits: those of the two moments of an entry, where one follows the other in a state, as
+    in Adam's (the first moment's `codes` are then those of both, and the second's None); else those of two entries.
+
     Args:
       inner: a transformation; fields of the states of other libraries have no roles, and stay.
       bits: 8 or 4 for each entry of a moment in float32, bfloat16 or float16; other dtypes stay.
@@ -158,41 +196,54 @@ def quantize_state(
     largest = _BLOCKS[bits] if block is None else int(block)
     by_chance = bits == 4 if stochastic is None else stochastic
 
-    def change(field: Field, value: Any) -> Any:
-        if field.role not in _ROLES:
-            return value
+    def small(x: Any) -> bool:
+        return is_quantized(x) or x.ndim == 0 or x.size < min_size or x.dtype.name not in _DTYPES
 
-        def start(x: Any) -> Any:
-            if is_quantized(x) or x.ndim == 0 or x.size < min_size or x.dtype.name not in _DTYPES:
-                return x
-            return _starter(Form.of(x, bits, field.signed, largest), jax.typeof(x).sharding)(x)
-
-        return jax.tree.map(start, value, is_leaf=is_quantized)
+    def start(params: Any) -> Any:
+        nodes: Any
+        treedef: Any
+        state = tx.init(params)
+        nodes, treedef = jax.tree.flatten(state, is_leaf=is_quantized)
+        for moments in _moments(tx, state, bits):
+            large = [(field, i) for field, i in moments if not small(nodes[i])]
+            joint = len(large) > 1 and len({nodes[i].shape for _, i in large}) == 1
+            for row in [large] if joint else [[moment] for moment in large]:
+                arrays = [nodes[i] for _, i in row]
+                forms = [Form.of(nodes[i], bits, field.signed, largest, joint) for field, i in row]
+                shardings = tuple(jax.typeof(x).sharding for x in arrays)
+                for (_, i), q in zip(row, _starter(tuple(forms), shardings)(arrays), strict=True):
+                    nodes[i] = q
+        return treedef.unflatten(nodes)
 
     init = fields(
         QuantizedState,
         count=count(),
-        inner_state=dataclasses.replace(
-            inner_state(tx), make=lambda params: map_fields(tx, tx.init(params), change)
-        ),
+        inner_state=dataclasses.replace(inner_state(tx), make=start),
     )
 
     def update(step: Any, updates: Any, state: Any, params: Params, extra: dict[str, Any]) -> tuple[Any, Any]:
         nodes: Any
         treedef: Any
         nodes, treedef = jax.tree.flatten(state.inner_state, is_leaf=is_quantized)
-        small = [i for i, node in enumerate(nodes) if is_quantized(node)]
+        rows: list[list[int]] = []
+        for moments in _moments(tx, state.inner_state, bits):
+            row = [i for _, i in moments if is_quantized(nodes[i])]
+            rows += [row] if row and nodes[row[0]].beside is not None else [[i] for i in row]
         wide = list(nodes)
-        for i, x in zip(small, _DECODE.map([nodes[i] for i in small], None), strict=True):
-            wide[i] = x
+        for row, arrays in zip(
+            rows, _DECODE.map([[nodes[i] for i in row] for row in rows], None), strict=True
+        ):
+            for i, x in zip(row, arrays, strict=True):
+                wide[i] = x
         updates, after = step(updates, treedef.unflatten(wide), params, extra)
         new = treedef.flatten_up_to(after)
         words = None
         if by_chance:
             words = jnp.stack([state.count.astype(jnp.uint32), jnp.asarray(seed).astype(jnp.uint32)])
-        rows = [(new[i], nodes[i], np.uint32(k)) for k, i in enumerate(small)]
-        for i, q in zip(small, _ENCODE.map(rows, words), strict=True):
-            new[i] = q
+        told = [([new[i] for i in row], [nodes[i] for i in row], np.uint32(k)) for k, row in enumerate(rows)]
+        for row, known in zip(rows, _ENCODE.map(told, words), strict=True):
+            for i, q in zip(row, known, strict=True):
+                new[i] = q
         return updates, QuantizedState(safe_increment(state.count), treedef.unflatten(new))
 
     return around(tx, init, update, ("inner_state",))

@@ -4,7 +4,7 @@ other libraries, descriptions.
 
 from nablax.runtime._saving._describe import Description as Description
 from nablax.runtime._saving._describe import describe as describe
-from nablax.runtime._saving._format import File as File
+from nablax.runtime._saving._file import File as File
 from nablax.runtime._saving._format import sync_folder as sync_folder
 from nablax.runtime._saving._format import write as write
 from nablax.runtime._saving._host import Kept as Kept

@@ -74,8 +74,8 @@ def describe(
 
     Args:
       tx: a transformation.
-      params: tree of arrays, of `jax.ShapeDtypeStruct`, or of tensors of autograd; what else a module holds
-        is passed over.
+      params: tree of arrays, of `jax.ShapeDtypeStruct` (with shardings, where they are split), or of tensors of
+        autograd; what else a module holds is passed over.
       mesh: devices to spread the state over as `shard_state` does, also a `jax.sharding.AbstractMesh`; None is one.
       axis, param_specs: as in `shard_state`.
 
@@ -101,7 +101,8 @@ def describe(
     """
     tx = with_extra_args_support(tx)
     params = tensors_of.arrays(params) if tensors_of.holds_tensors(params) else params
-    params = jax.tree.map(_shape, params)
+    arrays = jax.tree.map(lambda x: x if _is_number(x) else None, params)
+    params = jax.tree.map(lambda x: jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x)), arrays)
     state = jax.eval_shape(tx.init, params)
     held: collections.Counter[str | None] = collections.Counter()
     for leaf, x in zip(state_leaves(tx, state, params), jax.tree.leaves(state), strict=True):
@@ -123,15 +124,13 @@ def describe(
         for name, x in zip(leaf_names(params), jax.tree.leaves(params), strict=True)
     ]
     return Description(
-        tuple(rows), held[None], describe_memory(tx, params, mesh=mesh, axis=axis, param_specs=param_specs)
+        tuple(rows), held[None], describe_memory(tx, arrays, mesh=mesh, axis=axis, param_specs=param_specs)
     )
 
 
-def _shape(x: Any) -> Any:
-    """The shape of an array or number; None for what a module holds beside these, such as functions."""
-    if not (hasattr(x, "shape") and hasattr(x, "dtype")) and not isinstance(x, int | float | complex):
-        return None
-    return jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x))
+def _is_number(x: Any) -> bool:
+    """Whether it is an array, a shape of one, or a number, not what a module holds beside these, such as functions."""
+    return (hasattr(x, "shape") and hasattr(x, "dtype")) or isinstance(x, int | float | complex)
 
 
 def _decay(on: list[Part]) -> Any:

@@ -18,7 +18,8 @@ import jax
 import numpy as np
 
 from nablax.core import TRANSFORMATION, StructureError, join, leaf_names, state_leaves, unique
-from nablax.runtime._saving._format import File, write
+from nablax.runtime._saving._file import File
+from nablax.runtime._saving._format import write
 from nablax.runtime._saving._host import Kept, implementation, is_key, shape_of, to_host, to_place
 from nablax.runtime._saving._opened import closed, opened
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from nablax.core import PATH, ArgumentError, StructureError, leaf_names
 from nablax.runtime import _tensors as tensors_of
-from nablax.runtime._saving._format import File, write
+from nablax.runtime._saving._file import File
+from nablax.runtime._saving._format import write
 from nablax.runtime._saving._host import Kept, implementation, is_key, key_of, shape_of, to_host, to_place
 
 _OUT = {

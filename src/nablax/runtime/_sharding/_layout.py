@@ -9,6 +9,7 @@ Source: Rajbhandari et al. 2020, arXiv:1910.02054, section 5.1.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -103,9 +104,9 @@ class Layout:
         state_specs = []
         for path, x in nodes:
             if is_quantized(x):
-                _, role = next(roles), next(roles)  # of codes and scales
+                *_, role = (next(roles) for _ in jax.tree.leaves(x))  # of codes and scales
                 spec = self._state_spec(path, x.form.shape, role, known)
-                state_specs += [x.form.fitting(spec, self.mesh)] * 2
+                state_specs += [x.form.fitting(spec, self.mesh) for _ in jax.tree.leaves(x)]
             else:
                 state_specs.append(self._state_spec(path, x.shape, next(roles), known))
         within = [spread(p.shape, p.spec, self.mesh, self.axes, p.box) for p in known.params.values()]
@@ -128,7 +129,7 @@ class Layout:
         if found is not None:
             ahead, p = found  # dimensions before the leaf's own: a memory of several
             inner = spread(p.shape, p.spec, self.mesh, self.axes, p.box)
-            return PartitionSpec(*[None] * ahead, *inner) if ahead else inner
+            return PartitionSpec(*[None] * ahead, *inner) if any(inner) else inner
         # A statistic of another shape; what others keep and nobody declared stays whole.
         return PartitionSpec() if role is None else spread(shape, PartitionSpec(), self.mesh, self.axes)
 
@@ -145,12 +146,32 @@ class Layout:
             return place(self.tx.init(params), plan.state)
         return jax.jit(self.tx.init, out_shardings=plan.state)(place(params, plan.params))
 
-    def enter(self, updates: Any, state: Any, params: Any) -> tuple[Any, Any, Any]:
-        """Gradients, state and parameters as a step works on them."""
+    def enter(
+        self, updates: Any, state: Any, params: Any, extra: dict[str, Any]
+    ) -> tuple[Any, Any, Any, dict[str, Any]]:
+        """Gradients, state and parameters as a step works on them.
+
+        Of the extra arguments, which line searches take, `grad` is a gradient, too, and `value_fn` gets parameters as
+        they lie between steps.
+        """
         like = updates if params is None else params
         plan = self.plan(like)
         updates = _fitting(updates, plan.spread, like)
-        return updates, place(state, plan.state), None if params is None else place(params, plan.spread)
+        if extra.get("grad") is not None:
+            extra = {**extra, "grad": _fitting(extra["grad"], plan.spread, like)}
+        if callable(fn := extra.get("value_fn")):
+
+            @functools.wraps(fn)
+            def value_fn(params: Any, *args: Any, **kwargs: Any) -> Any:
+                return fn(_fitting(params, plan.params, like), *args, **kwargs)
+
+            extra = {**extra, "value_fn": value_fn}
+        return (
+            updates,
+            place(state, plan.state),
+            None if params is None else place(params, plan.spread),
+            extra,
+        )
 
     def dealing(self) -> Any:
         """Within it, whole matrices go to single devices, where the mesh is automatic."""

@@ -64,7 +64,7 @@ def describe_memory(
 
     Args:
       tx: a transformation.
-      params: tree of arrays or of `jax.ShapeDtypeStruct`.
+      params: tree of arrays or of `jax.ShapeDtypeStruct`, with shardings where they are split.
       mesh: the devices, also an abstract mesh, with the state spread as `shard_state` does; None is one device.
       axis, param_specs: as in `state_shardings`.
 

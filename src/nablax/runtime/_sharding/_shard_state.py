@@ -75,9 +75,9 @@ def shard_state(
     def update(run: Any, updates: Any, state: Any, params: Any, extra: dict[str, Any]) -> tuple[Any, Any]:
         check(params)
         like = updates if params is None else params
-        entered = layout.enter(updates, state, params)
+        entered = layout.enter(updates, state, params, extra)
         with layout.dealing():
-            new, state = run(*entered, extra)
+            new, state = run(*entered)
         return layout.leave(new, state, like)
 
     return around(tx, init, update)

@@ -17,14 +17,22 @@ NATIVE = "fiucb"  # kinds of dtypes that NumPy computes with
 
 def function_of(eqn: Any, small: bool) -> Callable[..., Any] | None:
     """The NumPy function of an equation; None where there is none."""
-    quick = QUICK.get(eqn.primitive.name)
-    if quick is not None and eqn.invars[0].aval.dtype.kind == "f" and eqn.params.get("accuracy") is None:
+    quick = quick_of(eqn)
+    if quick is not None:
         return quick
     found = rule_for(eqn, small)
     if found is None:
         return None
     rule, params = found
     return rule([v.aval for v in eqn.invars], [v.aval for v in eqn.outvars], **params)
+
+
+def quick_of(eqn: Any) -> Callable[..., Any] | None:
+    """The same where no more is asked than the operation's name and that it is of floats."""
+    found = QUICK.get(eqn.primitive.name)
+    if found is None or eqn.invars[0].aval.dtype.kind != "f" or eqn.params.get("accuracy") is not None:
+        return None
+    return found
 
 
 def rule_for(eqn: Any, small: bool) -> tuple[Any, dict[str, Any]] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from .._equations import needed
 from ._calls import Kernel, row
 from ._compiled import compiled, host
 from ._elementwise import STRETCHING, or_zero
-from ._functions import function_of
+from ._functions import function_of, quick_of
 from ._shapes import same
 
 INNER = ("jaxpr", "call_jaxpr", "fun_jaxpr")
@@ -40,8 +41,26 @@ class Lowered(Kernel):
         self.constants = {}
         self.size = len(closed.jaxpr.invars)
         self.sizes = []
+        if self._at_once(closed.jaxpr):
+            return
         self.outs = self._inline(closed.jaxpr, closed.consts, list(range(self.size)))
         self.rest = [self.constants.get(self.size + k) for k in range(len(self.sizes))]
+
+    def _at_once(self, jaxpr: Any) -> bool:
+        """Write one operation on each element of the arguments, which most functions are; whether that is all."""
+        eqns = jaxpr.eqns
+        if len(eqns) != 1 or len(jaxpr.outvars) != 1:
+            return False
+        eqn = eqns[0]
+        if jaxpr.outvars[0] is not eqn.outvars[0] or jaxpr.invars != eqn.invars:
+            return False
+        function = quick_of(eqn)
+        if function is None:
+            return False
+        self.code.append(row(function, range(self.size), self.size))
+        self.sizes.append(math.prod(eqn.outvars[0].aval.shape))
+        self.rest, self.outs = [None], [self.size]
+        return True
 
     def _slot(self, size: int) -> int:
         self.sizes.append(size)
@@ -93,12 +112,12 @@ class Lowered(Kernel):
 
     def _called(self, eqn: Any, into: list[int]) -> list[int]:
         """Write the call of a function of NumPy's arrays."""
-        out = self._slot(eqn.outvars[0].aval.size)
+        out = self._slot(math.prod(eqn.outvars[0].aval.shape))
         self.code.append(row(eqn.params["host"], into, out))
         return [out]
 
     def _equation(self, eqn: Any, into: list[int], small: bool) -> list[int]:
-        outvars = eqn.outvars
+        sizes = [math.prod(getattr(v.aval, "shape", ())) for v in eqn.outvars]
         if eqn.primitive.name == "select_n" and len(into) == 3:
             function, into = self._chosen(eqn, into)
         else:
@@ -109,21 +128,21 @@ class Lowered(Kernel):
         if function is None:
             self.calls += 1
             function, many = compiled(eqn), True
-        elif self._folds(into) and sum([v.aval.size for v in outvars]) <= FOLDED:
+        elif self._folds(into) and sum(sizes) <= FOLDED:
             made = quietly(function, *[self.constants[i] for i in into])
             return [self._constant(value) for value in (made if many else [made])]
         if not many:
-            out = self._slot(outvars[0].aval.size)
+            out = self._slot(sizes[0])
             self.code.append(row(function, into, out))
             return [out]
-        outs = [self._slot(getattr(v.aval, "size", 1)) for v in outvars]
+        outs = [*map(self._slot, sizes)]
         self.code.append(row(function, into, tuple(outs)))
         return outs
 
     def _chosen(self, eqn: Any, into: list[int]) -> tuple[Any, list[int]]:
         """The function of a choice, and what it reads: less where one side of it is zero."""
         out = eqn.outvars[0].aval
-        if out.size >= MASKED and eqn.invars[0].aval.shape == out.shape:
+        if math.prod(out.shape) >= MASKED and eqn.invars[0].aval.shape == out.shape:
             for zero, other in ((1, 2), (2, 1)):
                 value = self.constants.get(into[zero])
                 if (

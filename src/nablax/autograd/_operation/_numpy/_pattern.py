@@ -49,6 +49,9 @@ class Pattern(Lowered):
         self._lacking = False
         super().__init__(closed)
 
+    def _at_once(self, jaxpr: Any) -> bool:
+        return False  # for sizes are waited for
+
     def _read(self, atoms: Sequence[Any], slots: dict[Any, int]) -> list[int]:
         found = super()._read(atoms, slots)
         for atom, slot in zip(atoms, found, strict=True):

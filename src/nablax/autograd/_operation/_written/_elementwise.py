@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from .._custom import whole
+from .._custom import custom, whole
 from .._writer import BOOL, Atom, Writer
 from ._rule import Rule, need, operands, strong
 
@@ -56,6 +57,9 @@ def smaller(w: Writer, a: Any, b: Any) -> Atom:
 
 def power(w: Writer, x: Any, y: Any) -> Atom:
     strong(x)
+    if hasattr(y, "aval"):
+        need(strong(y, "i").aval.shape == x.aval.shape)
+        return w.binary(lax.pow_p, x, y)
     if type(y) is int:
         need(y in (2, 3, 4))
         return w.unary(lax.integer_pow_p, x, y=y)
@@ -126,12 +130,34 @@ def where(w: Writer, which: Any, yes: Any, no: Any) -> Atom:
 def clip(w: Writer, x: Any, min: Any = None, max: Any = None) -> Atom:
     """Slope 1 at a bound."""
     need(strong(x).aval.shape and (min is not None or max is not None))
+    bounds = []
     for bound, beyond in ((min, lax.lt_p), (max, lax.gt_p)):
         if bound is not None:
             need(not hasattr(bound, "aval"))  # which may be NaN
-            x, number = operands(w, x, bound)
+            bounds.append((operands(w, x, bound)[1], beyond))
+
+    def forward(w: Writer, x: Atom) -> Atom:
+        for number, beyond in bounds:
             x = w.select(w.compare(beyond, x, number), x, w.broadcast(number, x.aval.shape, ()))
-    return x
+        return x
+
+    def pull(w: Writer, eqn: Any, ct: Atom) -> dict[int, Atom]:
+        (x,) = eqn.invars
+        for number, beyond in bounds:
+            ct = w.select(w.compare(beyond, x, number), ct, w.full(ct.aval.shape, 0, ct.aval.dtype))
+        return {0: ct}
+
+    low, high = [None if b is None else np.asarray(b, x.aval.dtype)[()] for b in (min, max)]
+    return custom(w, [x], forward, pull, _clipped(low, high))
+
+
+def _clipped(low: Any, high: Any) -> Callable[..., Any]:
+    """The same of an array of NumPy's."""
+    if low is None:
+        return lambda x: np.minimum(x, high)
+    if high is None:
+        return lambda x: np.maximum(x, low)
+    return lambda x: np.minimum(np.maximum(x, low), high)
 
 
 def converted(w: Writer, x: Any, dtype: Any) -> Atom:

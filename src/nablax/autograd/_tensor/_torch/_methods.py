@@ -73,20 +73,7 @@ def grad_fn(tensor: Any) -> GradFn | None:
 
 def to(tensor: Any, *args: Any, **kwargs: Any) -> Any:
     """x.to(dtype), x.to(device), x.to("cpu"), x.to(device, dtype), x.to(other), x.to(device=, dtype=)."""
-    dtype, device = kwargs.pop("dtype", None), kwargs.pop("device", None)
-    copy = kwargs.pop("copy", False)
-    kwargs.pop("non_blocking", None), kwargs.pop("memory_format", None)
-    if kwargs:
-        raise TypeError(f"to: device= and dtype= are taken, got {', '.join(kwargs)}.")
-    for each in args:
-        if hasattr(each, "requires_grad"):
-            dtype = each.dtype
-        elif isinstance(each, jax.Device | jax.sharding.Sharding) or (
-            isinstance(each, str) and _is_place(each)
-        ):
-            device = each
-        elif each is not None and not isinstance(each, bool):
-            dtype = each
+    dtype, device, copy = whither(args, kwargs)
     found = tensor
     if dtype is not None:
         wide_or_warn("to", dtype)
@@ -96,6 +83,25 @@ def to(tensor: Any, *args: Any, **kwargs: Any) -> Any:
         if not (isinstance(device, str) and _kind_of(found.device) == where.platform and ":" not in device):
             found = found.to_device(where)
     return found.clone() if copy and found is tensor else found
+
+
+def whither(args: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, Any, bool]:
+    """The dtype and the device that are asked for, None where they stay, and whether a copy is."""
+    options = dict(options)
+    dtype, device, copy = options.pop("dtype", None), options.pop("device", None), options.pop("copy", False)
+    options.pop("non_blocking", None), options.pop("memory_format", None)
+    if options:
+        raise TypeError(f"to: device= and dtype= are taken, got {', '.join(options)}.")
+    for each in args:
+        if hasattr(each, "requires_grad"):
+            dtype = each.dtype
+        elif isinstance(each, jax.Device | jax.sharding.Sharding) or (
+            isinstance(each, str) and _is_place(each)
+        ):
+            device = each
+        elif each is not None and not isinstance(each, bool):
+            dtype = each
+    return dtype, device, copy
 
 
 def _is_place(name: str) -> bool:

@@ -1,0 +1,140 @@
+"""`Form`: how an array is quantised, and where its blocks lie.
+
+A block is a box within the array: whole last dimensions and a part of the one before, where that gives enough entries.
+Codes and scales have the dimensions of the array, divided by those of what a byte or a scale stands for. So what is
+known of the array's dimensions, how they are split over devices for one, is known of both.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import PartitionSpec
+
+from nablax.runtime._quantized._maps import Map, power_map
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """How an array is quantised.
+
+    Attributes:
+      bits: of a code, 8 or 4.
+      signed: whether entries may be negative.
+      shape: of the array.
+      box: of a block; of the dimensions of `shape`.
+      dtype: the name of the array's.
+      joint: whether a byte holds a code of this array and one of another of its shape. Else codes of 4 bits share a
+        byte in pairs along the last dimension but one, so that what lies side by side is decoded alike.
+    """
+
+    bits: int
+    signed: bool
+    shape: tuple[int, ...]
+    box: tuple[int, ...]
+    dtype: str
+    joint: bool = False
+
+    @classmethod
+    def of(cls, x: Any, bits: int, signed: bool, block: int, joint: bool = False) -> Form:
+        """The form of an array with at least one dimension.
+
+        Args:
+          x: the array, or its shape and dtype.
+          bits, signed, joint: as above.
+          block: entries of a block, at most.
+        """
+        box = box_of(x.shape, block, 1 if joint else 8 // bits)
+        return cls(bits, signed, tuple(x.shape), box, jnp.dtype(x.dtype).name, joint)
+
+    @property
+    def map(self) -> Map:
+        """The map of the codes, the sign's bit apart: of the fourth power, or of the second where 3 bits are left."""
+        bits = self.bits - self.signed
+        return power_map(bits, 1 if bits < 4 else 2, zero=self.signed)
+
+    @property
+    def halved(self) -> bool:
+        """Whether the codes of the two halves of a block share their bytes."""
+        return self.bits == 4 and not self.joint
+
+    @property
+    def paired(self) -> int:
+        """The dimension along which they then do."""
+        return max(len(self.shape) - 2, 0)
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """The number of blocks along each dimension."""
+        return tuple(-(-n // b) for n, b in zip(self.shape, self.box, strict=True))
+
+    def fitting(self, spec: PartitionSpec, mesh: Any) -> PartitionSpec:
+        """A spec of the array as one of codes and scales: without what would cut a block."""
+        entries: list[Any] = []
+        for entry, n, b in zip(spec, self.shape, self.box, strict=False):
+            axes = (entry,) if isinstance(entry, str) else entry or ()
+            cuts = n % (b * math.prod(mesh.shape[a] for a in axes)) != 0
+            entries.append(None if cuts else entry)
+        while entries and entries[-1] is None:
+            entries.pop()
+        return PartitionSpec(*entries)
+
+    @property
+    def filled(self) -> tuple[int, ...]:
+        """The shape in whole blocks."""
+        return tuple(k * b for k, b in zip(self.blocks, self.box, strict=True))
+
+    @property
+    def stored(self) -> tuple[int, ...]:
+        """The shape of the codes."""
+        return tuple(n // 2 if self.halved and d == self.paired else n for d, n in enumerate(self.filled))
+
+    def fill(self, x: jax.Array) -> jax.Array:
+        """The array with zeros behind it that fill the last blocks."""
+        behind = [(0, size - n) for size, n in zip(self.filled, self.shape, strict=True)]
+        return x if self.filled == self.shape else jnp.pad(x, behind)
+
+    def cut(self, x: jax.Array) -> jax.Array:
+        """The array without what fills the last blocks."""
+        return x if self.filled == self.shape else x[tuple(map(slice, self.shape))]
+
+    def each(self, scales: jax.Array) -> jax.Array:
+        """A number a block as one an entry of the filled array."""
+        ones = scales.reshape([n for k in self.blocks for n in (k, 1)])
+        split = [n for pair in zip(self.blocks, self.box, strict=True) for n in pair]
+        return jnp.broadcast_to(ones, split).reshape(self.filled)
+
+
+def box_of(shape: tuple[int, ...], block: int, pair: int) -> tuple[int, ...]:
+    """The box of at most `block` entries, as long in the last dimensions as it can be.
+
+    Where a dimension is cut, it is cut into equal parts if there are any that are not much smaller than allowed; else
+    the last block is shorter. Along the last dimension but one, or the only one, it is a multiple of `pair`.
+
+    Example:
+      >>> box_of((1000, 768), 256, 1), box_of((1024, 10), 256, 1), box_of((50257,), 256, 1)
+      ((1, 256), (16, 10), (256,))
+      >>> box_of((1000, 768), 128, 2)
+      (2, 64)
+    """
+    paired = max(len(shape) - 2, 0)
+    box: list[int] = []
+    left = block if paired == len(shape) - 1 else block // pair
+    for d in reversed(range(len(shape))):
+        step = pair if d == paired else 1
+        part = _part(shape[d], max(left, step), step)
+        box.append(part)
+        left = block // math.prod(box) if part >= shape[d] else 1
+    return tuple(reversed(box))
+
+
+def _part(n: int, limit: int, step: int) -> int:
+    if n <= limit:
+        return -(-n // step) * step
+    equal = max((d for d in range(step, limit + 1, step) if n % d == 0), default=0)
+    even = -(-n // -(-n // limit))
+    return equal if 2 * equal >= limit else -(-even // step) * step
