@@ -121,6 +121,8 @@ def test_gradients_that_are_views_of_one_buffer(lib, read):
         y.backward()
         assert numbers(flat) == [2 * n, 4 * n, 6 * n]
     assert numbers(a.grad) == [4, 8]
+    flat.mul_(2)
+    assert (numbers(a.grad), numbers(b.grad)) == ([8, 16], [24])
     flat.zero_()
     (a.sum() + b.sum()).backward()
     assert numbers(flat) == [1, 1, 1]

@@ -15,6 +15,7 @@ from .._path._recorded import as_tensor, is_recorded, value_of
 from .._path._trace import local
 from .._segment._flush import flush, realize
 from ._make import as_cotangent
+from ._replacing import renew
 from ._views import view
 
 
@@ -64,7 +65,10 @@ class Differentiable:
     @property
     def grad(self: Any) -> Any:
         """The gradient accumulated so far; None before the first backward. Intermediates need retain_grad()."""
-        return self._g
+        found = self._g
+        if found is not None and found._view is not None:
+            renew(found, "grad")
+        return found
 
     @grad.setter
     def grad(self: Any, gradient: Any) -> None:

@@ -130,7 +130,7 @@ def _replaced(fn: Callable[..., Any], tree: Any, tensors: list[Any], treedef: An
     A function of its own, so that nothing here still holds gradients and values when the segment ends: they would be
     results of its program.
     """
-    gradients = jax.tree.unflatten(treedef, [tensor._g for tensor in tensors])
+    gradients = jax.tree.unflatten(treedef, [tensor.grad for tensor in tensors])
     values, new_state = lift(fn)(tree, gradients, *state)
     for tensor, value in zip(tensors, jax.tree.leaves(values), strict=True):
         replace(tensor, value, "update")
