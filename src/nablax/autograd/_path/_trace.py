@@ -134,13 +134,18 @@ class Trace(Growing):
         """Whether the operation `key` starts the next recording, for this one wanders and would take a new turn."""
         if not self.outs or self.tracing or self.root.habit.learns((self.state, key)):
             return False
-        while (state := self.state).step is not None and state.step.enters:  # for the operation
-            tensor = self.inputs.pop()
-            self.values.pop()
-            self.links.pop(state.slot, None)
+        state, entered = self.state, 0
+        while state.step is not None and state.step.enters:  # for the operation
+            entered += 1
+            tensor = self.inputs[-entered]
             if tensor is not None:
                 tensor._s = None
-            self.state = state.parent  # type: ignore[assignment]
+            state = state.parent  # type: ignore[assignment]
+        if entered:
+            # No call among these three: where one returns, Ctrl-C may strike.
+            del self.values[-entered:]
+            del self.inputs[-entered:]
+            self.state = state
         self.flush()
         self.astray = True
         return True
