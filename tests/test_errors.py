@@ -634,7 +634,8 @@ MISTAKES = {
     "a layer of words": (
         lambda: nn.Linear("in", "out"),
         autograd.ShapeError,
-        "Linear: Linear(in_features, out_features, bias=True, *, device=None, dtype=None) does not take in_features='in', out_features='out': ",
+        "Linear: Linear(in_features, out_features, bias=True, *, device=None, dtype=None) does not take "
+        "in_features='in', out_features='out': ",
     ),
     "weights of nothing": (
         lambda: nn.init.normal_(None),

@@ -41,8 +41,9 @@ def add_to(trace: Trace, total: Any, gradient: Any) -> None:
     if key not in trace.state.edges:
         call = intern_call("accumulate", lambda: ("accumulate", by(add, lambda a, b: a + b), ALIKE))
         trace.extend(key, call, states, False, donate=states[0].slot)
-    trace.state = trace.state.edges[key]
+    state = trace.state = trace.state.edges[key]
     if not is_recorded(total):
+        # No call from here on: where one returns, Ctrl-C may strike, and the gradient would have no value any more.
+        trace.outs += (total,)
         del total._v
-        trace.append(total)
-    total._s = trace.state
+    total._s = state

@@ -135,12 +135,18 @@ class Trace(Growing):
         if not self.outs or self.tracing or self.root.habit.learns((self.state, key)):
             return False
         state: Any = self.state
+        entered = 0
         while state.step is not None and state.step.enters:  # for the operation
-            tensor = self.inputs.pop()
-            self.values.pop()
+            entered += 1
+            tensor = self.inputs[-entered]
             if tensor is not None:
                 tensor._s = None
-            self.state = state = state.parent
+            state = state.parent
+        if entered:
+            # No call among these three: where one returns, Ctrl-C may strike.
+            del self.values[-entered:]
+            del self.inputs[-entered:]
+            self.state = state
         self.flush()
         self.astray = True
         return True

@@ -52,18 +52,18 @@ def flush(trace: Trace) -> None:
         program.used = True
     values, links, tracing, x64 = trace.values, trace.links, trace.tracing, trace.x64
     outs, watched, inputs = trace.outs, trace.watched, trace.inputs
-    for tensor in inputs:
-        if tensor is not None:
-            state = tensor._s
-            if state is not None and state.step.enters:
-                tensor._s = None
-    habit = trace.root.habit
-    habit.slots += end.size
-    if trace.turned >= 0:
-        trace.account()
-    trace.clear()
     results: Sequence[Any]
     try:
+        for tensor in inputs:
+            if tensor is not None:
+                state = tensor._s
+                if state is not None and state.step.enters:
+                    tensor._s = None
+        habit = trace.root.habit
+        habit.slots += end.size
+        if trace.turned >= 0:
+            trace.account()
+        trace.clear()
         if program.quick and not tracing and x64 == config.jax_enable_x64 and not tiers.interpreted:
             stats.segments += 1
             stats.hits += 1
@@ -79,7 +79,11 @@ def flush(trace: Trace) -> None:
     except BaseException:  # interrupted
         trace.resume(end, values, inputs, links, outs, watched)
         raise
-    settle(program, end, alive, values, links, results, residual, watched, settings)
+    try:
+        settle(program, end, alive, values, links, results, residual, watched, settings)
+    except BaseException:  # interrupted: some have their values
+        settle(program, end, alive, values, links, results, residual, watched, settings)
+        raise
 
 
 def realize(tensor: Any) -> Any:

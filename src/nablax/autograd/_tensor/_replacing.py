@@ -76,8 +76,9 @@ def replace(tensor: Any, result: Any, name: str) -> Any:
         state = trace.leaf(state)
         trace.links[state.slot] = tensor
     if not is_recorded(tensor):
+        # No call among these three: where one returns, Ctrl-C may strike, and the tensor would have no value any more.
+        trace.outs += (tensor,)
         del tensor._v
-        trace.append(tensor)
     tensor._s = state
     return _kept(tensor)
 
@@ -88,12 +89,12 @@ def _updated(trace: Any, leaf: Any, state: Any, old: Any) -> bool:
         return False
     if state.aval is not (leaf._a if old is None else old.aval):
         return False
-    found = trace.leaf(state)
+    found, mark = trace.leaf(state), object()
     trace.links[found.slot] = leaf
     if old is None or old.step.enters:
+        trace.outs += (leaf,)  # no call from here on, as in `replace`
         del leaf._v
-        trace.append(leaf)
-    leaf._s, leaf._mark = found, object()
+    leaf._s, leaf._mark = found, mark
     return True
 
 
