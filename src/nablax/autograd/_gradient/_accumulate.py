@@ -11,8 +11,9 @@ from .._operation._call import ALIKE, intern_call
 from .._operation._kernel import plus
 from .._operation._written import by
 from .._operation._written._elementwise import add
+from .._path._entering import Restart
 from .._path._recorded import as_tensor, is_recorded, value_of
-from .._path._trace import Restart, Trace
+from .._path._trace import Trace
 from .._segment._flush import flush
 
 accumulating = threading.RLock()  # held until what was added has its value: threads may share leaves

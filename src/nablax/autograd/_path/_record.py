@@ -10,8 +10,9 @@ import numpy as np
 
 from .._ground._aval import aval_of
 from .._operation._call import intern_call
+from ._entering import Restart
 from ._recorded import Recorded, blank
-from ._trace import Restart, Trace, local
+from ._trace import Trace, local
 from ._trie import State
 
 

@@ -10,47 +10,26 @@ more allocation for each operation). Clearing `outs` at the end leaves no cycle 
 
 from __future__ import annotations
 
-import math
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-import jax
-import numpy as np
-from jax.extend.core import get_opaque_trace_state
-
-from .._ground._aval import PLAIN, WIDE, Aval, config
+from .._ground._aval import config
 from .._ground._errors import ThreadError, user_frame, user_line
 from .._ground._settings import now
 from .._operation._call import Call
-from ._growing import Growing, settings
+from ._entering import Entering
+from ._growing import settings
 from ._habit import Habit
-from ._recorded import is_wide, link_of, value_of
-from ._steps import Input
 from ._trie import State
 from ._tries import Tries
 
 
-class Restart(Exception):
-    """A recording opened without x64 meets a 64-bit value, or one of values a tracer: it must end, and the operation
-    start another."""
-
-
-TOO_LARGE = 2.0**128 - 2.0**103  # for a number of 32 bits: such are infinite, as in torch
-NOWHERE = 1 << 62
-
-
-def transformation() -> Any:
-    """The transformation of JAX that is running now, to be compared."""
-    return get_opaque_trace_state(convention="nnx")
-
-
-class Trace(Growing):
+class Trace(Entering):
     """One thread's open recording."""
 
     __slots__ = (
-        "__weakref__", "append", "astray", "closed", "inputs", "links", "on", "outs", "probe", "root", "settings",
-        "thread", "tracing", "tries", "values", "wanders", "watched", "wide", "within",
+        "__weakref__", "append", "astray", "probe", "root", "thread", "tries", "wanders", "watched",
     )  # fmt: skip
 
     # How a recording ends, and how one that has become long is cut. What is built on traces says it: _segment.
@@ -185,81 +164,6 @@ class Trace(Growing):
             self.flush()
 
     # -- moving along edges -------------------------------------------------------------------------------------
-
-    def source(self, tensor: Any) -> State:
-        """The state of a tensor in this recording; a tensor from outside becomes an input."""
-        state = tensor._s
-        if state is not None:
-            if state.trace is self:
-                return state
-            if not hasattr(tensor, "_v"):
-                state.trace.hand_over(tensor)
-        if self.tracing and self.within != transformation():
-            self.discard()  # left behind by a transformation that is over: its tracers are gone
-        if self.state is self.closed:
-            self.begin()
-        needs = tensor._r or tensor._n is not None
-        state = self.state.edges.get((tensor._a, needs))
-        value = value_of(tensor)
-        if state is None or value.__class__ not in PLAIN:
-            state = self.enter(tensor._a, value, needs, tensor)
-        else:
-            self.values.append(value)
-            self.inputs.append(tensor)
-            self.state = state
-        if needs:
-            self.links[state.slot] = link_of(tensor)
-        tensor._s = state
-        return state
-
-    def enter(self, aval: Aval, value: Any, needs: bool = False, tensor: Any = None) -> State:
-        """Record an input."""
-        if self.state is self.closed:
-            self.begin()
-        if not self.x64 and aval.dtype in WIDE:
-            self.wide = True
-            raise Restart
-        if isinstance(value, jax.core.Tracer):
-            if not self.tracing and self.outs:
-                raise Restart  # what was recorded before has values of its own, and outlives the tracer
-            self.tracing, self.within = True, transformation()
-        elif tensor is None and isinstance(value, np.ndarray):
-            value = value.copy()  # its owner may write to it before this recording runs
-        elif value.__class__ is float and aval.dtype.itemsize == 4 and abs(value) >= TOO_LARGE:
-            value = math.copysign(math.inf, value)
-        key = (aval, needs)
-        state = self.state.edges.get(key)
-        if state is None:
-            if self.turned < 0:
-                other = next(iter(self.state.edges.values()), None)
-                alike = other is not None and other.step is not None and other.step.enters
-                self.turned = (
-                    NOWHERE if alike else self.state.size
-                )  # if another entered, only the size is new
-            state = State(self, self.state, self.mode).result(aval, needs, 0)
-            state.step = Input(aval, needs)
-            state.sources |= state.mask
-            state.where = user_line()
-            self.state.edges[key] = state
-            self.grow(1)
-        self.values.append(value)
-        self.inputs.append(tensor)
-        self.state = state
-        return state
-
-    def meet(self, args: Iterable[Any] | None = None) -> None:
-        """End a recording that was opened under other settings of JAX; or, where x64 is off, for other arguments:
-        an operation has 64 bits where x64 is on at its line, or where one of its arguments has."""
-        if self.state is self.closed:
-            return
-        other = self.settings != now() or self.on != config.jax_enable_x64
-        if other or (self.x64 and not self.on and args is not None and not any(map(is_wide, args))):
-            self.flush()
-
-    @property
-    def has_64_bits(self) -> bool:
-        """Whether the open recording holds them, or the next one must."""
-        return self.wide if self.state is self.closed else self.x64
 
     def set_mode(self, mode: bool) -> None:
         """Record gradients from here on, or not."""

@@ -18,9 +18,10 @@ from .._ground._sites import varies
 from .._operation._call import ALIKE, CHECKED, intern_call
 from .._operation._written import beside
 from .._path import _recorded
+from .._path._entering import TOO_LARGE, Restart
 from .._path._record import record, results
 from .._path._recorded import Recorded
-from .._path._trace import TOO_LARGE, Restart, local
+from .._path._trace import local
 from .._segment._cut import cut
 from .._segment._flush import flush
 

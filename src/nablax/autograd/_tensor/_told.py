@@ -12,8 +12,9 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from .._path._entering import Restart
 from .._path._recorded import Recorded
-from .._path._trace import Restart, Trace
+from .._path._trace import Trace
 from .._path._trie import State
 
 _WORDS = object()  # after it, arguments by name
