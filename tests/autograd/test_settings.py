@@ -1,8 +1,8 @@
 """Settings of JAX and modes of ours: they hold at the line of an operation, in its thread, and nowhere else."""
 
 import copy
-import pickle
 import os
+import pickle
 import subprocess
 import sys
 import threading
