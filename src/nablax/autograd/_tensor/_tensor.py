@@ -129,8 +129,7 @@ class Tensor(Differentiable, Operators, Methods, Indexing, InPlace, Interop, Rec
 
     def __deepcopy__(self, memo: dict) -> Tensor:
         revive, arguments = self.__reduce__()
-        with holding(self.dtype):
-            made = revive(*arguments)
+        made = revive(*arguments)
         made._g = copy.deepcopy(self._g, memo)
         return made
 
@@ -187,7 +186,8 @@ def _printable(tensor: Tensor) -> bool:
 
 
 def _revive(kind: type, value: Any, requires_grad: bool, name: str | None) -> Tensor:
-    return tensor(value, requires_grad=requires_grad, name=name, _kind=kind)
+    with holding(value.dtype):
+        return tensor(value, requires_grad=requires_grad, name=name, _kind=kind)
 
 
 _recording.use(Tensor)
