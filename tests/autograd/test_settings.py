@@ -312,6 +312,25 @@ def test_what_numpy_holds_has_64_bits_beside_float64_where_x64_is_off_again(tier
             np.testing.assert_allclose(found.tolist(), want, rtol=1e-15)
 
 
+def _turns(x):
+    y = x
+    for i in range(60):
+        y = jnp.sin(1.01 * y) + x if i % 7 else y * 0.5
+    return y.sum()
+
+
+def test_a_long_recording_of_float64_is_cut_where_x64_is_off_again():
+    x, _ = _made_under_x64()
+    with autograd.max_segment(40):
+        y = x
+        for i in range(60):
+            y = (y * 1.01).sin() + x if i % 7 else y * 0.5
+        y.sum().backward()
+    with jax.enable_x64(True):
+        want = jax.grad(_turns)(jnp.asarray([1 / 3, 2 / 7]))
+    np.testing.assert_allclose(x.grad.tolist(), want, rtol=1e-12)
+
+
 def test_only_our_own_folder_is_hidden(tmp_path):
     folder = Path(autograd.__file__).parents[1]
     code = compile(

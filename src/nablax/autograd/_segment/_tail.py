@@ -7,6 +7,7 @@ from sys import getrefcount
 from typing import Any
 
 from .._ground._references import OWN
+from .._ground._settings import under, x64_as
 from .._path._record import emit
 from .._path._recorded import is_recorded
 from .._path._steps import Apply, Leaf
@@ -16,11 +17,14 @@ from ._flush import flush
 
 
 def split(trace: Trace, at: State) -> None:
-    """Run the recording up to the state `at`; record the rest again on top of the results."""
+    """Run the recording up to the state `at`; record the rest again on top of the results, as it was recorded."""
     tail = Tail(trace, at.size)
+    settings, on, x64 = trace.settings, trace.on, trace.x64
     tail.leave(at)
     flush(trace)
-    tail.record()
+    with under(settings), x64_as(on):
+        trace.wide = x64
+        tail.record()
 
 
 class Tail:
