@@ -14,9 +14,8 @@ from typing import Any
 
 from .._ground._bounded import Bounded
 
-SETTLED = (
-    32  # recordings before any of them wanders; when there are twice as many, the first ones count for less
-)
+# Recordings before any of them wanders; when there are twice as many, the first ones count for less.
+SETTLED = 32
 ASTRAY = 3  # one slot in so many is new where recordings wander
 LEARNED, IN_A_ROW = 16, 4  # times that a turn is met before it becomes part of a piece
 MOST_TURNS = 1024  # remembered
