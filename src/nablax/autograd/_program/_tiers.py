@@ -28,7 +28,7 @@ NEVER = 1 << 62
 # Seconds on one core; only their ratios matter, and those hardly depend on the machine.
 _FIRST_CALL, _FIRST_ELEMENT = 2.5e-6, 1.0e-9  # first tier, for each call and each element that is made
 _COMPILED, _CROSSING = 50e-6, 3e-6  # a call, an array across its border
-_COMPILED_ELEMENT, _ALONE_ELEMENT = 0.3e-9, 0.75e-9  # which XLA deals to several cores, or computes on one
+_COMPILED_ELEMENT = 0.3e-9
 _COMPILE, _COMPILE_CALL = 0.15, 0.0025  # compiling, and for each call in the program
 _WORTH = 1.5  # how much slower the first tier must be
 SETTLED = 24  # runs before anything is compiled
@@ -51,12 +51,12 @@ def schedule(calls: int, elements: int, crossing: int) -> tuple[int, int]:
       calls: of the first tier.  elements: elements of all arrays that it makes.  crossing: arrays in and out.
     """
     first = calls * _FIRST_CALL + elements * _FIRST_ELEMENT
-    alone = _cores() == 1
-    compiled = _COMPILED + crossing * _CROSSING + elements * (_ALONE_ELEMENT if alone else _COMPILED_ELEMENT)
+    compiled = _COMPILED + crossing * _CROSSING + elements * _COMPILED_ELEMENT
     if first <= _WORTH * compiled:
         return NEVER, NEVER
     paid = int((_COMPILE + calls * _COMPILE_CALL) / first)  # runs that take as long as compiling
-    start = max(SETTLED, paid if alone else paid // 2)  # alone, the compiler takes its time from them
+    alone = _cores() == 1  # then the compiler takes its time from them
+    start = max(SETTLED, paid if alone else paid // 2)
     return start, start + max(8, 2 * paid)
 
 
