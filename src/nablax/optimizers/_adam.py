@@ -121,7 +121,8 @@ def adam(
     Source: Kingma & Ba 2015, arXiv:1412.6980, Algorithm 1.
 
     Example:
-      >>>       >>> tx = adam(1e-3)
+      >>> import jax.numpy as jnp
+      >>> tx = adam(1e-3)
       >>> updates, state = tx.update(jnp.array([10.0, -0.1]), tx.init(jnp.zeros(2)))
       >>> updates.round(5)
       Array([-0.001,  0.001], dtype=float32)
