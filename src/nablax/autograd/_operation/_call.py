@@ -60,9 +60,8 @@ class Call:
       known: the trace, where the function was made of one.
     """
 
-    extra: tuple[
-        Aval, ...
-    ] = ()  # what stands for static arguments that are sizes among the avals of arguments
+    # What stands for static arguments that are sizes among the avals of arguments.
+    extra: tuple[Aval, ...] = ()
     may_fail = False  # whether it calls back into Python, where anything may be raised
     stubborn = False  # whether it cannot be differentiated
     _rule: Any = None

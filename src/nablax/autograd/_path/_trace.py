@@ -57,9 +57,8 @@ class Trace(Entering):
         self.inputs: list[Any] = []  # the tensors that hold the values, or None
         self.links: dict[int, Any] = {}  # slot of a source -> where its gradient goes
         self.wrote = False  # whether a leaf got a new value
-        self.turned = (
-            -1
-        )  # the first slot that is new in this recording, where it is so for more than its size
+        # The first slot that is new in this recording, where it is so for more than its size.
+        self.turned = -1
         self.wanders = False  # whether it ends there
         self.watched: dict[int, Any] = {}  # slot -> who wants to know its gradient
         self.tracing = False

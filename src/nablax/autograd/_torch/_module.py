@@ -13,6 +13,7 @@ from typing import Any
 from .._gradient._hooks import Handle
 from .._tensor._grad_mode import no_grad
 from .._tensor._tensor import Parameter, Tensor
+from .._tensor._torch._methods import gpu
 from ._moving import move
 
 
@@ -210,7 +211,7 @@ class Module:
 
     def cuda(self, device: Any = None) -> Module:
         """On a GPU."""
-        return self.to("cuda" if device is None else f"cuda:{device}" if isinstance(device, int) else device)
+        return self.to(gpu(device))
 
     def double(self) -> Module:
         """In float64, which takes x64."""

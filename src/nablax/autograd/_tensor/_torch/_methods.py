@@ -151,9 +151,12 @@ def _place(who: str, dim: Any, n: int) -> int:
 
 def cuda(tensor: Any, device: Any = None) -> Any:
     """The tensor on a GPU; raises where JAX has none."""
-    return tensor.to_device(
-        place("cuda" if device is None else f"cuda:{device}" if isinstance(device, int) else device)
-    )
+    return tensor.to_device(place(gpu(device)))
+
+
+def gpu(device: Any) -> Any:
+    """The GPU that `cuda(device)` asks for: the first, one by its number, or as it is given."""
+    return "cuda" if device is None else f"cuda:{device}" if isinstance(device, int) else device
 
 
 def detach_(tensor: Any) -> Any:
