@@ -158,6 +158,7 @@ def test_what_is_kept(tmp_path):
         for step in range(14):
             assert manager.save(step, tree, {"loss": losses.get(step, 0.0)}) is (step % 2 == 0)
         assert manager.all_steps() == expected
+        assert manager.latest_step() == 12
         if best is not None:  # another manager reads the metrics from the files
             assert nablax.CheckpointManager(tmp_path / name, best=best).best_step() in expected
     manager = nablax.CheckpointManager(tmp_path / "least", best=("loss", "min"))
