@@ -17,6 +17,7 @@ from . import (
     training,
 )
 from .libraries import LIBRARIES as LIBRARIES
+from .libraries import warmed as warmed
 
 PROGRAMS = {
     build.__name__: build
