@@ -26,7 +26,7 @@ import os
 import sys
 import sysconfig
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 
 import jax
 import numpy as np
@@ -37,6 +37,9 @@ _HIDDEN = tuple(
 )
 _PYTHON = sysconfig.get_path("stdlib") + os.sep
 _BELOW = {"jaxlib", "opt_einsum", "ml_dtypes", "scipy"}  # packages that JAX calls
+
+
+Place = tuple[CodeType, int] | None  # code, and where in it
 
 
 class AutogradError(Exception):
@@ -116,6 +119,21 @@ def user_line() -> str:
     """`file:line` of the user's own code that is running."""
     frame = user_frame()
     return "unknown line" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def user_place(depth: int) -> Place:
+    """Where the user's own code is running, from `depth` frames up; `line_of` puts it in words."""
+    frame = user_frame(depth + 1)
+    return None if frame is None else (frame.f_code, frame.f_lasti)
+
+
+def line_of(place: Place) -> str:
+    """`file:line` of a place."""
+    if place is None:
+        return "unknown line"
+    code, at = place
+    line = next(line for start, end, line in code.co_lines() if start <= at < end)
+    return f"{code.co_filename}:{line}"
 
 
 @functools.lru_cache(4096)

@@ -7,6 +7,7 @@ path only operations that multiply matrices look (0.1 us); others would compute 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -41,6 +42,14 @@ def under(settings: Settings) -> Any:
 def x64_as(x64: bool) -> Any:
     """A context in which x64 is on, or off; free where it is so already."""
     return _SAME if x64 == config.jax_enable_x64 else jax.enable_x64(x64)
+
+
+def in_x64(x64: bool, function: Callable[..., Any], *args: Any) -> Any:
+    """Call a function where x64 is on, or off."""
+    if x64 == config.jax_enable_x64:
+        return function(*args)
+    with jax.enable_x64(x64):
+        return function(*args)
 
 
 def holding(dtype: Any) -> Any:

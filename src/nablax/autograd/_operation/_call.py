@@ -18,7 +18,7 @@ from .._ground._aval import Aval, intern
 from .._ground._bounded import Bounded
 from .._ground._errors import ShapeError, raised_in, user_line
 from .._ground._quiet import quietly
-from .._ground._settings import now
+from .._ground._settings import in_x64, now
 from .._ground._stats import stats
 from ._alike import kind_of
 from ._general import General, Traced, flattened, kind
@@ -149,7 +149,7 @@ class Call:
         if found is None:
             stats.inferences += 1
             try:
-                found = quietly(self._new, avals, x64, wants)
+                found = in_x64(x64, quietly, self._new, avals, x64, wants)
             except (TypeError, ValueError) as error:
                 if isinstance(
                     error, jax.errors.JAXTypeError

@@ -10,7 +10,7 @@ from jax.extend.core import Literal
 
 from .._ground._aval import Aval, interned
 from .._ground._bounded import Bounded
-from .._ground._settings import x64_as
+from .._ground._settings import in_x64
 from .._ground._stats import stats
 from ._alike import Alike, resized, shapes_of
 from ._equations import work
@@ -134,8 +134,7 @@ class Typed:
 
     def spelled_out(self, wants: tuple[int, ...], again: bool = False) -> tuple[Joint, Typed]:
         """`joint`, from the equations."""
-        with x64_as(self.x64):
-            joint = self.call.joint(self.args, wants, self.x64, self.traced, again)
+        joint = in_x64(self.x64, self.call.joint, self.args, wants, self.x64, self.traced, again)
         jaxpr = joint.pull.jaxpr
         outs = jaxpr.outvars
         known = Traced(joint.pull, _structure(len(outs)), ())
@@ -163,8 +162,7 @@ class Typed:
         return found[1]
 
     def _lowered(self, jaxpr: Any) -> Kernel:
-        with x64_as(self.x64):
-            return kernel(jaxpr)
+        return in_x64(self.x64, kernel, jaxpr)
 
 
 @functools.cache

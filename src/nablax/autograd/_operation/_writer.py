@@ -20,21 +20,68 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, new_jaxp
 Atom = Any  # a variable, or a literal
 
 
+def _maker() -> Callable[[tuple[int, ...], Any, bool], Any]:
+    """JAX's constructor of abstract values without what it does for shapes and dtypes that need not be looked at, if
+    this version has one."""
+    kind: Any = jax.core.ShapedArray
+    like = [kind((2,) * n, np.dtype(np.float32)) for n in range(5)]  # JAX prepares itself for each number of axes
+
+    def quick(shape: tuple[int, ...], dtype: Any, weak: bool) -> Any:
+        if len(shape) >= len(like) or isinstance(dtype, type):
+            return kind(shape, dtype, weak_type=weak)
+        known = like[len(shape)]
+        return kind._create(shape, dtype, weak, known.sharding, known.manual_axis_type, known.memory_space)
+
+    try:
+        if all(quick(known.shape, known.dtype, False) is known for known in like):
+            return quick
+    except (AttributeError, TypeError):
+        pass
+    return lambda shape, dtype, weak: kind(shape, dtype, weak_type=weak)
+
+
+_shaped = _maker()
+
+
 @functools.lru_cache(4096)
 def shaped(shape: tuple[int, ...], dtype: Any, weak: bool = False) -> Any:
     """JAX's abstract value, one for each shape and dtype: making it is most of the price of an equation."""
-    return jax.core.ShapedArray(shape, dtype, weak_type=weak)
+    return _shaped(shape, dtype, weak)
 
 
-for _n in range(5):  # JAX prepares itself for each number of axes, which takes it longer than an equation
-    shaped((2,) * _n, np.dtype(np.float32))
 _NONE: Any = frozenset()  # effects
 # Equations that are written have the frames and the context of this one.
 _LIKE = new_jaxpr_eqn([], [], lax.neg_p, {}, _NONE)
 _SOURCE, _CONTEXT = _LIKE.source_info, _LIKE.ctx
-_UNKNOWN = debug_info("nablax.autograd", lambda: (), (), {}).with_unknown_names()
+_UNKNOWN = debug_info("nablax.autograd", lambda: (), (), {}).with_unknown_names().resolve_result_paths()
 # The parameters of a product, which JAX's versions have and have not.
 _OF_PRODUCTS = {"out_dtype": None} if "out_dtype" in inspect.signature(lax.mul).parameters else {}
+
+
+class Body(Jaxpr):
+    """JAX's jaxpr with attributes in the place of properties: what is written here is read a hundred times a step."""
+
+    __slots__ = ("constvars", "effects", "eqns", "invars", "outvars")
+    debug_info: Any = _UNKNOWN
+    is_high = False
+
+    def __init__(self, constvars: Any, invars: Any, outvars: Any, eqns: Any, effects: Any) -> None:
+        self.constvars = constvars
+        self.invars = invars
+        self.outvars = outvars
+        self.eqns = eqns
+        self.effects = effects
+        self._debug_info = _UNKNOWN
+
+
+class Closed(ClosedJaxpr):
+    """The same of a closed one."""
+
+    __slots__ = ("consts", "jaxpr")
+
+    def __init__(self, jaxpr: Any, consts: Any) -> None:
+        self.jaxpr = self._jaxpr = jaxpr
+        self.consts = self._consts = consts
 
 
 def closed_of(
@@ -46,8 +93,7 @@ def closed_of(
     effects: Any = frozenset(),
 ) -> Any:
     """A jaxpr of these equations."""
-    made = Jaxpr(list(constvars), list(invars), list(outvars), list(eqns), effects, _UNKNOWN)
-    return ClosedJaxpr(made, consts)
+    return Closed(Body(list(constvars), list(invars), list(outvars), list(eqns), effects), list(consts))
 
 
 BOOL = np.dtype(bool)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .._ground._aval import Aval
-from .._ground._errors import user_line
-from .._ground._settings import x64_as
+from .._ground._errors import user_place
 from .._operation._call import Call
 from ._steps import Apply, Gradient, Leaf
 from ._trie import State, bits
@@ -45,8 +44,7 @@ class Growing:
         wants: tuple[int, ...] = ()
         if self.mode and not sever:
             wants = tuple([i for i, arg in enumerate(args) if arg.needs])
-        with x64_as(self.x64):
-            found = call.on(avals, self.x64, wants)
+        found = call.on(avals, self.x64, wants)
         mask = 0
         for arg in args:
             mask |= arg.mask
@@ -55,7 +53,7 @@ class Growing:
         slots = tuple([arg.slot for arg in args])
         state.step = Apply(call, slots, sever or not self.mode, needs, donate)
         self._results(state, found.avals, needs, mask)
-        state.tree = found.tree
+        state.tree, state.typed = found.tree, found
         state.weight += min(found.weight, HEAVIEST)
         state.full = state.weight >= settings.max_segment
         state.key = key
@@ -70,7 +68,7 @@ class Growing:
         return state
 
     def _results(self, state: State, avals: Sequence[Aval], needs: Sequence[bool], mask: int) -> None:
-        state.where = user_line()
+        state.at = user_place(4)
         if len(avals) == 1:
             state.result(avals[0], needs[0], mask)
             state.outs = (state,)
@@ -81,7 +79,7 @@ class Growing:
             out.size = state.size
             out.result(aval, need, mask)
             state.size = out.size
-            out.where, out.step = state.where, state.step
+            out.at, out.step = state.at, state.step
             outs.append(out)
         state.outs = tuple(outs)
 
@@ -93,7 +91,7 @@ class Growing:
             found = State(self, self.state, self.mode).result(state.aval, True, 0)
             found.step = Leaf(state.slot, state.aval)
             found.sources |= found.mask
-            found.where = user_line()
+            found.at = user_place(2)
             self.state.edges[key] = found
             self.grow(1)
         self.state = found

@@ -21,6 +21,9 @@ class Kind:
     enters: whether its value comes from outside.  is_leaf: whether gradients end there.  pulls: whether it pulls
     gradients back, so that it is replayed together with all that comes before it.
     label: its name in drawings and messages.
+    width: how many slots it fills.  reads: the slots that it reads.  call: the operation that it applies, or None.
+    may_fail: whether it calls back into Python.  donate: the slot whose buffer its result may reuse, or -1.
+    create: whether its gradients carry gradients.
     """
 
     __slots__ = ()
@@ -28,36 +31,12 @@ class Kind:
     is_leaf: ClassVar[bool] = False
     pulls: ClassVar[bool] = False
     label: Any = ""
-
-    @property
-    def width(self) -> int:
-        """How many slots it fills."""
-        return 1
-
-    @property
-    def reads(self) -> tuple[int, ...]:
-        """The slots that it reads."""
-        return ()
-
-    @property
-    def call(self) -> Any:
-        """The operation that it applies, or None."""
-        return None
-
-    @property
-    def may_fail(self) -> bool:
-        """Whether it calls back into Python."""
-        return False
-
-    @property
-    def donate(self) -> int:
-        """The slot whose buffer its result may reuse, or -1."""
-        return -1
-
-    @property
-    def create(self) -> bool:
-        """Whether its gradients carry gradients."""
-        return False
+    width: Any = 1
+    reads: Any = ()
+    call: Any = None
+    may_fail: Any = False
+    donate: Any = -1
+    create: Any = False
 
     def replay(self, env: Sequence[Any], entering: Iterator[Any]) -> list[Any]:
         """Its results, from the values so far and the values that enter."""

@@ -10,10 +10,15 @@ A path is also a list of steps (see _steps.py). Sets of slots are integers, one 
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any
 
 from .._ground._aval import Aval
+from .._ground._errors import Place, line_of
 from ._steps import Step
+
+
+NONE: Any = MappingProxyType({})
 
 
 class State:
@@ -24,18 +29,23 @@ class State:
     sources: all slots up to here where gradients end (inputs, leaves).  freed: slots whose graph was freed.
     mode: whether gradients are recorded.  size: slots so far.  weight: work so far, in elementary operations.
     outs, tree: all results and their structure, for operations with more than one.
+    at: the line where it was recorded.  typed: the operation on its arguments.
+    programs: by the slots that are handed out.  literals: (operation, state, class) of numbers -> those that were met, or
+    None where they vary.  Most states have none of either (NONE).
     """
 
     __slots__ = (
-        "a", "aval", "b", "code", "cut", "edges", "freed", "full", "guess", "habit", "key", "literals",
+        "a", "at", "aval", "b", "code", "cut", "edges", "freed", "full", "guess", "habit", "key", "literals",
         "mask", "mode", "needs", "op", "outs", "parent", "programs", "size", "slot", "sources", "step", "targets",
-        "trace", "tree", "weight", "where",
+        "trace", "tree", "typed", "weight",
     )  # fmt: skip
 
     edges: dict[tuple, State]
     programs: dict[tuple, Any]
     outs: tuple[State, ...] | None
+    tree: Any
     literals: dict[tuple, list | None]
+    typed: Any
 
     def __init__(self, trace: Any, parent: State | None, mode: bool) -> None:
         self.trace = trace
@@ -43,12 +53,11 @@ class State:
         self.mode = mode
         self.step: Any = None  # a Step; None at a root, and where the mode changes
         self.edges = {}
-        self.programs = {}
-        self.literals = {}  # (operation, state, class) of numbers -> those that were met; None where they vary
+        self.programs = self.literals = NONE
         self.outs = None
-        self.tree: Any = None
+        self.tree = self.typed = None
         self.targets: tuple[int, ...] = ()
-        self.where = ""
+        self.at: Place = None
         self.slot = -1
         self.aval: Any = None
         self.needs = False
@@ -75,6 +84,18 @@ class State:
         self.mask = mask | 1 << self.slot if needs else 0
         return self
 
+    def keep(self, slots: tuple[int, ...], program: Any) -> None:
+        """Remember a program of the recording that ends here."""
+        if self.programs is NONE:
+            self.programs = {}
+        self.programs[slots] = program
+
+    def note(self, group: tuple, met: list | None) -> None:
+        """Remember which numbers of a group were met."""
+        if self.literals is NONE:
+            self.literals = {}
+        self.literals[group] = met
+
     def path(self) -> list[State]:
         """The states from the start of the recording to here that hold a step."""
         found: list[State] = []
@@ -88,12 +109,17 @@ class State:
 
     def steps(self) -> list[Step]:
         """The steps of the path."""
-        return [state.step for state in self.path() if state.step is not None]
+        return [state.step for state in self.path()]
 
     @property
     def made(self) -> tuple[State, ...]:
         """The states of the values that the step made; none where a function returns no arrays."""
         return (self,) if self.outs is None else self.outs
+
+    @property
+    def where(self) -> str:
+        """The line where it was recorded."""
+        return line_of(self.at)
 
     @property
     def label(self) -> str:

@@ -131,7 +131,7 @@ class Forward(Outline):
     @cached_property
     def line(self) -> Line:
         """The recording as a line of operations."""
-        return Line(self.steps, self.avals, self.needs, self.x64, bool(self.targets))
+        return Line(self.steps, self.typed, self.avals, self.needs, self.x64, bool(self.targets))
 
     @cached_property
     def code(self) -> Code:

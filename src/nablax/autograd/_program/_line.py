@@ -50,7 +50,8 @@ class Line:
     """The operations of a recording; slots beyond those of the recording are for values in between.
 
     Args:
-      steps: the recording, with the avals of its slots, and which of them carry gradients.
+      steps: the recording.  typed: the operations that its steps apply, on their arguments.
+      avals, needs: of its slots, and which of them carry gradients.
       x64: whether it was recorded under x64.
       through: whether it will be pulled through later, so that residuals are to be kept.
     """
@@ -58,6 +59,7 @@ class Line:
     def __init__(
         self,
         steps: Sequence[Step],
+        typed: Sequence[Any],
         avals: Sequence[Aval],
         needs: Sequence[bool],
         x64: bool,
@@ -70,7 +72,8 @@ class Line:
         self.inputs: list[int] = []
         self.constants: dict[int, np.ndarray] = {}
         self.roots: dict[int, tuple[int, ...]] = {}  # of the backward at a step
-        self.again = any(step.create for step in steps)
+        self.again = any([step.create for step in steps])
+        self._typed = typed
         self._ones: dict[tuple, int] = {}
         self._sums: dict[Aval, Typed] = {}
         self._keeps = through
@@ -91,8 +94,7 @@ class Line:
         args, carrying, needs = step.args, step.needs, self.needs
         wants = tuple([i for i, a in enumerate(args) if needs[a]]) if True in carrying else ()
         outs = (slot,) if len(carrying) == 1 else tuple(range(slot, slot + len(carrying)))
-        typed = step.call.on(tuple([self.avals[a] for a in args]), self.x64)
-        op = Op(typed, args, outs, wants, at)
+        op = Op(self._typed[at], args, outs, wants, at)
         self.ops.append(op)
         if self._keeps and wants and not self.again:
             self._residuals(op)

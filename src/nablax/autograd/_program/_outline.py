@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from .._ground._bounded import Bounded
 from .._path._steps import Step, inputs
@@ -21,13 +22,24 @@ class Outline:
     roots: slots of the results that carry gradients; masks: their ancestors.  flows: for each slot, the slots that
     its gradient flows through.
     targets: the sources (inputs and leaves) that those gradients reach.
+    typed: for each step that applies an operation, that on its arguments.
     """
 
     def __init__(self, state: State, slots: tuple[int, ...]) -> None:
         path = state.path()
         self.steps: list[Step] = [s.step for s in path]
+        self.typed: list[Any] = [s.typed for s in path]
         self.slots = slots
-        values = [v for s in path for v in s.made]
+        values: list[State] = []
+        weight, before = 0, path[0].weight
+        for s in path:
+            if s.outs is None:
+                values.append(s)
+            else:
+                values += s.outs
+            if s.weight > before:
+                weight += s.weight - before
+            before = s.weight
         self.avals = [v.aval for v in values]
         self.needs = [v.needs for v in values]
         self.x64 = state.trace.x64
@@ -52,11 +64,9 @@ class Outline:
             kinds.append((value.aval, output, leaf))
         self.kinds = tuple(kinds)
         self.targets = tuple(bits(reached))
-        self.weight = sum(
-            s.weight - p.weight for s, p in zip(path[1:], path[:-1], strict=True) if s.weight > p.weight
-        )
+        self.weight = weight
         self.inputs = inputs(self.steps)
-        self.may_fail = any(step.may_fail for step in self.steps)
+        self.may_fail = any([step.may_fail for step in self.steps])
         self.donates = [] if self.targets else self._donated()
         self.tiny = self._is_tiny()
         self._wants: Bounded = Bounded(MOST_WANTS)
@@ -71,7 +81,7 @@ class Outline:
         """Whether computing it again costs less than handing out residuals."""
         if self.may_fail:
             return False  # what Python is asked once is not asked again
-        return self.weight <= TINY_WORK and sum(a.size for a in self.avals) <= TINY_SIZE
+        return self.weight <= TINY_WORK and sum([a.size for a in self.avals]) <= TINY_SIZE
 
     def reaches(self, outputs: Sequence[int], i: int) -> bool:
         """Whether the gradient of one of these outputs flows to target number i."""

@@ -47,7 +47,7 @@ def flush(trace: Trace) -> None:
     program = None if known is None else known()
     if program is None:
         program = program_for(end, slots)
-        end.programs[slots] = ref(program)
+        end.keep(slots, ref(program))
     else:
         program.used = True
     values, links, tracing, x64 = trace.values, trace.links, trace.tracing, trace.x64

@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from .._ground._errors import FailedError, GraphFreedError
+from .._ground._errors import FailedError, GraphFreedError, Place, line_of
 
 _serial = itertools.count()
 
@@ -58,7 +58,7 @@ class Node:
         """Raise where the graph of one of these outputs was freed; `name` is that of the tensor asked for."""
         for k in outputs:
             if self.is_freed(k):
-                Freed(self.where(k)).check(outputs, name)
+                Freed(self.state_of(self.program.roots[k]).at).check(outputs, name)
 
     def is_freed(self, k: int) -> bool:
         """Whether the graph of an output was freed."""
@@ -70,7 +70,11 @@ class Node:
 
     def line(self, slot: int) -> str:
         """The line where the value of a slot was recorded."""
-        return next(v.where for s in self.state.path() for v in s.made if v.slot == slot)
+        return self.state_of(slot).where
+
+    def state_of(self, slot: int) -> Any:
+        """The state whose value a slot is."""
+        return next(v for s in self.state.path() for v in s.made if v.slot == slot)
 
     def known(self, given: Iterable[int]) -> list[tuple[int, Any]]:
         """The slots that some others were computed from and whose tensors are still held, with these tensors."""
@@ -121,7 +125,14 @@ class Gone:
 class Freed(Gone):
     """Its graph was freed by the backward that its own segment held; `why` is the line where it was recorded."""
 
-    __slots__ = ()
+    __slots__ = ("_at",)
+
+    def __init__(self, at: Place) -> None:
+        self._at = at
+
+    @property
+    def why(self) -> str:  # type: ignore[override]
+        return line_of(self._at)
 
     def error(self, speaker: str, who: str) -> GraphFreedError:
         return GraphFreedError(

@@ -96,7 +96,7 @@ class Indexing:
         if before is not None:
             remember(trace, before, edges, known)
             if kind is int and starts and known is not None:
-                before.literals[_GETITEM, known[1]] = [key]
+                before.note((_GETITEM, known[1]), [key])
         return made if any(a.shape for a in arrays) else seen(self, made, index)
 
     def __setitem__(self: Any, index: Any, value: Any) -> None:

@@ -121,11 +121,12 @@ def binary(
         value = other if other and other == other else repr(other)  # NaN and -0.0 by their names
         most = POWERS if name == "pow" and kind is int else 1
         if kind is not bool and varies((key, kind), value, most):
-            here.literals[group] = here.guess = None
+            here.note(group, None)
+            here.guess = None
             for old in met:
                 here.edges.pop((key, state, kind, old), None)
             return array(self, other, key)
-        here.literals[group] = [*met, value]
+        here.note(group, [*met, value])
 
         def with_number() -> tuple[str, Callable[..., Any], int]:
             shown = f"{name}[{other}]"  # as drawings and messages show it
