@@ -16,6 +16,8 @@ from .._ground._errors import ShapeError
 from .._operation._call import ALIKE
 from .._operation._written import by
 from .._operation._written._elementwise import same
+from .._path._recorded import as_tensor, is_recorded, value_of
+from .._path._trace import local
 from ._lift import Lifted
 from ._recording import unary
 from ._torch._methods import METHODS as OTHERS
@@ -131,12 +133,18 @@ class Methods:
 
     def clone(self) -> Any:
         """A tensor of its own with the same value, through which gradients flow."""
-        return _clone(self)
+        tensor: Any = self
+        if is_recorded(tensor) or (tensor.requires_grad and local.trace.mode):
+            return _clone(tensor)
+        # A value never changes underneath: both may have it, and nothing is recorded.
+        made = as_tensor(value_of(tensor))
+        made._a = tensor._a
+        return made
 
     copy = contiguous = clone
 
     def __copy__(self) -> Any:
-        return _clone(self)
+        return self.clone()
 
     def __round__(self, digits: Any = None) -> Any:
         return self.round(digits or 0)  # type: ignore[attr-defined]
