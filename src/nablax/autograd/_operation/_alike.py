@@ -30,73 +30,108 @@ def kind_of(avals: Sequence[Aval]) -> Hashable:
     return tuple([(not a.shape, a.dtype, a.weak) for a in avals])
 
 
-def _elementwise(eqn: Any, shapes: Sequence[Shape]) -> Shape | None:
-    """All of one shape, or numbers."""
+def _elementwise(eqn: Any, ins: Sequence[int]) -> Any:
+    """Arrays of one shape, and numbers; found out by `Shapes.of` itself, as most are such."""
     if eqn.invars[0].aval.dtype.kind != "f" or eqn.params.get("accuracy") is not None:
         return None
-    found: Shape = ()
-    for shape in shapes:
-        if shape:
-            if found and shape != found:
-                return None
-            found = shape
-    return found or None
+    return _ELEMENTWISE
 
 
-def _product(eqn: Any, shapes: Sequence[Shape]) -> Shape | None:
-    (over, batch), (a, b) = eqn.params["dimension_numbers"], shapes
-    if batch[0] or len(a) != 2 or len(b) != 2 or len(over[0]) != 1:
+def _product(eqn: Any, ins: Sequence[int]) -> Any:
+    (over, batch), dtype = eqn.params["dimension_numbers"], eqn.outvars[0].aval.dtype
+    alike = dtype.char in "fd" and all([v.aval.dtype == dtype for v in eqn.invars])
+    if not alike or batch[0] or len(over[0]) != 1 or min(ins) < 0:
         return None
     (i,), (j,) = over
-    dtype = eqn.outvars[0].aval.dtype
-    alike = dtype.char in "fd" and all(v.aval.dtype == dtype for v in eqn.invars)
-    return (a[1 - i], b[1 - j]) if alike and a[i] == b[j] else None
+
+    def rule(a: Shape, b: Shape) -> Shape | None:
+        return (a[1 - i], b[1 - j]) if len(a) == 2 == len(b) and a[i] == b[j] else None
+
+    return rule
 
 
-def _turned(eqn: Any, shapes: Sequence[Shape]) -> Shape | None:
+def _turned(eqn: Any, ins: Sequence[int]) -> Any:
     order = eqn.params["permutation"]
-    return tuple([shapes[0][i] for i in order]) if len(shapes[0]) == len(order) else None
+    return (
+        (lambda a: tuple([a[i] for i in order]) if len(a) == len(order) else None) if min(ins) >= 0 else None
+    )
 
 
-_RESULTS = {**dict.fromkeys(QUICK, _elementwise), "dot_general": _product, "transpose": _turned}
+_ELEMENTWISE = object()
+_RULES = {**dict.fromkeys(QUICK, _elementwise), "dot_general": _product, "transpose": _turned}
 
 
-def shapes_of(closed: ClosedJaxpr, given: Sequence[Shape]) -> dict[Any, Shape] | None:
-    """The shapes of all variables, from those of the arguments; None where sizes decide more, or do not fit."""
+class Shapes:
+    """The shapes of all variables of a function, from those of its arguments: variables by number, the arguments first,
+    then the results of its equations.
+
+    outs: numbers of the results.  made: of what the equations make that are needed.
+    """
+
+    __slots__ = ("_steps", "made", "outs")
+
+    def __init__(self, steps: list[tuple[Any, tuple[int, ...]]], outs: list[int], made: list[int]) -> None:
+        self._steps, self.outs, self.made = steps, outs, made
+
+    def of(self, given: Sequence[Shape]) -> list[Shape] | None:
+        """All shapes; None where those of the arguments do not fit."""
+        shapes = list(given)
+        found: Shape | None
+        for rule, ins in self._steps:
+            if rule is _ELEMENTWISE:
+                found = ()
+                for i in ins:
+                    shape = shapes[i]
+                    if shape:
+                        if found and shape != found:
+                            return None
+                        found = shape
+                if not found:
+                    return None
+            else:
+                found = rule(*[shapes[i] for i in ins])
+                if found is None:
+                    return None
+            shapes.append(found)
+        return shapes
+
+
+def shapes_of(closed: ClosedJaxpr) -> Shapes | None:
+    """What finds the shapes of a function's variables; None where sizes decide more."""
     jaxpr = closed.jaxpr
     if jaxpr.constvars:
         return None
-    shapes: dict[Any, Shape] = dict(zip(jaxpr.invars, given, strict=True))
+    places = {v: i for i, v in enumerate(jaxpr.invars)}
+    steps: list[tuple[Any, tuple[int, ...]]] = []
     for eqn in jaxpr.eqns:
-        rule = _RESULTS.get(eqn.primitive.name)
-        if rule is None:
+        rule = _RULES.get(eqn.primitive.name)
+        ins = [-1 if v.__class__ is Literal else places[v] for v in eqn.invars]
+        if rule is None or any([i < 0 and v.aval.shape for i, v in zip(ins, eqn.invars, strict=True)]):
             return None
-        entering = []
-        for v in eqn.invars:
-            shape = v.aval.shape
-            if v.__class__ is not Literal:
-                shape = shapes[v]
-            elif shape:
-                return None
-            entering.append(shape)
-        made = rule(eqn, entering)
+        made = rule(eqn, ins)
         if made is None:
             return None
-        shapes[eqn.outvars[0]] = made
-    return None if any(v.__class__ is Literal for v in jaxpr.outvars) else shapes
+        places[eqn.outvars[0]] = len(places)
+        steps.append((made, tuple([i for i in ins if i >= 0])))
+    if any([v.__class__ is Literal for v in jaxpr.outvars]):
+        return None
+    eqns = needed(jaxpr.eqns, jaxpr.outvars) if len(jaxpr.eqns) > 1 else jaxpr.eqns
+    return Shapes(steps, [places[v] for v in jaxpr.outvars], [places[eqn.outvars[0]] for eqn in eqns])
 
 
-def resized(aval: Aval, shape: Shape) -> Aval:
-    """An aval with another shape."""
-    return intern(shape, aval.dtype, aval.weak)
+def resized(aval: Aval, like: Aval) -> Aval:
+    """An aval with the shape of another one."""
+    if like.dtype == aval.dtype and like.weak == aval.weak:
+        return like
+    return intern(like.shape, aval.dtype, aval.weak)
 
 
-def rewritten(closed: ClosedJaxpr, shapes: dict[Any, Shape]) -> ClosedJaxpr:
+def rewritten(closed: ClosedJaxpr, shapes: Sequence[Shape]) -> ClosedJaxpr:
     """The function with variables of these shapes."""
     atoms: dict[Any, Any] = {}
 
     def new(v: Any) -> Any:
-        atoms[v] = Var(shaped(shapes[v], v.aval.dtype, v.aval.weak_type))
+        atoms[v] = Var(shaped(shapes[len(atoms)], v.aval.dtype, v.aval.weak_type))
         return atoms[v]
 
     def read(v: Any) -> Any:
@@ -119,7 +154,7 @@ class Alike:
 
     __slots__ = ("_model", "_shapes")
 
-    def __init__(self, model: Any, shapes: dict[Any, Shape]) -> None:
+    def __init__(self, model: Any, shapes: list[Shape]) -> None:
         self._model, self._shapes = model, shapes
 
     def traced(self) -> Traced:
@@ -127,26 +162,34 @@ class Alike:
         return known._replace(jaxpr=rewritten(known.jaxpr, self._shapes))
 
     def kernel(self) -> Kernel:
-        return kernel_of(self._model.kernel(), self._model.traced.jaxpr, self._shapes)
+        model = self._model
+        return kernel_of(model.kernel(), [math.prod(self._shapes[i]) for i in model.shapes.made])
 
     def joint(self, typed: Any, wants: tuple[int, ...], again: bool) -> tuple[Joint, Any] | None:
         joint, pull = self._model.joint(wants, again)
         if joint.extra or not pull.each:
             return None
-        known = (*typed.args, *typed.avals)
-        avals = [*[known[r] for r in joint.reads], *[typed.avals[k] for k in joint.given]]
-        made = pull.resized(tuple([resized(a, b.shape) for a, b in zip(pull.args, avals, strict=True)]))
+        made = pull.resized(pulled(typed, joint, pull))
         return None if made is None else (joint, made)
 
 
-def kernel_of(kernel: Kernel, closed: ClosedJaxpr, shapes: dict[Any, Shape]) -> Kernel:
-    """The kernel of a function with variables of other shapes: the same calls."""
-    jaxpr = closed.jaxpr
-    made = Kernel()
-    made.size, made.outs, made.rest = kernel.size, kernel.outs, kernel.rest
-    made.code, made.constants = kernel.code, kernel.constants
-    eqns = needed(jaxpr.eqns, jaxpr.outvars) if len(jaxpr.eqns) > 1 else jaxpr.eqns
-    sizes = iter([math.prod(shapes[eqn.outvars[0]]) for eqn in eqns])
+def pulled(typed: Any, joint: Joint, pull: Any) -> tuple[Aval, ...]:
+    """The avals of what the pullback of a function reads, which is `pull` for other shapes."""
+    known = (*typed.args, *typed.avals)
+    avals = [known[r] for r in joint.reads]
+    avals += [typed.avals[k] for k in joint.given]
+    return tuple([resized(a, b) for a, b in zip(pull.args, avals, strict=True)])
+
+
+def kernel_of(kernel: Kernel, made: Sequence[int]) -> Kernel:
+    """The kernel of a function with variables of other shapes: the same calls.
+
+    made: the elements of what each of them makes.
+    """
+    new = Kernel()
+    new.size, new.outs, new.rest = kernel.size, kernel.outs, kernel.rest
+    new.code, new.constants = kernel.code, kernel.constants
+    sizes = iter(made)
     slots = range(kernel.size, kernel.size + len(kernel.sizes))
-    made.sizes = [0 if slot in kernel.constants else next(sizes) for slot in slots]
-    return made
+    new.sizes = [0 if slot in kernel.constants else next(sizes) for slot in slots]
+    return new

@@ -16,6 +16,7 @@ from typing import Any
 
 from .._ground._aval import Aval, intern
 from .._ground._bounded import Bounded
+from ._alike import pulled
 from ._custom import CUSTOM
 from ._general import Traced, sizes_of
 from ._joint import Joint
@@ -139,9 +140,7 @@ class Numbered:
         if found is None:
             return None
         joint, pull = found
-        known = (*typed.args, *typed.avals)
-        shapes = [*[known[r].shape for r in joint.reads], *[typed.avals[k].shape for k in joint.given]]
-        args = tuple([intern(s, a.dtype, a.weak) for a, s in zip(pull.args, shapes, strict=True)])
+        args = pulled(typed, joint, pull)
 
         def whole() -> Traced:
             return typed.spelled_out(wants)[1].traced

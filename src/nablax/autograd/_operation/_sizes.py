@@ -36,7 +36,8 @@ class Sizes:
         self._known = dict(self._letters)
         self._shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
         self._avals: dict[tuple, Any] = {}
-        self._about: dict[tuple, About] = {}
+        self._about: dict[Any, About] = {}
+        self._counts: dict[tuple[int, ...], int] = {}
 
     def size(self, n: int) -> int:
         """The number that a product of letters stands for.
@@ -89,10 +90,16 @@ class Sizes:
 
     def about(self, aval: Any) -> About:
         """What rules of NumPy's functions ask of an aval."""
-        key = aval.shape, aval.dtype
-        found = self._about.get(key)
+        found = self._about.get(aval)  # there is one for each shape and dtype
         if found is None:
-            found = self._about[key] = About(self.shape(aval.shape), aval.dtype)
+            found = self._about[aval] = About(self.shape(aval.shape), aval.dtype)
+        return found
+
+    def count(self, shape: tuple[int, ...]) -> int:
+        """How many elements an array of this shape has."""
+        found = self._counts.get(shape)
+        if found is None:
+            found = self._counts[shape] = math.prod(self.shape(shape))
         return found
 
     def jaxpr(self, closed: Any) -> Any:

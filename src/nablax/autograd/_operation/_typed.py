@@ -8,11 +8,11 @@ from typing import Any
 import jax
 from jax.extend.core import Literal
 
-from .._ground._aval import Aval, interned
+from .._ground._aval import Aval, intern, interned
 from .._ground._bounded import Bounded
 from .._ground._settings import in_x64
 from .._ground._stats import stats
-from ._alike import Alike, resized, shapes_of
+from ._alike import Alike, shapes_of
 from ._equations import work
 from ._general import Traced
 from ._joint import Joint
@@ -27,11 +27,12 @@ class Typed:
     """A call on arguments of given avals.
 
     avals, tree: of the results (tree is None for a single array).  weight: the work in it.
+    shapes: where sizes decide nothing, what finds those of its variables (see `each`).
     """
 
     __slots__ = (
-        "_each", "_first", "_joints", "_kernel", "_kernels", "_like", "_traced", "args", "avals", "call", "tree",
-        "weight", "x64",
+        "_each", "_first", "_joints", "_kernel", "_kernels", "_like", "_traced", "args", "avals", "call", "shapes",
+        "tree", "weight", "x64",
     )  # fmt: skip
 
     _traced: Traced | None
@@ -80,19 +81,21 @@ class Typed:
         """Whether sizes decide nothing, so that other shapes need no trace of their own."""
         if self._each is None:
             given = [a.shape for a in self.args]
-            self._each = any(given) and shapes_of(self.traced.jaxpr, given) is not None
+            self.shapes = shapes_of(self.traced.jaxpr) if any(given) else None
+            self._each = self.shapes is not None and self.shapes.of(given) is not None
         return self._each
 
     def resized(self, args: tuple[Aval, ...]) -> Typed | None:
         """The same on arguments of other shapes, where `each` holds; None where these do not fit."""
-        closed = self.traced.jaxpr
-        shapes = shapes_of(closed, [a.shape for a in args])
+        known: Any = self.shapes
+        shapes = known.of([a.shape for a in args])
         if shapes is None:
             return None
-        outs = closed.jaxpr.outvars
-        avals = tuple([resized(a, shapes[v]) for a, v in zip(self.avals, outs, strict=True)])
+        avals = tuple(
+            [intern(shapes[i], a.dtype, a.weak) for a, i in zip(self.avals, known.outs, strict=True)]
+        )
         made = self.sized(args, avals, Alike(self, shapes))
-        made._each = True
+        made._each, made.shapes = True, known
         return made
 
     def sized(self, args: tuple[Aval, ...], avals: tuple[Aval, ...], like: Any) -> Typed:

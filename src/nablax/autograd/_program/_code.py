@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,8 +31,10 @@ class Code:
         self._avals = line.avals
         self.slots = len(line.avals)
         self.template: list[Any] = [None] * self.slots
+        self.bytes = 0  # of constants
         for slot, value in line.constants.items():
             self.template[slot] = value
+            self.bytes += value.nbytes
         self._sizes = [aval.size for aval in line.avals]
         self._rows: list[tuple] = []
         self._inner = 0  # elements of results that need no slot besides their own
@@ -40,15 +42,14 @@ class Code:
         for op in ops:
             self._write(op)
         self.calls, self.elements = len(self._rows), sum(self._sizes) + self._inner
-        self.bytes = sum(v.nbytes for v in self.template if isinstance(v, np.ndarray))
         kept = range(self.slots) if keep is None else set(keep)
         self._moves = [(slot, source) for slot, source in self._same.items() if slot in kept]
-        self._pieces = self._cut({*kept, *(source for _, source in self._moves)})
+        self._pieces = self._cut(kept)
 
     def _write(self, op: Op) -> None:
         same = self._same
         args = [same.get(a, a) for a in op.args] if same else op.args
-        outs = op.outs + op.extras
+        outs = op.outs + op.extras if op.extras else op.outs
         if op.typed is None:
             same[outs[0]] = args[0]
             return
@@ -64,6 +65,9 @@ class Code:
             return
         start = len(self.template)
         self.template += kernel.rest
+        for value in kernel.constants.values():
+            if isinstance(value, np.ndarray):
+                self.bytes += value.nbytes
         self._sizes += kernel.sizes
         place = [*args, *range(start, start + len(kernel.rest))]
         made: set[int] = set()
@@ -79,11 +83,16 @@ class Code:
             out = place[out] if out.__class__ is int else tuple([place[i] for i in out])
             self._rows.append((function, a, b, out))
 
-    def _cut(self, kept: set[int]) -> list[tuple[list[tuple], list[int]]]:
+    def _cut(self, kept: Container[int]) -> list[tuple[list[tuple], list[int]]]:
         """The rows in pieces, each with the big values that nothing reads after it."""
         if max(self._sizes, default=0) < BIG:
             return [(self._rows, [])]
-        big = {slot for slot, size in enumerate(self._sizes) if size >= BIG and slot not in kept}
+        moved = {source for _, source in self._moves}
+        big = {
+            slot
+            for slot, size in enumerate(self._sizes)
+            if size >= BIG and slot not in kept and slot not in moved
+        }
         if not big:
             return [(self._rows, [])]
         last: dict[int, int] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -20,7 +19,7 @@ class Waiting(NamedTuple):
     """A call that waits for sizes.
 
     rule, params: what makes its function.  names: of the parameters that are made of sizes.
-    ins, outs: avals.  many: whether it has several results.
+    ins, outs: avals.  many: whether it has several results.  into, out: slots.
     """
 
     rule: Any
@@ -29,6 +28,8 @@ class Waiting(NamedTuple):
     ins: list[Any]
     outs: list[Any]
     many: bool
+    into: tuple[int, ...]
+    out: tuple[int, ...]
 
 
 class Pattern(Lowered):
@@ -69,7 +70,9 @@ class Pattern(Lowered):
         host = eqn.params["host"]
         self.code.append(row(host, into, out))
         rule = (lambda ins, outs, host: host) if hasattr(host, "resized") else None
-        self._waiting.append(rule and Waiting(rule, {"host": host}, ("host",), [], [], False))
+        self._waiting.append(
+            rule and Waiting(rule, {"host": host}, ("host",), [], [], False, tuple(into), (out,))
+        )
         return [out]
 
     def _equation(self, eqn: Any, into: list[int], small: bool) -> list[int]:
@@ -86,7 +89,7 @@ class Pattern(Lowered):
         rule, params = found or (None, {})
         names = tuple([k for k, v in params.items() if self._has_letters(v)])
         ins, made = [v.aval for v in eqn.invars], [v.aval for v in eqn.outvars]
-        self._waiting.append(Waiting(rule, params, names, ins, made, many))
+        self._waiting.append(Waiting(rule, params, names, ins, made, many, tuple(into), tuple(outs)))
         return outs
 
     def _has_letters(self, value: Any) -> bool:
@@ -104,28 +107,35 @@ class Pattern(Lowered):
         for slot, atom in self._letters:
             constants[slot] = np.asarray(sizes.literal(atom), atom.aval.dtype)
         made.sizes = lengths = self.sizes[:]
+        count = sizes.count
         for place, shape in self._shapes:
-            lengths[place] = math.prod(sizes.shape(shape))
-        made.code = []
+            lengths[place] = count(shape)
+        made.code = code = []
         for call, waiting in zip(self.code, self._waiting, strict=True):
             if waiting is None:
-                made.code.append(call)
+                code.append(call)
                 continue
-            rule, params, names, ins, results, many = waiting
-            _, a, b, out = call
+            rule, params, names, ins, results, many, into, outs = waiting
             if names:
                 params = {**params, **{k: sizes.of(params[k]) for k in names}}
             function = rule([about(v) for v in ins], [about(v) for v in results], **params)
             if function is None:
                 return None
-            into = a if b == -2 else (a,) if b < 0 else (a, b)
-            outs = out if many else (out,)
-            if constants.keys() >= set(into) and sum([lengths[i - self.size] for i in outs]) <= FOLDED:
+            if self._folded(into, outs, constants, lengths):
                 found = quietly(function, *[constants[i] for i in into])
                 constants.update(zip(outs, found if many else (found,), strict=True))
                 for i in outs:
                     lengths[i - self.size] = 0
             else:
-                made.code.append((function, a, b, out))
+                code.append((function, *call[1:]))
         made.rest = [constants.get(self.size + k) for k in range(len(lengths))]
         return made
+
+    def _folded(
+        self, into: tuple[int, ...], outs: tuple[int, ...], constants: dict[int, Any], lengths: list[int]
+    ) -> bool:
+        """Whether a call is made once and for all: of constants, and not for much."""
+        for i in into:
+            if i not in constants:
+                return False
+        return sum([lengths[i - self.size] for i in outs]) <= FOLDED
