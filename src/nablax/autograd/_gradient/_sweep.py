@@ -67,7 +67,7 @@ class Sweep(Walk):
         freed = trace.state.freed
         for root in roots:
             if root.mask & freed:
-                Freed(root.at).check((), self.name)
+                Freed(root).check((), self.name)
         sought: dict[int, Any] = {}
         wanted = None
         if self.reach is not None:

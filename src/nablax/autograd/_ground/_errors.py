@@ -39,9 +39,6 @@ _PYTHON = sysconfig.get_path("stdlib") + os.sep
 _BELOW = {"jaxlib", "opt_einsum", "ml_dtypes", "scipy"}  # packages that JAX calls
 
 
-Place = tuple[CodeType, int] | None  # code, and where in it
-
-
 class AutogradError(Exception):
     """Base class of all errors that nablax.autograd raises on purpose."""
 
@@ -121,17 +118,10 @@ def user_line() -> str:
     return "unknown line" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
-def user_place(depth: int) -> Place:
-    """Where the user's own code is running, from `depth` frames up; `line_of` puts it in words."""
-    frame = user_frame(depth + 1)
-    return None if frame is None else (frame.f_code, frame.f_lasti)
-
-
-def line_of(place: Place) -> str:
-    """`file:line` of a place."""
-    if place is None:
+def line_of(code: CodeType | None, at: int) -> str:
+    """`file:line` of an instruction of some code; None where that is not known."""
+    if code is None:
         return "unknown line"
-    code, at = place
     line = next(line for start, end, line in code.co_lines() if start <= at < end)
     return f"{code.co_filename}:{line}"
 

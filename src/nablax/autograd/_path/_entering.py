@@ -11,7 +11,6 @@ import numpy as np
 from jax.extend.core import get_opaque_trace_state
 
 from .._ground._aval import PLAIN, WIDE, Aval, config
-from .._ground._errors import user_place
 from .._ground._settings import now
 from ._growing import Growing
 from ._recorded import is_wide, link_of, value_of
@@ -109,7 +108,7 @@ class Entering(Growing):
             state = State(self, self.state, self.mode).result(aval, needs, 0)
             state.step = Input(aval, needs)
             state.sources |= state.mask
-            state.at = user_place(2)
+            state.here(2)
             self.state.edges[key] = state
             self.grow(1)
         self.values.append(value)

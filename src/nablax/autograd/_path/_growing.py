@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .._ground._aval import Aval
-from .._ground._errors import user_place
 from .._operation._call import Call
 from ._steps import Apply, Gradient, Leaf
 from ._trie import State, bits
 
+CARRYING, BARE = (True,), (False,)  # whether the one result carries a gradient
+new = tuple.__new__
 HEAVIEST = 32  # a single operation counts for no more than this towards max_segment
 
 
@@ -40,19 +41,20 @@ class Growing:
         parent = self.state
         if self.turned < 0:
             self.turned = parent.size
-        avals = tuple([arg.aval for arg in args])
-        wants: tuple[int, ...] = ()
-        if self.mode and not sever:
-            wants = tuple([i for i, arg in enumerate(args) if arg.needs])
-        found = call.on(avals, self.x64, wants)
+        sever = sever or not self.mode
         mask = 0
         for arg in args:
             mask |= arg.mask
-        needs = tuple([aval.inexact for aval in found.avals]) if wants else (False,) * len(found.avals)
+        wants = tuple([i for i, arg in enumerate(args) if arg.needs]) if mask and not sever else ()
+        found = call.on(tuple([arg.aval for arg in args]), self.x64, wants)
+        made = found.avals
+        if len(made) == 1:
+            needs = CARRYING if wants and made[0].inexact else BARE
+        else:
+            needs = tuple([aval.inexact for aval in made]) if wants else BARE * len(made)
         state = State(self, parent, self.mode)
-        slots = tuple([arg.slot for arg in args])
-        state.step = Apply(call, slots, sever or not self.mode, needs, donate)
-        self._results(state, found.avals, needs, mask)
+        state.step = new(Apply, (call, tuple([arg.slot for arg in args]), sever, needs, donate))
+        self._results(state, made, needs, mask)
         state.tree, state.typed = found.tree, found
         state.weight += min(found.weight, HEAVIEST)
         state.full = state.weight >= settings.max_segment
@@ -68,7 +70,7 @@ class Growing:
         return state
 
     def _results(self, state: State, avals: Sequence[Aval], needs: Sequence[bool], mask: int) -> None:
-        state.at = user_place(4)
+        state.here(4)
         if len(avals) == 1:
             state.result(avals[0], needs[0], mask)
             state.outs = (state,)
@@ -79,7 +81,7 @@ class Growing:
             out.size = state.size
             out.result(aval, need, mask)
             state.size = out.size
-            out.at, out.step = state.at, state.step
+            out.within, out.at, out.step = state.within, state.at, state.step
             outs.append(out)
         state.outs = tuple(outs)
 
@@ -91,7 +93,7 @@ class Growing:
             found = State(self, self.state, self.mode).result(state.aval, True, 0)
             found.step = Leaf(state.slot, state.aval)
             found.sources |= found.mask
-            found.at = user_place(2)
+            found.here(2)
             self.state.edges[key] = found
             self.grow(1)
         self.state = found

@@ -80,5 +80,5 @@ def record(spec: Hashable, build: Callable[[], tuple], args: Sequence[Any], seve
         return state
     if trace.wanders and trace.strays(key):
         return record(spec, build, args, sever)
-    state = trace.apply(key, lambda: intern_call(spec, build), states, sever)
+    state = trace.state = trace.extend(key, intern_call(spec, build), states, sever)
     return state

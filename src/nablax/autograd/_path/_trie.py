@@ -10,11 +10,11 @@ A path is also a list of steps (see _steps.py). Sets of slots are integers, one 
 
 from __future__ import annotations
 
-from types import MappingProxyType
+from types import CodeType, MappingProxyType
 from typing import Any
 
 from .._ground._aval import Aval
-from .._ground._errors import Place, line_of
+from .._ground._errors import line_of, user_frame
 from ._steps import Step
 
 
@@ -29,7 +29,8 @@ class State:
     sources: all slots up to here where gradients end (inputs, leaves).  freed: slots whose graph was freed.
     mode: whether gradients are recorded.  size: slots so far.  weight: work so far, in elementary operations.
     outs, tree: all results and their structure, for operations with more than one.
-    at: the line where it was recorded.  typed: the operation on its arguments.
+    within, at: the user's code where it was recorded, and the instruction in it.
+    typed: the operation on its arguments.
     programs: by the slots that are handed out.  literals: (operation, state, class) of numbers -> those that were met, or
     None where they vary.  Most states have none of either (NONE).
     """
@@ -37,7 +38,7 @@ class State:
     __slots__ = (
         "a", "at", "aval", "b", "code", "cut", "edges", "freed", "full", "guess", "habit", "key", "literals",
         "mask", "mode", "needs", "op", "outs", "parent", "programs", "size", "slot", "sources", "step", "targets",
-        "trace", "tree", "typed", "weight",
+        "trace", "tree", "typed", "weight", "within",
     )  # fmt: skip
 
     edges: dict[tuple, State]
@@ -46,6 +47,7 @@ class State:
     tree: Any
     literals: dict[tuple, list | None]
     typed: Any
+    within: CodeType | None
 
     def __init__(self, trace: Any, parent: State | None, mode: bool) -> None:
         self.trace = trace
@@ -57,7 +59,8 @@ class State:
         self.outs = None
         self.tree = self.typed = None
         self.targets: tuple[int, ...] = ()
-        self.at: Place = None
+        self.within = None
+        self.at = 0
         self.slot = -1
         self.aval: Any = None
         self.needs = False
@@ -119,7 +122,13 @@ class State:
     @property
     def where(self) -> str:
         """The line where it was recorded."""
-        return line_of(self.at)
+        return line_of(self.within, self.at)
+
+    def here(self, depth: int) -> None:
+        """It is recorded where the user's code is now, from `depth` frames up."""
+        frame = user_frame(depth + 1)
+        if frame is not None:
+            self.within, self.at = frame.f_code, frame.f_lasti
 
     @property
     def label(self) -> str:

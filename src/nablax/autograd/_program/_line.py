@@ -149,8 +149,12 @@ class Line:
         wants = tuple([i for i, a in enumerate(args) if needs[a]]) if create else ()
         first = len(avals)
         avals += made
-        needs += [aval.inexact for aval in made] if wants else [False] * len(made)
-        outs = (first,) if len(made) == 1 else tuple(range(first, len(avals)))
+        if len(made) == 1:
+            needs.append(made[0].inexact if wants else False)
+            outs: tuple[int, ...] = (first,)
+        else:
+            needs += [aval.inexact for aval in made] if wants else [False] * len(made)
+            outs = tuple(range(first, len(avals)))
         op = Op(typed, args, outs, wants, at)
         op.source = source
         self.ops.append(op)
@@ -180,7 +184,7 @@ class Line:
         """
         cts = dict(given)
         needs = self.needs
-        for op in reversed(list(self.ops)):
+        for op in self.ops[::-1]:
             wants = op.wants
             if not wants:
                 continue
@@ -207,9 +211,9 @@ class Line:
         joint, typed = op.typed.joint(op.wants, self.again)
         if op.joint is None and not self.again:
             self._hand_out(op, joint)
-        args, outs, extras = op.args, op.outs, op.extras
-        n, m = len(args), len(outs)
-        reads = [args[r] if r < n else outs[r - n] if r < n + m else extras[r - n - m] for r in joint.reads]
+        outs = op.outs
+        values = op.args + outs + op.extras
+        reads = [values[r] for r in joint.reads]
         for k in joint.given:
             reads.append(cts[outs[k]] if k in known else self._one(self.avals[outs[k]], 0))
         return self._apply(typed, tuple(reads), at, create, op)

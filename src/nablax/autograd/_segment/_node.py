@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from .._ground._errors import FailedError, GraphFreedError, Place, line_of
+from .._ground._errors import FailedError, GraphFreedError, line_of
 
 _serial = itertools.count()
 
@@ -58,7 +58,7 @@ class Node:
         """Raise where the graph of one of these outputs was freed; `name` is that of the tensor asked for."""
         for k in outputs:
             if self.is_freed(k):
-                Freed(self.state_of(self.program.roots[k]).at).check(outputs, name)
+                Freed(self.state_of(self.program.roots[k])).check(outputs, name)
 
     def is_freed(self, k: int) -> bool:
         """Whether the graph of an output was freed."""
@@ -125,14 +125,14 @@ class Gone:
 class Freed(Gone):
     """Its graph was freed by the backward that its own segment held; `why` is the line where it was recorded."""
 
-    __slots__ = ("_at",)
+    __slots__ = ("_at", "_within")
 
-    def __init__(self, at: Place) -> None:
-        self._at = at
+    def __init__(self, state: Any) -> None:
+        self._within, self._at = state.within, state.at
 
     @property
     def why(self) -> str:  # type: ignore[override]
-        return line_of(self._at)
+        return line_of(self._within, self._at)
 
     def error(self, speaker: str, who: str) -> GraphFreedError:
         return GraphFreedError(

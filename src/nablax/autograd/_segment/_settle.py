@@ -39,6 +39,6 @@ def settle(
             tensor._k = output
             node.outs.append(ref(tensor))
         else:
-            tensor._n = Freed(tensor._s.at)
+            tensor._n = Freed(tensor._s)
             tensor._k = 0
         tensor._s = None
