@@ -15,6 +15,9 @@ import numpy as np
 from ._errors import ShapeError, user_line
 
 config: Any = jax.config
+X64: Any = (
+    jax.enable_x64
+)  # its `value`: whether x64 is on, for less than half of what `config` takes to say it
 PLAIN: set[type] = {np.ndarray}  # classes of values that are computed; JAX's joins when the first is met
 _TABLE: WeakValueDictionary[tuple, Aval] = WeakValueDictionary()  # all that are in use
 _LOCK = threading.Lock()
@@ -103,7 +106,7 @@ def aval_of(value: Any, x64: bool = False) -> Aval:
     x64: whether it stands beside 64 bits, so that what is no array of JAX's keeps as many.
     """
     kind = value.__class__
-    x64 = x64 or config.jax_enable_x64
+    x64 = x64 or X64.value
     if kind is np.ndarray:
         return _seen(value.shape, value.dtype, False, x64)
     if kind in _SCALARS:

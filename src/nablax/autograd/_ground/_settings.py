@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from ._aval import WIDE, config
+from ._aval import WIDE, X64
 
 Settings = tuple[Any, Any]  # default device, default precision of matrix products
 
@@ -41,12 +41,12 @@ def under(settings: Settings) -> Any:
 
 def x64_as(x64: bool) -> Any:
     """A context in which x64 is on, or off; free where it is so already."""
-    return _SAME if x64 == config.jax_enable_x64 else jax.enable_x64(x64)
+    return _SAME if x64 == X64.value else jax.enable_x64(x64)
 
 
 def in_x64(x64: bool, function: Callable[..., Any], *args: Any) -> Any:
     """Call a function where x64 is on, or off."""
-    if x64 == config.jax_enable_x64:
+    if x64 == X64.value:
         return function(*args)
     with jax.enable_x64(x64):
         return function(*args)
@@ -54,4 +54,4 @@ def in_x64(x64: bool, function: Callable[..., Any], *args: Any) -> Any:
 
 def holding(dtype: Any) -> Any:
     """A context in which there are arrays of this dtype: x64 is on for 64 bits, and else as it was."""
-    return x64_as(config.jax_enable_x64 or dtype in WIDE)
+    return x64_as(X64.value or dtype in WIDE)

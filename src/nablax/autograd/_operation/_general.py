@@ -21,7 +21,7 @@ import jax
 from jax import export
 from jax.extend.core import ClosedJaxpr
 
-from .._ground._aval import Aval, config
+from .._ground._aval import Aval, X64
 from .._ground._settings import now, under, x64_as
 from ._numbers import LETTERS, Numbers
 from ._same import equal
@@ -90,7 +90,7 @@ def _aside(trace: Callable[[], Traced]) -> Traced | None:
     in this thread those would be the user's, and hold tensors.
     """
     found: list[Traced] = []
-    settings, x64 = now(), bool(config.jax_enable_x64)
+    settings, x64 = now(), bool(X64.value)
 
     def run() -> None:
         with contextlib.suppress(Exception), under(settings), x64_as(x64):

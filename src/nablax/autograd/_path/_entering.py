@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jax.extend.core import get_opaque_trace_state
 
-from .._ground._aval import PLAIN, WIDE, Aval, config
+from .._ground._aval import PLAIN, WIDE, Aval, X64
 from .._ground._settings import now
 from ._growing import Growing
 from ._recorded import is_wide, link_of, value_of
@@ -121,7 +121,7 @@ class Entering(Growing):
         an operation has 64 bits where x64 is on at its line, or where one of its arguments has."""
         if self.state is self.closed:
             return
-        other = self.settings != now() or self.on != config.jax_enable_x64
+        other = self.settings != now() or self.on != X64.value
         if other or (self.x64 and not self.on and args is not None and not any(map(is_wide, args))):
             self.flush()
 

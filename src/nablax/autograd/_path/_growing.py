@@ -119,8 +119,13 @@ class Growing:
                 targets = tuple(bits(mask & (sources | extra)))
             if not targets:
                 return None
-            by_slot = {s.slot: s.aval for p in self.state.path() for s in p.made}
-            avals = tuple(by_slot[t] for t in targets)
+            by_slot: dict[int, Aval] = {}
+            for p in self.state.path():
+                if p.outs is None:
+                    by_slot[p.slot] = p.aval
+                else:
+                    by_slot.update([(out.slot, out.aval) for out in p.outs])
+            avals = tuple([by_slot[t] for t in targets])
             state = State(self, self.state, self.mode)
             given = tuple(-1 if ct is None else ct.slot for ct in cotangents)
             state.step = Gradient(tuple(root.slot for root in roots), given, targets, avals, create)

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from .._ground._aval import config
+from .._ground._aval import X64
 from .._ground._errors import ThreadError, user_frame, user_line
 from .._ground._settings import now
 from .._operation._call import Call
@@ -71,7 +71,7 @@ class Trace(Entering):
 
         Lines have tries of their own so that a state's line is right; programs are shared between them.
         """
-        self.on = config.jax_enable_x64
+        self.on = X64.value
         self.x64 = self.on or self.wide
         self.wide = False
         self.settings = now()

@@ -70,12 +70,12 @@ class Code:
                 self.bytes += value.nbytes
         self._sizes += kernel.sizes
         place = [*args, *range(start, start + len(kernel.rest))]
-        made: set[int] = set()
+        known = set(kernel.constants)
         for slot, s in zip(outs, kernel.outs, strict=True):
-            if s < size or s in kernel.constants or s in made:
+            if s < size or s in known:
                 same[slot] = place[s]  # an argument, a constant, or the same result again
             else:
-                made.add(s)
+                known.add(s)
                 place[s] = slot
         for function, a, b, out in kernel.code:
             a = tuple([place[i] for i in a]) if b == -2 else place[a]

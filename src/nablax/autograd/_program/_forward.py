@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .._ground._aval import PLAIN, config
+from .._ground._aval import PLAIN, X64
 from .._ground._bounded import Bounded
 from .._ground._disk import compiled
 from .._ground._lent import is_lent
@@ -35,8 +35,8 @@ MOST_PULLS = 64  # of each kind: ways back that are remembered
 class Forward(Outline):
     """What runs the recording."""
 
-    def __init__(self, state: State, slots: tuple[int, ...]) -> None:
-        super().__init__(state, slots)
+    def __init__(self, state: State, path: Sequence[State], slots: tuple[int, ...]) -> None:
+        super().__init__(state, path, slots)
         self.compiled: Any = None
         self._written: Any = None
         self.used = False  # again, since it was new or the next to be forgotten
@@ -98,7 +98,7 @@ class Forward(Outline):
             if getrefcount(value) > OWN or not isinstance(value, jax.Array) or is_lent(value):
                 with x64_as(x64):
                     values[i] = jnp.array(value, copy=True)
-        if x64 == config.jax_enable_x64:
+        if x64 == X64.value:
             results = program(*values)
         else:
             with jax.enable_x64(x64):

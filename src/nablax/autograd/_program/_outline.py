@@ -25,8 +25,7 @@ class Outline:
     typed: for each step that applies an operation, that on its arguments.
     """
 
-    def __init__(self, state: State, slots: tuple[int, ...]) -> None:
-        path = state.path()
+    def __init__(self, state: State, path: Sequence[State], slots: tuple[int, ...]) -> None:
         self.steps: list[Step] = [s.step for s in path]
         self.typed: list[Any] = [s.typed for s in path]
         self.slots = slots

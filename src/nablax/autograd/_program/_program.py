@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .._ground._aval import config
+from .._ground._aval import X64
 from .._ground._bounded import Bounded
 from .._ground._disk import at_first, compiled
 from .._ground._settings import now, x64_as
@@ -74,7 +74,7 @@ class Program(Forward):
                 return _plus(sweep(env, cts), sums)
         sums = [s for s in sums if s is not None]
         entering = values if kind == "again" else [*values, *data]
-        if self.x64 == config.jax_enable_x64:
+        if self.x64 == X64.value:
             return program(sums, entering, cts)
         with jax.enable_x64(self.x64):
             return program(sums, entering, cts)
@@ -124,7 +124,7 @@ class Program(Forward):
 
             self._chains[key] = jax.jit(chain)
             program = self.notice.first(at_first(self._chains[key]))
-        if self.x64 == config.jax_enable_x64:
+        if self.x64 == X64.value:
             return program(values, ct)
         with jax.enable_x64(self.x64):
             return program(values, ct)
@@ -211,11 +211,12 @@ class Program(Forward):
 
 def program_for(state: State, slots: tuple[int, ...]) -> Program:
     """The program of a recording, shared by all tries in which the same steps were recorded."""
-    key = (tuple(state.steps()), slots, state.freed, state.trace.x64)
+    path = state.path()
+    key = (tuple([s.step for s in path]), slots, state.freed, state.trace.x64)
     found = _PROGRAMS.get(key)
     if found is None:
         _make_room()
-        found = _PROGRAMS[key] = Program(state, slots)
+        found = _PROGRAMS[key] = Program(state, path, slots)
     return found
 
 

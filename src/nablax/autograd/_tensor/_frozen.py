@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
-from .._ground._aval import Aval, aval_of, config
+from .._ground._aval import Aval, aval_of, X64
 from .._ground._bounded import Bounded
 from .._ground._quiet import quietly
 from .._ground._settings import now
@@ -98,12 +98,12 @@ class Frozen:
         self, lifted: Any, reads: Hashable | None, keys: list, tree: Any, static: list, arrays: list
     ) -> State:
         """Record a call."""
-        x64 = config.jax_enable_x64 or any(map(is_wide, arrays))
+        x64 = X64.value or any(map(is_wide, arrays))
         avals = tuple([a._aval if isinstance(a, Recorded) else aval_of(a, x64) for a in arrays])
         known: Any = None
         spec: Spec | None = None
         if reads is not None and all(k is not None for k in keys):
-            known = (reads, *keys, avals, config.jax_enable_x64, now())
+            known = (reads, *keys, avals, X64.value, now())
             try:
                 of, latest = self.latest
                 spec = latest if of == known else self.specs.get(known)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ..._ground._aval import config
+from ..._ground._aval import X64
 from .._custom import whole
 from .._writer import BOOL, Atom, Writer
 from ._rule import Rule, axes_of, axis_of, need, strong
@@ -33,7 +33,7 @@ def _over(x: Any, dim: Any, dtype: Any) -> tuple[tuple[int, ...], tuple[int, ...
 
 def total(w: Writer, x: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Atom:
     if strong(x, "fb").aval.dtype == BOOL:
-        need(not config.jax_enable_x64)
+        need(not X64.value)
         x = w.convert(x, "int32")
         shape, axes = x.aval.shape, axes_of(dim, x.aval.ndim)
         need(dtype is None)
@@ -65,7 +65,7 @@ largest, smallest = _extreme(Writer.max), _extreme(Writer.min)
 
 def where_largest(w: Writer, x: Any, dim: Any = None, keepdim: bool = False) -> Atom:
     shape, axes = _over(x, dim, None)
-    need(len(axes) == 1 and not keepdim and not config.jax_enable_x64)
+    need(len(axes) == 1 and not keepdim and not X64.value)
     dtype = np.dtype("int32")
     left = tuple([n for i, n in enumerate(shape) if i not in axes])
     return w.emit(lax.argmax_p, (x,), left, dtype, axes=axes, index_dtype=dtype)
