@@ -39,7 +39,7 @@ def _elementwise(eqn: Any, ins: Sequence[int]) -> Any:
 
 def _product(eqn: Any, ins: Sequence[int]) -> Any:
     (over, batch), dtype = eqn.params["dimension_numbers"], eqn.outvars[0].aval.dtype
-    alike = dtype.char in "fd" and all([v.aval.dtype == dtype for v in eqn.invars])
+    alike = dtype.char in "fd" and all(v.aval.dtype == dtype for v in eqn.invars)
     if not alike or batch[0] or len(over[0]) != 1 or min(ins) < 0:
         return None
     (i,), (j,) = over
@@ -106,14 +106,14 @@ def shapes_of(closed: ClosedJaxpr) -> Shapes | None:
     for eqn in jaxpr.eqns:
         rule = _RULES.get(eqn.primitive.name)
         ins = [-1 if v.__class__ is Literal else places[v] for v in eqn.invars]
-        if rule is None or any([i < 0 and v.aval.shape for i, v in zip(ins, eqn.invars, strict=True)]):
+        if rule is None or any(i < 0 and v.aval.shape for i, v in zip(ins, eqn.invars, strict=True)):
             return None
         made = rule(eqn, ins)
         if made is None:
             return None
         places[eqn.outvars[0]] = len(places)
         steps.append((made, tuple([i for i in ins if i >= 0])))
-    if any([v.__class__ is Literal for v in jaxpr.outvars]):
+    if any(v.__class__ is Literal for v in jaxpr.outvars):
         return None
     eqns = needed(jaxpr.eqns, jaxpr.outvars) if len(jaxpr.eqns) > 1 else jaxpr.eqns
     return Shapes(steps, [places[v] for v in jaxpr.outvars], [places[eqn.outvars[0]] for eqn in eqns])

@@ -21,7 +21,7 @@ import jax
 from jax import export
 from jax.extend.core import ClosedJaxpr
 
-from .._ground._aval import Aval, X64
+from .._ground._aval import X64, Aval
 from .._ground._settings import now, under, x64_as
 from ._numbers import LETTERS, Numbers
 from ._same import equal

@@ -64,6 +64,11 @@ class Body(Jaxpr):
     """JAX's jaxpr with attributes in the place of properties: what is written here is read a hundred times a step."""
 
     __slots__ = ("constvars", "effects", "eqns", "invars", "outvars")
+    constvars: Any
+    effects: Any
+    eqns: Any
+    invars: Any
+    outvars: Any
     debug_info: Any = _UNKNOWN
     is_high = False
 

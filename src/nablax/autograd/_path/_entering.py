@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jax.extend.core import get_opaque_trace_state
 
-from .._ground._aval import PLAIN, WIDE, Aval, X64
+from .._ground._aval import PLAIN, WIDE, X64, Aval
 from .._ground._settings import now
 from ._growing import Growing
 from ._recorded import is_wide, link_of, value_of

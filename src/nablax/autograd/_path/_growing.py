@@ -48,6 +48,7 @@ class Growing:
         wants = tuple([i for i, arg in enumerate(args) if arg.needs]) if mask and not sever else ()
         found = call.on(tuple([arg.aval for arg in args]), self.x64, wants)
         made = found.avals
+        needs: tuple[bool, ...]
         if len(made) == 1:
             needs = CARRYING if wants and made[0].inexact else BARE
         else:

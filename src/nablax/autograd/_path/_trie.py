@@ -17,7 +17,6 @@ from .._ground._aval import Aval
 from .._ground._errors import line_of, user_frame
 from ._steps import Step
 
-
 NONE: Any = MappingProxyType({})
 
 
@@ -31,8 +30,8 @@ class State:
     outs, tree: all results and their structure, for operations with more than one.
     within, at: the user's code where it was recorded, and the instruction in it.
     typed: the operation on its arguments.
-    programs: by the slots that are handed out.  literals: (operation, state, class) of numbers -> those that were met, or
-    None where they vary.  Most states have none of either (NONE).
+    programs: by the slots that are handed out.  literals: (operation, state, class) of numbers -> those that were met,
+    or None where they vary.  Most states have none of either (NONE).
     """
 
     __slots__ = (

@@ -7,6 +7,7 @@ more. The line is written once for a program; running it is a loop over kernels.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -72,7 +73,7 @@ class Line:
         self.inputs: list[int] = []
         self.constants: dict[int, np.ndarray] = {}
         self.roots: dict[int, tuple[int, ...]] = {}  # of the backward at a step
-        self.again = any([step.create for step in steps])
+        self.again = True in [step.create for step in steps]
         self._typed = typed
         self._ones: dict[tuple, int] = {}
         self._sums: dict[Aval, Typed] = {}

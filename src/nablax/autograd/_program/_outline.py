@@ -65,7 +65,7 @@ class Outline:
         self.targets = tuple(bits(reached))
         self.weight = weight
         self.inputs = inputs(self.steps)
-        self.may_fail = any([step.may_fail for step in self.steps])
+        self.may_fail = True in [step.may_fail for step in self.steps]
         self.donates = [] if self.targets else self._donated()
         self.tiny = self._is_tiny()
         self._wants: Bounded = Bounded(MOST_WANTS)

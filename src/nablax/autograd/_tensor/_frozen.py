@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
-from .._ground._aval import Aval, aval_of, X64
+from .._ground._aval import X64, Aval, aval_of
 from .._ground._bounded import Bounded
 from .._ground._quiet import quietly
 from .._ground._settings import now
