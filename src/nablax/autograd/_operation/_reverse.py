@@ -97,9 +97,8 @@ def _swept(closed: Any, wants: Sequence[int]) -> Sweep:
     jaxpr = closed.jaxpr
     if jaxpr.effects:
         raise Left
-    for v in jaxpr.invars:
-        if _complex(v):
-            raise Left
+    if _complex(jaxpr.invars):
+        raise Left
     refused: set[int] = set()  # equations whose rules do not say it all
     while True:
         try:
@@ -151,8 +150,8 @@ def _inexact(v: Any) -> bool:
     return getattr(dtype, "kind", "?") == "f" or bool(jnp.issubdtype(dtype, jnp.inexact))
 
 
-def _complex(v: Any) -> bool:
-    return getattr(v.aval.dtype, "kind", "?") == "c"
+def _complex(atoms: Sequence[Any]) -> bool:
+    return "c" in [getattr(v.aval.dtype, "kind", "?") for v in atoms]
 
 
 def _forward(w: Writer, eqn: Any, active: set[Any], refused: set[int]) -> Back | Rule | None:
@@ -162,9 +161,8 @@ def _forward(w: Writer, eqn: Any, active: set[Any], refused: set[int]) -> Back |
     if not carrying or eqn.primitive.name in FLAT:
         w.eqns.append(eqn)
         return None
-    for v in (*eqn.invars, *carrying):
-        if _complex(v):
-            raise Left
+    if _complex(eqn.invars) or _complex(carrying):
+        raise Left
     active.update(carrying)
     if eqn.primitive is CUSTOM:
         w.eqns.append(eqn)

@@ -91,6 +91,10 @@ class Closed(ClosedJaxpr):
         self.consts = self._consts = consts
 
 
+def _listed(values: Sequence[Any]) -> Any:
+    return values if values.__class__ is list else list(values)
+
+
 def closed_of(
     invars: Sequence[Any],
     outvars: Sequence[Any],
@@ -99,8 +103,8 @@ def closed_of(
     consts: Sequence[Any] = (),
     effects: Any = frozenset(),
 ) -> Any:
-    """A jaxpr of these equations."""
-    return Closed(Body(list(constvars), list(invars), list(outvars), list(eqns), effects), list(consts))
+    """A jaxpr of these equations; lists are taken as they are."""
+    return Closed(Body(*map(_listed, (constvars, invars, outvars, eqns)), effects), _listed(consts))
 
 
 BOOL = np.dtype(bool)

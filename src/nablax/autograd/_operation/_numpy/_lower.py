@@ -117,6 +117,11 @@ class Lowered(Kernel):
         return [out]
 
     def _equation(self, eqn: Any, into: list[int], small: bool) -> list[int]:
+        quick = quick_of(eqn)
+        if quick is not None and not self._folds(into):
+            out = self._slot(math.prod(eqn.outvars[0].aval.shape))
+            self.code.append(row(quick, into, out))
+            return [out]
         sizes = [math.prod(getattr(v.aval, "shape", ())) for v in eqn.outvars]
         if eqn.primitive.name == "select_n" and len(into) == 3:
             function, into = self._chosen(eqn, into)

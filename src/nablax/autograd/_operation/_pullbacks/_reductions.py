@@ -36,6 +36,13 @@ def _dot(w: Writer, eqn: Any, ct: Atom, i: int) -> Any:
     over, batch = eqn.params["dimension_numbers"]
     mine, other = eqn.invars[i], eqn.invars[1 - i]
     n = len(batch[0])
+    if not n and len(over[0]) == 1 and len(mine.aval.shape) == len(other.aval.shape) == 2:  # most are of two matrices
+        ((k,), (m,)) = over[i], over[1 - i]
+        if i == 0:
+            made = w.dot(ct, other, ((1,), (1 - m,)), dtype=ct.aval.dtype)
+        else:
+            made = w.dot(other, ct, ((1 - m,), (0,)), dtype=ct.aval.dtype)
+        return w.convert(made if k == 1 - i else w.transpose(made, (1, 0)), mine.aval.dtype)
     free = [
         [k for k in range(x.aval.ndim) if k not in over[j] and k not in batch[j]]
         for j, x in enumerate(eqn.invars)

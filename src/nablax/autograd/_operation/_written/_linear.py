@@ -13,7 +13,7 @@ from ._rule import Rule, need, strong
 
 def matmul(w: Writer, a: Any, b: Any) -> Atom:
     need(now()[1] is None and strong(a).aval.dtype == strong(b).aval.dtype)
-    m, n = a.aval.ndim, b.aval.ndim
+    m, n = len(a.aval.shape), len(b.aval.shape)
     need(m and n)
     if n <= 2:
         batch: tuple[int, ...] = ()

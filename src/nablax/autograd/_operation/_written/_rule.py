@@ -66,7 +66,7 @@ def operands(w: Writer, a: Any, b: Any, kinds: str = "f") -> tuple[Atom, Atom]:
         b = _settled(w, b, strong(a, kinds))
     else:
         need(a.aval.dtype.kind in kinds and a.aval.dtype == b.aval.dtype)
-    m, n = a.aval.ndim, b.aval.ndim
+    m, n = len(a.aval.shape), len(b.aval.shape)
     if m and n:
         need(
             all(
@@ -80,7 +80,7 @@ def operands(w: Writer, a: Any, b: Any, kinds: str = "f") -> tuple[Atom, Atom]:
 
 def ranked(w: Writer, x: Atom, n: int) -> Atom:
     """An array with axes of length 1 in front, so that it has n."""
-    k = n - x.aval.ndim
+    k = n - len(x.aval.shape)
     return x if k <= 0 else w.broadcast(x, (1,) * k + x.aval.shape, tuple(range(k, n)))
 
 
