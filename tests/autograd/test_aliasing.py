@@ -169,3 +169,25 @@ def test_a_host_callback_runs_once_in_a_step():
         assert len(calls) == 1
         assert x.grad.item() == 12
         x.grad = None
+
+
+@pytest.mark.parametrize("tier", ["interpreted", "compiled"])
+def test_a_clone_is_a_tensor_of_its_own_and_records_nothing_without_a_gradient(tier):
+    with autograd.tiers(tier):
+        x = leaf(1.0, 2.0)
+        (x * x).sum().backward()
+        states = autograd.cache_info().states
+        grad, kept = x.grad.clone(), x.detach().clone()
+        with autograd.no_grad():
+            also = copy.copy(x)
+            assert not also.requires_grad
+        assert autograd.cache_info().states == states
+        assert not kept.requires_grad and kept is not x
+        (x * x).sum().backward()  # into the buffer of `.grad`, which nobody else may hold
+        kept += 5
+        np.array(also)[:] = 9
+        assert x.clone().requires_grad
+        (x.clone() * 3).sum().backward()
+        assert x.grad.tolist() == [7, 11] and grad.tolist() == [2, 4]
+        assert x.tolist() == also.tolist() == [1, 2] and kept.tolist() == [6, 7]
+        assert (also.dtype, also.shape) == (x.dtype, x.shape)

@@ -24,10 +24,14 @@ settings = Settings()
 
 
 class Growing:
-    """The part of a trace that makes new states, from where it is now."""
+    """The part of a trace that makes new states, from where it is now.
 
-    __slots__ = ("mode", "state", "turned", "wrote", "x64")
+    fresh: for those that apply operations and were made in this recording, the operations on their arguments.
+    """
 
+    __slots__ = ("fresh", "mode", "state", "turned", "wrote", "x64")
+
+    fresh: dict[State, Any]
     state: State
     mode: bool
     x64: bool
@@ -56,7 +60,7 @@ class Growing:
         state = State(self, parent, self.mode)
         state.step = new(Apply, (call, tuple([arg.slot for arg in args]), sever, needs, donate))
         self._results(state, made, needs, mask)
-        state.tree, state.typed = found.tree, found
+        state.tree, self.fresh[state] = found.tree, found
         state.weight += min(found.weight, HEAVIEST)
         state.full = state.weight >= settings.max_segment
         state.key = key

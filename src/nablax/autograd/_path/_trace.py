@@ -38,6 +38,7 @@ class Trace(Entering):
 
     def __init__(self) -> None:
         self.mode = True
+        self.fresh = {}
         self.thread = threading.current_thread()
         self.tries = Tries()
         self.root: Any = None
@@ -61,6 +62,8 @@ class Trace(Entering):
         self.turned = -1
         self.wanders = False  # whether it ends there
         self.watched: dict[int, Any] = {}  # slot -> who wants to know its gradient
+        if self.fresh:
+            self.fresh = {}
         self.tracing = False
         self.within: Any = None  # the transformation that the tracers belong to
         self.state = self.closed

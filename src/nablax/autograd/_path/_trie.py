@@ -29,7 +29,6 @@ class State:
     mode: whether gradients are recorded.  size: slots so far.  weight: work so far, in elementary operations.
     outs, tree: all results and their structure, for operations with more than one.
     within, at: the user's code where it was recorded, and the instruction in it.
-    typed: the operation on its arguments.
     programs: by the slots that are handed out.  literals: (operation, state, class) of numbers -> those that were met,
     or None where they vary.  Most states have none of either (NONE).
     """
@@ -37,7 +36,7 @@ class State:
     __slots__ = (
         "a", "at", "aval", "b", "code", "cut", "edges", "freed", "full", "guess", "habit", "key", "literals",
         "mask", "mode", "needs", "op", "outs", "parent", "programs", "size", "slot", "sources", "step", "targets",
-        "trace", "tree", "typed", "weight", "within",
+        "trace", "tree", "weight", "within",
     )  # fmt: skip
 
     edges: dict[tuple, State]
@@ -45,7 +44,6 @@ class State:
     outs: tuple[State, ...] | None
     tree: Any
     literals: dict[tuple, list | None]
-    typed: Any
     within: CodeType | None
 
     def __init__(self, trace: Any, parent: State | None, mode: bool) -> None:
@@ -56,7 +54,7 @@ class State:
         self.edges = {}
         self.programs = self.literals = NONE
         self.outs = None
-        self.tree = self.typed = None
+        self.tree = None
         self.targets: tuple[int, ...] = ()
         self.within = None
         self.at = 0

@@ -51,7 +51,7 @@ class Line:
     """The operations of a recording; slots beyond those of the recording are for values in between.
 
     Args:
-      steps: the recording.  typed: the operations that its steps apply, on their arguments.
+      steps: the recording.  typed: the operations that its steps apply, on their arguments, where these are known.
       avals, needs: of its slots, and which of them carry gradients.
       x64: whether it was recorded under x64.
       through: whether it will be pulled through later, so that residuals are to be kept.
@@ -95,7 +95,10 @@ class Line:
         args, carrying, needs = step.args, step.needs, self.needs
         wants = tuple([i for i, a in enumerate(args) if needs[a]]) if True in carrying else ()
         outs = (slot,) if len(carrying) == 1 else tuple(range(slot, slot + len(carrying)))
-        op = Op(self._typed[at], args, outs, wants, at)
+        typed = self._typed[at]
+        if typed is None:
+            typed = step.call.on(tuple([self.avals[a] for a in args]), self.x64)
+        op = Op(typed, args, outs, wants, at)
         self.ops.append(op)
         if self._keeps and wants and not self.again:
             self._residuals(op)

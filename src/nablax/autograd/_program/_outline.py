@@ -22,15 +22,16 @@ class Outline:
     roots: slots of the results that carry gradients; masks: their ancestors.  flows: for each slot, the slots that
     its gradient flows through.
     targets: the sources (inputs and leaves) that those gradients reach.
-    typed: for each step that applies an operation, that on its arguments.
+    typed: for each step the operation on its arguments, where that was found just now.
     """
 
     def __init__(self, state: State, path: Sequence[State], slots: tuple[int, ...]) -> None:
         self.steps: list[Step] = [s.step for s in path]
-        self.typed: list[Any] = [s.typed for s in path]
+        fresh = state.trace.fresh
+        self.typed: list[Any] = [fresh.get(s) for s in path]
         self.slots = slots
         values: list[State] = []
-        weight, before = 0, path[0].weight
+        weight, before = 0, path[0].weight if path else 0
         for s in path:
             if s.outs is None:
                 values.append(s)
