@@ -104,7 +104,8 @@ def closed_of(
     effects: Any = frozenset(),
 ) -> Any:
     """A jaxpr of these equations; lists are taken as they are."""
-    return Closed(Body(*map(_listed, (constvars, invars, outvars, eqns)), effects), _listed(consts))
+    body = Body(_listed(constvars), _listed(invars), _listed(outvars), _listed(eqns), effects)
+    return Closed(body, _listed(consts))
 
 
 BOOL = np.dtype(bool)
