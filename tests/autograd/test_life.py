@@ -483,3 +483,27 @@ def test_the_tries_of_a_thread_go_with_it():
     del thread
     gc.collect()
     assert seen[0]() is None
+
+
+@pytest.mark.parametrize(
+    "like",
+    [
+        lambda p: autograd.numpy.zeros_like(p),
+        lambda p: autograd.numpy.ones_like(p),
+        lambda p: p.detach().clone(),
+    ],
+)
+def test_what_a_loop_starts_with_is_no_part_of_its_first_step(like):
+    p = autograd.tensor([1.0, 2.0], requires_grad=True)
+    velocity = like(p)
+    assert not velocity.requires_grad
+    assert velocity.dtype == p.dtype
+    programs = []
+    for _ in range(3):
+        (p * p).sum().backward()
+        with autograd.no_grad():
+            velocity = 0.5 * velocity + p.grad
+            p -= 0.1 * velocity
+        p.grad = None
+        programs.append(autograd.cache_info().programs)
+    assert programs[0] == programs[2]

@@ -14,9 +14,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .._ground._errors import NoGradientError
-from .._path._recorded import Recorded, as_tensor
+from .._operation._kernel import on_host, plain
+from .._path._recorded import Recorded, as_tensor, is_recorded, value_of
 from . import _kinks, _norms
 from ._lift import Lifted, lifted, lifted_now
 from ._make import make
@@ -43,6 +45,7 @@ INTEGER_RESULTS = {
     "array_str",
 }
 MAKERS = {"array", "asarray"}
+LIKE = {"zeros_like": 0, "ones_like": 1}
 _NAMED = _kinks.NAMED | _norms.NAMED
 
 
@@ -84,6 +87,8 @@ class Namespace(types.ModuleType):
                 return _at_once(name, found)
             if name in MAKERS:
                 return _maker(lifted(found, name, ("numpy", name)))
+            if name in LIKE:
+                return _like(LIKE[name], lifted(found, name, ("numpy", name)))
         return lifted(found, name, (self._path, name))
 
 
@@ -125,6 +130,27 @@ def _maker(lifted: Lifted) -> Callable[..., Any]:
             return lifted(value, dtype=dtype, **options)
         return make(value, dtype)
 
+    return made
+
+
+def _like(number: int, lifted: Lifted) -> Callable[..., Any]:
+    """An array like another one: made at once on CPU, where nothing is gained by recording what depends on no value.
+    Else the recording would be that of the first step of a loop, and the loop's own new again in the second."""
+
+    def made(*args: Any, **options: Any) -> Any:
+        if len(args) == 1 and isinstance(args[0], Recorded) and not options and on_host():
+            (other,) = args
+            aval = other._aval
+            if (
+                isinstance(aval.dtype, np.dtype)
+                and not aval.weak
+                and (is_recorded(other) or plain(value_of(other)))
+            ):
+                return as_tensor(np.full(aval.shape, number, aval.dtype))
+        return lifted(*args, **options)
+
+    made.__name__ = made.__qualname__ = lifted.__name__
+    made.__doc__ = lifted.__doc__
     return made
 
 
