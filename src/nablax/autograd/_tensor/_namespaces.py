@@ -88,7 +88,7 @@ class Namespace(types.ModuleType):
             if name in MAKERS:
                 return _maker(lifted(found, name, ("numpy", name)))
             if name in LIKE:
-                return _like(LIKE[name], lifted(found, name, ("numpy", name)))
+                return _like(name, lifted(found, name, ("numpy", name)))
         return lifted(found, name, (self._path, name))
 
 
@@ -133,7 +133,7 @@ def _maker(lifted: Lifted) -> Callable[..., Any]:
     return made
 
 
-def _like(number: int, lifted: Lifted) -> Callable[..., Any]:
+def _like(name: str, lifted: Lifted) -> Callable[..., Any]:
     """An array like another one: made at once on CPU, where nothing is gained by recording what depends on no value.
     Else the recording would be that of the first step of a loop, and the loop's own new again in the second."""
 
@@ -146,10 +146,10 @@ def _like(number: int, lifted: Lifted) -> Callable[..., Any]:
                 and not aval.weak
                 and (is_recorded(other) or plain(value_of(other)))
             ):
-                return as_tensor(np.full(aval.shape, number, aval.dtype))
+                return as_tensor(np.full(aval.shape, LIKE[name], aval.dtype))
         return lifted(*args, **options)
 
-    made.__name__ = made.__qualname__ = lifted.__name__
+    made.__name__ = made.__qualname__ = name
     made.__doc__ = lifted.__doc__
     return made
 
