@@ -14,8 +14,7 @@ from .._operation._numpy import perform
 from ._compose import Source, foreign, handed_text
 from ._line import Line, Op
 
-# Elements from which on a value is dropped when nothing more reads it, if there are as many in all.
-BIG, MUCH = 4096, 1 << 18
+BIG = 4096  # elements from which on a value is dropped when nothing more reads it
 
 
 class Code:
@@ -86,7 +85,7 @@ class Code:
 
     def _cut(self, kept: Container[int]) -> list[tuple[list[tuple], list[int]]]:
         """The rows in pieces, each with the big values that nothing reads after it."""
-        if self.elements < MUCH or max(self._sizes, default=0) < BIG:
+        if max(self._sizes, default=0) < BIG:
             return [(self._rows, [])]
         moved = {source for _, source in self._moves}
         big = {
