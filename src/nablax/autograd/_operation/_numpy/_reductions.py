@@ -116,17 +116,16 @@ def _half(ins: list[Any], out: Any, dimension_numbers: Any) -> Callable[..., Any
     return lambda a, b: function(a.astype(np.float32), b.astype(np.float32)).astype(out.dtype)
 
 
-_OF_MATRICES: dict[tuple[int, int], Callable[..., Any]] = {  # by the axes that are summed over
-    (1, 0): operator.matmul, (0, 0): lambda a, b: a.T @ b, (1, 1): lambda a, b: a @ b.T,
-    (0, 1): lambda a, b: a.T @ b.T,
-}  # fmt: skip
-
-
 def _product(ins: list[Any], shape: tuple[int, ...], numbers: Any) -> Callable[..., Any]:
     (over_a, over_b), (batch_a, batch_b) = numbers
     a, b = ins
-    if not batch_a and len(a.shape) == len(b.shape) == 2 and len(over_a) == 1:
-        return _OF_MATRICES[over_a[0], over_b[0]]
+    if not batch_a and a.ndim == b.ndim == 2 and len(over_a) == 1:
+        return {
+            (1, 0): operator.matmul,
+            (0, 0): lambda a, b: a.T @ b,
+            (1, 1): lambda a, b: a @ b.T,
+            (0, 1): lambda a, b: a.T @ b.T,
+        }[over_a[0], over_b[0]]
     if not batch_a and a.ndim == b.ndim == 1:
         return np.dot if len(over_a) == 1 else lambda a, b: a[:, None] * b
     if not batch_a and a.ndim + b.ndim == 3 and len(over_a) == 1:  # a vector and a matrix
