@@ -360,7 +360,7 @@ def matrices_of_all_shapes_are_dealt_by_their_size():
         for _ in range(2):
             here, state = jax.jit(step)(here, state)
         found.append((here, jax.tree.leaves(state)))
-        if mesh is MESH:
+        if mesh is MESH or mesh is EXPLICIT:
             assert kinds(text)["all-to-all"] == 4, kinds(
                 text
             )  # two of them turn "f", whose outputs are split
@@ -369,6 +369,40 @@ def matrices_of_all_shapes_are_dealt_by_their_size():
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(np.asarray(a), np.asarray(b), 1e-4, 1e-3), other, found[0]
         )
+
+
+@check
+def what_is_asked_of_whole_matrices_comes_back_to_who_asked():
+    from nablax.core import dealing, leafwise
+
+    def rule(g, *, rate):
+        """Asks twice, with numbers of its own; the second question depends on the first answer."""
+        whole = of_whole(scaled_inverse, g @ g.T + jnp.eye(len(g)), factor=jnp.sum(g), rank=2)
+        return (
+            rate
+            * of_whole(scaled_inverse, whole @ whole.T + jnp.eye(2), factor=jnp.max(g), rank=len(g))[0, 0]
+            * g
+        )
+
+    def scaled_inverse(x, *, factor, rank):
+        return factor * jnp.linalg.inv(x)[:rank, :rank]
+
+    of_whole = nablax.core.of_whole
+    tx = leafwise(rule, hyperparams={"rate": 2.0}, stack=True)
+    keys = jax.random.split(jax.random.key(1), 5)
+    sizes = ((8, 4), (8, 4), (5, 5), (16, 3), (5, 5))
+    grads = [jax.random.normal(k, s) for k, s in zip(keys, sizes, strict=True)]
+    grads[4] = grads[4].astype(jnp.complex64)
+    alone = tx.update(grads, tx.init(None))[0]
+
+    @jax.jit
+    def dealt(grads):
+        with dealing(MESH):
+            return tx.update(grads, tx.init(None))[0]
+
+    text = jax.jit(dealt).lower(everywhere(grads)).compile().as_text()
+    assert kinds(text)["all-to-all"] == 2 * 2 * 2, kinds(text)  # there and back, of two dtypes, twice
+    close(dealt(everywhere(grads)), alone, "dealt")
 
 
 def quantized(bits, inner=None):

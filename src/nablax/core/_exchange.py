@@ -158,6 +158,8 @@ def exchange(
       kinds: of each stack.
       mesh: the devices.
     """
+    around = jax.sharding.get_abstract_mesh()  # of a mesh with explicit axes the automatic form, see `automatic`
+    mesh = mesh if around.empty else around
     axes, everywhere = tuple(mesh.axis_names), PartitionSpec()
     plan = Plan([len(x) for x in arrays], kinds, mesh.size)
 

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from nablax.core._dealt import dealing_now, together
+from nablax.core._split import automatic
 from nablax.core._tracing import is_traced, jits, under_trace
 
 CHUNK = 16
@@ -72,18 +73,29 @@ class Program:
       fn: pure function of `row`, a pytree of the arrays that belong to one leaf, and `shared`, a pytree that all
         leaves see. It returns a pytree of arrays.
       name: what errors, profiles and compiled programs call it.
+      like: of a row, arrays whose shardings the results have on a mesh with explicit axes, where the function then
+        runs as on an automatic one; None leaves it to the function.
       stack: under a trace, loop over the stacked leaves of one kind; but see `run`.
     """
 
-    def __init__(self, fn: Callable[[Any, Any], Any], name: str, stack: bool = False):
-        fn.__name__ = fn.__qualname__ = self.name = name
-        self.plain = fn
-        self.stack = stack
+    def __init__(
+        self,
+        fn: Callable[[Any, Any], Any],
+        name: str,
+        like: Callable[[Any], Any] | None = None,
+        stack: bool = False,
+    ):
+        def on_row(row: Any, shared: Any) -> Any:
+            return automatic(fn, row, like(row))(row, shared)  # type: ignore[misc]
+
+        self.plain, self.like, self.stack, self.name = fn, like, stack, name
+        self._fn = fn if like is None else on_row
+        self._fn.__name__ = self._fn.__qualname__ = name
 
     @functools.cached_property
     def one(self) -> Any:
         """The function, jitted."""
-        return jax.jit(self.plain)
+        return jax.jit(self._fn)
 
     @functools.cached_property
     def many(self) -> Any:
@@ -102,14 +114,14 @@ class Program:
     @functools.cached_property
     def eager(self) -> Any:
         """`one` for concrete arrays only: JAX takes compiler options in calls that no trace surrounds."""
-        return jax.jit(self.plain, compiler_options=quick_compile_options())
+        return jax.jit(self._fn, compiler_options=quick_compile_options())
 
     def map(self, rows: Sequence[Any], shared: Any) -> list[Any]:
         """The results of all rows, in their order."""
         if not under_trace() and not is_traced((rows, shared)):
             return [self.eager(row, shared) for row in rows]
         if not jits() and not self.stack:  # no call to save, and none to prepare
-            return [self.plain(row, shared) for row in rows]
+            return [self._fn(row, shared) for row in rows]
         if len(rows) < 2:
             return [self.one(row, shared) for row in rows]
         kinds: dict[Any, list[int]] = {}
@@ -137,10 +149,19 @@ def run(parts: Sequence[tuple[Program, Sequence[Any]]], shared: Any) -> list[lis
     """
     mesh = dealing_now() if under_trace() else None
     results = [[] if mesh and program.stack else program.map(rows, shared) for program, rows in parts]
-    asking = [
-        (i, program, row) for i, (program, rows) in enumerate(parts) if mesh and program.stack for row in rows
+    asking = [(i, row) for i, (program, rows) in enumerate(parts) if mesh and program.stack for row in rows]
+    if not asking:
+        return results
+    asked = [parts[i][0] for i, _ in asking]
+    like = [
+        program.like(row) if program.like else None for program, (_, row) in zip(asked, asking, strict=True)
     ]
-    turns = [functools.partial(program.plain, row, shared) for _, program, row in asking]
-    for (i, _, _), result in zip(asking, together(turns, mesh) if turns else (), strict=True):
+
+    def all_of_them(rows: list[Any], shared: Any) -> list[Any]:
+        turns = zip(asked, rows, strict=True)
+        return together([functools.partial(program.plain, row, shared) for program, row in turns], mesh)
+
+    rows = [row for _, row in asking]
+    for (i, _), result in zip(asking, automatic(all_of_them, rows, like)(rows, shared), strict=True):
         results[i].append(result)
     return results

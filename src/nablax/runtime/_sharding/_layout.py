@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from nablax.core import ArgumentError, PerLeaf, dealing, frozen, leaf_roles, under_trace
 from nablax.runtime._quantized import Form, is_quantized
@@ -174,9 +174,8 @@ class Layout:
         )
 
     def dealing(self) -> Any:
-        """Within it, whole matrices go to single devices, where the mesh is automatic."""
-        automatic = set(self.mesh.axis_types) == {AxisType.Auto} and isinstance(self.mesh, Mesh)
-        return dealing(self.mesh if automatic else None)
+        """Within it, whole matrices go to single devices."""
+        return dealing(self.mesh if isinstance(self.mesh, Mesh) else None)
 
     def leave(self, new: Any, state: Any, params: Any) -> tuple[Any, Any]:
         """Parameters or updates, and the state, as they lie between steps; `params` is asked for the shapes."""
