@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
 
-from nablax.core._exchange import Kind, exchange
+from nablax.core._deal_plan import Kind
+from nablax.core._exchange import exchange
 
 _MESH: contextvars.ContextVar[Any] = contextvars.ContextVar("mesh", default=None)
 _ANSWERS: contextvars.ContextVar[Iterator[Any] | None] = contextvars.ContextVar("answers", default=None)
@@ -61,9 +61,11 @@ class Work(NamedTuple):
         numbers = {k: x for k, x in given.items() if isinstance(x, jax.Array)}
         return cls(fn, matrices, numbers, tuple(sorted((k, x) for k, x in given.items() if k not in numbers)))
 
-    def of_one(self, matrix: Any, numbers: dict[str, jax.Array]) -> jax.Array:
-        """Of one matrix."""
-        return self.fn(matrix, **numbers, **dict(self.options))
+    @property
+    def of_one(self) -> Callable[[jax.Array, dict[str, jax.Array]], jax.Array]:
+        """The function of one matrix and the numbers."""
+        fn, options = self.fn, dict(self.options)
+        return lambda matrix, numbers: fn(matrix, **numbers, **options)
 
     def here(self) -> jax.Array:
         """All of it, wherever the matrices lie."""
@@ -129,9 +131,8 @@ def dealt(works: Sequence[Work], mesh: Any) -> list[jax.Array]:
             results[i] = work.here()
             continue
         if work.key not in kinds:
-            fn = functools.partial(Work.of_one, work._replace(matrices=None, numbers={}))  # tracers stay out
             one = jax.ShapeDtypeStruct(x.shape[-2:], x.dtype)
-            kinds[work.key] = Kind.of(fn, one, work.numbers, mesh.size)
+            kinds[work.key] = Kind.of(work.of_one, one, work.numbers, mesh.size)
         kind = kinds[work.key]
         groups.setdefault((x.dtype, kind.made.dtype), []).append((i, kind))
     for members in groups.values():
