@@ -90,14 +90,15 @@ def measured(devices: int) -> dict[str, dict]:
 def law(points: dict[int, float]) -> tuple[float, float, float]:
     """The c and d of (n-1)/n (c + d ceil(m/n)/m) that fit best, and the largest relative error.
 
-    A gradient or a parameter that goes round costs (n-1)/n of its bytes. Of m matrices of one shape a device gets at
-    most ceil(m/n), and sends as many away.
+    A gradient or a parameter that goes round costs (n-1)/n of its bytes. Of m matrices of one size, two a layer, a
+    device gets at most ceil(m/n), and sends as many away.
     """
     import numpy as np
 
     n = np.array(list(points), float)
     y = np.array(list(points.values()))
-    basis = ((n - 1) / n)[:, None] * np.stack([np.ones_like(n), np.ceil(LAYERS / n) / LAYERS], 1)
+    m = 2 * LAYERS
+    basis = ((n - 1) / n)[:, None] * np.stack([np.ones_like(n), np.ceil(m / n) / m], 1)
     best, *_ = np.linalg.lstsq(basis, y, rcond=None)
     return float(best[0]), float(best[1]), float(np.max(np.abs(basis @ best - y) / y))
 

@@ -3,8 +3,8 @@
 The devices share the machine's cores, so times tell what the arithmetic and the copies cost together, not what a
 network would.
 
-python benchmarks/sharding.py                 three tables, a few minutes
-python benchmarks/sharding.py --only muon     one of them: state, muon or galore
+python benchmarks/sharding.py                 four tables, a few minutes
+python benchmarks/sharding.py --only muon     one of them: state, muon, shapes or galore
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ def plain():
         layout.dealing = kept
 
 
-PARTS = ("state", "muon", "galore")
+PARTS = ("state", "muon", "shapes", "galore")
 
 
-def states(mesh, keys, n, rounds):
+def states(mesh, n, rounds):
     """AdamW: bytes of its state, and an update."""
-    params = [jax.random.normal(k, (n, n)) for k in keys]
+    params = [jax.random.normal(jax.random.key(i), (n, n)) for i in range(16)]
     tx = nablax.adamw(1e-3)
     steps = {
         "replicated": Step(tx, params, mesh),
@@ -85,9 +85,9 @@ def states(mesh, keys, n, rounds):
     )
 
 
-def matrices(name, tx, mesh, keys, n, rounds):
+def matrices(name, tx, mesh, shapes, rounds):
     """What looks at whole matrices: replicated, as the partitioner does it, and dealt whole to the devices."""
-    params = [jax.random.normal(k, (n, 2 * n)) for k in keys]
+    params = [jax.random.normal(jax.random.key(i), shape) for i, shape in enumerate(shapes)]
     sharded = nablax.shard_state(tx, mesh)
     steps = {
         "replicated": Step(tx, params, mesh),
@@ -100,25 +100,32 @@ def matrices(name, tx, mesh, keys, n, rounds):
         kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(read.count.items())) or "none"
         rows.append([how, kinds, f"{sum(read.sent.values()) / 1e6:.2f} MB", milliseconds(taken[how])])
     table(
-        f"{name}, 16 matrices of {n} x {2 * n}, {sum(4 * x.size for x in params) / 1e6:.2f} MB",
+        f"{name}, {_said(shapes)}, {sum(4 * x.size for x in params) / 1e6:.2f} MB",
         ["", "collectives", "sent by a device", "an update"],
         rows,
     )
+
+
+def _said(shapes):
+    first, last = (" x ".join(map(str, shape)) for shape in (shapes[0], shapes[-1]))
+    return f"{len(shapes)} matrices of {first}" + ("" if first == last else f" to {last}, all different")
 
 
 def main() -> None:
     given = arguments(__doc__, PARTS)
     rounds = given.rounds or (3 if given.quick else 15)
     mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
-    keys = jax.random.split(jax.random.key(0), 16)
     parts = given.only or PARTS
     n = 64 if given.quick else 256
+    same, different = [(n, 2 * n)] * 16, [(n + n // 16 * k, n) for k in range(16)]
     if "state" in parts:
-        states(mesh, keys, 4 * n, rounds)
+        states(mesh, 4 * n, rounds)
     if "muon" in parts:
-        matrices("Muon", nablax.muon(1e-3), mesh, keys, n, rounds)
+        matrices("Muon", nablax.muon(1e-3), mesh, same, rounds)
+    if "shapes" in parts:
+        matrices("Muon", nablax.muon(1e-3), mesh, different, rounds)
     if "galore" in parts:
-        matrices("GaLore", nablax.galore(1e-3, rank=16, update_proj_gap=1), mesh, keys, n, rounds)
+        matrices("GaLore", nablax.galore(1e-3, rank=16, update_proj_gap=1), mesh, same, rounds)
     print(f"\n{where()}")
 
 

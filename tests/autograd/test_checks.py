@@ -31,7 +31,7 @@ def test_a_shape_mismatch_is_reported_on_the_users_own_line_at_once():
 
 def test_every_error_derives_from_ours():
     for name in ("ShapeError", "NonScalarError", "NoGradientError", "GraphFreedError", "InPlaceError", "LostTapeError",
-                 "ThreadError", "FailedError", "AnomalyError", "GradcheckError"):  # fmt: skip
+                 "ThreadError", "FailedError", "AnomalyError", "GradcheckError", "TooLargeError"):  # fmt: skip
         kind = getattr(autograd, name)
         assert issubclass(kind, autograd.AutogradError)
         assert len(kind.__bases__) > 1

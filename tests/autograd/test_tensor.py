@@ -452,3 +452,16 @@ def test_an_integer_that_32_bits_cannot_hold_is_a_floating_number_beside_one():
         (x / n).sum().backward()
         assert ((x * n).tolist(), (n / x)[0].item(), (x < n).tolist()) == ([n, 3 * n], n, [n > 0] * 2)
     np.testing.assert_allclose(x.grad.numpy(), sum([1 / 2**31, 1 / 2**40, -1 / 2**33]), rtol=1e-6)
+
+
+def test_integers_that_need_64_bits_are_refused_without_x64():
+    for value in (2**31, [1, 2**32], np.array([-(2**40)]), np.uint64(2**63), -(2**31) - 1):
+        with pytest.raises(OverflowError, match="needs 64 bits, and x64 is off"):
+            autograd.tensor(value)
+    with pytest.raises(autograd.TooLargeError):
+        autograd.arange(2**31, 2**31 + 2)
+    assert autograd.tensor([2**31 - 1, -(2**31)]).tolist() == [2147483647, -2147483648]
+    assert autograd.tensor(np.array([], np.int64)).shape == (0,)
+    assert autograd.tensor(2**31, dtype="float32").item() == 2**31
+    with jax.enable_x64(True):
+        assert autograd.tensor([2**40]).tolist() == [2**40]

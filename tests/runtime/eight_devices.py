@@ -324,6 +324,87 @@ def matrices_are_dealt_whole_to_the_devices():
     assert all(4 * x.size // 8 == bytes_on(x, MESH.devices[0]) for x in moments)
 
 
+@check
+def matrices_of_all_shapes_are_dealt_by_their_size():
+    shapes = {
+        "a": (96, 64),
+        "b": (64, 200),
+        "c": (5, 7),
+        "d": (48, 16),
+        "e": (3, 40, 24),
+        "f": (24, 3, 8),
+        "g": (33,),
+    }
+    keys = jax.random.split(jax.random.key(0), len(shapes))
+    params = {name: jax.random.normal(k, s) for (name, s), k in zip(shapes.items(), keys, strict=True)}
+    axes = nablax.optimizers.MuonDimensionNumbers
+    numbers = {
+        "a": axes(), "b": axes(), "c": axes(), "d": axes(1, 0), "e": axes(1, 2), "f": axes((1, 2), 0), "g": None,
+    }  # fmt: skip
+    both = jax.make_mesh((4, 2), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
+    specs = {name: P(None, "model") if name in "ab" else P() for name in shapes}
+    found = []
+    for mesh, how in ((None, None), (MESH, None), (both, specs), (EXPLICIT, None)):
+        tx = nablax.muon(1e-2, ns_coeffs="dion", adaptive=True, muon_weight_dimension_numbers=numbers)
+        tx = tx if mesh is None else nablax.shard_state(tx, mesh, param_specs=how)
+
+        def step(params, state, tx=tx):
+            updates, state = tx.update(jax.tree.map(jnp.square, params), state, params)
+            return nablax.apply_updates(params, updates), state
+
+        here = params if mesh is None else everywhere(params, mesh)
+        if how:
+            here = {name: jax.device_put(x, NamedSharding(mesh, how[name])) for name, x in params.items()}
+        state = tx.init(here)
+        text = jax.jit(step).lower(here, state).compile().as_text()
+        for _ in range(2):
+            here, state = jax.jit(step)(here, state)
+        found.append((here, jax.tree.leaves(state)))
+        if mesh is MESH or mesh is EXPLICIT:
+            assert kinds(text)["all-to-all"] == 4, kinds(
+                text
+            )  # two of them turn "f", whose outputs are split
+            assert kinds(text)["all-reduce"] == 1, kinds(text)  # the dual norms of `adaptive`
+    for other in found[1:]:
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(np.asarray(a), np.asarray(b), 1e-4, 1e-3), other, found[0]
+        )
+
+
+@check
+def what_is_asked_of_whole_matrices_comes_back_to_who_asked():
+    from nablax.core import dealing, leafwise
+
+    def rule(g, *, rate):
+        """Asks twice, with numbers of its own; the second question depends on the first answer."""
+        whole = of_whole(scaled_inverse, g @ g.T + jnp.eye(len(g)), factor=jnp.sum(g), rank=2)
+        return (
+            rate
+            * of_whole(scaled_inverse, whole @ whole.T + jnp.eye(2), factor=jnp.max(g), rank=len(g))[0, 0]
+            * g
+        )
+
+    def scaled_inverse(x, *, factor, rank):
+        return factor * jnp.linalg.inv(x)[:rank, :rank]
+
+    of_whole = nablax.core.of_whole
+    tx = leafwise(rule, hyperparams={"rate": 2.0}, stack=True)
+    keys = jax.random.split(jax.random.key(1), 5)
+    sizes = ((8, 4), (8, 4), (5, 5), (16, 3), (5, 5))
+    grads = [jax.random.normal(k, s) for k, s in zip(keys, sizes, strict=True)]
+    grads[4] = grads[4].astype(jnp.complex64)
+    alone = tx.update(grads, tx.init(None))[0]
+
+    @jax.jit
+    def dealt(grads):
+        with dealing(MESH):
+            return tx.update(grads, tx.init(None))[0]
+
+    text = jax.jit(dealt).lower(everywhere(grads)).compile().as_text()
+    assert kinds(text)["all-to-all"] == 2 * 2 * 2, kinds(text)  # there and back, of two dtypes, twice
+    close(dealt(everywhere(grads)), alone, "dealt")
+
+
 def quantized(bits, inner=None):
     return nablax.quantize_state(inner or nablax.adamw(1e-2), bits, min_size=2)
 
@@ -558,8 +639,8 @@ def collectives_follow_the_law_of_the_docs():
     assert law("adamw", 1, (2, 4, 8), 2, thrice) == {"all-reduce": 1, "all-gather": 3}
     assert law("clip_by_global_norm", 1, (2, 8), 2, thrice) == {"all-reduce": 4, "all-gather": 3}
     assert law("adafactor", 1, (2, 8), 2, thrice) == {"all-reduce": 8, "all-gather": 5}
-    dealt = law("muon", 3, (2, 8), 2, lambda n: 3 + 2 * -(-3 // n) / 3)
-    assert dealt == {"all-reduce": 1, "all-gather": 9, "all-to-all": 4}
+    dealt = law("muon", 3, (2, 8), 2, lambda n: 3 + 2 * -(-6 // n) / 6)
+    assert dealt == {"all-reduce": 1, "all-gather": 9, "all-to-all": 2}
 
 
 if __name__ == "__main__":

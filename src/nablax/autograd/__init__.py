@@ -16,6 +16,7 @@ from ._ground._errors import NonScalarError as NonScalarError
 from ._ground._errors import RangeError as RangeError
 from ._ground._errors import ShapeError as ShapeError
 from ._ground._errors import ThreadError as ThreadError
+from ._ground._errors import TooLargeError as TooLargeError
 from ._ground._errors import TupleError as TupleError
 from ._ground._stats import CacheInfo as CacheInfo
 from ._program._notice import compile_notice as compile_notice

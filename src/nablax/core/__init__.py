@@ -39,12 +39,11 @@ from nablax.core._checks import check_nonnegative as check_nonnegative
 from nablax.core._checks import check_number as check_number
 from nablax.core._checks import check_positive as check_positive
 from nablax.core._checks import number as number
-from nablax.core._dealt import Deal as Deal
+from nablax.core._dealt import Work as Work
 from nablax.core._dealt import dealing as dealing
 from nablax.core._dealt import dealing_now as dealing_now
 from nablax.core._dealt import dealt as dealt
-from nablax.core._dealt import dealt_each as dealt_each
-from nablax.core._dealt import over_stack as over_stack
+from nablax.core._dealt import of_whole as of_whole
 from nablax.core._elementwise import Refused as Refused
 from nablax.core._elementwise import check_elementwise as check_elementwise
 from nablax.core._entries import Entry as Entry

@@ -14,7 +14,6 @@ from nablax.core._arguments import frozen
 from nablax.core._errors import StructureError
 from nablax.core._numerics import safe_increment
 from nablax.core._program import Program
-from nablax.core._split import automatic
 from nablax.core._tracing import jits
 from nablax.tree import at_least_float32
 
@@ -119,10 +118,6 @@ def leaf_program(steps: tuple[Step, ...], start: Any, param_dtype: Any, wide: bo
       stack: see `Program`.
     """
 
-    def rules(row: Any, shared: list[dict[str, Any]]) -> Any:
-        g, _, columns = row
-        return automatic(on_leaf, row, (g, columns))(row, shared)
-
     def on_leaf(row: Any, shared: list[dict[str, Any]]) -> Any:
         g, param, columns = row
         g = _array(g)
@@ -154,7 +149,7 @@ def leaf_program(steps: tuple[Step, ...], start: Any, param_dtype: Any, wide: bo
             outputs.append([like(new, old, step.name) for new, old in zip(new_fields, fields, strict=True)])
         return cast(u, dtype) if real is not None and not wide else u, outputs
 
-    return Program(rules, "_".join(step.name for step in steps), stack)
+    return Program(on_leaf, "_".join(step.name for step in steps), lambda row: (row[0], row[2]), stack)
 
 
 def cast(x: Any, dtype: Any) -> Any:

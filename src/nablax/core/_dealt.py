@@ -1,140 +1,144 @@
-"""Whole matrices, dealt to the devices of a mesh.
+"""Whole matrices, dealt to the devices of a mesh by their size.
 
 Newton-Schulz and decompositions need a matrix whole. Where the state is sharded, a compiler would gather and multiply
-in parts, with collectives in every iteration. Here, of the matrices of one shape, each device gets its share whole:
-one exchange before, one after. `dealing` says over which devices; what multiplies matrices asks `over_stack`.
+in parts, with collectives in every iteration. Here each matrix goes to one device, the largest first, each to the one
+that has least to do: one exchange before, one after.
+
+A rule says `of_whole(fn, matrices, ...)`. All that the leaves of a pass ask for is dealt at once: a leaf that asks is
+left, and run again from its start when there is an answer; rules are pure, and a compiler sees the same operations
+once.
 """
 
 from __future__ import annotations
 
 import contextlib
 import contextvars
-import functools
-import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
-from jax.sharding import NamedSharding, PartitionSpec
 
+from nablax.core._deal_plan import Kind
+from nablax.core._exchange import exchange
 
-class Deal(NamedTuple):
-    """The mesh, and the names of its axes to deal over."""
-
-    mesh: Any
-    axes: tuple[str, ...]
-
-
-_DEAL: contextvars.ContextVar[Deal | None] = contextvars.ContextVar("deal", default=None)
-_STACK: contextvars.ContextVar[Deal | None] = contextvars.ContextVar("stack", default=None)
+_MESH: contextvars.ContextVar[Any] = contextvars.ContextVar("mesh", default=None)
+_ANSWERS: contextvars.ContextVar[Iterator[Any] | None] = contextvars.ContextVar("answers", default=None)
 
 
 @contextlib.contextmanager
-def dealing(deal: Deal | None) -> Iterator[None]:
-    """Within it, rules that go over stacks of matrices deal them to the devices of a mesh."""
-    token = _DEAL.set(deal)
+def dealing(mesh: Any) -> Iterator[None]:
+    """Within it, what needs whole matrices deals them to the devices of a mesh; to none, where it is None."""
+    token = _MESH.set(mesh)
     try:
         yield
     finally:
-        _DEAL.reset(token)
+        _MESH.reset(token)
 
 
-def dealing_now() -> Deal | None:
-    """What the innermost `dealing` said."""
-    return _DEAL.get()
+def dealing_now() -> Any:
+    """The mesh that the innermost `dealing` said."""
+    return _MESH.get()
 
 
-def map_stack(fn: Callable[[Any], Any], stacked: Any, deal: Deal) -> Any:
-    """`fn` over the leading axis: elementwise work as the arrays lie, that of `over_stack` dealt to the devices."""
-    token = _STACK.set(deal)
-    try:
-        return jax.vmap(fn)(stacked)
-    finally:
-        _STACK.reset(token)
+class Work(NamedTuple):
+    """`fn(matrix, **numbers, **options)` for each matrix, which needs it whole.
 
-
-def over_stack(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """The function of a whole matrix, and of numbers, which a stack of them under `map_stack` deals to the devices."""
-    deal = _STACK.get()
-    if deal is None:
-        return fn
-    one = jax.custom_batching.custom_vmap(fn)
-
-    @one.def_vmap
-    def many(size: int, batched: list[bool], matrix: Any, *numbers: Any) -> tuple[Any, bool]:
-        if not batched[0] or any(batched[1:]):
-            axes = [0 if b else None for b in batched]
-            return jax.vmap(fn, axes, axis_size=size)(matrix, *numbers), True
-        return dealt(fn, deal, matrix, *numbers), True
-
-    return one
-
-
-def dealt(fn: Callable[..., Any], deal: Deal, stacked: jax.Array, *numbers: Any) -> jax.Array:
-    """`fn` of each matrix of a stack, on the device that got it.
-
-    Args:
-      fn: of one matrix and the numbers.
-      deal: the devices.
-      stacked: shape (n, ...); the n are padded to a multiple of the devices.
-      *numbers: arrays that all share.
+    Attributes:
+      fn: makes an array of one matrix.
+      matrices: shape (..., rows, columns).
+      numbers: small arrays, by name.
+      options: everything else, by name, hashable; works of equal functions and options share a piece of the program.
     """
-    parts = math.prod(deal.mesh.shape[a] for a in deal.axes)
-    n = stacked.shape[0]
-    padding = [(0, -n % parts), *[(0, 0)] * (stacked.ndim - 1)]
-    here, everywhere = PartitionSpec(deal.axes), PartitionSpec()
 
-    @functools.partial(
-        jax.shard_map,
-        mesh=deal.mesh,
-        in_specs=(here, *[everywhere] * len(numbers)),
-        out_specs=here,
-        axis_names=set(deal.axes),
-        check_vma=False,
-    )
-    def on_each(mine: jax.Array, *numbers: Any) -> jax.Array:
-        return jax.lax.map(lambda x: fn(x, *numbers), mine)
+    fn: Callable[..., jax.Array]
+    matrices: jax.Array
+    numbers: dict[str, jax.Array]
+    options: tuple[tuple[str, Any], ...]
 
-    stacked = _split_within(stacked, deal, parts)
-    return _split_within(on_each(jnp.pad(stacked, padding), *numbers)[:n], deal, parts)
+    @classmethod
+    def of(cls, fn: Callable[..., jax.Array], matrices: jax.Array, **given: Any) -> Work:
+        """The arguments told apart."""
+        numbers = {k: x for k, x in given.items() if isinstance(x, jax.Array)}
+        return cls(fn, matrices, numbers, tuple(sorted((k, x) for k, x in given.items() if k not in numbers)))
+
+    @property
+    def of_one(self) -> Callable[[jax.Array, dict[str, jax.Array]], jax.Array]:
+        """The function of one matrix and the numbers."""
+        fn, options = self.fn, dict(self.options)
+        return lambda matrix, numbers: fn(matrix, **numbers, **options)
+
+    def here(self) -> jax.Array:
+        """All of it, wherever the matrices lie."""
+        each = self.of_one
+        for _ in range(self.matrices.ndim - 2):
+            each = jax.vmap(each, (0, None))
+        return each(self.matrices, self.numbers)
+
+    @property
+    def key(self) -> Any:
+        """What works of one kind have in common."""
+        numbers = tuple((k, x.shape, x.dtype) for k, x in self.numbers.items())
+        return self.fn, self.options, self.matrices.shape[-2:], self.matrices.dtype, numbers
 
 
-def _split_within(stacked: jax.Array, deal: Deal, parts: int) -> jax.Array:
-    """Each matrix split over all devices, as the state is: else the layout of the dealt ones would spread from here
-    to whatever they are made from."""
-    sizes = [n if d and n % parts == 0 else 0 for d, n in enumerate(stacked.shape)]
-    if not max(sizes):
-        return stacked
-    entries: list[Any] = [None, *[PartitionSpec.UNCONSTRAINED] * (stacked.ndim - 1)]
-    entries[sizes.index(max(sizes))] = deal.axes
-    return jax.lax.with_sharding_constraint(stacked, NamedSharding(deal.mesh, PartitionSpec(*entries)))
+class _Asked(BaseException):
+    """Leaves a rule that asked."""
+
+    def __init__(self, work: Work):
+        self.work = work
 
 
-def dealt_each(
-    fns: Sequence[Callable[[jax.Array], jax.Array]], matrices: Sequence[jax.Array], kinds: Sequence[Any]
-) -> list[jax.Array]:
-    """`fn(matrix)` for each pair; within `dealing` several of one kind and dtype are dealt to the devices.
+def of_whole(fn: Callable[..., jax.Array], matrices: jax.Array, **given: Any) -> jax.Array:
+    """`fn(matrix, **given)` for each matrix of an array of shape (..., rows, columns); see `Work`."""
+    work = Work.of(fn, matrices, **given)
+    answers = _ANSWERS.get()
+    if answers is None:
+        return work.here()
+    for answer in answers:
+        return answer
+    raise _Asked(work)
 
-    Args:
-      fns: one for each matrix; those of one kind are the same function of arrays of one shape.
-      matrices: arrays.
-      kinds: anything with an equality.
-    """
-    deal, results = dealing_now(), [None] * len(fns)
-    groups: list[tuple[Any, list[int]]] = []
-    for i, key in enumerate(zip(kinds, (x.dtype for x in matrices), strict=True)):
-        members = next((m for known, m in groups if known == key), None)
-        if members is None:
-            groups.append((key, [i]))
-        else:
-            members.append(i)
-    for _, members in groups:
-        first = fns[members[0]]
-        if deal is None or len(members) == 1:
-            made: Any = [first(matrices[i]) for i in members]
-        else:
-            made = dealt(first, deal, jnp.stack([matrices[i] for i in members]))
-        for i, x in zip(members, made, strict=True):
-            results[i] = x
-    return results  # type: ignore[return-value]
+
+def together(turns: Sequence[Callable[[], Any]], mesh: Any) -> list[Any]:
+    """The results of pure functions; what they ask of whole matrices is dealt to the devices together."""
+    results: list[Any] = [None] * len(turns)
+    answers: list[list[Any]] = [[] for _ in turns]
+    left = list(range(len(turns)))
+    while left:
+        asked = {}
+        for i in left:
+            token = _ANSWERS.set(iter(answers[i]))
+            try:
+                results[i] = turns[i]()
+            except _Asked as e:
+                asked[i] = e.work
+            finally:
+                _ANSWERS.reset(token)
+        for i, answer in zip(asked, dealt(list(asked.values()), mesh), strict=True):
+            answers[i].append(answer)
+        left = list(asked)
+    return results
+
+
+def dealt(works: Sequence[Work], mesh: Any) -> list[jax.Array]:
+    """The results of works, each matrix on the device that got it; where they lie, if the mesh is None."""
+    results: list[Any] = [None] * len(works)
+    kinds: dict[Any, Kind] = {}
+    groups: dict[Any, list[tuple[int, Kind]]] = {}
+    for i, work in enumerate(works):
+        x = work.matrices
+        if mesh is None or not x.size:
+            results[i] = work.here()
+            continue
+        if work.key not in kinds:
+            one = jax.ShapeDtypeStruct(x.shape[-2:], x.dtype)
+            kinds[work.key] = Kind.of(work.of_one, one, work.numbers, mesh.size)
+        kind = kinds[work.key]
+        groups.setdefault((x.dtype, kind.made.dtype), []).append((i, kind))
+    for members in groups.values():
+        chosen = [works[i] for i, _ in members]
+        stacks = [w.matrices.reshape(-1, *w.matrices.shape[-2:]) for w in chosen]
+        made = exchange(stacks, [w.numbers for w in chosen], [kind for _, kind in members], mesh)
+        for (i, _), work, x in zip(members, chosen, made, strict=True):
+            results[i] = x.reshape(*work.matrices.shape[:-2], *x.shape[1:])
+    return results

@@ -18,6 +18,7 @@ from nablax.core._columns import Columns, align, misfit, other_dtypes
 from nablax.core._compiled import Constants, Step, leaf_program, like, scalar_program
 from nablax.core._errors import ArgumentError, StructureError, require_params
 from nablax.core._number import bound, plain
+from nablax.core._program import run as run_programs
 from nablax.core._split import check_elementwise
 from nablax.tree import is_none, reach_now
 
@@ -84,6 +85,7 @@ def run(
             start = None if dtypes is None else dtypes[i]
             kinds.setdefault((active, chosen, start, param_dtypes[i]), []).append(i)
     results, after = list(leaves), list(dtypes) if dtypes is not None else [None] * len(leaves)
+    parts = []
     for (active, chosen, start, param_dtype), members in kinds.items():
         steps = tuple(
             Step(r, c.extended(more), on)
@@ -92,24 +94,23 @@ def run(
         stack = any(r.stack and on for r, on in zip(rules, active, strict=True))
         program = leaf_program(steps, start, param_dtype, wide, stack)
         rows = [(leaves[i], param_leaves[i], [c.row(i) for c in columns]) for i in members]
-        try:
-            if wide:
-                for i, (g, param, fields) in zip(members, rows, strict=True):
-                    dtype = jnp.result_type(g) if start is None else start
-                    known = param_dtype if param is None else jnp.result_type(param)
-                    for step, of_step in zip(steps, fields, strict=True):
-                        dtype = step.dtype_after(dtype, known, of_step)
-                    after[i] = dtype
-            if reach_now() is not None:
-                for row in rows:
-                    check_elementwise(program.name, program.one, row, shared)
-            outputs = program.map(rows, shared)
-        except (TypeError, ValueError) as e:
-            misfitting = misfit(rules, rows, members, updates)
-            if misfitting is None:
-                raise
-            raise StructureError(misfitting) from e
-        for i, (u, fields) in zip(members, outputs, strict=True):
+        parts.append((program, rows))
+        if wide:
+            for i, (g, param, fields) in zip(members, rows, strict=True):
+                dtype = jnp.result_type(g) if start is None else start
+                known = param_dtype if param is None else jnp.result_type(param)
+                for step, of_step in zip(steps, fields, strict=True):
+                    dtype = step.dtype_after(dtype, known, of_step)
+                after[i] = dtype
+    try:
+        outputs = _outputs(parts, shared)
+    except (TypeError, ValueError) as e:
+        for (_, rows), members in zip(parts, kinds.values(), strict=True):
+            if (misfitting := misfit(rules, rows, members, updates)) is not None:
+                raise StructureError(misfitting) from e
+        raise
+    for members, made in zip(kinds.values(), outputs, strict=True):
+        for i, (u, fields) in zip(members, made, strict=True):
             results[i] = u
             for column, new in zip(columns, fields, strict=True):
                 column.put(i, new)
@@ -118,6 +119,14 @@ def run(
         for rule, column in zip(rules, columns, strict=True)
     ]
     return treedef.unflatten(results), new_states, after
+
+
+def _outputs(parts: Sequence[tuple[Any, list[Any]]], shared: Any) -> list[list[Any]]:
+    if reach_now() is not None:
+        for program, rows in parts:
+            for row in rows:
+                check_elementwise(program.name, program.one, row, shared)
+    return run_programs(parts, shared)
 
 
 def _inside(rule: Any, state: Any) -> Any:

@@ -17,7 +17,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from nablax.core._dealt import Deal, dealing_now, map_stack
+from nablax.core._dealt import dealing_now, together
+from nablax.core._split import automatic
 from nablax.core._tracing import is_traced, jits, under_trace
 
 CHUNK = 16
@@ -72,13 +73,24 @@ class Program:
       fn: pure function of `row`, a pytree of the arrays that belong to one leaf, and `shared`, a pytree that all
         leaves see. It returns a pytree of arrays.
       name: what errors, profiles and compiled programs call it.
-      stack: under a trace, loop over the stacked leaves of one kind; within `dealing` they go to the devices.
+      like: of a row, arrays whose shardings the results have on a mesh with explicit axes, where the function then
+        runs as on an automatic one; None leaves it to the function.
+      stack: under a trace, loop over the stacked leaves of one kind; but see `run`.
     """
 
-    def __init__(self, fn: Callable[[Any, Any], Any], name: str, stack: bool = False):
-        fn.__name__ = fn.__qualname__ = self.name = name
-        self._fn = fn
-        self._stack = stack
+    def __init__(
+        self,
+        fn: Callable[[Any, Any], Any],
+        name: str,
+        like: Callable[[Any], Any] | None = None,
+        stack: bool = False,
+    ):
+        def on_row(row: Any, shared: Any) -> Any:
+            return automatic(fn, row, like(row))(row, shared)  # type: ignore[misc]
+
+        self.plain, self.like, self.stack, self.name = fn, like, stack, name
+        self._fn = fn if like is None else on_row
+        self._fn.__name__ = self._fn.__qualname__ = name
 
     @functools.cached_property
     def one(self) -> Any:
@@ -89,18 +101,15 @@ class Program:
     def many(self) -> Any:
         """`one` for several rows of one kind."""
 
-        def many(rows: list[Any], shared: Any, deal: Deal | None = None) -> list[Any]:
-            if not self._stack:
+        def many(rows: list[Any], shared: Any) -> list[Any]:
+            if not self.stack:
                 return [self.one(row, shared) for row in rows]
             stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
-            if deal is not None:
-                results = map_stack(lambda row: self._fn(row, shared), stacked, deal)
-            else:
-                results = jax.lax.map(lambda row: self.one(row, shared), stacked)
+            results = jax.lax.map(lambda row: self.one(row, shared), stacked)
             return [jax.tree.map(lambda a, i=i: a[i], results) for i in range(len(rows))]
 
         many.__name__ = many.__qualname__ = self.name + "_chunk"
-        return jax.jit(many, static_argnames="deal")
+        return jax.jit(many)
 
     @functools.cached_property
     def eager(self) -> Any:
@@ -111,7 +120,7 @@ class Program:
         """The results of all rows, in their order."""
         if not under_trace() and not is_traced((rows, shared)):
             return [self.eager(row, shared) for row in rows]
-        if not jits() and not self._stack:  # no call to save, and none to prepare
+        if not jits() and not self.stack:  # no call to save, and none to prepare
             return [self._fn(row, shared) for row in rows]
         if len(rows) < 2:
             return [self.one(row, shared) for row in rows]
@@ -120,14 +129,39 @@ class Program:
             leaves, treedef = jax.tree.flatten(row)
             kinds.setdefault((treedef, *map(jax.typeof, leaves)), []).append(i)
         results: list[Any] = [None] * len(rows)
-        deal = dealing_now() if self._stack else None
         for members in kinds.values():
-            size = len(members) if self._stack else CHUNK
+            size = len(members) if self.stack else CHUNK
             for start in range(0, len(members), size):
                 chunk = members[start : start + size]
                 if len(chunk) == 1:
                     results[chunk[0]] = self.one(rows[chunk[0]], shared)
                     continue
-                for i, result in zip(chunk, self.many([rows[i] for i in chunk], shared, deal), strict=True):
+                for i, result in zip(chunk, self.many([rows[i] for i in chunk], shared), strict=True):
                     results[i] = result
         return results
+
+
+def run(parts: Sequence[tuple[Program, Sequence[Any]]], shared: Any) -> list[list[Any]]:
+    """The results of programs, each for its rows.
+
+    Under a trace and within `dealing`, what those with `stack` need whole matrices for goes to the devices, of all
+    rows together.
+    """
+    mesh = dealing_now() if under_trace() else None
+    results = [[] if mesh and program.stack else program.map(rows, shared) for program, rows in parts]
+    asking = [(i, row) for i, (program, rows) in enumerate(parts) if mesh and program.stack for row in rows]
+    if not asking:
+        return results
+    asked = [parts[i][0] for i, _ in asking]
+    like = [
+        program.like(row) if program.like else None for program, (_, row) in zip(asked, asking, strict=True)
+    ]
+
+    def all_of_them(rows: list[Any], shared: Any) -> list[Any]:
+        turns = zip(asked, rows, strict=True)
+        return together([functools.partial(program.plain, row, shared) for program, row in turns], mesh)
+
+    rows = [row for _, row in asking]
+    for (i, _), result in zip(asking, automatic(all_of_them, rows, like)(rows, shared), strict=True):
+        results[i].append(result)
+    return results

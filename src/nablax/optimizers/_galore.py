@@ -23,10 +23,12 @@ from nablax.core import (
     GradientTransformationExtraArgs,
     MaskOrFn,
     ScalarOrSchedule,
+    Work,
     as_array,
     automatic,
     chain,
-    dealt_each,
+    dealing_now,
+    dealt,
     require_whole,
     safe_increment,
     with_extra_args_support,
@@ -83,11 +85,6 @@ class _Leaf:
         self.left = self.rows >= self.columns
         self.rank = min(rank, self.rows, self.columns)
 
-    @property
-    def kind(self) -> Any:
-        """What leaves that are projected alike have in common."""
-        return self.shape, self.order, self.rank
-
     def matrix(self, g: jax.Array) -> jax.Array:
         return g.transpose(self.order).reshape(self.rows, self.columns)
 
@@ -103,9 +100,9 @@ class _Leaf:
     def projector_shape(self) -> tuple[int, int]:
         return (0, 0) if self.order is None else (self.rows if self.left else self.columns, self.rank)
 
-    def projector(self, g: jax.Array) -> jax.Array:
-        u, _, vh = jnp.linalg.svd(self.matrix(g), full_matrices=False)
-        return u[:, : self.rank] if self.left else jnp.conj(vh).T[:, : self.rank]
+    def decomposing(self, g: jax.Array) -> Work:
+        """What makes the projector."""
+        return Work.of(_projector, self.matrix(g), left=self.left, rank=self.rank)
 
     def project(self, g: jax.Array, p: jax.Array) -> jax.Array:
         g = self.matrix(g.astype(p.dtype))
@@ -113,6 +110,11 @@ class _Leaf:
 
     def lift(self, r: jax.Array, p: jax.Array) -> jax.Array:
         return self.restore(p @ r if self.left else r @ jnp.conj(p).T)
+
+
+def _projector(matrix: jax.Array, *, left: bool, rank: int) -> jax.Array:
+    u, _, vh = jnp.linalg.svd(matrix, full_matrices=False)
+    return u[:, :rank] if left else jnp.conj(vh).T[:, :rank]
 
 
 def _matrices_only(params: Any) -> Any:
@@ -202,8 +204,8 @@ def scale_by_galore(
         matrices = [i for i, how in enumerate(plans) if how is not None and how.order is not None]
 
         def renew(_: None) -> list[jax.Array]:
-            wide = [leaves[i].astype(old[i].dtype) for i in matrices]
-            made = dealt_each([plans[i].projector for i in matrices], wide, [plans[i].kind for i in matrices])
+            works = [plans[i].decomposing(leaves[i].astype(old[i].dtype)) for i in matrices]
+            made = dealt(works, dealing_now())
             return [p.astype(old[i].dtype) for i, p in zip(matrices, made, strict=True)]
 
         fresh = jax.lax.cond(again, renew, lambda _: [old[i] for i in matrices], None)

@@ -40,7 +40,7 @@ from nablax.core import (
     first_moment,
     leafwise,
     lerp,
-    over_stack,
+    of_whole,
 )
 from nablax.optimizers._adam import adamw
 from nablax.optimizers._arguments import checked, one_of
@@ -130,7 +130,7 @@ def _normalized(x: jax.Array, eps: Any, preconditioning: str) -> jax.Array:
     return x / (size + eps)
 
 
-def _orthogonalize(x: jax.Array, coefficients: Any, steps: int, eps: Any, preconditioning: str) -> jax.Array:
+def _orthogonalize(x: jax.Array, coefficients: Any, eps: Any, steps: int, preconditioning: str) -> jax.Array:
     """Newton-Schulz on the last two axes."""
     if not x.size:
         return x
@@ -194,7 +194,7 @@ def orthogonalize_via_newton_schulz(
     wide = x.astype(at_least_float32(x.dtype))
     steps = len(coefficients) if coefficients.ndim == 2 else int(ns_steps)
     matrices = _to_matrices(wide, axes)
-    made = _orthogonalize(matrices, coefficients.astype(wide.dtype), steps, eps, preconditioning)
+    made = _orthogonalize(matrices, coefficients.astype(wide.dtype), eps, steps, preconditioning)
     return _from_matrices(made, x, axes).astype(x.dtype)
 
 
@@ -206,11 +206,13 @@ def _muon(
         raise ArgumentError(f"scale_by_muon: a leaf of shape {g.shape} is no matrix.")
     mu = lerp(mu, g, beta)
     ahead = mu / c1 if c1_next is None else beta * (mu / c1_next) + (1 - beta) * (g / c1)
-
-    def orthogonal(x: jax.Array, coefficients: Any, eps: Any) -> jax.Array:
-        return _orthogonalize(x, coefficients, steps, eps, preconditioning)
-
-    matrices = over_stack(orthogonal)(_to_matrices(ahead, axes), ns_coeffs, as_array(eps))
+    given = {
+        "coefficients": ns_coeffs,
+        "eps": as_array(eps),
+        "steps": steps,
+        "preconditioning": preconditioning,
+    }
+    matrices = of_whole(_orthogonalize, _to_matrices(ahead, axes), **given)
     direction = _from_matrices(matrices, g, axes)
     if adaptive:
         direction = jnp.sum(jnp.real(jnp.conj(ahead) * direction)) * direction

@@ -51,6 +51,10 @@ class RangeError(AutogradError, IndexError, RuntimeError):
     """An index, a class or an axis that there is not."""
 
 
+class TooLargeError(AutogradError, OverflowError):
+    """An integer of more than 32 bits, where x64 is off."""
+
+
 class NonScalarError(AutogradError, RuntimeError, ValueError):
     """backward() without a cotangent, or item(), of a tensor with more than one number."""
 

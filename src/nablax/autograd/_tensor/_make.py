@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from .._ground._aval import aval_of, dtype_of, inside
-from .._ground._errors import LostTapeError, NoGradientError, ShapeError, user_line
+from .._ground._errors import LostTapeError, NoGradientError, ShapeError, TooLargeError, user_line
 from .._ground._lent import lend
 from .._ground._quiet import quietly
 from .._path._recorded import Recorded, blank, new
@@ -28,7 +28,7 @@ def make(
         dtype_of("tensor", dtype)
     elif value.__class__ is np.ndarray and value.dtype.kind in "fiub":
         aval = aval_of(value)
-        own = value.copy("K") if aval.dtype == value.dtype else quietly(value.astype, aval.dtype)
+        own = value.copy("K") if aval.dtype == value.dtype else _narrowed(value, aval.dtype)
         return _tensor(own, aval, requires_grad, name, kind)
     kept = isinstance(value, Recorded) and dtype is None
     if isinstance(value, Recorded):
@@ -78,7 +78,22 @@ def _copied(value: Any, dtype: Any, kept: bool) -> np.ndarray:
     made = np.array(value, dtype=dtype)
     if kept or made.dtype.kind in "OSUMm":
         return made
-    return made.astype(jax.dtypes.canonicalize_dtype(made.dtype), copy=False)
+    return _narrowed(made, jax.dtypes.canonicalize_dtype(made.dtype))
+
+
+def _narrowed(value: np.ndarray, dtype: Any) -> np.ndarray:
+    """An array in the dtype that it has without x64. Integers that do not fit would become others."""
+    if value.dtype == dtype:
+        return value
+    if value.dtype.kind in "iu" and value.size:
+        known = np.iinfo(dtype)
+        for x in (value.min(), value.max()):
+            if not known.min <= x <= known.max:
+                raise TooLargeError(
+                    f"tensor: {x} needs 64 bits, and x64 is off: elements are {dtype}. Make it floating, or set "
+                    f"jax_enable_x64. At {user_line()}."
+                )
+    return quietly(value.astype, dtype)
 
 
 def as_cotangent(value: Any) -> Any:

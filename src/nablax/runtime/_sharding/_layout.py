@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from nablax.core import ArgumentError, Deal, PerLeaf, dealing, frozen, leaf_roles, under_trace
+from nablax.core import ArgumentError, PerLeaf, dealing, frozen, leaf_roles, under_trace
 from nablax.runtime._quantized import Form, is_quantized
 from nablax.runtime._sharding._specs import check_mesh, own_spec, place, spread
 from nablax.tree import is_none, is_params_placeholder
@@ -174,9 +174,8 @@ class Layout:
         )
 
     def dealing(self) -> Any:
-        """Within it, whole matrices go to single devices, where the mesh is automatic."""
-        automatic = set(self.mesh.axis_types) == {AxisType.Auto} and isinstance(self.mesh, Mesh)
-        return dealing(Deal(self.mesh, self.axes) if automatic else None)
+        """Within it, whole matrices go to single devices."""
+        return dealing(self.mesh if isinstance(self.mesh, Mesh) else None)
 
     def leave(self, new: Any, state: Any, params: Any) -> tuple[Any, Any]:
         """Parameters or updates, and the state, as they lie between steps; `params` is asked for the shapes."""

@@ -106,7 +106,8 @@ def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, req
     if end is None:
         start, end = 0, start
     found = np.arange(start, end, step)
-    return make(quietly(found.astype, number_type(dtype, found.dtype)), None, requires_grad, device)
+    found = found if dtype is None else quietly(found.astype, number_type(dtype))
+    return make(found, None, requires_grad, device)
 
 
 def linspace(start: Any, end: Any, steps: int = 50, *, num: int | None = None, dtype: Any = None,
