@@ -71,6 +71,16 @@ def test_memory_is_used_again_only_where_nothing_reads_it():
         assert not any(np.shares_memory(a, b) for b in (*found[:k], x, y))
 
 
+def test_a_row_that_meets_one_column_less_is_not_written_over():
+    def fn(x, y):
+        return (jnp.tanh(jnp.exp(x) + y),)
+
+    x, y = RNG.uniform(0.5, 1, 2 * LARGE).astype(np.float32), np.ones((1, 2 * LARGE), np.float32)
+    one_by_one, found = both(fn, (x, y))
+    assert [v.shape for v in found] == [y.shape]
+    assert bits(found) == bits(one_by_one)
+
+
 def test_a_program_that_is_written_out_goes_on_with_the_same_bits():
     autograd.cache_clear()
     w = autograd.Parameter(RNG.standard_normal((40, 60)).astype(np.float32))

@@ -30,7 +30,7 @@ OFTEN = 48
 TEXTS: Mapping[Any, str] = {
     operator.add: "{} + {}", operator.sub: "{} - {}", operator.mul: "{} * {}", operator.truediv: "{} / {}",
     operator.neg: "-{}", operator.lt: "{} < {}", operator.le: "{} <= {}", operator.gt: "{} > {}",
-    operator.ge: "{} >= {}", operator.eq: "{} == {}", operator.ne: "{} != {}", operator.matmul: "{} @ {}",
+    operator.ge: "{} >= {}", operator.eq: "{} == {}", operator.ne: "{} != {}",
     operator.and_: "{} & {}", operator.or_: "{} | {}", operator.xor: "{} ^ {}", operator.invert: "~{}",
 }  # fmt: skip
 
@@ -141,7 +141,7 @@ class Source:
             self._lines += [
                 f"v{slot} = None" for slot in done if slot in self._names and slot not in free[:1]
             ]
-            if over:
+            if over or getattr(function, "fresh", False):
                 own.add(out)
             elif not isinstance(function, _NAMED):
                 own.difference_update(slots)
@@ -156,11 +156,12 @@ class Source:
             self._bare.update({slot: f"v{slot}" for slot in outs})
         else:
             args = [self.name(slot) for slot in slots]
-        text = texts.get(function) if named else None
+        text = texts.get(function) if named else getattr(function, "text", None)
         if over is not None:
             made = f"{self.outside(OVER[function])}({', '.join(args)}, v{over})"
         elif text:
-            made = text.format(*args)
+            names = {} if named else {name: self.outside(value) for name, value in function.names.items()}
+            made = text.format(*args, all=", ".join(args), **names)
         else:
             made = f"{self.outside(function)}({', '.join(args)})"
         for slot in outs:
