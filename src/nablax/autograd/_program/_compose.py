@@ -95,8 +95,9 @@ class Source:
         value = self._constants.get(slot)
         return "None" if value is None else self.outside(value)
 
-    def take(self, parameter: str, slots: Sequence[tuple[int, Aval]]) -> None:
-        """Read values from a parameter; the function returns None where one is not an array of NumPy's."""
+    def take(self, parameter: str, slots: Sequence[tuple[int, Aval]], exact: bool = False) -> None:
+        """Read values from a parameter; the function returns None where one is not an array of NumPy's, or, if it is to
+        be exact, is of another shape or dtype."""
         if not slots:
             return
         names = []
@@ -106,6 +107,13 @@ class Source:
             if not isinstance(aval.dtype, np.dtype):  # a random key, which stays JAX's
                 continue
             dtype = self.outside(aval.dtype)
+            if exact:
+                shape = self.outside(aval.shape)
+                unlike = (
+                    f"{name}.__class__ is not A or {name}.dtype is not {dtype} or {name}.shape != {shape}"
+                )
+                self._head.append(f"if {unlike}: return None")
+                continue
             if aval.weak and not aval.shape:  # a number of Python's, as a rule
                 kind = self.outside(aval.dtype.type)
                 self._head.append(f"if {name}.__class__ in NUMBERS: {name} = {kind}({name})")
@@ -221,14 +229,15 @@ def foreign(rows: Iterable[tuple]) -> bool:
 def composed(kernel: Kernel, avals: Sequence[Aval], lent: Collection[int]) -> Callable[..., Any] | None:
     """A kernel as a function of a list of its arguments, which returns arrays that share elements with no other.
 
-    It returns None where an argument is not NumPy's. None instead of a function where not all of it is NumPy's.
+    It returns None where an argument is not NumPy's, or not of its aval. None instead of a function where not all of it
+    is NumPy's.
 
     lent: numbers of results that are arguments, constants, or results before.
     """
     if foreign(kernel.code):
         return None
     source = Source(kernel.constants, avals)
-    source.take("values", [*enumerate(avals)])
+    source.take("values", [*enumerate(avals)], True)
     source.rows(kernel.code, [*[aval.size for aval in avals], *kernel.sizes], kernel.outs)
     found = []
     for k, slot in enumerate(kernel.outs):

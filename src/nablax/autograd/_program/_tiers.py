@@ -122,6 +122,15 @@ class Hot:
             return None
         return self._take()
 
+    def rests(self) -> bool:
+        """Whether nothing is to be decided at the next run: it is one more of the first tier."""
+        if settings.interpreted:
+            return True
+        if settings.tier != "auto" or self.use is not None or self.error is not None:
+            return False
+        after = self.runs + 1
+        return after < self.start or (after < self.count and self._done is not None)
+
     def now(self) -> Any:
         """The compiled program, compiled here if it is not there: when it is called for the first time."""
         if self.use is None:
