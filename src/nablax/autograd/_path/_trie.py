@@ -36,6 +36,9 @@ class State:
     programs: dict[tuple, Any]
     outs: tuple[State, ...] | None
     literals: dict[tuple, list | None]
+    op: Any
+    a: Any
+    b: Any
 
     def __init__(self, trace: Any, parent: State | None, mode: bool) -> None:
         self.trace = trace
@@ -55,7 +58,8 @@ class State:
         self.mask = 0
         self.full = False
         self.key: tuple = ()
-        self.op = self.a = self.b = None  # of the edge that leads here, where it is that of an operator
+        # Of the edge that leads here, where it is that of an operator; or needs and aval, where a value enters.
+        self.op = self.a = self.b = None
         self.guess: Any = None  # the state after the operation that came here last
         self.cut: State | None = None
         self.code: Any = None  # of a root, as its habit
