@@ -170,7 +170,7 @@ def test_on_one_core_the_compiler_begins_and_takes_over_later(monkeypatch):
     several = _tiers.schedule(*work)
     monkeypatch.setattr(_tiers, "_cores", lambda: 1)
     alone = _tiers.schedule(*work)
-    assert several[0] < several[1] < alone[0] < alone[1]
+    assert several[0] < alone[0] < several[1] < alone[1]
     few_and_large = 60, 500_000, 20  # which XLA computes no quicker on one core
     assert _tiers.schedule(*few_and_large) == (_tiers.NEVER, _tiers.NEVER)
     monkeypatch.setattr(_tiers, "_cores", lambda: 4)

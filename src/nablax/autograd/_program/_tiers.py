@@ -60,8 +60,12 @@ def schedule(calls: int, elements: int, crossing: int) -> tuple[int, int]:
         return NEVER, NEVER
     compiling = _COMPILE + calls * _COMPILE_CALL
     paid = int(compiling / first)  # runs that take as long as compiling
-    # Alone, the compiler takes its time from them: it begins when they have lost as much as it will cost.
-    start = max(SETTLED, int(compiling / (first - compiled)) if alone else paid // 2)
+    if (
+        alone
+    ):  # the compiler takes its time from them: it begins when they have lost half as much as it will cost
+        start = max(SETTLED, int(compiling / (first - compiled)) // 2)
+        return start, start + max(8, 5 * paid // 4)
+    start = max(SETTLED, paid // 2)
     return start, start + max(8, 2 * paid)
 
 
