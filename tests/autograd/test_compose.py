@@ -81,6 +81,19 @@ def test_a_row_that_meets_one_column_less_is_not_written_over():
     assert bits(found) == bits(one_by_one)
 
 
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan, 3e38])
+def test_a_gradient_of_an_embedding_that_is_not_finite_stays_in_its_row(bad):
+    w = autograd.Parameter(RNG.standard_normal((5, 3)).astype(np.float32))
+    at = np.array([0, 1, 4, 1, -1, 0, 1, 1, 4, -3], np.int32)
+    ct = RNG.standard_normal((10, 3)).astype(np.float32)
+    ct[3, 1] = ct[6, 1] = bad
+    want = np.zeros((5, 3), np.float32)
+    with np.errstate(all="ignore"):
+        np.add.at(want, at, ct)
+    w[at].backward(ct)
+    np.testing.assert_allclose(w.grad.numpy(), want, rtol=1e-5, atol=1e-6)
+
+
 def test_a_program_that_is_written_out_goes_on_with_the_same_bits():
     autograd.cache_clear()
     w = autograd.Parameter(RNG.standard_normal((40, 60)).astype(np.float32))

@@ -242,7 +242,8 @@ def composed(kernel: Kernel, avals: Sequence[Aval], lent: Collection[int]) -> Ca
     found = []
     for k, slot in enumerate(kernel.outs):
         name = source.name(slot)
-        found.append(f"asarray({name}).copy()" if k in lent else f"owned({name})")
+        known = f"{name} if {name}.__class__ is A and {name}.base is None else owned({name})"
+        found.append(f"asarray({name}).copy()" if k in lent else known)
     source.known("owned", _owned)
     return source.function("values", f"[{', '.join(found)}]")
 
