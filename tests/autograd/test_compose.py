@@ -71,6 +71,29 @@ def test_memory_is_used_again_only_where_nothing_reads_it():
         assert not any(np.shares_memory(a, b) for b in (*found[:k], x, y))
 
 
+def test_a_row_that_meets_one_column_less_is_not_written_over():
+    def fn(x, y):
+        return (jnp.tanh(jnp.exp(x) + y),)
+
+    x, y = RNG.uniform(0.5, 1, 2 * LARGE).astype(np.float32), np.ones((1, 2 * LARGE), np.float32)
+    one_by_one, found = both(fn, (x, y))
+    assert [v.shape for v in found] == [y.shape]
+    assert bits(found) == bits(one_by_one)
+
+
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan, 3e38])
+def test_a_gradient_of_an_embedding_that_is_not_finite_stays_in_its_row(bad):
+    w = autograd.Parameter(RNG.standard_normal((5, 3)).astype(np.float32))
+    at = np.array([0, 1, 4, 1, -1, 0, 1, 1, 4, -3], np.int32)
+    ct = RNG.standard_normal((10, 3)).astype(np.float32)
+    ct[3, 1] = ct[6, 1] = bad
+    want = np.zeros((5, 3), np.float32)
+    with np.errstate(all="ignore"):
+        np.add.at(want, at, ct)
+    w[at].backward(ct)
+    np.testing.assert_allclose(w.grad.numpy(), want, rtol=1e-5, atol=1e-6)
+
+
 def test_a_program_that_is_written_out_goes_on_with_the_same_bits():
     autograd.cache_clear()
     w = autograd.Parameter(RNG.standard_normal((40, 60)).astype(np.float32))

@@ -13,6 +13,7 @@ import pytest
 
 from nablax import autograd
 from nablax.autograd._program import _compiler, _tiers
+from nablax.autograd._program._compose import OFTEN
 
 
 @pytest.fixture
@@ -170,6 +171,10 @@ def test_on_one_core_the_compiler_begins_and_takes_over_later(monkeypatch):
     monkeypatch.setattr(_tiers, "_cores", lambda: 1)
     alone = _tiers.schedule(*work)
     assert several[0] < alone[0] < several[1] < alone[1]
+    few_and_large = 60, 500_000, 20  # which XLA computes no quicker on one core
+    assert _tiers.schedule(*few_and_large) == (_tiers.NEVER, _tiers.NEVER)
+    monkeypatch.setattr(_tiers, "_cores", lambda: 4)
+    assert _tiers.schedule(*few_and_large)[1] < _tiers.NEVER
 
 
 def test_the_queue_is_bounded(monkeypatch):
@@ -421,6 +426,34 @@ def test_results_of_a_tiered_function_are_arrays_of_their_own():
     x[:] = 5
     np.testing.assert_array_equal(turned, np.ones((3, 2)))
     np.testing.assert_array_equal(same, np.ones((2, 3)))
+
+
+def test_a_tiered_function_that_runs_often_tells_arguments_apart():
+    at = autograd.tiered(lambda x, y: (2 * x + y).sum())
+    x = np.ones(6, np.float32)
+    for _ in range(OFTEN + 4):
+        assert at(x, x) == 18
+    others = (
+        (x[:4], x[:4]), (x.astype(np.float16), x), (x, 1), (x.reshape(2, 3), x.reshape(2, 3)), (x.astype(np.int32), x),
+        (jnp.asarray(x), x), (x, x),
+    )  # fmt: skip
+    for args in others:
+        want = jax.jit(lambda x, y: (2 * x + y).sum())(*args)
+        found = at(*args)
+        assert (found.dtype, float(found)) == (want.dtype, float(want))
+
+
+def test_assign_copies_what_its_owner_may_write_to():
+    w = autograd.Parameter([1.0, 2.0])
+    new = np.array([3.0, 4.0], np.float32)
+    autograd.assign([w], [new])
+    new[:] = 0
+    assert w.tolist() == [3, 4]
+    autograd.assign({"w": w, "name": "linear"}, {"w": new, "name": None})
+    assert w.tolist() == [0, 0]
+    autograd.assign([w], [new], take=True)
+    assert np.shares_memory(autograd.values(w, numpy=True), new)
+    assert not autograd.values(w, numpy=True).flags.writeable
 
 
 def test_an_optimizer_of_tensors_compiles_nothing_in_its_first_steps():

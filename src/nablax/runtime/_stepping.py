@@ -143,8 +143,9 @@ class Stepping(Owner):
         if under_trace():
             self._refuse_trace()
         if self._tensors is not None:
-            grads = tensors_of.gradients(self._tensors) if grads is None else grads
-            grads, extra = tensors_of.values((grads, extra), numpy=True)
+            own, grads = grads is None, tensors_of.gradients(self._tensors) if grads is None else grads
+            if extra or not own:
+                grads, extra = tensors_of.values((grads, extra), numpy=True)
         elif grads is None:
             raise StructureError(
                 f"Optimizer.step needs the gradients. {OWNED_STEP} Only tensors carry their own."
@@ -173,7 +174,7 @@ class Stepping(Owner):
             if drifted:
                 self._step = self._stepper((), self._always)
             if self._tensors is not None:
-                tensors_of.assign(self._tensors, params)
+                tensors_of.assign(self._tensors, params, take=True)
 
     def _refuse_trace(self) -> NoReturn:
         raise TypeError(

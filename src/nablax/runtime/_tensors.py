@@ -5,6 +5,7 @@ The wing is imported where a tensor is met, and not before.
 
 from __future__ import annotations
 
+import functools
 import numbers
 from typing import Any
 
@@ -14,12 +15,20 @@ import numpy as np
 from nablax.core import StructureError
 
 
-def _is_tensor(x: Any) -> bool:
-    if isinstance(x, jax.Array | np.ndarray | float | int) or not hasattr(x, "requires_grad"):
-        return False
-    from nablax.autograd import Tensor
+@functools.cache
+def _wing() -> Any:
+    from nablax import autograd
 
-    return isinstance(x, Tensor)
+    return autograd
+
+
+def _is_tensor(x: Any) -> bool:
+    if isinstance(x, _ARRAYS) or not hasattr(x, "requires_grad"):
+        return False
+    return isinstance(x, _wing().Tensor)
+
+
+_ARRAYS = jax.Array, np.ndarray, float, int
 
 
 GROUPS = (
@@ -56,31 +65,25 @@ def arrays(tensors: Any, numpy: bool = False) -> Any:
 
     numpy: whether they may be NumPy's.
     """
-    kept = jax.tree.map(
-        lambda x: x if _is_tensor(x) or isinstance(x, jax.Array | np.ndarray | float | int) else None, tensors
-    )
-    return values(kept, numpy)
+    leaves, treedef = jax.tree.flatten(tensors)
+    kinds = _wing().Tensor, *_ARRAYS
+    kept = [x if isinstance(x, kinds) else None for x in leaves]
+    return jax.tree.unflatten(treedef, values(kept, numpy))
 
 
 def values(tree: Any, numpy: bool = False) -> Any:
     """A tree with arrays in the place of tensors."""
-    from nablax import autograd
-
-    return autograd.values(tree, numpy=numpy)
+    return _wing().values(tree, numpy=numpy)
 
 
 def gradients(tensors: Any) -> Any:
     """The accumulated gradients, for a compiled program."""
-    from nablax import autograd
-
-    return autograd.grads(tensors, numpy=True)
+    return _wing().grads(tensors, numpy=True)
 
 
 def tiered(fn: Any, donate_argnums: Any = ()) -> Any:
     """A jitted function that nobody waits for: it is run by NumPy until it is hot."""
-    from nablax import autograd
-
-    return autograd.tiered(fn, donate_argnums)
+    return _wing().tiered(fn, donate_argnums)
 
 
 def placed(array: np.ndarray) -> Any:
@@ -88,15 +91,11 @@ def placed(array: np.ndarray) -> Any:
     return array if jax.default_backend() == "cpu" else jax.device_put(array)
 
 
-def assign(tensors: Any, new: Any) -> None:
-    """Gives tensors new values, in place."""
-    from nablax import autograd
-
-    autograd.assign(tensors, new)
+def assign(tensors: Any, new: Any, take: bool = False) -> None:
+    """Gives tensors new values, in place. take: arrays that nobody else holds."""
+    _wing().assign(tensors, new, take=take)
 
 
 def clear_gradients(tensors: Any) -> None:
     """Clears `.grad` of the tensors."""
-    from nablax import autograd
-
-    autograd.zero_grad(jax.tree.leaves(tensors))
+    _wing().zero_grad(tensors)

@@ -113,7 +113,7 @@ class Sweep(Walk):
             if leaf._hooks:
                 gradient = own(hooked(leaf._hooks, gradient))
             if leaf._g is None:
-                leaf._g = as_tensor(gradient)
+                leaf._g = as_tensor(gradient, leaf._a)
             elif self.create:
                 leaf._g = leaf._g + as_tensor(gradient)
             else:

@@ -66,19 +66,29 @@ class Entering(Growing):
                 state.trace.hand_over(tensor)
         if self.tracing and self.within != transformation():
             self.discard()  # left behind by a transformation that is over: its tracers are gone
-        if self.state is self.closed:
+        before = self.state
+        if before is self.closed:
             self.begin()
-        needs = tensor._r or tensor._n is not None
-        state = self.state.edges.get((tensor._a, needs))
-        value = value_of(tensor)
+            before = self.state
+        try:
+            value = tensor._v
+        except AttributeError:
+            value = value_of(tensor)  # which says why there is none
+        node, aval = tensor._n, tensor._a
+        needs = tensor._r or node is not None
+        state = before.guess
+        if state is None or state.a is not aval or state.op is not needs:
+            state = before.edges.get((aval, needs))
+            if state is not None:
+                before.guess = state
         if state is None or value.__class__ not in PLAIN:
-            state = self.enter(tensor._a, value, needs, tensor)
+            state = self.enter(aval, value, needs, tensor)
         else:
             self.values.append(value)
             self.inputs.append(tensor)
             self.state = state
         if needs:
-            self.links[state.slot] = link_of(tensor)
+            self.links[state.slot] = tensor if tensor._r else link_of(tensor)
         tensor._s = state
         return state
 
@@ -107,6 +117,7 @@ class Entering(Growing):
                 self.turned = NOWHERE if alike else self.state.size
             state = State(self, self.state, self.mode).result(aval, needs, 0)
             state.step = Input(aval, needs)
+            state.op, state.a = key[1], aval
             state.sources |= state.mask
             state.here(2)
             self.state.edges[key] = state

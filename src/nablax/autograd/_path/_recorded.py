@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .._ground._aval import WIDE, Aval, inside
 from .._ground._errors import FailedError
 from ._trie import State
@@ -71,14 +73,22 @@ def blank() -> Any:
     return _KIND()
 
 
-def as_tensor(value: Any) -> Any:
-    """A tensor without gradient for an array; tensors as they are."""
+def as_tensor(value: Any, aval: Aval | None = None) -> Any:
+    """A tensor without gradient for an array; tensors as they are. aval: what an array of NumPy's may have for its own,
+    if it fits."""
     if isinstance(value, Recorded):
         return value
     tensor: Any = _KIND()
     tensor._s = None
     tensor._v = value
-    tensor._a = inside(value)
+    fits = (
+        aval is not None
+        and value.__class__ is np.ndarray
+        and value.dtype is aval.dtype
+        and value.shape == aval.shape
+        and not aval.weak
+    )
+    tensor._a = aval if fits else inside(value)
     tensor._n = None
     tensor._r = False
     return tensor

@@ -45,6 +45,9 @@ class State:
     tree: Any
     literals: dict[tuple, list | None]
     within: CodeType | None
+    op: Any
+    a: Any
+    b: Any
 
     def __init__(self, trace: Any, parent: State | None, mode: bool) -> None:
         self.trace = trace
@@ -64,7 +67,8 @@ class State:
         self.mask = 0
         self.full = False
         self.key: tuple = ()
-        self.op = self.a = self.b = None  # of the edge that leads here, where it is that of an operator
+        # Of the edge that leads here, where it is that of an operator; or needs and aval, where a value enters.
+        self.op = self.a = self.b = None
         self.guess: Any = None  # the state after the operation that came here last
         self.cut: State | None = None
         self.code: Any = None  # of a root, as its habit

@@ -30,7 +30,7 @@ OFTEN = 48
 TEXTS: Mapping[Any, str] = {
     operator.add: "{} + {}", operator.sub: "{} - {}", operator.mul: "{} * {}", operator.truediv: "{} / {}",
     operator.neg: "-{}", operator.lt: "{} < {}", operator.le: "{} <= {}", operator.gt: "{} > {}",
-    operator.ge: "{} >= {}", operator.eq: "{} == {}", operator.ne: "{} != {}", operator.matmul: "{} @ {}",
+    operator.ge: "{} >= {}", operator.eq: "{} == {}", operator.ne: "{} != {}",
     operator.and_: "{} & {}", operator.or_: "{} | {}", operator.xor: "{} ^ {}", operator.invert: "~{}",
 }  # fmt: skip
 
@@ -95,8 +95,9 @@ class Source:
         value = self._constants.get(slot)
         return "None" if value is None else self.outside(value)
 
-    def take(self, parameter: str, slots: Sequence[tuple[int, Aval]]) -> None:
-        """Read values from a parameter; the function returns None where one is not an array of NumPy's."""
+    def take(self, parameter: str, slots: Sequence[tuple[int, Aval]], exact: bool = False) -> None:
+        """Read values from a parameter; the function returns None where one is not an array of NumPy's, or, if it is to
+        be exact, is of another shape or dtype."""
         if not slots:
             return
         names = []
@@ -106,6 +107,13 @@ class Source:
             if not isinstance(aval.dtype, np.dtype):  # a random key, which stays JAX's
                 continue
             dtype = self.outside(aval.dtype)
+            if exact:
+                shape = self.outside(aval.shape)
+                unlike = (
+                    f"{name}.__class__ is not A or {name}.dtype is not {dtype} or {name}.shape != {shape}"
+                )
+                self._head.append(f"if {unlike}: return None")
+                continue
             if aval.weak and not aval.shape:  # a number of Python's, as a rule
                 kind = self.outside(aval.dtype.type)
                 self._head.append(f"if {name}.__class__ in NUMBERS: {name} = {kind}({name})")
@@ -141,7 +149,7 @@ class Source:
             self._lines += [
                 f"v{slot} = None" for slot in done if slot in self._names and slot not in free[:1]
             ]
-            if over:
+            if over or getattr(function, "fresh", False):
                 own.add(out)
             elif not isinstance(function, _NAMED):
                 own.difference_update(slots)
@@ -156,11 +164,12 @@ class Source:
             self._bare.update({slot: f"v{slot}" for slot in outs})
         else:
             args = [self.name(slot) for slot in slots]
-        text = texts.get(function) if named else None
+        text = texts.get(function) if named else getattr(function, "text", None)
         if over is not None:
             made = f"{self.outside(OVER[function])}({', '.join(args)}, v{over})"
         elif text:
-            made = text.format(*args)
+            names = {} if named else {name: self.outside(value) for name, value in function.names.items()}
+            made = text.format(*args, all=", ".join(args), **names)
         else:
             made = f"{self.outside(function)}({', '.join(args)})"
         for slot in outs:
@@ -220,19 +229,21 @@ def foreign(rows: Iterable[tuple]) -> bool:
 def composed(kernel: Kernel, avals: Sequence[Aval], lent: Collection[int]) -> Callable[..., Any] | None:
     """A kernel as a function of a list of its arguments, which returns arrays that share elements with no other.
 
-    It returns None where an argument is not NumPy's. None instead of a function where not all of it is NumPy's.
+    It returns None where an argument is not NumPy's, or not of its aval. None instead of a function where not all of it
+    is NumPy's.
 
     lent: numbers of results that are arguments, constants, or results before.
     """
     if foreign(kernel.code):
         return None
     source = Source(kernel.constants, avals)
-    source.take("values", [*enumerate(avals)])
+    source.take("values", [*enumerate(avals)], True)
     source.rows(kernel.code, [*[aval.size for aval in avals], *kernel.sizes], kernel.outs)
     found = []
     for k, slot in enumerate(kernel.outs):
         name = source.name(slot)
-        found.append(f"asarray({name}).copy()" if k in lent else f"owned({name})")
+        known = f"{name} if {name}.__class__ is A and {name}.base is None else owned({name})"
+        found.append(f"asarray({name}).copy()" if k in lent else known)
     source.known("owned", _owned)
     return source.function("values", f"[{', '.join(found)}]")
 

@@ -50,6 +50,7 @@ class tiered:
         self._fn = fn
         self._donate = tuple(donate_argnums)
         self._kinds: Bounded = Bounded(MOST_KINDS)
+        self._last: Any = None  # key and kind of the last call
 
     @cached_property
     def _jitted(self) -> Any:
@@ -57,13 +58,22 @@ class tiered:
 
     def __call__(self, *args: Any) -> Any:
         leaves, tree = jax.tree.flatten(args)
+        under = now()
+        if self._last is not None:
+            key, kind = self._last
+            if tree == key[0] and under == key[-1]:
+                found = kind.again(leaves)
+                if found is not None:
+                    return jax.tree.unflatten(kind.tree, found)
+            self._kinds.get(key)  # which makes it the one used last
         if settings.tier == "compiled" or not on_host() or not all(map(_plain, leaves)):
             return self._jitted(*args)
-        key = (tree, *map(aval_of, leaves), now())
-        found = self._kinds.get(key)
-        if found is None:
-            found = self._kinds[key] = self._traced(tree, key[1:-1], args)
-        return found(leaves)
+        key = (tree, *map(aval_of, leaves), under)
+        kind = self._kinds.get(key)
+        if kind is None:
+            kind = self._kinds[key] = self._traced(tree, key[1:-1], args)
+        self._last = key, kind
+        return jax.tree.unflatten(kind.tree, kind(leaves))
 
     def lower(self, *args: Any) -> Any:
         """As that of a jitted function."""
@@ -82,7 +92,7 @@ class _Kind:
 
     def __init__(self, traced: Traced, avals: Sequence[Aval], donated: Sequence[int]) -> None:
         stats.inferences += 1
-        self._avals, self._tree = avals, traced.tree
+        self._avals, self.tree = avals, traced.tree
         self._kernel = k = kernel(traced.jaxpr)
         # Results that are arguments, constants, or results before.
         self._lent = {
@@ -91,6 +101,8 @@ class _Kind:
         crossing = len(avals) + len(traced.jaxpr.out_avals)
         start, count = schedule(len(self._kernel.code), sum(self._kernel.sizes), crossing)
         self._written: Any = None
+        # Whether it is seen from arrays what their avals are.
+        self._told = all(isinstance(a.dtype, np.dtype) and not a.weak for a in avals)
         self._hot = Hot(partial(self._compile, traced.jaxpr, donated), start, count)
 
     def _compile(self, jaxpr: Any, donated: Sequence[int], ahead: bool) -> Any:
@@ -100,18 +112,26 @@ class _Kind:
             compiled(program.lower(*[aval.struct for aval in self._avals]))
         return program
 
-    def __call__(self, leaves: list[Any]) -> Any:
+    def again(self, leaves: list[Any]) -> list[Any] | None:
+        """What `__call__` returns, where this is one run more of the first tier, and by what was written; None where it
+        is not, or where arguments are not of the avals."""
+        if self._written is None or not self._told or not self._hot.rests():
+            return None
+        found = self._written(leaves)
+        if found is not None:
+            self._hot.runs += 1
+        return found
+
+    def __call__(self, leaves: list[Any]) -> list[Any]:
         program = self._hot.ready()
         if program is not None:
-            return jax.tree.unflatten(self._tree, program(*leaves))
+            return program(*leaves)
         found = None
         if self._written is not None:
             found = self._written(leaves)
         elif self._hot.runs == OFTEN and self._hot.count > 4 * OFTEN:
             self._written = composed(self._kernel, self._avals, self._lent)
-        if found is None:
-            found = self._entered(leaves)
-        return jax.tree.unflatten(self._tree, found)
+        return self._entered(leaves) if found is None else found
 
     def _entered(self, leaves: list[Any]) -> list[Any]:
         args = [entering(x, aval) for x, aval in zip(leaves, self._avals, strict=True)]

@@ -25,10 +25,12 @@ Tier = Literal["auto", "compiled", "interpreted", "eager-switch"]
 _TIERS = ("auto", "compiled", "interpreted", "eager-switch")
 NEVER = 1 << 62
 
-# Seconds on one core; only their ratios matter, and those hardly depend on the machine.
-_FIRST_CALL, _FIRST_ELEMENT = 2.5e-6, 1.0e-9  # first tier, for each call and each element that is made
+# Seconds; only their ratios matter, and those hardly depend on the machine.
+# First tier, for each call and each element that is made; a compiled program, for each element.
+_FIRST_CALL, _FIRST_ELEMENT, _COMPILED_ELEMENT = 2.5e-6, 1.0e-9, 0.3e-9
+# The same on one core, which XLA has for itself no more than NumPy has.
+_ALONE = 1.0e-6, 0.36e-9, 0.18e-9
 _COMPILED, _CROSSING = 50e-6, 3e-6  # a call, an array across its border
-_COMPILED_ELEMENT = 0.3e-9
 _COMPILE, _COMPILE_CALL = 0.15, 0.0025  # compiling, and for each call in the program
 _WORTH = 1.5  # how much slower the first tier must be
 SETTLED = 24  # runs before anything is compiled
@@ -50,13 +52,20 @@ def schedule(calls: int, elements: int, crossing: int) -> tuple[int, int]:
     Args:
       calls: of the first tier.  elements: elements of all arrays that it makes.  crossing: arrays in and out.
     """
-    first = calls * _FIRST_CALL + elements * _FIRST_ELEMENT
-    compiled = _COMPILED + crossing * _CROSSING + elements * _COMPILED_ELEMENT
+    alone = _cores() == 1
+    call, element, of_compiled = _ALONE if alone else (_FIRST_CALL, _FIRST_ELEMENT, _COMPILED_ELEMENT)
+    first = calls * call + elements * element
+    compiled = _COMPILED + crossing * _CROSSING + elements * of_compiled
     if first <= _WORTH * compiled:
         return NEVER, NEVER
-    paid = int((_COMPILE + calls * _COMPILE_CALL) / first)  # runs that take as long as compiling
-    alone = _cores() == 1  # then the compiler takes its time from them
-    start = max(SETTLED, paid if alone else paid // 2)
+    compiling = _COMPILE + calls * _COMPILE_CALL
+    paid = int(compiling / first)  # runs that take as long as compiling
+    if (
+        alone
+    ):  # the compiler takes its time from them: it begins when they have lost half as much as it will cost
+        start = max(SETTLED, int(compiling / (first - compiled)) // 2)
+        return start, start + max(8, 5 * paid // 4)
+    start = max(SETTLED, paid // 2)
     return start, start + max(8, 2 * paid)
 
 
@@ -121,6 +130,15 @@ class Hot:
         if self.runs < self.count and not (tier == "eager-switch" and self.made is not None):
             return None
         return self._take()
+
+    def rests(self) -> bool:
+        """Whether nothing is to be decided at the next run: it is one more of the first tier."""
+        if settings.interpreted:
+            return True
+        if settings.tier != "auto" or self.use is not None or self.error is not None:
+            return False
+        after = self.runs + 1
+        return after < self.start or (after < self.count and self._done is not None)
 
     def now(self) -> Any:
         """The compiled program, compiled here if it is not there: when it is called for the first time."""

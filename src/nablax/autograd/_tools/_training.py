@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._ground._answers import must_be_callable
-from .._ground._aval import aval_of
+from .._ground._aval import aval_of, inside
 from .._ground._errors import ShapeError
 from .._ground._lent import lend
 from .._path._recorded import is_recorded
@@ -47,7 +47,8 @@ def values(tree: Any, *, numpy: bool = False) -> Any:
     numpy: leave values that NumPy computed as they are, read-only: a jitted function takes them, too, and making them
       JAX's takes some 20 us each.
     """
-    return jax.tree.map(lambda leaf: _array(leaf, numpy) if isinstance(leaf, Tensor) else leaf, tree)
+    leaves, treedef = jax.tree.flatten(tree)
+    return jax.tree.unflatten(treedef, [_array(x, numpy) if isinstance(x, Tensor) else x for x in leaves])
 
 
 def grads(tree: Any, *, numpy: bool = False) -> Any:
@@ -55,43 +56,55 @@ def grads(tree: Any, *, numpy: bool = False) -> Any:
 
     numpy: as for `values`.
     """
-
-    def of(leaf: Any) -> Any:
-        return _array(leaf.grad, numpy) if isinstance(leaf, Tensor) and leaf.grad is not None else None
-
-    return jax.tree.map(of, tree)
+    leaves, treedef = jax.tree.flatten(tree)
+    found = [leaf.grad if isinstance(leaf, Tensor) else None for leaf in leaves]
+    return jax.tree.unflatten(treedef, [None if g is None else _array(g, numpy) for g in found])
 
 
 def _array(tensor: Tensor, numpy: bool) -> Any:
-    if numpy and isinstance(value := realize(tensor), np.ndarray) and value.dtype == tensor.dtype:
-        value = value.view()
-        value.flags.writeable = False
-        return value
+    if numpy:
+        value = realize(tensor)
+        if value.__class__ is np.ndarray and value.dtype == tensor._a.dtype:
+            value = value.view()
+            value.setflags(write=False)
+            return value
     return tensor.value
 
 
-def assign(tree: Any, values: Any) -> None:
+def assign(tree: Any, values: Any, *, take: bool = False) -> None:
     """Give the tensors in a pytree new values, in place; what was computed with the old ones keeps them.
+
+    take: NumPy's arrays among them are taken as they are, for nobody writes to them any more.
 
     Raises:
       ShapeError: a value of another shape or dtype.
     """
     trace = local.trace
-    both = (jax.tree.leaves(t, is_leaf=lambda leaf: leaf is None) for t in (tree, values))
-    for tensor, value in zip(*both, strict=True):
+    both: Any = map(jax.tree.flatten, (tree, values))
+    (tensors, treedef), (arrays, theirs) = both
+    if treedef != theirs:  # None may stand for what is no tensor
+        tensors, arrays = (jax.tree.leaves(t, is_leaf=lambda leaf: leaf is None) for t in (tree, values))
+    for tensor, value in zip(tensors, arrays, strict=True):
         if not isinstance(tensor, Tensor):
             continue
         if isinstance(value, Tensor):
             value = realize(value)
-        aval = aval_of(value)
-        if aval.shape != tensor.shape or aval.dtype != tensor.dtype:
-            was = f"{tensor.dtype}{list(tensor.shape)}"
-            raise ShapeError(f"assign: the tensor is {was}, the value {aval.dtype}{list(aval.shape)}.")
+        aval = tensor._a if tensor._s is None else tensor._s.aval
+        fits = value.__class__ is np.ndarray and value.shape == aval.shape and value.dtype == aval.dtype
+        if not fits or aval.weak:
+            fits, aval = False, aval_of(value)
+            if aval.shape != tensor.shape or aval.dtype != tensor.dtype:
+                was = f"{tensor.dtype}{list(tensor.shape)}"
+                raise ShapeError(f"assign: the tensor is {was}, the value {aval.dtype}{list(aval.shape)}.")
         if tensor._s is not None:  # part of the open recording, under its old value
             flush(trace)
-        # A copy of what NumPy holds, for its owner may write to it.
-        array = lend(value) if isinstance(value, jax.Array) else np.array(value, aval.dtype)
-        tensor._v, tensor._a = array, aval_of(array)
+        if isinstance(value, jax.Array):
+            value = lend(value)
+        elif not (fits and take):
+            # A copy of what NumPy holds, for its owner may write to it.
+            value = np.array(value, aval.dtype)
+            aval = inside(value)
+        tensor._v, tensor._a = value, aval
         tensor._mark = object()
         if not tensor._r:
             tensor._n = None

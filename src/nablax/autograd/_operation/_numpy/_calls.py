@@ -29,6 +29,16 @@ class Kernel:
         return [env[slot] for slot in self.outs]
 
 
+def said(function: Callable[..., Any], text: str, fresh: bool = False, **names: Any) -> Callable[..., Any]:
+    """A function of Python that says how it is written where what runs often is written out (_program/_compose.py).
+
+    text: what it returns, of its arguments {0}, {1}, or {all}, and of `names`.
+    fresh: whether that is never a view of an argument.
+    """
+    function.__dict__.update(text=text, fresh=fresh, names=names)
+    return function
+
+
 def row(function: Callable[..., Any], into: Sequence[int], out: int | tuple[int, ...]) -> tuple:
     """A call for `perform`: a function, the slots of its arguments, the slot of its result (or slots, of several)."""
     if len(into) == 1:

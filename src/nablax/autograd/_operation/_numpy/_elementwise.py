@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ._calls import said
 from ._shapes import same
 
 Rule = Callable[..., Callable[..., Any] | None]
@@ -19,8 +20,12 @@ REAL: dict[str, Callable[..., Any]] = {
     "tanh": np.tanh, "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh, "sqrt": np.sqrt, "cbrt": np.cbrt,
     "floor": np.floor, "ceil": np.ceil, "atan2": np.arctan2, "nextafter": np.nextafter, "max": np.maximum,
     "min": np.minimum, "is_finite": np.isfinite,
-    "rsqrt": lambda x: np.reciprocal(np.sqrt(x)),
-    "logistic": lambda x: np.reciprocal(1 + np.exp(-x)),
+    "rsqrt": said(
+        lambda x: np.reciprocal(np.sqrt(x)), "{over}({root}({0}))", True, over=np.reciprocal, root=np.sqrt
+    ),
+    "logistic": said(
+        lambda x: np.reciprocal(1 + np.exp(-x)), "{over}(1 + {exp}(-{0}))", True, over=np.reciprocal, exp=np.exp
+    ),
 }  # fmt: skip
 INTEGER_TOO = {"max", "min"}
 ANY: dict[str, Callable[..., Any]] = {
@@ -117,7 +122,7 @@ def _integer_pow(ins: list[Any], outs: list[Any], y: int) -> Callable[..., Any] 
         return None
     known: dict[int, Callable[..., Any]] = {
         2: np.square,
-        3: lambda x: x * x * x,
+        3: said(lambda x: x * x * x, "{0} * {0} * {0}", True),
         -1: np.reciprocal,
         -2: lambda x: np.reciprocal(x * x),
     }
@@ -148,7 +153,12 @@ def _shift(how: str) -> Rule:
 
 
 def _clamp(ins: list[Any], outs: list[Any]) -> Callable[..., Any] | None:
-    return (lambda low, x, high: np.minimum(np.maximum(x, low), high)) if _kind(ins[1]) in "fiu" else None
+    if _kind(ins[1]) not in "fiu":
+        return None
+    return said(
+        lambda low, x, high: np.minimum(np.maximum(x, low), high),
+        "{least}({most}({1}, {0}), {2})", True, least=np.minimum, most=np.maximum,
+    )  # fmt: skip
 
 
 WORDS = {4: np.dtype("int32"), 8: np.dtype("int64")}  # as wide as an element
@@ -175,7 +185,8 @@ def _select(ins: list[Any], outs: list[Any]) -> Callable[..., Any] | None:
     out = outs[0]
     choose = by_bits(out.dtype)
     if choose is None or out.size < LONG or any(a.shape != out.shape for a in ins):
-        return lambda which, no, yes: np.where(which, yes, no)
+        where = np.where
+        return said(lambda which, no, yes: where(which, yes, no), "{where}({0}, {2}, {1})", True, where=where)
     return choose
 
 
@@ -186,7 +197,10 @@ def or_zero(dtype: Any, yes: bool) -> Callable[[Any, Any], Any] | None:
     if word is None or dtype.kind != "f":
         return None
     if yes:
-        return lambda which, x: (x.view(word) * which).view(dtype)
+        return said(
+            lambda which, x: (x.view(word) * which).view(dtype),
+            "({1}.view({word}) * {0}).view({dtype})", True, word=word, dtype=dtype,
+        )  # fmt: skip
     return lambda which, x: (x.view(word) * np.logical_not(which)).view(dtype)
 
 
@@ -206,7 +220,7 @@ def _convert(ins: list[Any], outs: list[Any], new_dtype: Any, **_: Any) -> Calla
         return saturated
     if before.kind == "c" and after.kind != "c":
         return None
-    return lambda x: x.astype(after)
+    return said(lambda x: x.astype(after), "{0}.astype({after})", True, after=after)
 
 
 def _conj(ins: list[Any], outs: list[Any], input_dtype: Any) -> Callable[..., Any]:

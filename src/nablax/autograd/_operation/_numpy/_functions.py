@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import _elementwise, _picking, _reductions, _shapes, _windows
 from ._elementwise import QUICK
-from ._shapes import stretched
+from ._shapes import reshaped, same, stretched
 
 RULES = {
     **_elementwise.RULES, **_shapes.RULES, **_reductions.RULES, **_picking.RULES, **_windows.RULES,
@@ -47,8 +48,12 @@ def rule_for(eqn: Any, small: bool) -> tuple[Any, dict[str, Any]] | None:
 def _unstretched(
     ins: Sequence[Any], outs: Sequence[Any], broadcast_dimensions: Any, **_: Any
 ) -> Callable[..., Any]:
-    before = stretched(ins[0], outs[0].shape, broadcast_dimensions)
-    return lambda x: x.reshape(before)
+    """A broadcast that those who read it make by themselves: all that is missing is axes of length 1, and not the first
+    ones, if it grows."""
+    shape, before = ins[0].shape, stretched(ins[0], outs[0].shape, broadcast_dimensions)
+    if before[len(before) - len(shape) :] == shape and math.prod(shape) < outs[0].size:
+        return same
+    return reshaped(shape, before)
 
 
 _IRRELEVANT = {"sharding", "out_sharding", "weak_type", "precision", "indices_are_sorted", "unique_indices",

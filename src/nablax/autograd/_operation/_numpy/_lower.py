@@ -128,7 +128,7 @@ class Lowered(Kernel):
         else:
             function = function_of(eqn, small)
         many = eqn.primitive.multiple_results
-        if function is same:
+        if function is same and not small:
             return into
         if function is None:
             self.calls += 1

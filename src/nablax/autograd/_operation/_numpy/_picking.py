@@ -12,6 +12,7 @@ from jax.lax import GatherScatterMode as Mode
 
 FEW = 8  # rows up to which adding one by one is quicker than sorting them
 SMALL = 32_768  # elements up to which rows are added element by element
+LENGTH = 64  # of an axis up to which a product of matrices adds rows to it sooner
 
 Rule = Callable[..., Callable[..., Any] | None]
 
@@ -177,6 +178,8 @@ class Taken:
 
     def __call__(self, x: Any, *at: Any) -> Any:
         try:
+            if len(at) == 1 and x.flags.c_contiguous:
+                return x.take(at[0], 0)  # a third of the time for few
             return x[at]
         except IndexError:
             inside = [np.clip(i, 0, n - 1) for i, n in zip(self.counted(at), self.lengths, strict=True)]
@@ -189,16 +192,30 @@ class Returned(Taken):
     def __init__(self, shape: tuple[int, ...], dtype: Any, axes: int) -> None:
         super().__init__(shape[:axes])
         self.shape, self.dtype = shape, dtype
+        self._multiplies = axes == 1 < len(shape) and shape[0] <= LENGTH and np.dtype(dtype).char in "fd"
 
     def resized(self, of: Callable[[tuple[int, ...]], tuple[int, ...]]) -> Returned:
         return Returned(of(self.shape), self.dtype, len(self.lengths))
 
+    def _multiplied(self, updates: Any, at: Any) -> Any:
+        """The same as a product; None where something is not finite, of which zero times is no number."""
+        at = at.reshape(-1)
+        ones = np.zeros((at.size, self.shape[0]), self.dtype)
+        ones[np.arange(at.size), at] = 1
+        made = ones.T.dot(updates.reshape(at.size, -1))
+        flat = made.reshape(-1)
+        return made.reshape(self.shape) if flat.dot(flat) < math.inf else None
+
     def __call__(self, updates: Any, *at: Any) -> Any:
-        made = np.zeros(self.shape, self.dtype)
         try:
+            if self._multiplies and at[0].size >= FEW:
+                found = self._multiplied(updates, at[0])
+                if found is not None:
+                    return found
+            made = np.zeros(self.shape, self.dtype)
             added(made, at, updates)
         except IndexError:
-            made[...] = 0
+            made = np.zeros(self.shape, self.dtype)
             places = np.broadcast_arrays(*self.counted(at))
             inside = np.all([(i >= 0) & (i < n) for i, n in zip(places, self.lengths, strict=True)], axis=0)
             added(made, tuple([i[inside] for i in places]), updates[inside])

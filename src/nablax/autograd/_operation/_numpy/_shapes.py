@@ -8,6 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from ._calls import said
+
 Rule = Callable[..., Callable[..., Any] | None]
 SMALL = 4096  # elements up to which a copy is quicker than a broadcast view
 
@@ -17,15 +19,25 @@ def same(x: Any) -> Any:
     return x
 
 
+said(same, "{0}")
+
+
+def reshaped(before: tuple[int, ...], shape: tuple[int, ...]) -> Callable[..., Any]:
+    """The function that gives an array another shape."""
+    if before == shape:
+        return same
+    if not shape:
+        first = (0,) * len(before)
+        return said(lambda x: x[first], "{0}[{first}]", True, first=first)
+    return said(lambda x: x.reshape(shape), "{0}.reshape({shape})", shape=shape)
+
+
 def _same(ins: list[Any], outs: list[Any], **_: Any) -> Callable[..., Any]:
     return same
 
 
 def _reshape(ins: list[Any], outs: list[Any], dimensions: Any = None, **_: Any) -> Callable[..., Any] | None:
-    shape = outs[0].shape
-    if dimensions is not None:
-        return None
-    return same if shape == ins[0].shape else lambda x: x.reshape(shape)
+    return None if dimensions is not None else reshaped(ins[0].shape, outs[0].shape)
 
 
 def _squeeze(ins: list[Any], outs: list[Any], dimensions: Any) -> Callable[..., Any] | None:
@@ -52,21 +64,22 @@ def _broadcast(
         return _reshape(ins, outs)
     if outs[0].size > SMALL:
         return lambda x: np.broadcast_to(x.reshape(before), shape)
+    last = before[len(shape) - ins[0].ndim :] == ins[0].shape  # NumPy's own way to broadcast
 
     def copied(x: Any) -> Any:
         made = np.empty(shape, dtype)
-        made[...] = x.reshape(before)
+        made[...] = x if last else x.reshape(before)
         return made
 
     return copied
 
 
 def _transpose(ins: list[Any], outs: list[Any], permutation: Any) -> Callable[..., Any]:
-    return lambda x: x.transpose(permutation)
+    return said(lambda x: x.transpose(permutation), "{0}.transpose({to})", to=permutation)
 
 
 def _index(index: tuple) -> Callable[..., Any]:
-    return lambda x: x[index]
+    return said(lambda x: x[index], "{0}[{index}]", index=index)
 
 
 def _rev(ins: list[Any], outs: list[Any], dimensions: Any) -> Callable[..., Any]:
@@ -79,7 +92,8 @@ def _slice(ins: list[Any], outs: list[Any], start_indices: Any, limit_indices: A
 
 
 def _concatenate(ins: list[Any], outs: list[Any], dimension: int) -> Callable[..., Any]:
-    return lambda *xs: np.concatenate(xs, dimension)
+    join = np.concatenate
+    return said(lambda *xs: join(xs, dimension), "{join}(({all},), {axis})", True, join=join, axis=dimension)
 
 
 def _stack(ins: list[Any], outs: list[Any], axis: int) -> Callable[..., Any]:
