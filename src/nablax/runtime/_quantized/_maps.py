@@ -19,8 +19,8 @@ their difference in each step, and rounding keep the mean of v^p. It adds to log
 -p w / 2. Once both are in balance with the average, log v has a variance S; and 1 / sqrt(v) has the mean
 1 + (p / 2 - 1 / 8) S times what it should be, to first order in S and whatever the part: with p = 1 steps are too long,
 with p = 1/4 right. Before that, p is to be smaller, down to -1/2. So x = 2^e (1 + f) is rounded up with a probability
-of about f + c f (1 - f), for p = 1/4 with c = 1/4, by chances u + c u (1 - u); c is a little larger, as averages on
-their way are to be right, too.
+of about f + c f (1 - f), for p = 1/4 with c = 1/4, by chances u + c u (1 - u). Here c is 9/32, by trial: averages on
+their way to rest are to be right, too; at rest steps are then 1 to 2% short.
 
 Source: for codes whose exponent and fraction share their bits: Dettmers 2016, arXiv:1511.04561, and Dettmers et al.
 2021, arXiv:2110.02861, section 1.3. For why averages of squares, which one divides by, need maps without zero: Li et
