@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
-from nablax.runtime._quantized._maps import Map, power_map
+from nablax.runtime._quantized._maps import Map, doubling_map, power_map
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,9 +53,10 @@ class Form:
 
     @property
     def map(self) -> Map:
-        """The map of the codes, the sign's bit apart: of the fourth power, or of the second where 3 bits are left."""
-        bits = self.bits - self.signed
-        return power_map(bits, 1 if bits < 4 else 2, zero=self.signed)
+        """The map of the codes, the sign's bit apart."""
+        if self.bits == 8:
+            return power_map(8 - self.signed, 2, zero=self.signed)
+        return power_map(3, 1, zero=True) if self.signed else doubling_map(4)
 
     @property
     def halved(self) -> bool:

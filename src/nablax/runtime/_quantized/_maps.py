@@ -1,7 +1,7 @@
 """Maps: which numbers a code of few bits stands for, and which code is nearest to a number.
 
-Let L(x) = e + f for x = 2^e (1 + f), 0 <= f < 1: the logarithm to base 2 at powers of two, straight between them. Its
-digits are those of a float, so k L is a shift where k is a power of two. A map is
+`Straight`. Let L(x) = e + f for x = 2^e (1 + f), 0 <= f < 1: the logarithm to base 2 at powers of two, straight between
+them. Its digits are those of a float, so k L is a shift where k is a power of two. The map is
 
     L(F(m)) = k L(m) - s,   m = code + first
 
@@ -13,6 +13,15 @@ numbers with a sign F(m) - F(first) begins with zero. s keeps all of it far from
 As in the dynamic map a part's width grows with the number: each range, 2^k times as large as the one before, has
 twice as many parts. There the ranges are powers of 10, and the parts of a range are equal.
 
+`Doubling`: F(m) = 2^m, for second moments in 4 bits: a code is the exponent of a float. Codes lie so far apart that it
+matters which mean their rounding keeps, as a step divides by the root of v. Let v move to the mean of g^2 by a part of
+their difference in each step, and rounding keep the mean of v^p. It adds to log v a variance w a step, and the drift
+-p w / 2. Once both are in balance with the average, log v has a variance S; and 1 / sqrt(v) has the mean
+1 + (p / 2 - 1 / 8) S times what it should be, to first order in S and whatever the part: with p = 1 steps are too long,
+with p = 1/4 right. Before that, p is to be smaller, down to -1/2. So x = 2^e (1 + f) is rounded up with a probability
+of about f + c f (1 - f), for p = 1/4 with c = 1/4, by chances u + c u (1 - u). Here c is 9/32, by trial: averages on
+their way to rest are to be right, too; at rest steps are then 1 to 2% short.
+
 Source: for codes whose exponent and fraction share their bits: Dettmers 2016, arXiv:1511.04561, and Dettmers et al.
 2021, arXiv:2110.02861, section 1.3. For why averages of squares, which one divides by, need maps without zero: Li et
 al. 2023, arXiv:2309.01507, section 4.1. For L: Mitchell 1962, doi:10.1109/TEC.1962.5219391.
@@ -20,9 +29,10 @@ al. 2023, arXiv:2309.01507, section 4.1. For L: Mitchell 1962, doi:10.1109/TEC.1
 
 from __future__ import annotations
 
+import abc
+import dataclasses
 import functools
 import math
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -33,71 +43,118 @@ _TOP = 8  # log2 of the largest number, rounded down
 # Added to a number of 22 bits it rounds it to a whole one, which is then in the last bits of the sum; 2^-d times this
 # rounds to d digits behind the point.
 _WHOLE = 1.5 * 2.0**23
+_FRACTION, _BIAS = 23, 127  # of a float32: digits of its fraction; what its exponent has too much
 
 
-class Map(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Map(abc.ABC):
     """A map.
 
     Attributes:
       last: the largest code; the smallest is 0.
-      shift: log2 of k.
-      unit: s.
       first: m of code 0.
       low: F(first).
-      zero: whether code 0 stands for 0; else for `low`, and for all that is smaller.
       top: the number that `last` stands for.
+      zero: whether code 0 stands for 0; else for `low`, and for all that is smaller.
     """
 
     last: int
-    shift: int
-    unit: int
     first: float
     low: float
-    zero: bool
     top: float
+    zero: bool
+
+    @property
+    @abc.abstractmethod
+    def name(self) -> str:
+        """Another map has another name."""
+
+    @abc.abstractmethod
+    def value(self, codes: jax.Array) -> jax.Array:
+        """The numbers in [0, top], float32, that codes, as float32, stand for."""
+
+    @abc.abstractmethod
+    def fixed(self, x: jax.Array, digits: int) -> jax.Array:
+        """Codes, for numbers in [0, top], with so many digits behind the point; int32, more bits may stand before them.
+
+        `top`, a little too large or too small, is still `last`.
+        """
+
+    def bent(self, chance: jax.Array) -> jax.Array:
+        """Chances as they are to be added."""
+        return chance
+
+    @property
+    def digits(self) -> int:
+        """The binary digits of a chance."""
+        return min(16, 22 - self.last.bit_length())
+
+    def nearest(self, x: jax.Array) -> jax.Array:
+        """The nearest codes, int32, to numbers in [0, top]."""
+        return self.fixed(x, 0) & self.last
+
+    def neighbour(self, x: jax.Array, chance: jax.Array) -> jax.Array:
+        """One of the two codes around x by chance: the mean is x, or as the map says.
+
+        Args:
+          x: in [0, top]. Below the smallest number of a map without zero, it is taken for that number.
+          chance: int32, a whole number, uniform in [0, 2^digits).
+        """
+        return (self.fixed(x, self.digits) + self.bent(chance) >> self.digits) & self.last
+
+
+@dataclasses.dataclass(frozen=True)
+class Straight(Map):
+    """Straight from each code to the next, so that a rounded m has the mean F(m).
+
+    Attributes:
+      shift: log2 of k.
+      unit: s.
+    """
+
+    shift: int
+    unit: int
 
     @property
     def name(self) -> str:
-        """`power4`; another map has another name."""
+        """`power4`."""
         return f"power{2**self.shift}"
 
     def value(self, codes: jax.Array) -> jax.Array:
-        """The numbers in [0, top], float32, that codes, as float32, stand for."""
         excess = np.uint32(self._excess % 2**32).astype(np.int32)  # modulo 2^32, as is the product
         found = _float((_bits(codes + self.first) << self.shift) - excess)
         return found - self.low if self.zero else found
 
-    def place(self, x: jax.Array) -> jax.Array:
-        """m for numbers in [0, top]; its whole numbers are codes."""
+    def fixed(self, x: jax.Array, digits: int) -> jax.Array:
         x = x + self.low if self.zero else jnp.maximum(x, self.low)
-        return _float((_bits(x) >> self.shift) + (self._excess >> self.shift))
+        place = _float((_bits(x) >> self.shift) + (self._excess >> self.shift))
+        return _bits(place + (_WHOLE * 2.0**-digits - self.first))
 
     @property
     def _excess(self) -> int:
         """What k times the bits of a float have beyond those of F: bits count from those of 1.0."""
         return (((1 << self.shift) - 1) * 127 + self.unit) << 23
 
+
+@dataclasses.dataclass(frozen=True)
+class Doubling(Map):
+    """Powers of two: a code is an exponent. The mean of 1 / sqrt(v) is right, see above."""
+
     @property
-    def digits(self) -> int:
-        """The binary digits of a chance, which are those behind the point of a place."""
-        return min(16, 22 - self.last.bit_length())
+    def name(self) -> str:
+        return "doubling"
 
-    def nearest(self, x: jax.Array) -> jax.Array:
-        """The nearest codes, int32, to numbers in [0, top]."""
-        return self._fixed(x, 0) & self.last
+    def value(self, codes: jax.Array) -> jax.Array:
+        return _float(codes.astype(jnp.int32) + _BIAS << _FRACTION)
 
-    def neighbour(self, x: jax.Array, chance: jax.Array) -> jax.Array:
-        """One of the two codes around x, the upper one with the probability that makes the mean x.
+    def fixed(self, x: jax.Array, digits: int) -> jax.Array:
+        dropped = _FRACTION - digits
+        found = _bits(jnp.maximum(x, self.low)) + (1 << dropped - 1) >> dropped
+        return found - (_BIAS << digits)
 
-        Args:
-          x: in [0, top]. Below the smallest number of a map without zero, the mean is that number.
-          chance: int32, a whole number, uniform in [0, 2^digits).
-        """
-        return (self._fixed(x, self.digits) + chance >> self.digits) & self.last
-
-    def _fixed(self, x: jax.Array, digits: int) -> jax.Array:
-        """Codes with so many digits behind the point, in the last bits; `top`, a little too large, is still `last`."""
-        return _bits(self.place(x) + (_WHOLE * 2.0**-digits - self.first))
+    def bent(self, chance: jax.Array) -> jax.Array:
+        # u + 9/32 u (1 - u)
+        return chance + ((chance * ((1 << self.digits) - chance) >> self.digits) * 9 >> 5)
 
 
 def _float(bits: jax.Array) -> jax.Array:
@@ -110,7 +167,7 @@ def _bits(x: jax.Array) -> jax.Array:
 
 @functools.cache
 def power_map(bits: int, shift: int, zero: bool) -> Map:
-    """The map of codes of so many bits with k = 2^shift.
+    """The straight map of codes of so many bits with k = 2^shift.
 
     Args:
       bits: of the code.
@@ -122,4 +179,12 @@ def power_map(bits: int, shift: int, zero: bool) -> Map:
     whole, part = divmod(k * (e - 1 + 2 * fraction - 1), 1)
     unit = int(whole) - _TOP
     low = 2.0 ** (k * shift - unit)
-    return Map(last, shift, unit, float(k), low, zero, 2.0**_TOP * (1 + part) - (low if zero else 0.0))
+    top = 2.0**_TOP * (1 + part) - (low if zero else 0.0)
+    return Straight(last, float(k), low, top, zero, shift, unit)
+
+
+@functools.cache
+def doubling_map(bits: int) -> Map:
+    """Powers of two, one for each code of so many bits."""
+    last = 2**bits - 1
+    return Doubling(last, 0.0, 1.0, 2.0**last, zero=False)

@@ -147,11 +147,11 @@ def quantize_state(
 
         role              8 bits                          4 bits
         first moments     fourth power, 7 bits and sign   square, 3 bits and sign
-        second moments    fourth power, 8 bits            fourth power, 4 bits
+        second moments    fourth power, 8 bits            powers of two, 4 bits
         all others        as they are: counts, accumulators, statistics, snapshots, keys
 
     The largest of a block is kept, to the last bits of a float32. Second moments have no zero, since one divides by
-    them: what is smaller becomes the smallest number, 6e-8 of the block's largest with 8 bits, 2e-3 with 4. A block
+    them: what is smaller becomes the smallest number, 6e-8 of the block's largest with 8 bits, 3e-5 with 4. A block
     with an entry that is infinite or NaN becomes NaN as a whole; one of entries below 2^-100 counts as zeros.
 
     A byte holds two codes of 4 bits: those of the two moments of an entry, where one follows the other in a state, as
@@ -162,9 +162,9 @@ def quantize_state(
       bits: 8 or 4 for each entry of a moment in float32, bfloat16 or float16; other dtypes stay.
       block: entries that share a scale, at most; an integer >= 2; None is 256 with 8 bits, 128 with 4. Blocks follow
         the shape, and `shard_state` cuts an array between blocks only.
-      stochastic: take one of the two codes around a number by chance, so that the mean is right, not the nearest. None
-        does so with 4 bits: their codes lie further apart than an average moves in a step, and the nearest would hold
-        it where it is.
+      stochastic: take one of the two codes around a number by chance, so that the mean is right, not the nearest; of
+        second moments v in 4 bits that of 1 / sqrt(v). None does so with 4 bits: their codes lie further
+        apart than an average moves in a step, and the nearest would hold it where it is.
       min_size: arrays with fewer entries stay as they are; an integer >= 1.
       seed: of the random bits, which are a function of it, the count and the place: a restart repeats them. An
         integer >= 0.
