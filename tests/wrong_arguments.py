@@ -155,7 +155,6 @@ EXCEPTIONS = {
             "automatic",
             "check_elementwise",
             "dealt",
-            "Work",
             "of_whole",
             "Entry",
             "arrays_of",
