@@ -148,20 +148,23 @@ def run(parts: Sequence[tuple[Program, Sequence[Any]]], shared: Any) -> list[lis
     rows together.
     """
     mesh = dealing_now() if under_trace() else None
-    results = [[] if mesh and program.stack else program.map(rows, shared) for program, rows in parts]
-    asking = [(i, row) for i, (program, rows) in enumerate(parts) if mesh and program.stack for row in rows]
+    results: list[list[Any]] = []
+    asking: list[tuple[list[Any], Program, Any]] = []
+    for program, rows in parts:
+        asks = mesh is not None and program.stack
+        results.append([] if asks else program.map(rows, shared))
+        asking += [(results[-1], program, row) for row in rows if asks]
     if not asking:
         return results
-    asked = [parts[i][0] for i, _ in asking]
-    like = [
-        program.like(row) if program.like else None for program, (_, row) in zip(asked, asking, strict=True)
-    ]
 
     def all_of_them(rows: list[Any], shared: Any) -> list[Any]:
-        turns = zip(asked, rows, strict=True)
-        return together([functools.partial(program.plain, row, shared) for program, row in turns], mesh)
+        turns = zip(asking, rows, strict=True)
+        return together(
+            [functools.partial(program.plain, row, shared) for (_, program, _), row in turns], mesh
+        )
 
-    rows = [row for _, row in asking]
-    for (i, _), result in zip(asking, automatic(all_of_them, rows, like)(rows, shared), strict=True):
-        results[i].append(result)
+    every = [row for *_, row in asking]
+    like = [program.like(row) if program.like else None for _, program, row in asking]
+    for (found, *_), result in zip(asking, automatic(all_of_them, every, like)(every, shared), strict=True):
+        found.append(result)
     return results

@@ -143,7 +143,9 @@ class Stepping(Owner):
         if under_trace():
             self._refuse_trace()
         if self._tensors is not None:
-            own, grads = grads is None, tensors_of.gradients(self._tensors) if grads is None else grads
+            own = grads is None
+            if own:
+                grads = tensors_of.gradients(self._tensors)
             if extra or not own:
                 grads, extra = tensors_of.values((grads, extra), numpy=True)
         elif grads is None:

@@ -15,9 +15,8 @@ import numpy as np
 from ._errors import ShapeError, user_line
 
 config: Any = jax.config
-X64: Any = (
-    jax.enable_x64
-)  # its `value`: whether x64 is on, for less than half of what `config` takes to say it
+# Its `value` says whether x64 is on, for less than half of what `config` takes to say it.
+X64: Any = jax.enable_x64
 PLAIN: set[type] = {np.ndarray}  # classes of values that are computed; JAX's joins when the first is met
 _TABLE: WeakValueDictionary[tuple, Aval] = WeakValueDictionary()  # all that are in use
 _LOCK = threading.Lock()

@@ -24,9 +24,8 @@ def _maker() -> Callable[[tuple[int, ...], Any, bool], Any]:
     """JAX's constructor of abstract values without what it does for shapes and dtypes that need not be looked at, if
     this version has one."""
     kind: Any = jax.core.ShapedArray
-    like = [
-        kind((2,) * n, np.dtype(np.float32)) for n in range(5)
-    ]  # JAX prepares itself for each number of axes
+    # With these JAX prepares itself for each number of axes.
+    like = [kind((2,) * n, np.dtype(np.float32)) for n in range(5)]
 
     def quick(shape: tuple[int, ...], dtype: Any, weak: bool) -> Any:
         if len(shape) >= len(like) or isinstance(dtype, type):

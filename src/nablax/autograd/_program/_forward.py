@@ -10,12 +10,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .._ground._aval import PLAIN, X64
+from .._ground._aval import PLAIN
 from .._ground._bounded import Bounded
 from .._ground._disk import compiled
 from .._ground._lent import is_lent
 from .._ground._references import OWN
-from .._ground._settings import Settings, x64_as
+from .._ground._settings import Settings, in_x64, x64_as
 from .._ground._stats import stats
 from .._operation._kernel import all_plain, handed
 from .._path._trie import State
@@ -98,11 +98,7 @@ class Forward(Outline):
             if getrefcount(value) > OWN or not isinstance(value, jax.Array) or is_lent(value):
                 with x64_as(x64):
                     values[i] = jnp.array(value, copy=True)
-        if x64 == X64.value:
-            results = program(*values)
-        else:
-            with jax.enable_x64(x64):
-                results = program(*values)
+        results = in_x64(x64, program, *values)
         if results and isinstance(results[0], jax.core.Tracer):
             # Read inside somebody's jit: compute now, not there.
             with jax.ensure_compile_time_eval():

@@ -9,10 +9,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .._ground._aval import X64
 from .._ground._bounded import Bounded
 from .._ground._disk import at_first, compiled
-from .._ground._settings import now, x64_as
+from .._ground._settings import in_x64, now, x64_as
 from .._ground._stats import stats
 from .._operation._kernel import plain, plus
 from .._path._trie import State
@@ -74,10 +73,7 @@ class Program(Forward):
                 return _plus(sweep(env, cts), sums)
         sums = [s for s in sums if s is not None]
         entering = values if kind == "again" else [*values, *data]
-        if self.x64 == X64.value:
-            return program(sums, entering, cts)
-        with jax.enable_x64(self.x64):
-            return program(sums, entering, cts)
+        return in_x64(self.x64, program, sums, entering, cts)
 
     def sweep(self, given: Sequence[int], targets: Sequence[int], stops: Sequence[int] = ()) -> Pull:
         """The first tier's pullback from some slots to others, through what `interpreted` left."""
@@ -124,10 +120,7 @@ class Program(Forward):
 
             self._chains[key] = jax.jit(chain)
             program = self.notice.first(at_first(self._chains[key]))
-        if self.x64 == X64.value:
-            return program(values, ct)
-        with jax.enable_x64(self.x64):
-            return program(values, ct)
+        return in_x64(self.x64, program, values, ct)
 
     def pull_again(
         self, values: Sequence[Any], cts: list[Any], given: Sequence[int], wants: Sequence[int]

@@ -60,9 +60,8 @@ def schedule(calls: int, elements: int, crossing: int) -> tuple[int, int]:
         return NEVER, NEVER
     compiling = _COMPILE + calls * _COMPILE_CALL
     paid = int(compiling / first)  # runs that take as long as compiling
-    if (
-        alone
-    ):  # the compiler takes its time from them: it begins when they have lost half as much as it will cost
+    if alone:
+        # The compiler takes its time from them: it begins when they have lost half as much as it will cost.
         start = max(SETTLED, int(compiling / (first - compiled)) // 2)
         return start, start + max(8, 5 * paid // 4)
     start = max(SETTLED, paid // 2)

@@ -20,7 +20,6 @@ from nablax.core import (
     Params,
     Program,
     around,
-    automatic,
     checked,
     count,
     fields,
@@ -53,19 +52,16 @@ class QuantizedState(NamedTuple):
 
 
 def _decode(nodes: list[Quantized], shared: None) -> list[jax.Array]:
-    return automatic(lambda nodes: decode(*nodes), nodes, [nodes[0].codes] * len(nodes))(nodes)
+    return decode(*nodes)
 
 
 def _encode(row: Any, words: Any) -> list[Quantized]:
     arrays, nodes, leaf = row
-
-    def fresh(arrays: Any, leaf: Any, words: Any) -> list[Quantized]:
-        return encode(arrays, [q.form for q in nodes], None if words is None else (words, leaf))
-
-    return automatic(fresh, row, nodes)(arrays, leaf, words)
+    return encode(arrays, [q.form for q in nodes], None if words is None else (words, leaf))
 
 
-_DECODE, _ENCODE = Program(_decode, "decode_state"), Program(_encode, "encode_state")
+_DECODE = Program(_decode, "decode_state", like=lambda nodes: [nodes[0].codes] * len(nodes))
+_ENCODE = Program(_encode, "encode_state", like=lambda row: row[1])
 
 
 @functools.lru_cache(256)

@@ -36,9 +36,8 @@ def _dot(w: Writer, eqn: Any, ct: Atom, i: int) -> Any:
     over, batch = eqn.params["dimension_numbers"]
     mine, other = eqn.invars[i], eqn.invars[1 - i]
     n = len(batch[0])
-    if (
-        not n and len(over[0]) == 1 and len(mine.aval.shape) == len(other.aval.shape) == 2
-    ):  # most are of two matrices
+    # Most are of two matrices.
+    if not n and len(over[0]) == 1 and len(mine.aval.shape) == len(other.aval.shape) == 2:
         ((k,), (m,)) = over[i], over[1 - i]
         if i == 0:
             made = w.dot(ct, other, ((1,), (1 - m,)), dtype=ct.aval.dtype)
