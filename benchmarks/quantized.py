@@ -1,7 +1,8 @@
 """Quantised states: what a step of AdamW costs beside the plain one, and the bytes of its state.
 
-python benchmarks/quantized.py            two leaves of 2^20; half a minute on two cores
-python benchmarks/quantized.py --quick    a smoke check
+python benchmarks/quantized.py                 two leaves of 2^20, and of 2^23; two minutes on two cores
+python benchmarks/quantized.py --only small    or large, one of the two
+python benchmarks/quantized.py --quick         a smoke check
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ WAYS = {
 }
 
 
-def main() -> None:
-    args = arguments(__doc__ or "")
-    rows, rounds = (64, 3) if args.quick else (1024, args.rounds or 201)
+SIZES = {"small": (1024, 201), "large": (8192, 41)}
+
+
+def measure(rows: int, rounds: int) -> None:
     params = {"a": jnp.full((rows, 1024), 0.1), "b": jnp.full((4 * rows, 256), 0.1)}
     keys = dict(zip(params, jax.random.split(jax.random.key(0)), strict=True))
     grads = {k: jax.random.normal(keys[k], p.shape) for k, p in params.items()}
@@ -52,6 +54,13 @@ def main() -> None:
             for name, opt in opts.items()
         ],
     )
+
+
+def main() -> None:
+    args = arguments(__doc__ or "", parts=tuple(SIZES))
+    for name in args.only or SIZES:
+        rows, rounds = SIZES[name]
+        measure(64 if args.quick else rows, 3 if args.quick else args.rounds or rounds)
     print(f"\n{where()}")
 
 

@@ -1,6 +1,6 @@
 """What few bits cost in training: losses of AdamW with its state in float32, in 8 and in 4 bits, seed by seed.
 
-python benchmarks/quantized_losses.py                 three models; about ten minutes on two cores; draws the figure
+python benchmarks/quantized_losses.py                 three models; two to ten minutes on two cores; draws the figure
 python benchmarks/quantized_losses.py --only cnn      one of mlp, cnn and characters; draws nothing
 python benchmarks/quantized_losses.py --quick         a smoke check
 

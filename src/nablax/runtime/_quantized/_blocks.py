@@ -66,14 +66,14 @@ def decode(*nodes: Quantized) -> list[jax.Array]:
     if form.bits == 8:
         return [_read(nodes[0], bits)]
     if form.halved:
-        return [_read(nodes[0], _unpacked(bits, form, 4))]
-    return [_read(q, codes) for q, codes in zip(nodes, _parts(bits, len(nodes), 4), strict=True)]
+        return [_read(nodes[0], _unpacked(bits, form))]
+    return [_read(q, codes) for q, codes in zip(nodes, _parts(bits, len(nodes)), strict=True)]
 
 
 def _read(q: Quantized, codes: jax.Array) -> jax.Array:
     form, codes = q.form, codes.astype(jnp.int32)
     magnitude = codes & form.map.last
-    x = form.map.value(magnitude.astype(jnp.float32)) * form.each(q.scales * (1 / form.map.top))
+    x = form.map.value(magnitude) * form.each(q.scales * (1 / form.map.top))
     if form.signed:
         sign = (codes ^ magnitude) << (32 - form.bits)
         x = lax.bitcast_convert_type(lax.bitcast_convert_type(x, jnp.int32) ^ sign, jnp.float32)
@@ -90,8 +90,8 @@ def encode(arrays: list[jax.Array], forms: list[Form], draw: Any = None) -> list
         the two neighbours so that the mean is right.
     """
     form = forms[0]
-    chances = [None] * len(forms) if draw is None else _chances(draw, forms)
-    found = [_write(*row) for row in zip(arrays, forms, chances, strict=True)]
+    bits = None if draw is None else random_bits(draw[0], draw[1], form.filled)
+    found = [_write(x, form, bits) for x, form in zip(arrays, forms, strict=True)]
     codes = found[0][0]
     if form.halved:
         codes = _packed(codes, form)
@@ -104,13 +104,13 @@ def encode(arrays: list[jax.Array], forms: list[Form], draw: Any = None) -> list
     ]
 
 
-def _write(x: jax.Array, form: Form, chance: Any) -> tuple[jax.Array, jax.Array]:
+def _write(x: jax.Array, form: Form, bits: Any) -> tuple[jax.Array, jax.Array]:
     """A code for each entry of the filled array, int32, and the scales."""
     x = form.fill(x.astype(jnp.float32))
     scales = _largest(x, form)
     scales = jnp.where(jnp.isfinite(scales), scales, jnp.nan)
     unit = jnp.abs(x) * form.each(form.map.top / jnp.where(scales >= _TINY, scales, jnp.inf))
-    codes = form.map.nearest(unit) if chance is None else form.map.neighbour(unit, chance)
+    codes = form.map.nearest(unit) if bits is None else form.map.neighbour(unit, bits)
     if form.signed:
         sign = lax.bitcast_convert_type(x, jnp.uint32) >> 31
         codes = codes | (sign << (form.bits - 1)).astype(jnp.int32)
@@ -146,34 +146,21 @@ def _halves(form: Form, parts: int) -> list[int]:
 def _packed(codes: jax.Array, form: Form) -> jax.Array:
     """Codes of both halves of blocks, two a byte."""
     # A sum over two, as LLVM makes vectors of its loop; of the union of two slices it does not.
-    pairs = jnp.sum(codes.reshape(_halves(form, 2)) << _shifts(form, 4), axis=form.paired + 1)
+    pairs = jnp.sum(codes.reshape(_halves(form, 2)) << _shifts(form), axis=form.paired + 1)
     return pairs.reshape(form.stored)
 
 
-def _unpacked(x: jax.Array, form: Form, width: int) -> jax.Array:
-    """For each entry its own bits of a number that stands for two. Widened, as vectors of bytes cannot be shifted."""
-    wide = x.astype(jnp.uint32).reshape(_halves(form, 1)) >> _shifts(form, width).astype(jnp.uint32)
-    return (wide & (2**width - 1)).reshape(form.filled)
+def _unpacked(codes: jax.Array, form: Form) -> jax.Array:
+    """For each entry its own half of a byte. Widened, as vectors of bytes cannot be shifted."""
+    wide = codes.astype(jnp.int32).reshape(_halves(form, 1)) >> _shifts(form)
+    return (wide & 15).reshape(form.filled)
 
 
-def _shifts(form: Form, width: int) -> jax.Array:
+def _shifts(form: Form) -> jax.Array:
     """To the bits of the first and of the second half of a block."""
-    return jnp.array([0, width], jnp.int32).reshape(2, *[1] * (len(form.shape) - form.paired))
+    return jnp.array([0, 4], jnp.int32).reshape(2, *[1] * (len(form.shape) - form.paired))
 
 
-def _parts(x: jax.Array, n: int, width: int) -> list[jax.Array]:
-    """The first so many bits of each number, the next, and so on."""
-    return [(x.astype(jnp.uint32) >> width * k) & (2**width - 1) for k in range(n)]
-
-
-def _chances(draw: Any, forms: list[Form]) -> list[jax.Array]:
-    """For each array a chance, see `Map.neighbour`, for each of its entries; who share a byte share a random word."""
-    form, digits = forms[0], forms[0].map.digits  # 16 for all of 4 bits
-    bits = random_bits(draw[0], draw[1], form.stored)
-    if form.bits == 8:
-        found = [bits >> (32 - digits)]
-    elif form.halved:
-        found = [_unpacked(bits, form, digits)]
-    else:
-        found = _parts(bits, len(forms), digits)
-    return [x.astype(jnp.int32) for x in found]
+def _parts(codes: jax.Array, n: int) -> list[jax.Array]:
+    """The first four bits of each byte, and the others."""
+    return [(codes.astype(jnp.int32) >> 4 * k) & 15 for k in range(n)]

@@ -13,14 +13,15 @@ numbers with a sign F(m) - F(first) begins with zero. s keeps all of it far from
 As in the dynamic map a part's width grows with the number: each range, 2^k times as large as the one before, has
 twice as many parts. There the ranges are powers of 10, and the parts of a range are equal.
 
-`Doubling`: F(m) = 2^m, for second moments in 4 bits: a code is the exponent of a float. Codes lie so far apart that it
-matters which mean their rounding keeps, as a step divides by the root of v. Let v move to the mean of g^2 by a part of
-their difference in each step, and rounding keep the mean of v^p. It adds to log v a variance w a step, and the drift
--p w / 2. Once both are in balance with the average, log v has a variance S; and 1 / sqrt(v) has the mean
+`Doubling`: F(m) = 2^(m + 1), for second moments in 4 bits: a code is the last bits of a float's exponent. Codes lie so
+far apart that it matters which mean their rounding keeps, as a step divides by the root of v. Let v move to the mean of
+g^2 by a part of their difference in each step, and rounding keep the mean of v^p. It adds to log v a variance w a step,
+and the drift -p w / 2. Once both are in balance with the average, log v has a variance S; and 1 / sqrt(v) has the mean
 1 + (p / 2 - 1 / 8) S times what it should be, to first order in S and whatever the part: with p = 1 steps are too long,
 with p = 1/4 right. Before that, p is to be smaller, down to -1/2. So x = 2^e (1 + f) is rounded up with a probability
-of about f + c f (1 - f), for p = 1/4 with c = 1/4, by chances u + c u (1 - u). Here c is 9/32, by trial: averages on
-their way to rest are to be right, too; at rest steps are then 1 to 2% short.
+of f + c f (1 - f), for p = 1/4 with c of about 1/4: where the larger of two random numbers reaches 1 - f, one uniform
+in [0, 1), the other in [1 - 1/c, 1). Here c is 2/7, by trial: averages on their way to rest are to be right, too; at
+rest steps are then 2% short.
 
 Source: for codes whose exponent and fraction share their bits: Dettmers 2016, arXiv:1511.04561, and Dettmers et al.
 2021, arXiv:2110.02861, section 1.3. For why averages of squares, which one divides by, need maps without zero: Li et
@@ -71,7 +72,7 @@ class Map(abc.ABC):
 
     @abc.abstractmethod
     def value(self, codes: jax.Array) -> jax.Array:
-        """The numbers in [0, top], float32, that codes, as float32, stand for."""
+        """The numbers in [0, top], float32, that codes, int32, stand for."""
 
     @abc.abstractmethod
     def fixed(self, x: jax.Array, digits: int) -> jax.Array:
@@ -80,27 +81,31 @@ class Map(abc.ABC):
         `top`, a little too large or too small, is still `last`.
         """
 
-    def bent(self, chance: jax.Array) -> jax.Array:
-        """Chances as they are to be added."""
-        return chance
-
     @property
+    @abc.abstractmethod
     def digits(self) -> int:
         """The binary digits of a chance."""
-        return min(16, 22 - self.last.bit_length())
+
+    @abc.abstractmethod
+    def chance(self, bits: jax.Array) -> jax.Array:
+        """What is to be added behind the point before that is cut off, int32, from 32 random bits, uint32.
+
+        Those of `Straight` and of `Doubling` from the same bits know next to nothing of each other: what they have in
+        common are the last digits of one of them.
+        """
 
     def nearest(self, x: jax.Array) -> jax.Array:
         """The nearest codes, int32, to numbers in [0, top]."""
         return self.fixed(x, 0) & self.last
 
-    def neighbour(self, x: jax.Array, chance: jax.Array) -> jax.Array:
+    def neighbour(self, x: jax.Array, bits: jax.Array) -> jax.Array:
         """One of the two codes around x by chance: the mean is x, or as the map says.
 
         Args:
           x: in [0, top]. Below the smallest number of a map without zero, it is taken for that number.
-          chance: int32, a whole number, uniform in [0, 2^digits).
+          bits: 32 random bits for each, uint32.
         """
-        return (self.fixed(x, self.digits) + self.bent(chance) >> self.digits) & self.last
+        return (self.fixed(x, self.digits) + self.chance(bits) >> self.digits) & self.last
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,13 +127,21 @@ class Straight(Map):
 
     def value(self, codes: jax.Array) -> jax.Array:
         excess = np.uint32(self._excess % 2**32).astype(np.int32)  # modulo 2^32, as is the product
-        found = _float((_bits(codes + self.first) << self.shift) - excess)
+        m = codes.astype(jnp.float32) + self.first
+        found = _float((_bits(m) << self.shift) - excess)
         return found - self.low if self.zero else found
 
     def fixed(self, x: jax.Array, digits: int) -> jax.Array:
         x = x + self.low if self.zero else jnp.maximum(x, self.low)
         place = _float((_bits(x) >> self.shift) + (self._excess >> self.shift))
         return _bits(place + (_WHOLE * 2.0**-digits - self.first))
+
+    @property
+    def digits(self) -> int:
+        return min(15, 22 - self.last.bit_length())
+
+    def chance(self, bits: jax.Array) -> jax.Array:
+        return (bits >> 8).astype(jnp.int32) & (1 << self.digits) - 1
 
     @property
     def _excess(self) -> int:
@@ -145,16 +158,21 @@ class Doubling(Map):
         return "doubling"
 
     def value(self, codes: jax.Array) -> jax.Array:
-        return _float(codes.astype(jnp.int32) + _BIAS << _FRACTION)
+        return _float(codes + (_BIAS + 1) << _FRACTION)
 
     def fixed(self, x: jax.Array, digits: int) -> jax.Array:
         dropped = _FRACTION - digits
-        found = _bits(jnp.maximum(x, self.low)) + (1 << dropped - 1) >> dropped
-        return found - (_BIAS << digits)
+        # The exponent of 2 is 128, a multiple of the number of codes.
+        return _bits(jnp.maximum(x, self.low)) + (1 << dropped - 1) >> dropped
 
-    def bent(self, chance: jax.Array) -> jax.Array:
-        # u + 9/32 u (1 - u)
-        return chance + ((chance * ((1 << self.digits) - chance) >> self.digits) * 9 >> 5)
+    @property
+    def digits(self) -> int:
+        return 16
+
+    def chance(self, bits: jax.Array) -> jax.Array:
+        # In units of 2^-16: one uniform in [0, 1), one in [-5/2, 1).
+        one, other = (bits >> 16).astype(jnp.int32), (bits << 16).astype(jnp.int32) >> 16
+        return jnp.maximum(one, (7 * other >> 1) - (3 << 14))
 
 
 def _float(bits: jax.Array) -> jax.Array:
@@ -187,4 +205,4 @@ def power_map(bits: int, shift: int, zero: bool) -> Map:
 def doubling_map(bits: int) -> Map:
     """Powers of two, one for each code of so many bits."""
     last = 2**bits - 1
-    return Doubling(last, 0.0, 1.0, 2.0**last, zero=False)
+    return Doubling(last, 1.0, 2.0, 2.0 ** (last + 1), zero=False)
