@@ -15,6 +15,7 @@ import numpy as np
 from jax.core import Trace, Tracer
 from jax.extend.core import Literal, Var, new_jaxpr_eqn, set_current_trace
 
+from .._ground._aval import is_large
 from ._custom import CUSTOM
 from ._writer import Writer, closed_of, shaped
 from ._written._elementwise import OPERATORS
@@ -54,6 +55,10 @@ def _operator(name: str, rule: Rule, swapped: bool = False) -> Callable[[Any, An
         try:
             out = rule(trace.writer, given, self._atom) if swapped else rule(trace.writer, self._atom, given)
         except Unwritten:
+            if kind is int and is_large(
+                other
+            ):  # which makes JAX's own trace refuse it, or take it for what it is
+                raise Strange from None
             del eqns[before:]
             return theirs(self, other)
         return _Value(trace, out)

@@ -15,9 +15,9 @@ from typing import Any
 from .._ground._bounded import Bounded
 
 # Recordings before any of them wanders; when there are twice as many, the first ones count for less.
-SETTLED = 32
+SETTLED = 16
 ASTRAY = 3  # one slot in so many is new where recordings wander
-LEARNED, IN_A_ROW = 16, 4  # times that a turn is met before it becomes part of a piece
+LEARNED, IN_A_ROW = 8, 4  # times that a turn is met before it becomes part of a piece
 MOST_TURNS = 1024  # remembered
 
 

@@ -21,6 +21,7 @@ from .._operation._written._picking import picked, taken
 from .._path._record import record, results
 from .._path._recorded import Recorded, as_tensor, is_recorded, value_of
 from .._path._trace import local
+from ._large import too_large
 from ._parts import HOLE, Start, filled, inside, part_key, parts_of, settled, taken_from
 from ._replacing import renew, replace
 from ._told import remember, told
@@ -170,7 +171,10 @@ def _written(tensor: Any, how: str, parts: list[Any], arrays: list[Any], value: 
     """A tensor with `value` set at, added to, ... the indexed elements."""
     if not isinstance(value, Recorded | jax.Array):
         kind = tensor.dtype if isinstance(value, bool | int | float | complex) else None
-        value = quietly(np.asarray, value, kind)
+        try:
+            value = quietly(np.asarray, value, kind)
+        except OverflowError:
+            raise too_large("x[i] = v", value, kind) from None
 
     def build() -> tuple[str, Callable[..., Any]]:
         return f"{how}item", lambda x, v, *holes: getattr(x.at[filled(parts, holes)], how)(v.astype(x.dtype))

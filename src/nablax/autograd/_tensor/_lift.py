@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from .._ground._aval import is_large
 from .._ground._bounded import Bounded
 from .._ground._errors import NoGradientError, user_line
 from .._ground._sites import varies
@@ -152,6 +153,8 @@ class Lifted:
             raise
 
     def _varies(self, tree: Any, place: int, value: float) -> bool:
+        if value.__class__ is int and is_large(value):  # as an input it might not fit
+            return False
         return (tree, place) not in self._fixed and varies((tree, place), repr(value))
 
     def _at_once(self, leaves: list[Any], tree: Any) -> Any:

@@ -8,12 +8,13 @@ import jax
 import numpy as np
 
 from .._ground._aval import aval_of, dtype_of, inside
-from .._ground._errors import LostTapeError, NoGradientError, ShapeError, TooLargeError, user_line
+from .._ground._errors import LostTapeError, NoGradientError, ShapeError, user_line
 from .._ground._lent import lend
 from .._ground._quiet import quietly
 from .._path._recorded import Recorded, blank, new
 from .._path._trace import local
 from .._segment._flush import realize
+from ._large import too_large
 
 
 def make(
@@ -89,10 +90,7 @@ def _narrowed(value: np.ndarray, dtype: Any) -> np.ndarray:
         known = np.iinfo(dtype)
         for x in (value.min(), value.max()):
             if not known.min <= x <= known.max:
-                raise TooLargeError(
-                    f"tensor: {x} needs 64 bits, and x64 is off: elements are {dtype}. Make it floating, or set "
-                    f"jax_enable_x64. At {user_line()}."
-                )
+                raise too_large("tensor", x, dtype)
     return quietly(value.astype, dtype)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from .._ground._aval import aval_of
+from .._ground._aval import aval_of, is_large
 from .._ground._sites import varies
 from .._operation._call import ALIKE, CHECKED, intern_call
 from .._operation._written import beside
@@ -24,10 +24,10 @@ from .._path._recorded import Recorded
 from .._path._trace import local
 from .._segment._cut import cut
 from .._segment._flush import flush
+from ._large import beside as beside_32
 
 _NUMBERS = (int, float, bool, complex)
 _ARRAYS = (jax.Array, np.ndarray, np.generic)
-LARGEST = 1 << 31  # no integer of 32 bits: beside floating numbers it is one of them
 POWERS = 4  # integer powers at one place that are baked in: x**2 is cheaper than x**n
 _KIND: Any = None  # the class of results, here, too: a global is what the fast path reads quickest
 
@@ -97,8 +97,9 @@ def binary(
             state = trace.source(self)
         here = trace.state
         kind = type(other)
-        if kind is int and not -LARGEST <= other < LARGEST and not trace.x64 and state.aval.inexact:
-            other, kind = float(other), float
+        if kind is int and is_large(other) and not trace.x64:
+            other = beside_32(name, other, state.aval)
+            kind = type(other)
         group = (key, state, kind)
         met = here.literals.get(group, ())
         if met is None:  # it varies

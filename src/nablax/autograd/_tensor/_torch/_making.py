@@ -17,6 +17,7 @@ from ..._ground._aval import dtype_of
 from ..._ground._errors import user_line
 from ..._ground._quiet import quietly
 from ..._path._recorded import Recorded
+from .._large import too_large
 from .._make import make as tensor
 from ._rows import ints
 
@@ -88,7 +89,11 @@ def full(
     size = (size,) if isinstance(size, int) else size
     if isinstance(fill_value, Recorded):
         return fill_value.expand(tuple(size))  # type: ignore[attr-defined]
-    return make(quietly(np.full, ints((size,)), fill_value, kind), None, requires_grad, device)
+    try:
+        value = quietly(np.full, ints((size,)), fill_value, kind)
+    except OverflowError:
+        raise too_large("full", fill_value, kind) from None
+    return make(value, None, requires_grad, device)
 
 
 def full_like(input: Any, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False,
