@@ -334,3 +334,15 @@ def test_methods():
     assert zero.grad.tolist() == [0, 0]
     assert x.norm(ord=1).shape == x.norm(axis=1)[0].shape == ()
     assert (2**x).shape == (x ** x.detach().abs()).shape == (3, 3)
+
+
+def test_norms_take_their_arguments_where_torch_has_them():
+    x = autograd.tensor(X)
+    for given, wanted in (
+        (autograd.linalg.vector_norm(x, 1), np.abs(X).sum()),
+        (autograd.linalg.vector_norm(x, 1, 1), np.abs(X).sum(1)),
+        (autograd.linalg.vector_norm(x, 2, 0, True), np.sqrt((X**2).sum(0, keepdims=True))),
+        (autograd.linalg.matrix_norm(x, "nuc"), np.linalg.norm(X, "nuc")),
+        (autograd.linalg.matrix_norm(x, "fro", (0, 1), True), [[np.linalg.norm(X)]]),
+    ):
+        np.testing.assert_allclose(given.numpy(), wanted, rtol=1e-5)

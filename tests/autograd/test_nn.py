@@ -327,8 +327,28 @@ def test_hooks_around_a_forward():
     third.remove(), fourth.remove()
     np.testing.assert_array_equal(model(x).detach().numpy(), plain)
     assert len(seen) == 1
+    calls = []
+    for name, options in (("a", {}), ("b", {}), ("c", {"prepend": True})):
+        model.register_forward_pre_hook(lambda *given, name=name: calls.append(name), **options)
+    model.register_forward_pre_hook(
+        lambda module, args, named: ((), {"input": named["input"] * 0}), with_kwargs=True
+    )
+    model.register_forward_hook(lambda *given: calls.append((len(given), [*given[2]])), with_kwargs=True)
+    model.register_forward_hook(lambda *given: calls.append(len(given)), prepend=True)
+    np.testing.assert_allclose(model(input=x).detach().numpy(), model.forward(0 * x).detach().numpy())
+    assert calls == ["c", "a", "b", 3, (4, ["input"])]
     with pytest.raises(TypeError, match="Linear: hook must be a function, got int"):
         model[0].register_forward_hook(3)
+
+
+def test_an_embedding_of_a_given_matrix():
+    weight = autograd.tensor([[1.0, 2.0], [3.0, 4.0]])
+    made = nn.Embedding.from_pretrained(weight)
+    assert made(autograd.tensor([1, 0])).tolist() == [[3, 4], [1, 2]]
+    assert not made.weight.requires_grad
+    assert nn.Embedding.from_pretrained(weight, freeze=False, padding_idx=0).weight.requires_grad
+    with pytest.raises(ValueError, match="Embedding: embeddings must be a matrix"):
+        nn.Embedding.from_pretrained(weight[0])
 
 
 def test_modules_are_pickled_and_copied_with_their_optimizer():

@@ -35,13 +35,13 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> j
 
 
 @like(jnp.linalg.vector_norm)
-def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> jax.Array:
+def vector_norm(x: Any, /, ord: Any = 2, axis: Any = None, keepdims: bool = False) -> jax.Array:
     return _vector_norm(inexact(x), ord, axis, keepdims)
 
 
 @like(jnp.linalg.matrix_norm)
-def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> jax.Array:
-    return norm(x, ord, (-2, -1), keepdims)
+def matrix_norm(x: Any, /, ord: Any = "fro", axis: Any = (-2, -1), keepdims: bool = False) -> jax.Array:
+    return norm(x, ord, axis, keepdims)
 
 
 def _vector_norm(x: jax.Array, ord: Any, axis: Any, keepdims: bool) -> jax.Array:

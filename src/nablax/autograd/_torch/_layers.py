@@ -119,6 +119,18 @@ class Embedding(Module):
             with no_grad():
                 self.weight[padding_idx] = 0.0
 
+    @classmethod
+    def from_pretrained(
+        cls, embeddings: Any, freeze: bool = True, padding_idx: int | None = None
+    ) -> Embedding:
+        """An embedding whose weight is a given matrix, which learns unless it is frozen."""
+        if embeddings.ndim != 2:
+            raise ValueError(f"Embedding: embeddings must be a matrix, got shape {tuple(embeddings.shape)}.")
+        num, dim = embeddings.shape
+        made = cls(num, dim, padding_idx)
+        made.weight = Parameter(embeddings, requires_grad=not freeze)
+        return made
+
     def forward(self, input: Any) -> Any:
         return F["embedding"](input, self.weight, self.padding_idx)
 

@@ -10,14 +10,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from .._gradient._hooks import Handle
 from .._tensor._grad_mode import no_grad
 from .._tensor._tensor import Parameter, Tensor
 from .._tensor._torch._methods import gpu
+from ._hooked import Hooked
 from ._moving import move
 
 
-class Module:
+class Module(Hooked):
     """A part of a network.
 
     >>> from nablax import autograd
@@ -41,35 +41,6 @@ class Module:
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes; a subclass says it."""
         raise NotImplementedError(f"{type(self).__name__}: a module needs a method forward.")
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        own = self.__dict__
-        if "_hooks_before" not in own and "_hooks_after" not in own:
-            return self.forward(*args, **kwargs)
-        for hook in list(own.get("_hooks_before", {}).values()):
-            found = hook(self, args)
-            args = args if found is None else found if isinstance(found, tuple) else (found,)
-        output = self.forward(*args, **kwargs)
-        for hook in list(own.get("_hooks_after", {}).values()):
-            found = hook(self, args, output)
-            output = output if found is None else found
-        return output
-
-    def register_forward_pre_hook(self, hook: Callable[[Any, tuple[Any, ...]], Any]) -> Handle:
-        """Call hook(module, args) before each forward; what it returns, unless None, takes the place of args."""
-        return self._hooked("_hooks_before", hook)
-
-    def register_forward_hook(self, hook: Callable[[Any, tuple[Any, ...], Any], Any]) -> Handle:
-        """Call hook(module, args, output) after each forward; what it returns, unless None, takes output's place."""
-        return self._hooked("_hooks_after", hook)
-
-    def _hooked(self, where: str, hook: Any) -> Handle:
-        if not callable(hook):
-            raise TypeError(f"{type(self).__name__}: hook must be a function, got {type(hook).__name__}.")
-        hooks = self.__dict__.setdefault(where, {})
-        handle = Handle(hooks)
-        hooks[handle] = hook
-        return handle
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Parameter | Module) and "_buffers" not in self.__dict__:

@@ -211,7 +211,7 @@ _NOT_IN_PLACE = {  # elementwise, and another dtype or no method in torch
 }  # fmt: skip
 _ALSO_IN_PLACE = (
     "addmm", "addmv", "addr", "addbmm", "baddbmm", "scatter", "scatter_add", "scatter_reduce", "index_add",
-    "index_copy", "index_fill", "masked_scatter", "tril", "triu", "cumsum", "cumprod", "renorm",
+    "index_copy", "index_fill", "index_put", "masked_scatter", "tril", "triu", "cumsum", "cumprod", "renorm",
 )  # fmt: skip
 
 IN_PLACE: dict[str, Callable[..., Any]] = {

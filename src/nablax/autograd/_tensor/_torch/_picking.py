@@ -98,6 +98,11 @@ def _index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:
     return jnp.asarray(input).at[_along(axis(dim, jnp.ndim(input)), index)].set(value)
 
 
+def _index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -> Any:
+    at = input.at[tuple(indices)]
+    return at.add(values) if accumulate else at.set(values)
+
+
 def _index_select(input: Any, dim: int, index: Any) -> Any:
     return jnp.take(input, index, dim)
 
@@ -158,6 +163,7 @@ TABLE: dict[str, Row] = rows({
     "index_add": Row(_index_add, within=_of_axis),
     "index_copy": Row(_index_copy, within=_of_axis),
     "index_fill": Row(_index_fill, within=_of_axis),
+    "index_put": Row(_index_put, direct=True),
     "take": Row(lambda input, index: jnp.take(input, index), numpy=jnp.take, within=_of_all),
     "take_along_dim": Row(_take_along_dim, within=_along_dim),
     "masked_scatter": _masked_scatter,
