@@ -91,6 +91,7 @@ def test_layers_of_a_stack_begin_alike_and_are_their_own():
 
 def test_weights_begin_as_torchs():
     torch = pytest.importorskip("torch")
+    torch.manual_seed(0), autograd.manual_seed(0)
     for expression in ("nn.MultiheadAttention(64, 4)", "nn.MultiheadAttention(64, 4, kdim=32)",
                        "nn.Transformer(64, 4, 1, 1, 96, batch_first=True)"):  # fmt: skip
         theirs, ours = eval(expression, {"nn": torch.nn}), eval(expression, {"nn": nn})

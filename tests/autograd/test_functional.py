@@ -24,6 +24,15 @@ def close(a, b, rtol=1e-5):
     )
 
 
+@pytest.mark.parametrize("like", [autograd.numpy.zeros_like, autograd.numpy.ones_like, np.zeros_like])
+def test_an_array_like_an_argument_under_transformations(like):
+    fn, x = autograd.functional(lambda x: (x * like(x) + x).sum()), jnp.arange(3.0)
+    one = float(like(np.ones(1))[0])
+    np.testing.assert_array_equal(jax.grad(fn)(x), [1 + one] * 3)
+    assert jax.jit(fn)(x) == 3 * (1 + one)
+    np.testing.assert_array_equal(jax.vmap(fn)(x[None]), [3 * (1 + one)])
+
+
 def test_jacobian_of_a_tensor_and_of_a_function():
     want = jax.jacobian(f_jax)(X)
     x = autograd.tensor(X, requires_grad=True)

@@ -173,7 +173,12 @@ def test_small_things():
         x.to("tpu:9")
     with pytest.warns(UserWarning, match="double|float64: float64 needs x64"):
         x.double()
-    assert not autograd.zeros_like(x).requires_grad
+    for like in (
+        autograd.zeros_like(x),
+        autograd.numpy.zeros_like(x),
+        autograd.numpy.ones_like(x, dtype="float32"),
+    ):
+        assert not like.requires_grad
     assert not autograd.ones_like(x).requires_grad
     assert autograd.zeros(2, 3).shape == autograd.zeros((2, 3)).shape == (2, 3)
     assert x.new_zeros(2).dtype == x.dtype

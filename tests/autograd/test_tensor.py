@@ -456,7 +456,8 @@ def test_an_integer_that_32_bits_cannot_hold_is_a_floating_number_beside_one():
 
 TOO_LARGE_FOR = (
     lambda x, n: x + n, lambda x, n: n - x, lambda x, n: x * n, lambda x, n: x // n, lambda x, n: x % n,
-    lambda x, n: x & n, lambda x, n: x.add(n), lambda x, n: autograd.add(x, n), lambda x, n: x.clamp(max=n),
+    lambda x, n: x & n, lambda x, n: x.add(n), lambda x, n: autograd.add(x, n), lambda x, n: x.clamp(min=n),
+    lambda x, n: np.add(x, n), lambda x, n: np.maximum(x, n), lambda x, n: x.div(n, rounding_mode="floor"),
     lambda x, n: x.masked_fill(x > 0, n), lambda x, n: x.add_(n), lambda x, n: x.fill_(n),
     lambda x, n: x.__setitem__(0, n), lambda x, n: autograd.full_like(x, n),
 )  # fmt: skip
@@ -465,17 +466,31 @@ TOO_LARGE_FOR = (
 def test_a_large_integer_beside_integers_compares_and_divides_and_is_refused_elsewhere():
     x = autograd.tensor([1, -(2**31), 2**31 - 1])
     for n in (2**31, 2**40, 2**70):
-        for less, more in ((x < n, x > n), (x.lt(n), x.gt(n)), (x > -n - 1, x < -n - 1), (x != n, x == n)):
+        for less, more in (
+            (x < n, x > n), (x.lt(n), x.gt(n)), (x > -n - 1, x < -n - 1), (x != n, x == n),
+            (np.less(x, n), np.greater(x, n)),
+        ):  # fmt: skip
             assert (less.tolist(), more.tolist()) == ([True] * 3, [False] * 3)
         np.testing.assert_allclose((x / n).numpy(), x.numpy() / n, rtol=1e-6)
         np.testing.assert_allclose(x.true_divide(-n).numpy(), x.numpy() / -n, rtol=1e-6)
+        np.testing.assert_allclose(x.div(n).numpy(), x.numpy() / n, rtol=1e-6)
+        assert x.clamp(max=n).tolist() == x.clamp(-n - 1, n).tolist() == x.tolist()
         for wrong in TOO_LARGE_FOR:
             with pytest.raises(autograd.TooLargeError, match=f"{n} needs 64 bits, and x64 is off"):
                 wrong(x, n)
     assert x.tolist() == [1, -(2**31), 2**31 - 1]
     with pytest.raises(OverflowError):
         autograd.lift(lambda v: v + 2**31)(x)
-    assert (autograd.tensor([1], dtype="uint32") + 2**31).tolist() == [2**31 + 1]
+    for n in (2**31, 2**31 + 1, 2**31 + 2):  # from the second on it is an input
+        assert (autograd.tensor([1], dtype="uint32") + n).tolist() == [n + 1]
+    for wrong in (np.int64(2**40), np.array([2**40])):
+        with pytest.raises(autograd.TooLargeError):
+            x + wrong
+    assert (x < np.int64(2**40)).all()
+    assert (x < 10**400).all()
+    with pytest.raises(autograd.TooLargeError, match="randint"):
+        autograd.randint(0, 2**40, (2,))
+    assert autograd.randint(0, 2**31, (2,)).shape == (2,)
     with jax.enable_x64(True):
         assert (autograd.tensor([1]) + 2**31).tolist() == [2**31 + 1]
 
@@ -486,6 +501,11 @@ def test_functions_beside_floating_numbers_take_large_integers():
         assert x.masked_fill(autograd.tensor([True, False]), n).tolist() == [n, 2]
         assert autograd.where(autograd.tensor([True, False]), x, n).tolist() == [1, n]
         assert x.clamp(min=-(2**50), max=2**50).tolist() == [1, 2]
+        assert (x.roll(2**31 + 1).tolist(), x.split(2**40)[0].tolist()) == (
+            [2, 1],
+            [1, 2],
+        )  # sizes are none of them
+        assert (x < 10**400).all()
         assert autograd.add(x, n).tolist() == [np.float32(n) + 1, np.float32(n) + 2]
 
 

@@ -420,6 +420,14 @@ def test_a_tiered_function_is_compiled_at_a_count_and_gives_what_jit_gives():
     assert int(state["count"]) == 4
 
 
+def test_a_tiered_function_has_64_bits_where_x64_is_on_however_often_it_ran():
+    at, x = autograd.tiered(lambda x: 2 * x + 1), np.array([1.0, 2.0])
+    with jax.enable_x64(True):
+        for _ in range(OFTEN + 2):
+            assert at(x).dtype == np.float64
+    assert at(x).dtype == autograd.tiered(lambda x: 2 * x + 1)(x).dtype == np.float32
+
+
 def test_results_of_a_tiered_function_are_arrays_of_their_own():
     x = np.ones((2, 3), np.float32)
     same, turned = autograd.tiered(lambda x: (x, x.T))(x)

@@ -405,6 +405,32 @@ def what_is_asked_of_whole_matrices_comes_back_to_who_asked():
     close(dealt(everywhere(grads)), alone, "dealt")
 
 
+@check
+def matrices_are_dealt_between_manual_axes_and_within_a_split():
+    mesh = jax.make_mesh((4, 2), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
+    params = {k: jnp.cos(jnp.arange(256.0 * (k + 2)).reshape(-1, 16) ** 1.3) for k in range(3)}
+    for tx in (nablax.adam(1e-2), nablax.muon(1e-2), nablax.galore(1e-2, rank=2)):
+        sharded = nablax.shard_state(tx, mesh, axis="model")
+        wanted = jax.jit(tx.update)(params, tx.init(params), params)[0]
+        there = jax.device_put(params, NamedSharding(mesh, P()))
+        manual = jax.shard_map(
+            lambda p, s, sharded=sharded: sharded.update(p, s, p)[0],
+            mesh=mesh, in_specs=(P(), P()), out_specs=P(), axis_names={"data"}, check_vma=False,
+        )  # fmt: skip
+        close(jax.jit(manual)(there, sharded.init(there)), wanted, tx)
+    # From the devices that made them matrices go to where the state is, and from there to the split: no device is
+    # sent what lies beside its part.
+    specs = {k: P(None, "model") for k in range(3)}
+    like = {
+        k: jax.ShapeDtypeStruct((1024, 256), jnp.float32, sharding=NamedSharding(mesh, s))
+        for k, s in specs.items()
+    }
+    tx = nablax.shard_state(nablax.muon(1e-2), mesh, param_specs=specs)
+    text = jax.jit(tx.update).lower(like, jax.eval_shape(tx.init, like), like).compile().as_text()
+    assert "f32[1024,128]{1,0} all-gather" in text
+    assert "f32[1024,256]{1,0} all-gather" not in text
+
+
 def quantized(bits, inner=None):
     return nablax.quantize_state(inner or nablax.adamw(1e-2), bits, min_size=2)
 

@@ -28,7 +28,7 @@ class Cut(NamedTuple):
 
     @classmethod
     def of(cls, shape: tuple[int, ...], parts: int) -> Cut:
-        """Along the largest dimension that divides, as states are spread; else along the largest."""
+        """Along the largest dimension that divides, as states are on a mesh of one axis; else along the largest."""
         sizes = [n if n % parts == 0 else 0 for n in shape]
         sizes = sizes if max(sizes) else list(shape)
         return cls(shape, sizes.index(max(sizes)), parts)

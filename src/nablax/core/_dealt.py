@@ -5,8 +5,8 @@ in parts, with collectives in every iteration. Here each matrix goes to one devi
 that has least to do: one exchange before, one after.
 
 A rule says `of_whole(fn, matrices, ...)`. All that the leaves of a pass ask for is dealt at once: a leaf that asks is
-left, and run again from its start when there is an answer; rules are pure, and a compiler sees the same operations
-once.
+left, and run again from its start when there is an answer. Rules are pure, so a compiler makes one of what is traced
+twice.
 """
 
 from __future__ import annotations

@@ -99,11 +99,6 @@ def inside(value: Any) -> Aval:
     return aval_of(value)
 
 
-def is_large(number: int) -> bool:
-    """Whether an integer of 32 bits cannot be so large."""
-    return not -(1 << 31) <= number < 1 << 31
-
-
 def aval_of(value: Any, x64: bool = False) -> Aval:
     """The Aval under which JAX would see an array, a tracer, a NumPy array or a Python scalar.
 

@@ -66,6 +66,8 @@ def plain(value: Any) -> bool:
     """Whether a value lies where the first tier computes: in this process' memory, or on the default device."""
     if value.__class__ is np.ndarray or not isinstance(value, jax.Array):
         return True
+    if isinstance(value, jax.core.Tracer):
+        return False
     sharding = value.sharding
     return isinstance(sharding, SingleDeviceSharding) and not (
         value.committed and sharding._device != _default()

@@ -15,7 +15,7 @@ import numpy as np
 from jax.core import Trace, Tracer
 from jax.extend.core import Literal, Var, new_jaxpr_eqn, set_current_trace
 
-from .._ground._aval import is_large
+from .._ground._narrow import is_large
 from ._custom import CUSTOM
 from ._writer import Writer, closed_of, shaped
 from ._written._elementwise import OPERATORS

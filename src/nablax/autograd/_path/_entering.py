@@ -11,6 +11,7 @@ import numpy as np
 from jax.extend.core import get_opaque_trace_state
 
 from .._ground._aval import PLAIN, WIDE, X64, Aval
+from .._ground._narrow import narrowed
 from .._ground._settings import now
 from ._growing import Growing
 from ._recorded import is_wide, link_of, value_of
@@ -104,7 +105,9 @@ class Entering(Growing):
                 raise Restart  # what was recorded before has values of its own, and outlives the tracer
             self.tracing, self.within = True, transformation()
         elif tensor is None and isinstance(value, np.ndarray):
-            value = value.copy()  # its owner may write to it before this recording runs
+            value = narrowed(
+                "an array", value.copy(), aval.dtype
+            )  # its owner may write to it before this runs
         elif value.__class__ is float and aval.dtype.itemsize == 4 and abs(value) >= TOO_LARGE:
             value = math.copysign(math.inf, value)
         key = (aval, needs)

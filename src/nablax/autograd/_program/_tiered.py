@@ -11,7 +11,7 @@ import numpy as np
 from jax.extend.core import jaxpr_as_fun
 
 from .._ground._answers import must_be_callable
-from .._ground._aval import Aval, aval_of
+from .._ground._aval import X64, Aval, aval_of
 from .._ground._bounded import Bounded
 from .._ground._disk import compiled
 from .._ground._quiet import quietly
@@ -50,7 +50,7 @@ class tiered:
         self._fn = fn
         self._donate = tuple(donate_argnums)
         self._kinds: Bounded = Bounded(MOST_KINDS)
-        self._last: Any = None  # key and kind of the last call
+        self._last: Any = None  # of the last call: key, whether x64 was on, kind
 
     @cached_property
     def _jitted(self) -> Any:
@@ -60,19 +60,19 @@ class tiered:
         leaves, tree = jax.tree.flatten(args)
         under = now()
         if self._last is not None:
-            key, kind = self._last
-            if tree == key[0] and under == key[-1]:
+            key, x64, kind = self._last
+            if tree == key[0] and under == key[-1] and x64 == X64.value:
                 found = kind.again(leaves)
                 if found is not None:
                     return jax.tree.unflatten(kind.tree, found)
             self._kinds.get(key)  # which makes it the one used last
-        if settings.tier == "compiled" or not on_host() or not all(map(_plain, leaves)):
+        if settings.tier == "compiled" or not on_host() or not all(map(plain, leaves)):
             return self._jitted(*args)
         key = (tree, *map(aval_of, leaves), under)
         kind = self._kinds.get(key)
         if kind is None:
             kind = self._kinds[key] = self._traced(tree, key[1:-1], args)
-        self._last = key, kind
+        self._last = key, X64.value, kind
         return jax.tree.unflatten(kind.tree, kind(leaves))
 
     def lower(self, *args: Any) -> Any:
@@ -141,10 +141,6 @@ class _Kind:
                 return found
         found = quietly(self._kernel, args)
         return [_own(handed(v), k in self._lent) for k, v in enumerate(found)]
-
-
-def _plain(value: Any) -> bool:
-    return not isinstance(value, jax.core.Tracer) and plain(value)
 
 
 def _own(value: Any, lent: bool) -> Any:

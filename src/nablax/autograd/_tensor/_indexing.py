@@ -15,13 +15,13 @@ import numpy as np
 
 from .._ground._aval import intern
 from .._ground._lent import lend
+from .._ground._narrow import too_large
 from .._ground._quiet import quietly
 from .._operation._written import Sized, by, by_size
 from .._operation._written._picking import picked, taken
 from .._path._record import record, results
 from .._path._recorded import Recorded, as_tensor, is_recorded, value_of
 from .._path._trace import local
-from ._large import too_large
 from ._parts import HOLE, Start, filled, inside, part_key, parts_of, settled, taken_from
 from ._replacing import renew, replace
 from ._told import remember, told

@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .._ground._aval import X64, Aval, is_large
-from .._ground._errors import TooLargeError, user_line
+import numpy as np
+
+from .._ground._aval import X64, Aval
+from .._ground._narrow import is_large, too_large
 from .._path._recorded import Recorded
 
 _COMPARED = {
     "less", "less_equal", "greater", "greater_equal", "equal", "not_equal", "lt", "le", "gt", "ge", "eq", "ne",
 }  # fmt: skip
-_QUOTIENTS = {"divide", "true_divide"}
+_QUOTIENTS = {"divide", "true_divide", "div"}
 
 
-def beside(name: str, number: int, aval: Aval) -> int | float:
+def beside(name: str, number: int, aval: Aval) -> Any:
     """What stands for a large number where the operation of this name meets elements of an aval.
 
     Floating elements and quotients are floating, and so is the number. To integers it compares as what is infinite.
@@ -24,12 +26,19 @@ def beside(name: str, number: int, aval: Aval) -> int | float:
       TooLargeError: the elements are integers, and the result would be.
     """
     if aval.inexact or name in _QUOTIENTS:
-        return float(number)
+        return _floating(number)
     if aval.dtype == "uint32" and 0 <= number < 1 << 32:
-        return number
+        return np.uint32(number)
     if name in _COMPARED:
-        return math.copysign(math.inf, number)
+        return math.copysign(math.inf, 1 if number > 0 else -1)
     raise too_large(name, number, aval.dtype)
+
+
+def _floating(number: int) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
 
 
 def refitted(name: str, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
@@ -45,16 +54,19 @@ def refitted(name: str, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dic
     if not avals:
         return args, kwargs
     aval = next((a for a in avals if a.inexact), avals[0])
+    if kwargs.get("rounding_mode") is not None:
+        name = "floor_divide"
 
-    def fit(x: Any) -> Any:
-        return beside(name, x, aval) if x.__class__ is int and is_large(x) else x
+    def fit(place: Any, x: Any) -> Any:
+        if x.__class__ is not int or not is_large(x):
+            return x
+        if (
+            name in ("clamp", "clip")
+            and not aval.inexact
+            and ((place in (2, "max")) if x > 0 else (place in (1, "min")))
+        ):
+            ends = np.iinfo(aval.dtype)  # nothing is beyond them
+            return int(ends.max if x > 0 else ends.min)
+        return beside(name, x, aval)
 
-    return tuple(map(fit, args)), {word: fit(x) for word, x in kwargs.items()}
-
-
-def too_large(name: str, number: Any, dtype: Any) -> TooLargeError:
-    """The error of a number that does not fit."""
-    return TooLargeError(
-        f"{name}: {number} needs 64 bits, and x64 is off: elements are {dtype}. Make it floating, or set "
-        f"jax_enable_x64. At {user_line()}."
-    )
+    return tuple([fit(k, x) for k, x in enumerate(args)]), {word: fit(word, x) for word, x in kwargs.items()}

@@ -13,9 +13,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from .._ground._aval import is_large
 from .._ground._bounded import Bounded
 from .._ground._errors import NoGradientError, user_line
+from .._ground._narrow import is_large
 from .._ground._sites import varies
 from .._path._record import record, results
 from .._path._recorded import Recorded, as_tensor
@@ -23,6 +23,7 @@ from .._path._trace import local
 from .._segment._flush import realize
 from ._codes import is_fixed
 from ._frozen import HOLE, Frozen, Key, filled, isolated, static_key
+from ._large import refitted
 from ._reading import Same, key_of
 from ._told import remember, told
 
@@ -32,11 +33,14 @@ _FROZEN: Bounded = Bounded(MOST_LIFTED)
 _LIFTED: Bounded = Bounded(MOST_LIFTED)
 
 
-def lifted(fn: Callable[..., Any], name: str, key: Hashable) -> Lifted:
-    """The one Lifted of a key, so that a function lifted in a loop is the same operation each time."""
+def lifted(fn: Callable[..., Any], name: str, key: Hashable, numbers: bool = False) -> Lifted:
+    """The one Lifted of a key, so that a function lifted in a loop is the same operation each time.
+
+    numbers: whether it is one of `Numbers`.
+    """
     found: Lifted | None = _LIFTED.get(key)
     if found is None:
-        found = _LIFTED[key] = Lifted(fn, name)
+        found = _LIFTED[key] = (Numbers if numbers else Lifted)(fn, name)
     return found
 
 
@@ -171,3 +175,10 @@ class Lifted:
         )
         found = self.fn(*args, **kwargs)
         return jax.tree.map(lambda x: as_tensor(x) if isinstance(x, jax.Array) else x, found)
+
+
+class Numbers(Lifted):
+    """A function whose integers are numbers to compute with: large ones are what they are beside the tensors."""
+
+    def _anew(self, args: tuple, kwargs: dict[str, Any], reads: Hashable) -> Any:
+        return super()._anew(*refitted(self._name, args, kwargs), reads)

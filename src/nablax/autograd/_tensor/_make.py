@@ -10,11 +10,11 @@ import numpy as np
 from .._ground._aval import aval_of, dtype_of, inside
 from .._ground._errors import LostTapeError, NoGradientError, ShapeError, user_line
 from .._ground._lent import lend
+from .._ground._narrow import narrowed
 from .._ground._quiet import quietly
 from .._path._recorded import Recorded, blank, new
 from .._path._trace import local
 from .._segment._flush import realize
-from ._large import too_large
 
 
 def make(
@@ -29,7 +29,7 @@ def make(
         dtype_of("tensor", dtype)
     elif value.__class__ is np.ndarray and value.dtype.kind in "fiub":
         aval = aval_of(value)
-        own = value.copy("K") if aval.dtype == value.dtype else _narrowed(value, aval.dtype)
+        own = value.copy("K") if aval.dtype == value.dtype else narrowed("tensor", value, aval.dtype)
         return _tensor(own, aval, requires_grad, name, kind)
     kept = isinstance(value, Recorded) and dtype is None
     if isinstance(value, Recorded):
@@ -79,19 +79,7 @@ def _copied(value: Any, dtype: Any, kept: bool) -> np.ndarray:
     made = np.array(value, dtype=dtype)
     if kept or made.dtype.kind in "OSUMm":
         return made
-    return _narrowed(made, jax.dtypes.canonicalize_dtype(made.dtype))
-
-
-def _narrowed(value: np.ndarray, dtype: Any) -> np.ndarray:
-    """An array in the dtype that it has without x64. Integers that do not fit would become others."""
-    if value.dtype == dtype:
-        return value
-    if value.dtype.kind in "iu" and value.size:
-        known = np.iinfo(dtype)
-        for x in (value.min(), value.max()):
-            if not known.min <= x <= known.max:
-                raise too_large("tensor", x, dtype)
-    return quietly(value.astype, dtype)
+    return narrowed("tensor", made, jax.dtypes.canonicalize_dtype(made.dtype))
 
 
 def as_cotangent(value: Any) -> Any:

@@ -20,6 +20,7 @@ from .._ground._errors import NoGradientError
 from .._operation._kernel import on_host, plain
 from .._path._recorded import Recorded, as_tensor, is_recorded, value_of
 from . import _kinks, _norms
+from ._grad_mode import no_grad
 from ._lift import Lifted, lifted, lifted_now
 from ._make import make
 from ._replacing import replace
@@ -89,7 +90,8 @@ class Namespace(types.ModuleType):
                 return _maker(lifted(found, name, ("numpy", name)))
             if name in LIKE:
                 return _like(name, lifted(found, name, ("numpy", name)))
-        return lifted(found, name, (self._path, name))
+        numbers = self._path == "numpy" and isinstance(getattr(np, name, None), np.ufunc)
+        return lifted(found, name, (self._path, name), numbers)
 
 
 def _about_shapes(fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -134,8 +136,9 @@ def _maker(lifted: Lifted) -> Callable[..., Any]:
 
 
 def _like(name: str, lifted: Lifted) -> Callable[..., Any]:
-    """An array like another one: made at once on CPU, where nothing is gained by recording what depends on no value.
-    Else the recording would be that of the first step of a loop, and the loop's own new again in the second."""
+    """An array like another one, which carries no gradient: made at once on CPU, where nothing is gained by recording
+    what depends on no value. Else the recording would be that of the first step of a loop, and the loop's own new again
+    in the second."""
 
     def made(*args: Any, **options: Any) -> Any:
         if len(args) == 1 and isinstance(args[0], Recorded) and not options and on_host():
@@ -147,7 +150,8 @@ def _like(name: str, lifted: Lifted) -> Callable[..., Any]:
                 and (is_recorded(other) or plain(value_of(other)))
             ):
                 return as_tensor(np.full(aval.shape, LIKE[name], aval.dtype))
-        return lifted(*args, **options)
+        with no_grad():
+            return lifted(*args, **options)
 
     made.__name__ = made.__qualname__ = name
     made.__doc__ = lifted.__doc__

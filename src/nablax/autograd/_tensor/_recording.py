@@ -13,7 +13,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from .._ground._aval import aval_of, is_large
+from .._ground._aval import aval_of
+from .._ground._narrow import is_large
 from .._ground._sites import varies
 from .._operation._call import ALIKE, CHECKED, intern_call
 from .._operation._written import beside
@@ -100,6 +101,8 @@ def binary(
         if kind is int and is_large(other) and not trace.x64:
             other = beside_32(name, other, state.aval)
             kind = type(other)
+            if kind is np.uint32:
+                return array(self, other, key)
         group = (key, state, kind)
         met = here.literals.get(group, ())
         if met is None:  # it varies
@@ -142,6 +145,8 @@ def binary(
         return results(local.trace, record(name, build, pair))
 
     def slow(self: Any, other: Any, key: str) -> Any:
+        if isinstance(other, np.integer) and is_large(int(other)):
+            return number(self, int(other), key)
         if isinstance(other, (Recorded, *_ARRAYS)):
             return array(self, other, key)
         if isinstance(other, _NUMBERS):

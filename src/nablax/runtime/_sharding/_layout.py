@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from nablax.core import ArgumentError, PerLeaf, dealing, frozen, leaf_roles, under_trace
 from nablax.runtime._quantized import Form, is_quantized
@@ -174,13 +174,17 @@ class Layout:
         )
 
     def dealing(self) -> Any:
-        """Within it, whole matrices go to single devices."""
-        return dealing(self.mesh if isinstance(self.mesh, Mesh) else None)
+        """Within it, whole matrices go to single devices; not where some axis is manual already."""
+        manual = AxisType.Manual in jax.sharding.get_abstract_mesh().axis_types
+        return dealing(self.mesh if isinstance(self.mesh, Mesh) and not manual else None)
 
     def leave(self, new: Any, state: Any, params: Any) -> tuple[Any, Any]:
         """Parameters or updates, and the state, as they lie between steps; `params` is asked for the shapes."""
         plan = self.plan(params)
-        return _fitting(new, plan.params, params), place(state, plan.state)
+        # What is spread within a split: from there, as the partitioner goes to it from elsewhere by way of the whole.
+        nearer = jax.tree.map(lambda to, by: by if any(to.spec) else to, plan.params, plan.spread)
+        new = _fitting(_fitting(new, nearer, params), plan.params, params)
+        return new, place(state, plan.state)
 
 
 def _fitting(tree: Any, shardings: Any, like: Any) -> Any:

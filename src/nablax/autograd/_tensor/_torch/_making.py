@@ -15,9 +15,9 @@ import numpy as np
 
 from ..._ground._aval import dtype_of
 from ..._ground._errors import user_line
+from ..._ground._narrow import too_large
 from ..._ground._quiet import quietly
 from ..._path._recorded import Recorded
-from .._large import too_large
 from .._make import make as tensor
 from ._rows import ints
 

@@ -167,7 +167,7 @@ TABLE: dict[str, Row] = rows({
     "take": Row(lambda input, index: jnp.take(input, index), numpy=jnp.take, within=_of_all),
     "take_along_dim": Row(_take_along_dim, within=_along_dim),
     "masked_scatter": _masked_scatter,
-    "where": _where,
+    "where": Row(_where, number=True),
     "bucketize": _bucketize,
     "searchsorted": _searchsorted,
 })  # fmt: skip

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..._ground._narrow import is_large, too_large
 from ..._path._recorded import Recorded
 from .._make import make as tensor
 from ._making import make, number_type
@@ -128,7 +129,11 @@ def randint(low: Any = None, high: Any = None, size: Any = None, *, generator: G
             raise TypeError("randint: a size is needed: randint(high, size) or randint(low, high, size).")
         low, high = 0, low
     drawn = (generator or default_generator).draw("integers", low, high, ints((size,)))
-    return make(drawn.astype(number_type(dtype, int)), None, requires_grad, device)
+    kind = number_type(dtype, int)
+    for end in (low, high - 1):
+        if kind == "int32" and is_large(int(end)):
+            raise too_large("randint", end, kind)
+    return make(drawn.astype(kind), None, requires_grad, device)
 
 
 def randint_like(input: Any, low: Any, high: Any = None, *, dtype: Any = None) -> Any:

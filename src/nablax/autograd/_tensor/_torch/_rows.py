@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from types import FunctionType
 from typing import Any, NamedTuple
 
@@ -22,8 +22,7 @@ import numpy as np
 from ..._ground._answers import FOREIGN, answer, answering
 from ..._ground._errors import RangeError, user_line
 from ..._path._recorded import Recorded
-from .._large import refitted
-from .._lift import Lifted
+from .._lift import Lifted, Numbers
 from .._views import view
 from ._bounds import Within, bounded
 
@@ -67,14 +66,7 @@ def rows(table: Rows, **fields: Any) -> dict[str, Row]:
     return found
 
 
-class _Row(Lifted):
-    """Large integers stand for what they are beside the tensors."""
-
-    def _anew(self, args: tuple, kwargs: dict[str, Any], reads: Hashable) -> Any:
-        return super()._anew(*refitted(self._name, args, kwargs), reads)
-
-
-class _Static(_Row):
+class _Static(Lifted):
     """Integers are axes and sizes: they stay in the program, however many values they take."""
 
     def _varies(self, tree: Any, place: int, value: float) -> bool:
@@ -92,7 +84,7 @@ def recorded(name: str, row: Row) -> Callable[..., Any]:
 
         def call(*args: Any, **kwargs: Any) -> Any:
             if not made:
-                made.append((_Row if row.number else _Static)(fn, name))
+                made.append((Numbers if row.number else _Static)(fn, name))
                 of_numpy.append(None if numpys is None else _Static(numpys, name))
             if kwargs:
                 if numpys is not None and not ITS_OWN.isdisjoint(kwargs):
