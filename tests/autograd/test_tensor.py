@@ -492,7 +492,9 @@ def test_a_large_integer_beside_integers_compares_and_divides_and_is_refused_els
         autograd.randint(0, 2**40, (2,))
     assert autograd.randint(0, 2**31, (2,)).shape == (2,)
     with jax.enable_x64(True):
-        assert (autograd.tensor([1]) + 2**31).tolist() == [2**31 + 1]
+        wide = autograd.tensor([1])
+        assert (wide + 2**31).tolist() == [2**31 + 1]
+    assert (wide + 2**31).tolist() == wide.add(2**31).tolist() == [2**31 + 1]
 
 
 def test_functions_beside_floating_numbers_take_large_integers():

@@ -55,9 +55,8 @@ def _operator(name: str, rule: Rule, swapped: bool = False) -> Callable[[Any, An
         try:
             out = rule(trace.writer, given, self._atom) if swapped else rule(trace.writer, self._atom, given)
         except Unwritten:
-            if kind is int and is_large(
-                other
-            ):  # which makes JAX's own trace refuse it, or take it for what it is
+            # Large integers JAX's own trace refuses, or takes for what they are.
+            if kind is int and is_large(other):
                 raise Strange from None
             del eqns[before:]
             return theirs(self, other)

@@ -105,9 +105,8 @@ class Entering(Growing):
                 raise Restart  # what was recorded before has values of its own, and outlives the tracer
             self.tracing, self.within = True, transformation()
         elif tensor is None and isinstance(value, np.ndarray):
-            value = narrowed(
-                "an array", value.copy(), aval.dtype
-            )  # its owner may write to it before this runs
+            # A copy, for its owner may write to it before this recording runs.
+            value = narrowed("an array", value.copy(), aval.dtype)
         elif value.__class__ is float and aval.dtype.itemsize == 4 and abs(value) >= TOO_LARGE:
             value = math.copysign(math.inf, value)
         key = (aval, needs)

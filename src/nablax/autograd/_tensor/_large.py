@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .._ground._aval import X64, Aval
+from .._ground._aval import WIDE, X64, Aval
 from .._ground._narrow import is_large, too_large
 from .._path._recorded import Recorded
 
@@ -30,7 +30,7 @@ def beside(name: str, number: int, aval: Aval) -> Any:
     if aval.dtype == "uint32" and 0 <= number < 1 << 32:
         return np.uint32(number)
     if name in _COMPARED:
-        return math.copysign(math.inf, 1 if number > 0 else -1)
+        return math.inf if number > 0 else -math.inf
     raise too_large(name, number, aval.dtype)
 
 
@@ -51,7 +51,7 @@ def refitted(name: str, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dic
     if X64.value or not any(x.__class__ is int and is_large(x) for x in values):
         return args, kwargs
     avals = [x._aval for x in values if isinstance(x, Recorded)]
-    if not avals:
+    if not avals or any(aval.dtype in WIDE for aval in avals):
         return args, kwargs
     aval = next((a for a in avals if a.inexact), avals[0])
     if kwargs.get("rounding_mode") is not None:
@@ -60,11 +60,7 @@ def refitted(name: str, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dic
     def fit(place: Any, x: Any) -> Any:
         if x.__class__ is not int or not is_large(x):
             return x
-        if (
-            name in ("clamp", "clip")
-            and not aval.inexact
-            and ((place in (2, "max")) if x > 0 else (place in (1, "min")))
-        ):
+        if name in ("clamp", "clip") and not aval.inexact and place in ((2, "max") if x > 0 else (1, "min")):
             ends = np.iinfo(aval.dtype)  # nothing is beyond them
             return int(ends.max if x > 0 else ends.min)
         return beside(name, x, aval)
