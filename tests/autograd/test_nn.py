@@ -348,7 +348,11 @@ def test_hooks_around_a_forward():
 
 def test_an_embedding_of_a_given_matrix():
     weight = autograd.tensor([[1.0, 2.0], [3.0, 4.0]])
+    autograd.manual_seed(0)
     made = nn.Embedding.from_pretrained(weight)
+    drawn = autograd.rand(3)
+    autograd.manual_seed(0)
+    assert drawn.tolist() == autograd.rand(3).tolist()  # none was drawn for the embedding
     assert made(autograd.tensor([1, 0])).tolist() == [[3, 4], [1, 2]]
     assert not made.weight.requires_grad
     assert nn.Embedding.from_pretrained(weight, freeze=False, padding_idx=0).weight.requires_grad

@@ -503,10 +503,8 @@ def test_functions_beside_floating_numbers_take_large_integers():
         assert x.masked_fill(autograd.tensor([True, False]), n).tolist() == [n, 2]
         assert autograd.where(autograd.tensor([True, False]), x, n).tolist() == [1, n]
         assert x.clamp(min=-(2**50), max=2**50).tolist() == [1, 2]
-        assert (x.roll(2**31 + 1).tolist(), x.split(2**40)[0].tolist()) == (
-            [2, 1],
-            [1, 2],
-        )  # sizes are none of them
+        # Sizes are none of them.
+        assert (x.roll(2**31 + 1).tolist(), x.split(2**40)[0].tolist()) == ([2, 1], [1, 2])
         assert (x < 10**400).all()
         assert autograd.add(x, n).tolist() == [np.float32(n) + 1, np.float32(n) + 2]
 

@@ -119,6 +119,21 @@ def a_jitted_step_equals_replicated_data_parallel_bit_for_bit():
 
 
 @check
+def an_update_constrains_gradients_state_and_parameters():
+    tx = nablax.shard_state(nablax.adamw(1e-2), MESH)
+    params = everywhere(SMALL)
+    jaxpr = jax.make_jaxpr(tx.update)(params, tx.init(params), params).jaxpr
+    constrained = {
+        e.invars[0]: e.params["sharding"].spec
+        for e in jaxpr.eqns
+        if e.primitive.name == "sharding_constraint"
+    }
+    large = [v for v in jaxpr.invars if v.aval.shape]
+    assert len(large) == 8  # gradients, two moments and parameters, of two leaves each
+    assert {constrained.get(v) for v in large} == {P("data")}
+
+
+@check
 def it_composes_with_tensor_parallel_parameters():
     mesh = jax.make_mesh((4, 2), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
     specs = {"w": P(None, "model"), "b": P("model")}

@@ -106,7 +106,7 @@ class Entering(Growing):
             self.tracing, self.within = True, transformation()
         elif tensor is None and isinstance(value, np.ndarray):
             # A copy, for its owner may write to it before this recording runs.
-            value = narrowed("an array", value.copy(), aval.dtype)
+            value = value.copy() if value.dtype == aval.dtype else narrowed("an array", value, aval.dtype)
         elif value.__class__ is float and aval.dtype.itemsize == 4 and abs(value) >= TOO_LARGE:
             value = math.copysign(math.inf, value)
         key = (aval, needs)

@@ -59,9 +59,9 @@ class Hooked:
         if not callable(hook):
             raise TypeError(f"{type(self).__name__}: hook must be a function, got {type(hook).__name__}.")
         hooks = self.__dict__.setdefault(where, {})
-        handle, before = Handle(hooks), dict(hooks) if prepend else {}
-        if prepend:
-            hooks.clear()
+        before, handle = list(hooks), Handle(hooks)
         hooks[handle] = hook, named
-        hooks.update(before)
+        if prepend:
+            for other in before:
+                hooks[other] = hooks.pop(other)
         return handle

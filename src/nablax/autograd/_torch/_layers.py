@@ -111,9 +111,14 @@ class ConvTranspose2d(Module):
 class Embedding(Module):
     """Rows of a table; weight (num, dim), normal, 0 at padding_idx."""
 
-    def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None) -> None:
+    def __init__(
+        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None, _weight: Any = None
+    ) -> None:
         super().__init__()
         self.num_embeddings, self.embedding_dim, self.padding_idx = num_embeddings, embedding_dim, padding_idx
+        if _weight is not None:
+            self.weight = _weight
+            return
         self.weight = _init.normal_(zeros((num_embeddings, embedding_dim)))
         if padding_idx is not None:
             with no_grad():
@@ -127,9 +132,7 @@ class Embedding(Module):
         if embeddings.ndim != 2:
             raise ValueError(f"Embedding: embeddings must be a matrix, got shape {tuple(embeddings.shape)}.")
         num, dim = embeddings.shape
-        made = cls(num, dim, padding_idx)
-        made.weight = Parameter(embeddings, requires_grad=not freeze)
-        return made
+        return cls(num, dim, padding_idx, Parameter(embeddings, requires_grad=not freeze))
 
     def forward(self, input: Any) -> Any:
         return F["embedding"](input, self.weight, self.padding_idx)

@@ -181,10 +181,12 @@ class Layout:
     def leave(self, new: Any, state: Any, params: Any) -> tuple[Any, Any]:
         """Parameters or updates, and the state, as they lie between steps; `params` is asked for the shapes."""
         plan = self.plan(params)
-        # What is spread within a split: from there, as the partitioner goes to it from elsewhere by way of the whole.
-        nearer = jax.tree.map(lambda to, by: by if any(to.spec) else to, plan.params, plan.spread)
-        new = _fitting(_fitting(new, nearer, params), plan.params, params)
-        return new, place(state, plan.state)
+        if any(any(s.spec) for s in jax.tree.leaves(plan.params)):
+            # What is spread within a split: from there, as the partitioner goes to it from elsewhere by way of the
+            # whole.
+            nearer = jax.tree.map(lambda to, by: by if any(to.spec) else to, plan.params, plan.spread)
+            new = _fitting(new, nearer, params)
+        return _fitting(new, plan.params, params), place(state, plan.state)
 
 
 def _fitting(tree: Any, shardings: Any, like: Any) -> Any:

@@ -128,11 +128,11 @@ def randint(low: Any = None, high: Any = None, size: Any = None, *, generator: G
         if size is None:
             raise TypeError("randint: a size is needed: randint(high, size) or randint(low, high, size).")
         low, high = 0, low
-    drawn = (generator or default_generator).draw("integers", low, high, ints((size,)))
     kind = number_type(dtype, int)
     for end in (low, high - 1):
         if kind == "int32" and is_large(int(end)):
             raise too_large("randint", end, kind)
+    drawn = (generator or default_generator).draw("integers", low, high, ints((size,)))
     return make(drawn.astype(kind), None, requires_grad, device)
 
 
