@@ -1,7 +1,8 @@
 """`Quantized`: an array as codes of few bits, and the largest absolute value of each block of its entries.
 
-A byte holds one code of 8 bits, or two of 4: of the two moments of an entry, where a transformation keeps two, so that
-each entry is read and written by itself; else of two entries of a block.
+Where a transformation keeps two moments, an integer holds both codes of an entry: so each entry is read and written by
+itself, and one loop finds both, where XLA's CPU compiler would write a loop for each and compute in each what both come
+from. Of a single moment a byte holds one code of 8 bits, or those of 4 bits of two entries of a block.
 
 Source: block-wise scales: Dettmers et al. 2021, arXiv:2110.02861, section 2.1.
 """
@@ -9,18 +10,16 @@ Source: block-wise scales: Dettmers et al. 2021, arXiv:2110.02861, section 2.1.
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from nablax.runtime._quantized._form import Form
-from nablax.runtime._random_bits import random_bits
+from nablax.runtime._quantized._form import Form, split
+from nablax.runtime._random_bits import place_in, random_line
 
 _TINY = 2.0**-100  # a block's scale below counts as 0: the largest number of a map must be divisible by it
-_PIECE = 32  # entries; XLA's CPU compiler would first write down what longer ones are the largest of
 
 
 @jax.tree_util.register_pytree_with_keys_class
@@ -29,9 +28,10 @@ class Quantized:
     """A quantised array.
 
     Attributes:
-      codes: uint8, the array's shape in whole blocks. With 4 bits half of it along the last dimension but one (of a
-        vector, the only one), the first half of a block in the lower bits; or, of two arrays with joint codes, all of
-        it, the first array's in the lower bits, and None in the second's place. A sign is the highest bit of a code.
+      codes: uint8 or, of two arrays with joint codes of 8 bits, uint16; the array's shape in whole blocks. Of joint
+        codes the first array's are in the lower bits, and None is in the second's place. Of an array alone in 4 bits
+        half the shape along the last dimension but one (of a vector, the only one), the first half of a block in the
+        lower bits. A sign is the highest bit of a code.
       scales: float32, the largest absolute value of each block; NaN where one is infinite or NaN.
       form: how to read them.
       beside: of the first of two arrays with joint codes, the form of the second; else None.
@@ -50,6 +50,9 @@ class Quantized:
         children = zip(map(jax.tree_util.GetAttrKey, keys), (self.codes, self.scales), strict=True)
         return tuple(children), (self.form, self.beside)
 
+    def tree_flatten(self) -> tuple[Any, Any]:  # the same without keys, in a tenth of the time
+        return (self.codes, self.scales), (self.form, self.beside)
+
     @classmethod
     def tree_unflatten(cls, forms: Any, children: Any) -> Quantized:
         return cls(*children, *forms)
@@ -62,16 +65,16 @@ def is_quantized(x: Any) -> bool:
 
 def decode(*nodes: Quantized) -> list[jax.Array]:
     """The arrays, in the dtypes that they had: one, or two with joint codes."""
-    bits, form = nodes[0].codes, nodes[0].form
-    if form.bits == 8:
-        return [_read(nodes[0], bits)]
+    form, wide = nodes[0].form, nodes[0].codes.astype(jnp.int32)  # as vectors of bytes cannot be shifted
     if form.halved:
-        return [_read(nodes[0], _unpacked(bits, form))]
-    return [_read(q, codes) for q, codes in zip(nodes, _parts(bits, len(nodes)), strict=True)]
+        return [_read(nodes[0], _unpacked(wide, form))]
+    parts = [(wide >> form.bits * k) & (1 << form.bits) - 1 for k in range(len(nodes))]
+    return [_read(q, codes) for q, codes in zip(nodes, parts, strict=True)]
 
 
 def _read(q: Quantized, codes: jax.Array) -> jax.Array:
-    form, codes = q.form, codes.astype(jnp.int32)
+    """The array, from an int32 code for each entry."""
+    form = q.form
     magnitude = codes & form.map.last
     x = form.map.value(magnitude) * form.each(q.scales * (1 / form.map.top))
     if form.signed:
@@ -86,81 +89,95 @@ def encode(arrays: list[jax.Array], forms: list[Form], draw: Any = None) -> list
     Args:
       arrays: one, or two with joint codes; floating.
       forms: what to make of each; of their shape.
-      draw: None takes the nearest codes; (two words for the step, number of the leaf), see `random_bits`, takes one of
+      draw: None takes the nearest codes; (two words for the step, number of the leaf), see `random_line`, takes one of
         the two neighbours so that the mean is right.
     """
     form = forms[0]
-    bits = None if draw is None else random_bits(draw[0], draw[1], form.filled)
-    found = [_write(x, form, bits) for x, form in zip(arrays, forms, strict=True)]
-    codes = found[0][0]
-    if form.halved:
-        codes = _packed(codes, form)
-    for k, (more, _) in enumerate(found[1:], 1):
-        codes = codes | more << 4 * k
-    first = Quantized(codes.astype(jnp.uint8), found[0][1], form, *forms[1:])
-    return [
-        first,
-        *[Quantized(None, scales, form) for (_, scales), form in list(zip(found, forms, strict=True))[1:]],
-    ]
+    bits = None if draw is None else _random(draw, form)
+    filled = [form.fill(x.astype(jnp.float32)) for x, form in zip(arrays, forms, strict=True)]
+    largest = _largest(filled, form)
+    found = [_codes(*told, bits) for told in zip(filled, largest, forms, strict=True)]
+    codes = _packed(found[0], form) if form.halved else found[0]
+    for k, more in enumerate(found[1:], 1):
+        codes = codes | more << form.bits * k
+    scales = [jnp.where(jnp.isfinite(x), x, jnp.nan) for x in largest]
+    first = Quantized(codes.astype(form.word), scales[0], form, *forms[1:])
+    return [first, *[Quantized(None, *told) for told in list(zip(scales, forms, strict=True))[1:]]]
 
 
-def _write(x: jax.Array, form: Form, bits: Any) -> tuple[jax.Array, jax.Array]:
-    """A code for each entry of the filled array, int32, and the scales."""
-    x = form.fill(x.astype(jnp.float32))
-    scales = _largest(x, form)
-    scales = jnp.where(jnp.isfinite(scales), scales, jnp.nan)
-    unit = jnp.abs(x) * form.each(form.map.top / jnp.where(scales >= _TINY, scales, jnp.inf))
+def _random(draw: Any, form: Form) -> jax.Array:
+    """32 random bits for each entry of the filled array."""
+    slope, start = random_line(draw[0], draw[1], form.blocks)
+    return form.each(start) + form.each(slope) * place_in(form.filled, form.box)
+
+
+def _codes(x: jax.Array, largest: jax.Array, form: Form, bits: Any) -> jax.Array:
+    """A code for each entry of a filled array, int32."""
+    unit = jnp.abs(x) * form.each(form.map.top / jnp.where(largest >= _TINY, largest, jnp.inf))
     codes = form.map.nearest(unit) if bits is None else form.map.neighbour(unit, bits)
     if form.signed:
         sign = lax.bitcast_convert_type(x, jnp.uint32) >> 31
         codes = codes | (sign << (form.bits - 1)).astype(jnp.int32)
-    return codes, scales
+    return codes
 
 
-def _largest(x: jax.Array, form: Form) -> jax.Array:
-    """The largest absolute value of each block of a filled array; NaN, if there is one.
-
-    Bits of positive floats have their order. First go those that share a byte, which are read together, then those that
-    lie a piece apart, so that vectors meet entry by entry; the rest at last.
-    """
-    bits = lax.bitcast_convert_type(jnp.abs(x), jnp.int32)
+def _largest(arrays: list[jax.Array], form: Form) -> list[jax.Array]:
+    """The largest absolute value of each block of one or two filled arrays; NaN, if there is one."""
     box = list(form.box)
     if form.halved:
-        d, halves = form.paired, bits.reshape(_halves(form, 2))
-        bits = jnp.maximum(lax.index_in_dim(halves, 0, d + 1), lax.index_in_dim(halves, 1, d + 1))
+        d, halves = form.paired, jnp.abs(arrays[0]).reshape(_halves(form, 2))
+        parts = [lax.index_in_dim(halves, k, d + 1).reshape(form.stored) for k in range(2)]
         box[d] //= 2
-    split = [n for pair in zip(form.blocks, box, strict=True) for n in pair][:-1]
-    bits = jnp.max(bits.reshape(*split, -1, math.gcd(box[-1], _PIECE)), axis=-2)
-    # As unsigned, for XLA would make one maximum of two, and one that is too long.
-    bits = jnp.max(lax.bitcast_convert_type(bits, jnp.uint32), axis=tuple(range(1, bits.ndim, 2)))
-    return lax.bitcast_convert_type(bits, jnp.float32)
+    else:
+        parts = [jnp.abs(x) for x in arrays] if len(arrays) > 1 else [arrays[0], -arrays[0]]
+    # Bits of positive floats have their order.
+    found = _over_blocks([lax.bitcast_convert_type(x, jnp.int32) for x in parts], box)
+    found = found if len(arrays) > 1 else [jnp.maximum(*found)]
+    return [lax.bitcast_convert_type(x, jnp.float32) for x in found]
+
+
+def _over_blocks(two: list[jax.Array], box: list[int]) -> list[jax.Array]:
+    """The largest positive integer of each block of two arrays.
+
+    XLA's CPU compiler makes vectors of a reduction with two results, whatever the shape, and reads once what both come
+    from; of one with one result it makes several loops.
+    """
+    shape = two[0].shape
+    short = [d for d, (n, b) in enumerate(zip(shape, box, strict=True)) if n % b]
+    if not short:
+        split_up = tuple(x.reshape(split(shape, box)) for x in two)
+
+        def larger(a: Any, b: Any) -> Any:
+            return jnp.maximum(a[0], b[0]), jnp.maximum(a[1], b[1])
+
+        return list(lax.reduce(split_up, (jnp.int32(0),) * 2, larger, tuple(range(1, 2 * len(shape), 2))))
+    d = short[0]
+    whole = shape[d] // box[d] * box[d]
+    most = _over_blocks([lax.slice_in_dim(x, 0, whole, axis=d) for x in two], box)
+    box = [*box[:d], shape[d] - whole, *box[d + 1 :]]
+    rest = _over_blocks([lax.slice_in_dim(x, whole, None, axis=d) for x in two], box)
+    return [jnp.concatenate(both, d) for both in zip(most, rest, strict=True)]
 
 
 def _halves(form: Form, parts: int) -> list[int]:
-    """The filled shape with the blocks of the paired dimension, and `parts` of each, as dimensions of their own."""
+    """The filled shape with the groups of the paired dimension, and `parts` of each, as dimensions of their own."""
     d = form.paired
-    one = [form.blocks[d], parts, form.box[d] // 2]
+    one = [form.filled[d] // form.group, parts, form.group // 2]
     return [*form.filled[:d], *one, *form.filled[d + 1 :]]
 
 
 def _packed(codes: jax.Array, form: Form) -> jax.Array:
-    """Codes of both halves of blocks, two a byte."""
+    """Codes of both halves of groups, two a byte."""
     # A sum over two, as LLVM makes vectors of its loop; of the union of two slices it does not.
     pairs = jnp.sum(codes.reshape(_halves(form, 2)) << _shifts(form), axis=form.paired + 1)
     return pairs.reshape(form.stored)
 
 
 def _unpacked(codes: jax.Array, form: Form) -> jax.Array:
-    """For each entry its own half of a byte. Widened, as vectors of bytes cannot be shifted."""
-    wide = codes.astype(jnp.int32).reshape(_halves(form, 1)) >> _shifts(form)
-    return (wide & 15).reshape(form.filled)
+    """For each entry its own half of a byte, int32."""
+    return (codes.reshape(_halves(form, 1)) >> _shifts(form) & 15).reshape(form.filled)
 
 
 def _shifts(form: Form) -> jax.Array:
-    """To the bits of the first and of the second half of a block."""
+    """To the bits of the first and of the second half of a group."""
     return jnp.array([0, 4], jnp.int32).reshape(2, *[1] * (len(form.shape) - form.paired))
-
-
-def _parts(codes: jax.Array, n: int) -> list[jax.Array]:
-    """The first four bits of each byte, and the others."""
-    return [(codes.astype(jnp.int32) >> 4 * k) & 15 for k in range(n)]

@@ -1,14 +1,16 @@
 """`Form`: how an array is quantised, and where its blocks lie.
 
-A block is a box within the array: whole last dimensions and a part of the one before, where that gives enough entries.
-Codes and scales have the dimensions of the array, divided by those of what a byte or a scale stands for. So what is
-known of the array's dimensions, how they are split over devices for one, is known of both.
+A block is a box within the array: whole last dimensions and a part of the one before, where that gives enough entries;
+the last along a dimension may be shorter. Codes and scales have the dimensions of the array, divided by those of what a
+byte or a scale stands for. So what is known of the array's dimensions, how they are split over devices for one, is
+known of both.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -28,8 +30,8 @@ class Form:
       shape: of the array.
       box: of a block; of the dimensions of `shape`.
       dtype: the name of the array's.
-      joint: whether a byte holds a code of this array and one of another of its shape. Else codes of 4 bits share a
-        byte in pairs along the last dimension but one, so that what lies side by side is decoded alike.
+      joint: whether an integer holds a code of this array and one of another of its shape. Else codes of 4 bits share
+        a byte in pairs along the last dimension but one, so that what lies side by side is decoded alike.
     """
 
     bits: int
@@ -59,8 +61,13 @@ class Form:
         return power_map(3, 1, zero=True) if self.signed else doubling_map(4)
 
     @property
+    def word(self) -> Any:
+        """The dtype of what holds the codes."""
+        return jnp.uint16 if self.joint and self.bits == 8 else jnp.uint8
+
+    @property
     def halved(self) -> bool:
-        """Whether the codes of the two halves of a block share their bytes."""
+        """Whether two codes of the array share a byte."""
         return self.bits == 4 and not self.joint
 
     @property
@@ -85,9 +92,20 @@ class Form:
         return PartitionSpec(*entries)
 
     @property
+    def group(self) -> int:
+        """Along the paired dimension the codes of the halves of so many entries share their bytes.
+
+        Two rows of a matrix; of a vector a block, for what lies side by side is to be decoded alike.
+        """
+        return 2 if len(self.shape) > 1 else self.box[0]
+
+    @property
     def filled(self) -> tuple[int, ...]:
-        """The shape in whole blocks."""
-        return tuple(k * b for k, b in zip(self.blocks, self.box, strict=True))
+        """The shape that has codes: the array's, with halves in whole groups."""
+        if not self.halved:
+            return self.shape
+        d = self.paired
+        return (*self.shape[:d], -(-self.shape[d] // self.group) * self.group, *self.shape[d + 1 :])
 
     @property
     def stored(self) -> tuple[int, ...]:
@@ -95,19 +113,25 @@ class Form:
         return tuple(n // 2 if self.halved and d == self.paired else n for d, n in enumerate(self.filled))
 
     def fill(self, x: jax.Array) -> jax.Array:
-        """The array with zeros behind it that fill the last blocks."""
+        """The array with zeros behind it that fill the last group."""
         behind = [(0, size - n) for size, n in zip(self.filled, self.shape, strict=True)]
         return x if self.filled == self.shape else jnp.pad(x, behind)
 
     def cut(self, x: jax.Array) -> jax.Array:
-        """The array without what fills the last blocks."""
+        """The array without what fills the last group."""
         return x if self.filled == self.shape else x[tuple(map(slice, self.shape))]
 
     def each(self, scales: jax.Array) -> jax.Array:
         """A number a block as one an entry of the filled array."""
         ones = scales.reshape([n for k in self.blocks for n in (k, 1)])
-        split = [n for pair in zip(self.blocks, self.box, strict=True) for n in pair]
-        return jnp.broadcast_to(ones, split).reshape(self.filled)
+        whole = [k * b for k, b in zip(self.blocks, self.box, strict=True)]
+        wide = jnp.broadcast_to(ones, split(whole, self.box)).reshape(whole)
+        return wide[tuple(map(slice, self.filled))]
+
+
+def split(shape: Sequence[int], box: Sequence[int]) -> list[int]:
+    """A shape, each dimension as its blocks and what a block has along it."""
+    return [n for size, b in zip(shape, box, strict=True) for n in (size // b, b)]
 
 
 def box_of(shape: tuple[int, ...], block: int, pair: int) -> tuple[int, ...]:
@@ -122,20 +146,41 @@ def box_of(shape: tuple[int, ...], block: int, pair: int) -> tuple[int, ...]:
       >>> box_of((1000, 768), 128, 2)
       (2, 64)
     """
-    paired = max(len(shape) - 2, 0)
+    last = len(shape) - 1
+    paired = max(last - 1, 0)
     box: list[int] = []
-    left = block if paired == len(shape) - 1 else block // pair
+    left = block if paired == last else block // pair
     for d in reversed(range(len(shape))):
         step = pair if d == paired else 1
-        part = _part(shape[d], max(left, step), step)
+        part = _part(shape[d], max(left, step), step, d == last)
         box.append(part)
         left = block // math.prod(box) if part >= shape[d] else 1
     return tuple(reversed(box))
 
 
-def _part(n: int, limit: int, step: int) -> int:
+def _part(n: int, limit: int, step: int, last: bool) -> int:
+    """How much of a dimension a block has."""
     if n <= limit:
         return -(-n // step) * step
-    equal = max((d for d in range(step, limit + 1, step) if n % d == 0), default=0)
+    if n % limit == 0 and limit % step == 0:
+        return limit
+    fits = [m for m in range(step, limit + 1, step) if n % m == 0 and 3 * m >= limit]
+    if last:
+        return _width(n, [m for m in fits if m % 8 == 0]) or limit // 16 * 16 or limit // step * step
     even = -(-n // -(-n // limit))
-    return equal if 2 * equal >= limit else -(-even // step) * step
+    return max(fits, default=-(-even // step) * step)
+
+
+def _width(n: int, fits: list[int]) -> int | None:
+    """The best of the divisors of a last dimension, if one is good: the last block may be shorter, too.
+
+    XLA's CPU compiler divides an entry's place by it, and makes vectors of that where entries side by side lie in one
+    block, as with multiples of 16; but it tells two halves apart entry by entry, unless a shift does. Beyond that, the
+    blocks are to be spread over devices.
+    """
+    good = [
+        (n // m % 8 == 0, m)
+        for m in fits
+        if (m % 16 == 0 or n // m % 8 == 0) and (n // m > 2 or m & (m - 1) == 0)
+    ]
+    return max(good)[1] if good else None

@@ -90,8 +90,8 @@ class Map(abc.ABC):
     def chance(self, bits: jax.Array) -> jax.Array:
         """What is to be added behind the point before that is cut off, int32, from 32 random bits, uint32.
 
-        Those of `Straight` and of `Doubling` from the same bits know next to nothing of each other: what they have in
-        common are the last digits of one of them.
+        Those of a map with zero and of one without from the same bits know next to nothing of each other: what they
+        have in common are the last digits of one of them.
         """
 
     def nearest(self, x: jax.Array) -> jax.Array:
@@ -141,6 +141,8 @@ class Straight(Map):
         return min(15, 22 - self.last.bit_length())
 
     def chance(self, bits: jax.Array) -> jax.Array:
+        if not self.zero:
+            return (bits >> 32 - self.digits).astype(jnp.int32)
         return (bits >> 8).astype(jnp.int32) & (1 << self.digits) - 1
 
     @property

@@ -43,8 +43,8 @@ class QuantizedState(NamedTuple):
 
     Attributes:
       count: updates so far, an int32 scalar.
-      inner_state: state of the inner transformation, with a `Quantized` (uint8 codes, float32 scales) in the place of
-        each array of a moment that is large enough.
+      inner_state: state of the inner transformation, with a `Quantized` (codes and scales) in the place of each array
+        of a moment that is large enough.
     """
 
     count: Any
@@ -81,10 +81,10 @@ def _starter(forms: tuple[Form, ...], shardings: Any) -> Any:
     return jax.jit(fn)
 
 
-def _moments(tx: Any, state: Any, bits: int) -> list[list[tuple[Field, int]]]:
-    """The moments of a state, by the numbers of their nodes. Those in one list may share their bytes.
+def _moments(tx: Any, state: Any) -> list[list[tuple[Field, int]]]:
+    """The moments of a state, by the numbers of their nodes.
 
-    With 4 bits these are an entry of a first moment and that of a second one which is the next field.
+    Those in one list may have joint codes: a leaf of a first moment and that of a second one which is the next field.
     """
     nodes: Any
     treedef: Any
@@ -92,7 +92,7 @@ def _moments(tx: Any, state: Any, bits: int) -> list[list[tuple[Field, int]]]:
     found: list[list[tuple[Field, Any]]] = []
 
     def note(field: Field, value: Any) -> Any:
-        if bits == 4 and found and _joins([*found[-1], (field, value)]):
+        if found and _joins([*found[-1], (field, value)]):
             found[-1].append((field, value))
         else:
             found.append([(field, value)])
@@ -150,8 +150,9 @@ def quantize_state(
     them: what is smaller becomes the smallest number, 6e-8 of the block's largest with 8 bits, 3e-5 with 4. A block
     with an entry that is infinite or NaN becomes NaN as a whole; one of entries below 2^-100 counts as zeros.
 
-    A byte holds two codes of 4 bits: those of the two moments of an entry, where one follows the other in a state, as
-    in Adam's (the first moment's `codes` are then those of both, and the second's None); else those of two entries.
+    Where a second moment follows a first one in a state, as in Adam's, an integer (uint16 with 8 bits, uint8 with 4)
+    holds the two codes of an entry; it is in the first moment's `codes`, and the second's are None. Else a byte holds
+    one code of 8 bits, or those of 4 bits of two entries.
 
     Args:
       inner: a transformation; fields of the states of other libraries have no roles, and stay.
@@ -184,7 +185,7 @@ def quantize_state(
       >>> params = {"w": jnp.zeros((256, 256))}
       >>> state = quantize_state(adam(1e-3)).init(params)
       >>> state.inner_state[0].mu["w"].codes.dtype
-      dtype('uint8')
+      dtype('uint16')
       >>> round(sum(x.nbytes for x in jax.tree.leaves(state)) / params["w"].size, 2)
       2.03
     """
@@ -200,7 +201,7 @@ def quantize_state(
         treedef: Any
         state = tx.init(params)
         nodes, treedef = jax.tree.flatten(state, is_leaf=is_quantized)
-        for moments in _moments(tx, state, bits):
+        for moments in _moments(tx, state):
             large = [(field, i) for field, i in moments if not small(nodes[i])]
             joint = len(large) > 1 and len({nodes[i].shape for _, i in large}) == 1
             for row in [large] if joint else [[moment] for moment in large]:
@@ -222,7 +223,7 @@ def quantize_state(
         treedef: Any
         nodes, treedef = jax.tree.flatten(state.inner_state, is_leaf=is_quantized)
         rows: list[list[int]] = []
-        for moments in _moments(tx, state.inner_state, bits):
+        for moments in _moments(tx, state.inner_state):
             row = [i for _, i in moments if is_quantized(nodes[i])]
             rows += [row] if row and nodes[row[0]].beside is not None else [[i] for i in row]
         wide = list(nodes)
