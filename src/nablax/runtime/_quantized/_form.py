@@ -166,7 +166,7 @@ def _part(n: int, limit: int, step: int, last: bool) -> int:
         return limit
     fits = [m for m in range(step, limit + 1, step) if n % m == 0 and 3 * m >= limit]
     if last:
-        return _width(n, [m for m in fits if m % 8 == 0]) or limit // 16 * 16 or limit // step * step
+        return _width(n, fits) or limit // 16 * 16 or limit // step * step
     even = -(-n // -(-n // limit))
     return max(fits, default=-(-even // step) * step)
 
@@ -175,12 +175,8 @@ def _width(n: int, fits: list[int]) -> int | None:
     """The best of the divisors of a last dimension, if one is good: the last block may be shorter, too.
 
     XLA's CPU compiler divides an entry's place by it, and makes vectors of that where entries side by side lie in one
-    block, as with multiples of 16; but it tells two halves apart entry by entry, unless a shift does. Beyond that, the
-    blocks are to be spread over devices.
+    block, as with multiples of 16; but it tells two halves apart entry by entry, unless a shift does. Beyond that,
+    blocks whose number is a multiple of 8 are easily spread over devices.
     """
-    good = [
-        (n // m % 8 == 0, m)
-        for m in fits
-        if (m % 16 == 0 or n // m % 8 == 0) and (n // m > 2 or m & (m - 1) == 0)
-    ]
+    good = [(n // m % 8 == 0, m) for m in fits if m % 16 == 0 and (n // m > 2 or m & (m - 1) == 0)]
     return max(good)[1] if good else None
