@@ -496,9 +496,9 @@ def a_quantized_state_composes_with_tensor_parallel_parameters():
 
 @check
 def rows_that_end_with_a_shorter_block_and_odd_rows_are_as_on_one_device():
-    shapes = {"w": (64, 1000), "v": (51, 64), "u": (4100,)}
-    specs = {"w": P(None, "model"), "v": P(None, "model"), "u": P()}
-    keys = dict(zip(shapes, jax.random.split(jax.random.key(0), 3), strict=True))
+    shapes = {"w": (64, 1000), "t": (64, 300), "v": (51, 64), "u": (4100,)}
+    specs = {"w": P(None, "model"), "t": P(None, "model"), "v": P(None, "model"), "u": P()}
+    keys = dict(zip(shapes, jax.random.split(jax.random.key(0), 4), strict=True))
     params = {k: jax.random.normal(keys[k], shape) for k, shape in shapes.items()}
     for kind in (AxisType.Auto, AxisType.Explicit):
         mesh = jax.make_mesh((2, 4), ("data", "model"), axis_types=(kind,) * 2)
@@ -516,6 +516,13 @@ def rows_that_end_with_a_shorter_block_and_odd_rows_are_as_on_one_device():
                 off = ~np.isclose(opt.params[name], x, 1e-5, 1e-7)
                 assert off.mean() < 1e-3, f"{name}, {kind} {bits} bits: {off.mean()}"
             assert opt.compilations == 1
+            mu = opt.state.inner_state[0].mu
+            for x in (mu["w"].codes, mu["w"].scales):
+                assert tuple(x.sharding.spec)[:2] == ("data", "model")
+            assert bits == 4 or tuple(mu["t"].codes.sharding.spec)[1:] in (
+                (),
+                (None,),
+            )  # 256 and 44 along rows
 
 
 @check

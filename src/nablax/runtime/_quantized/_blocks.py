@@ -28,10 +28,10 @@ class Quantized:
     """A quantised array.
 
     Attributes:
-      codes: uint8 or, of two arrays with joint codes of 8 bits, uint16; the array's shape in whole blocks. Of joint
-        codes the first array's are in the lower bits, and None is in the second's place. Of an array alone in 4 bits
-        half the shape along the last dimension but one (of a vector, the only one), the first half of a block in the
-        lower bits. A sign is the highest bit of a code.
+      codes: uint8 or, of two arrays with joint codes of 8 bits, uint16; of the array's shape, or with rows as blocks
+        and what is in them, see `Form.laid`. Of joint codes the first array's are in the lower bits, and None is in the
+        second's place. Of an array alone in 4 bits there are half as many: the first of two rows, or of a vector the
+        first half of a block, is in the lower bits. A sign is the highest bit of a code.
       scales: float32, the largest absolute value of each block; NaN where one is infinite or NaN.
       form: how to read them.
       beside: of the first of two arrays with joint codes, the form of the second; else None.
@@ -43,10 +43,10 @@ class Quantized:
     beside: Form | None = None
 
     def tree_flatten_with_keys(self) -> tuple[Any, Any]:
-        """Codes go by their maps, so that no file of codes is read by another one; without codes, scales do."""
+        """Codes go by their maps and blocks, so that no file of codes is read by others; without codes, scales do."""
         maps = [form.map.name for form in (self.form, self.beside) if form is not None]
         scales = "scales" if self.codes is not None else f"scales_{maps[0]}"
-        keys = ["_".join(["codes", *maps]), scales]
+        keys = ["_".join(["codes", *maps, "x".join(map(str, self.form.box))]), scales]
         children = zip(map(jax.tree_util.GetAttrKey, keys), (self.codes, self.scales), strict=True)
         return tuple(children), (self.form, self.beside)
 
@@ -65,22 +65,23 @@ def is_quantized(x: Any) -> bool:
 
 def decode(*nodes: Quantized) -> list[jax.Array]:
     """The arrays, in the dtypes that they had: one, or two with joint codes."""
-    form, wide = nodes[0].form, nodes[0].codes.astype(jnp.int32)  # as vectors of bytes cannot be shifted
+    form, wide = nodes[0].form.laid, nodes[0].codes.astype(jnp.int32)  # as vectors of bytes cannot be shifted
     if form.halved:
-        return [_read(nodes[0], _unpacked(wide, form))]
-    parts = [(wide >> form.bits * k) & (1 << form.bits) - 1 for k in range(len(nodes))]
-    return [_read(q, codes) for q, codes in zip(nodes, parts, strict=True)]
+        parts = [_unpacked(wide, form)]
+    else:
+        parts = [(wide >> form.bits * k) & (1 << form.bits) - 1 for k in range(len(nodes))]
+    return [_read(codes, q.scales, q.form) for q, codes in zip(nodes, parts, strict=True)]
 
 
-def _read(q: Quantized, codes: jax.Array) -> jax.Array:
+def _read(codes: jax.Array, scales: jax.Array, form: Form) -> jax.Array:
     """The array, from an int32 code for each entry."""
-    form = q.form
-    magnitude = codes & form.map.last
-    x = form.map.value(magnitude) * form.each(q.scales * (1 / form.map.top))
+    laid = form.laid
+    magnitude = codes & laid.map.last
+    x = laid.map.value(magnitude) * laid.each(scales.reshape(laid.blocks) * (1 / laid.map.top))
     if form.signed:
         sign = (codes ^ magnitude) << (32 - form.bits)
         x = lax.bitcast_convert_type(lax.bitcast_convert_type(x, jnp.int32) ^ sign, jnp.float32)
-    return form.cut(x).astype(form.dtype)
+    return laid.cut(x).astype(form.dtype).reshape(form.shape)
 
 
 def encode(arrays: list[jax.Array], forms: list[Form], draw: Any = None) -> list[Quantized]:
@@ -92,16 +93,18 @@ def encode(arrays: list[jax.Array], forms: list[Form], draw: Any = None) -> list
       draw: None takes the nearest codes; (two words for the step, number of the leaf), see `random_line`, takes one of
         the two neighbours so that the mean is right.
     """
-    form = forms[0]
-    bits = None if draw is None else _random(draw, form)
-    filled = [form.fill(x.astype(jnp.float32)) for x, form in zip(arrays, forms, strict=True)]
-    largest = _largest(filled, form)
-    found = [_codes(*told, bits) for told in zip(filled, largest, forms, strict=True)]
-    codes = _packed(found[0], form) if form.halved else found[0]
+    laid = [form.laid for form in forms]
+    filled = [
+        form.fill(x.astype(jnp.float32).reshape(form.shape)) for x, form in zip(arrays, laid, strict=True)
+    ]
+    largest = _largest(filled, laid[0])
+    bits = None if draw is None else _random(draw, laid[0])
+    found = [_codes(*told, bits) for told in zip(filled, largest, laid, strict=True)]
+    codes = _packed(found[0], laid[0]) if laid[0].halved else found[0]
     for k, more in enumerate(found[1:], 1):
-        codes = codes | more << form.bits * k
-    scales = [jnp.where(jnp.isfinite(x), x, jnp.nan) for x in largest]
-    first = Quantized(codes.astype(form.word), scales[0], form, *forms[1:])
+        codes = codes | more << laid[0].bits * k
+    scales = [jnp.where(jnp.isfinite(x), x, jnp.nan).reshape(forms[0].blocks) for x in largest]
+    first = Quantized(codes.astype(laid[0].word), scales[0], *forms)
     return [first, *[Quantized(None, *told) for told in list(zip(scales, forms, strict=True))[1:]]]
 
 

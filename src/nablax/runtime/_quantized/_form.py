@@ -2,8 +2,8 @@
 
 A block is a box within the array: whole last dimensions and a part of the one before, where that gives enough entries;
 the last along a dimension may be shorter. Codes and scales have the dimensions of the array, divided by those of what a
-byte or a scale stands for. So what is known of the array's dimensions, how they are split over devices for one, is
-known of both.
+byte or a scale stands for; codes may have one more behind. So what is known of the array's dimensions, how they are
+split over devices for one, is known of both.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class Form:
       dtype: the name of the array's.
       joint: whether an integer holds a code of this array and one of another of its shape. Else codes of 4 bits share
         a byte in pairs along the last dimension but one, so that what lies side by side is decoded alike.
+      parted: whether the last dimension is that of a block, the one before that of the blocks along it.
     """
 
     bits: int
@@ -40,6 +41,7 @@ class Form:
     box: tuple[int, ...]
     dtype: str
     joint: bool = False
+    parted: bool = False
 
     @classmethod
     def of(cls, x: Any, bits: int, signed: bool, block: int, joint: bool = False) -> Form:
@@ -73,7 +75,16 @@ class Form:
     @property
     def paired(self) -> int:
         """The dimension along which they then do."""
-        return max(len(self.shape) - 2, 0)
+        return max(len(self.shape) - 2 - self.parted, 0)
+
+    @property
+    def laid(self) -> Form:
+        """The form in which it is stored: parted where blocks along rows would be found entry by entry."""
+        n, m = self.shape[-1], self.box[-1]
+        if m == n or n % m or vectors(n, m) or (self.halved and len(self.shape) == 1):
+            return self
+        parts, box = (*self.shape[:-1], n // m, m), (*self.box[:-1], 1, m)
+        return dataclasses.replace(self, shape=parts, box=box, parted=True)
 
     @property
     def blocks(self) -> tuple[int, ...]:
@@ -137,8 +148,8 @@ def split(shape: Sequence[int], box: Sequence[int]) -> list[int]:
 def box_of(shape: tuple[int, ...], block: int, pair: int) -> tuple[int, ...]:
     """The box of at most `block` entries, as long in the last dimensions as it can be.
 
-    Where a dimension is cut, it is cut into equal parts if there are any that are not much smaller than allowed; else
-    the last block is shorter. Along the last dimension but one, or the only one, it is a multiple of `pair`.
+    A dimension that is cut, is cut into equal parts if there are any that are not much smaller than allowed; else the
+    last block is shorter. Along the last dimension but one, or the only one, it is a multiple of `pair`.
 
     Example:
       >>> box_of((1000, 768), 256, 1), box_of((1024, 10), 256, 1), box_of((50257,), 256, 1)
@@ -152,31 +163,45 @@ def box_of(shape: tuple[int, ...], block: int, pair: int) -> tuple[int, ...]:
     left = block if paired == last else block // pair
     for d in reversed(range(len(shape))):
         step = pair if d == paired else 1
-        part = _part(shape[d], max(left, step), step, d == last)
-        box.append(part)
-        left = block // math.prod(box) if part >= shape[d] else 1
+        box.append(_part(shape[d], max(left, step), step, d == last))
+        left = block // math.prod(box) if box[-1] >= shape[d] else 1
     return tuple(reversed(box))
 
 
 def _part(n: int, limit: int, step: int, last: bool) -> int:
-    """How much of a dimension a block has."""
-    if n <= limit:
-        return -(-n // step) * step
+    """How much of a dimension a block has: a multiple of `step`, and at most `limit`."""
+    if (whole := -(-n // step) * step) <= limit:
+        return whole
     if n % limit == 0 and limit % step == 0:
         return limit
-    fits = [m for m in range(step, limit + 1, step) if n % m == 0 and 3 * m >= limit]
-    if last:
-        return _width(n, fits) or limit // 16 * 16 or limit // step * step
+    fits = [m for m in range(step, limit + 1, step) if n % m == 0]
+    if last and step == 1:
+        return _width(n, limit, fits)
     even = -(-n // -(-n // limit))
-    return max(fits, default=-(-even // step) * step)
+    return max([m for m in fits if 2 * m >= limit], default=min(-(-even // step), limit // step) * step)
 
 
-def _width(n: int, fits: list[int]) -> int | None:
-    """The best of the divisors of a last dimension, if one is good: the last block may be shorter, too.
+def _width(n: int, limit: int, fits: list[int]) -> int:
+    """How much of a row a block has: of its divisors the one whose blocks are best spread over 4 or 8 devices.
 
-    XLA's CPU compiler divides an entry's place by it, and makes vectors of that where entries side by side lie in one
-    block, as with multiples of 16; but it tells two halves apart entry by entry, unless a shift does. Beyond that,
-    blocks whose number is a multiple of 8 are easily spread over devices.
+    Of divisors that are spread as well one that `vectors` are made of, or a multiple of 8; where there is none of a
+    good size that is either, a short last block.
     """
-    good = [(n // m % 8 == 0, m) for m in fits if m % 16 == 0 and (n // m > 2 or m & (m - 1) == 0)]
-    return max(good)[1] if good else None
+
+    def spread(m: int) -> int:
+        return math.gcd(n // m, 8) // 4
+
+    good = [m for m in fits if 2 * m >= limit or (3 * m >= limit and vectors(n, m) and spread(m))]
+    good = [m for m in good if vectors(n, m) or spread(m)]
+    return max(
+        good, key=lambda m: (spread(m), vectors(n, m), m % 8 == 0, m), default=limit // 16 * 16 or limit
+    )
+
+
+def vectors(n: int, m: int) -> bool:
+    """Whether XLA's CPU compiler makes vectors of what divides places up to n by m.
+
+    It does where entries side by side lie in one block, as with multiples of 16; but two halves it tells apart entry by
+    entry, unless a shift does.
+    """
+    return m % 16 == 0 and (n // m > 2 or m & (m - 1) == 0)
