@@ -496,7 +496,7 @@ def a_quantized_state_composes_with_tensor_parallel_parameters():
 
 @check
 def rows_that_end_with_a_shorter_block_and_odd_rows_are_as_on_one_device():
-    shapes = {"w": (64, 1000), "t": (64, 300), "v": (51, 64), "u": (4100,)}
+    shapes = {"w": (64, 2000), "t": (64, 300), "v": (51, 64), "u": (4100,)}
     specs = {"w": P(None, "model"), "t": P(None, "model"), "v": P(None, "model"), "u": P()}
     keys = dict(zip(shapes, jax.random.split(jax.random.key(0), 4), strict=True))
     params = {k: jax.random.normal(keys[k], shape) for k, shape in shapes.items()}

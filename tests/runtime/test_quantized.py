@@ -214,8 +214,8 @@ def test_blocks_hold_enough_entries_and_no_more_than_allowed(shape, pair):
 
 @pytest.mark.parametrize(
     ("n", "width"),
-    [(768, 256), (896, 112), (448, 112), (512, 256), (480, 160), (777, 256), (300, 256), (10**6, 200), (1000, 250),
-     (1600, 200), (5504, 172), (29568, 176)],
+    [(768, 256), (896, 224), (448, 112), (512, 256), (480, 160), (777, 256), (300, 256), (10**6, 200), (1000, 256),
+     (1600, 200), (5504, 172), (29568, 176), (50257, 256)],
 )  # fmt: skip
 def test_blocks_along_rows_are_spread_over_devices_and_found_by_vectors(n, width):
     assert box_of((64, n), 256, 1) == (1, width)
@@ -290,7 +290,7 @@ def test_no_second_moment_becomes_zero():
 @pytest.mark.parametrize(
     ("shape", "block"),
     [((64, 512), 512), ((6, 4096), 2048), ((40, 10), 128), ((43, 10), 128), ((257,), 96), ((5, 300), 128),
-     ((3, 6, 5), 256), ((2, 50, 7, 5), 64), ((3, 1000), 256), ((1000,), 256)],
+     ((3, 6, 5), 256), ((2, 50, 7, 5), 64), ((3, 1600), 256), ((2000,), 256)],
 )  # fmt: skip
 def test_a_scale_is_the_largest_of_its_block(shape, block, bits):
     x = np.float32(np.random.default_rng(0).normal(size=shape))
@@ -321,7 +321,7 @@ def joint_forms(shape, block=128, bits=4):
 
 
 @pytest.mark.parametrize("bits", [8, 4])
-@pytest.mark.parametrize("shape", [(8, 128), (50, 30), (5, 300), (2, 2, 500), (257,), (3, 7, 5)])
+@pytest.mark.parametrize("shape", [(8, 128), (50, 30), (5, 300), (2, 2, 2000), (257,), (3, 7, 5)])
 def test_two_arrays_with_joint_codes_come_back_as_each_alone_would(shape, bits):
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.normal(size=shape), jnp.float32)
@@ -645,9 +645,8 @@ def test_eager_and_compiled_steps_agree():
         jax.tree.leaves(jax.jit(tx.update)(gradient(PARAMS), state, PARAMS)),
         strict=True,
     ):
-        if (
-            eager.dtype == jnp.uint16
-        ):  # two codes, each of which may be the next one where two are equally near
+        # Each of two codes may be the next one where two are equally near.
+        if eager.dtype == jnp.uint16:
             eager, compiled = (np.int32(np.asarray(x).view(np.uint8)) for x in (eager, compiled))
             assert np.abs(eager - compiled).max() <= 1
         else:

@@ -37,7 +37,8 @@ def random_line(words: jax.Array, leaf: Any, blocks: tuple[int, ...]) -> tuple[j
 
     The bits of any two entries know nothing of each other, but for the last few where both are in one block: if 2^t
     divides the difference of their i, the last t bits are the same. So a sum over entries that they round has the
-    variance of a sum of independent errors; and they take a product and a sum an entry.
+    variance of a sum of independent errors (not its tails, as three entries of a block do know of each other); and they
+    take a product and a sum an entry.
 
     Args:
       words, leaf: as of `random_bits`.

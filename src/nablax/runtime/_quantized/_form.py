@@ -19,6 +19,8 @@ from jax.sharding import PartitionSpec
 
 from nablax.runtime._quantized._maps import Map, doubling_map, power_map
 
+_LONG = 1536  # entries of a row
+
 
 @dataclasses.dataclass(frozen=True)
 class Form:
@@ -182,16 +184,16 @@ def _part(n: int, limit: int, step: int, last: bool) -> int:
 
 
 def _width(n: int, limit: int, fits: list[int]) -> int:
-    """How much of a row a block has: of its divisors the one whose blocks are best spread over 4 or 8 devices.
+    """How much of a row a block has: a divisor of its length, or else its last block is shorter.
 
-    Of divisors that are spread as well one that `vectors` are made of, or a multiple of 8; where there is none of a
-    good size that is either, a short last block.
+    Of a long row, which may well be spread over devices, the divisor that 4 or 8 of them find a whole number of blocks
+    with; of those, or of a short row, one that `vectors` are made of.
     """
 
     def spread(m: int) -> int:
-        return math.gcd(n // m, 8) // 4
+        return math.gcd(n // m, 8) // 4 if n >= _LONG else 0
 
-    good = [m for m in fits if 2 * m >= limit or (3 * m >= limit and vectors(n, m) and spread(m))]
+    good = [m for m in fits if 2 * m >= limit or (3 * m >= limit and vectors(n, m) and n // m % 4 == 0)]
     good = [m for m in good if vectors(n, m) or spread(m)]
     return max(
         good, key=lambda m: (spread(m), vectors(n, m), m % 8 == 0, m), default=limit // 16 * 16 or limit
