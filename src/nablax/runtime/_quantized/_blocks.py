@@ -47,10 +47,10 @@ class Quantized:
         maps = [form.map.name for form in (self.form, self.beside) if form is not None]
         scales = "scales" if self.codes is not None else f"scales_{maps[0]}"
         keys = ["_".join(["codes", *maps, "x".join(map(str, self.form.box))]), scales]
-        children = zip(map(jax.tree_util.GetAttrKey, keys), (self.codes, self.scales), strict=True)
-        return tuple(children), (self.form, self.beside)
+        children, forms = self.tree_flatten()
+        return tuple(zip(map(jax.tree_util.GetAttrKey, keys), children, strict=True)), forms
 
-    def tree_flatten(self) -> tuple[Any, Any]:  # the same without keys, in a tenth of the time
+    def tree_flatten(self) -> tuple[Any, Any]:  # without keys, as each step does
         return (self.codes, self.scales), (self.form, self.beside)
 
     @classmethod
